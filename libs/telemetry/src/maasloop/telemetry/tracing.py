@@ -1,0 +1,83 @@
+"""Traces across processes: the W3C ``traceparent`` as a plain string, and spans that cost nothing when nobody looks.
+
+Without an OTLP endpoint there is no tracer provider: a span then only carries a caller's ``traceparent`` on to whoever
+is called next.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+TRACEPARENT = "traceparent"
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACER = trace.get_tracer("maasloop")
+
+
+def inject() -> str:
+    """Return the ``traceparent`` of the current span, or an empty string outside any."""
+    if not trace.get_current_span().get_span_context().is_valid:
+        return ""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get(TRACEPARENT, "")
+
+
+def extract(traceparent: str | None) -> otel_context.Context:
+    """Return the context that a ``traceparent`` names; a malformed one names none."""
+    return _PROPAGATOR.extract({TRACEPARENT: traceparent} if traceparent else {}, context=otel_context.Context())
+
+
+@contextmanager
+def span(name: str, *, parent: str | None = None, **attributes: AttributeValue) -> Iterator[Span]:
+    """Run the block in a span of this name, below ``parent`` (a ``traceparent``) or below the current span."""
+    if not _exporting():
+        with _carried(parent):
+            yield trace.INVALID_SPAN
+        return
+    context = extract(parent) if parent else None
+    with _TRACER.start_as_current_span(name, context=context, attributes=attributes) as current:
+        yield current
+
+
+def export_to(endpoint: str, service: str) -> None:
+    """Send spans to an OTLP/gRPC endpoint from here on; once a process."""
+    # Imported here because the SDK and its exporter cost start-up time that most processes never use.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"maasloop-{service}"}))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
+def shut_down(timeout_s: float) -> None:
+    """Send the spans that wait, for at most ``timeout_s``."""
+    provider = trace.get_tracer_provider()
+    force_flush = getattr(provider, "force_flush", None)
+    if force_flush is not None:
+        force_flush(timeout_millis=int(timeout_s * 1_000))
+
+
+def _exporting() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+@contextmanager
+def _carried(parent: str | None) -> Iterator[None]:
+    if not parent:
+        yield
+        return
+    token = otel_context.attach(extract(parent))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
