@@ -1,0 +1,1 @@
+"""NATS: subjects, envelope, streams, publish, consume."""

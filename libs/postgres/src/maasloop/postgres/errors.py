@@ -1,0 +1,47 @@
+"""What a failure of the database means to a caller, mapped once.
+
+Only what may succeed later becomes an error of Maasloop: a lost server, a full pool, a time-out, a deadlock. A violated
+constraint or a broken statement is for the adapter that knows its meaning, or a bug.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from maasloop.core.errors import ResourceExhausted, Retryable, Unavailable
+from maasloop.telemetry import metrics
+from psycopg import errors
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+RETRY_AFTER_S = 1.0
+RETRY_AFTER_FULL_S = 10.0
+
+_failures = metrics.counter(
+    "maasloop_postgres_failures_total", "Statements that failed for a reason that may pass", ["reason"]
+)
+
+
+def translate(error: psycopg.Error) -> Retryable | None:
+    """Return the error of Maasloop that a database error stands for, or nothing if retrying cannot help."""
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return ResourceExhausted("DATABASE_BUSY", "all database connections are in use", retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, errors.DiskFull | errors.OutOfMemory):
+        message = "the database has no space left"
+        return ResourceExhausted("DATABASE_FULL", message, retry_after_s=RETRY_AFTER_FULL_S)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        message = "the database does not answer at present"
+        return Unavailable("DATABASE_UNAVAILABLE", message, retry_after_s=RETRY_AFTER_S)
+    return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn database errors of the block that may pass into ``Unavailable`` or ``ResourceExhausted``."""
+    try:
+        yield
+    except psycopg.Error as error:
+        meaning = translate(error)
+        if meaning is None:
+            raise
+        _failures.labels(meaning.reason).inc()
+        raise meaning from error

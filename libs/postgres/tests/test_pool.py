@@ -1,0 +1,109 @@
+"""Connections wait for the database, carry their limits, and say what a failure means."""
+
+import asyncio
+import socket
+
+import psycopg
+import pytest
+from maasloop.core.clock import FakeClock
+from maasloop.core.errors import ResourceExhausted, Unavailable
+from maasloop.postgres.errors import translated
+from maasloop.postgres.pool import PAUSE_MAX_S, check, connect, connection_string, open_pool
+from maasloop.telemetry import metrics
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
+from structlog.testing import capture_logs
+
+
+def _refusing_dsn() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    return f"postgresql://me:hunter2@127.0.0.1:{port}/nowhere"
+
+
+async def test_a_pool_s_connections_carry_the_limits(postgres_dsn: str) -> None:
+    """Time-outs and the client's name are set on the server's side."""
+    async with open_pool(postgres_dsn, name="maasloop-test") as pool, pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
+            " current_setting('application_name'), current_setting('timezone')"
+        )
+
+        assert await cursor.fetchone() == ("15s", "5s", "maasloop-test", "UTC")
+
+
+def test_options_of_the_dsn_are_kept() -> None:
+    """What the DSN says itself wins over the defaults."""
+    merged = conninfo_to_dict(
+        connection_string("postgresql://host/db?connect_timeout=9&options=-c%20statement_timeout%3D1", name="x")
+    )
+
+    assert merged["connect_timeout"] in {"9", 9}
+    assert str(merged["options"]).endswith("-c statement_timeout=1")
+    assert merged["host"] == "host"
+
+
+async def test_a_connection_waits_with_growing_pauses_and_a_word() -> None:
+    """While nobody listens each try is logged, the pauses grow to a limit, and no password is shown."""
+    clock = FakeClock()
+    with capture_logs() as lines:
+        waiting = asyncio.create_task(connect(_refusing_dsn(), name="test", clock=clock))
+        while len(lines) < 8:
+            await asyncio.sleep(0.01)
+            await clock.advance(PAUSE_MAX_S)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    pauses = [line["pause_s"] for line in lines]
+    assert {line["event"] for line in lines} == {"database_awaited"}
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == PAUSE_MAX_S
+    assert "hunter2" not in str(lines)
+
+
+async def test_the_check_says_nothing_of_a_healthy_database(postgres_dsn: str) -> None:
+    """A pool that answers has no reason against it."""
+    async with open_pool(postgres_dsn, name="maasloop-test") as pool:
+        assert await check(pool) is None
+
+
+async def test_a_connection_killed_by_the_server_is_replaced(postgres_dsn: str) -> None:
+    """A checkout never hands out a connection that the server has closed."""
+    async with open_pool(postgres_dsn, name="maasloop-test", size_max=1) as pool:
+        async with pool.connection() as connection:
+            killed = connection.info.backend_pid
+        async with await psycopg.AsyncConnection.connect(postgres_dsn, autocommit=True) as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 1000)", (killed,))
+
+        async with pool.connection() as connection:
+            assert connection.info.backend_pid != killed
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "reason"),
+    [
+        (psycopg.OperationalError("gone"), Unavailable, "DATABASE_UNAVAILABLE"),
+        (psycopg.InterfaceError("closed"), Unavailable, "DATABASE_UNAVAILABLE"),
+        (psycopg.errors.DeadlockDetected("deadlock"), Unavailable, "DATABASE_UNAVAILABLE"),
+        (psycopg.errors.QueryCanceled("statement timeout"), Unavailable, "DATABASE_UNAVAILABLE"),
+        (psycopg.errors.DiskFull("full"), ResourceExhausted, "DATABASE_FULL"),
+        (PoolTimeout("busy"), ResourceExhausted, "DATABASE_BUSY"),
+    ],
+)
+def test_failures_that_may_pass_become_retryable(raised: psycopg.Error, expected: type[Exception], reason: str) -> None:
+    """Each is counted under its reason and asks the caller to come back."""
+    before = metrics.value("maasloop_postgres_failures_total", reason=reason)
+
+    with pytest.raises(expected) as caught, translated():
+        raise raised
+
+    assert getattr(caught.value, "reason", None) == reason
+    assert caught.value.__cause__ is raised
+    assert metrics.value("maasloop_postgres_failures_total", reason=reason) == before + 1
+
+
+def test_other_database_errors_pass_unchanged() -> None:
+    """A violated constraint is for the adapter that knows its meaning."""
+    with pytest.raises(psycopg.errors.UniqueViolation), translated():
+        raise psycopg.errors.UniqueViolation

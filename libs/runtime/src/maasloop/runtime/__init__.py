@@ -1,0 +1,1 @@
+"""Life of a service process: settings, tasks, drain, probes, outbox, projections."""

@@ -1,0 +1,1 @@
+"""A whole Maasloop on one machine as real processes on loopback."""

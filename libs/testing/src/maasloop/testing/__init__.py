@@ -1,0 +1,1 @@
+"""pytest plugin: NATS and TimescaleDB servers, clocks, builders."""

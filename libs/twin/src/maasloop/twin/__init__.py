@@ -1,0 +1,1 @@
+"""A district played by SUMO over real sockets."""

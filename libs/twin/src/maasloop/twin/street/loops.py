@@ -1,0 +1,142 @@
+"""Where the induction loops of a signalled junction lie: at the stop line, about 80 m upstream, and in the exits.
+
+A controlled lane may be one metre long, so every loop is placed by walking along the lanes, over edges where needed,
+and never across another signal.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .network import SignalNetwork
+
+UPSTREAM_M = 80.0
+STOP_LINE_M = 1.5
+EXIT_M = 25.0
+EXIT_STORAGE_MIN_M = 15.0
+# A vehicle is inserted with its whole length on the lane: a loop nearer to the beginning would not see it pass.
+LANE_START_M = 6.0
+UPSTREAM_MIN_M = 12.0
+_LANES_WALKED_MAX = 30
+
+Position = Literal["stop-line", "upstream", "exit"]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop on a lane of the network, and what share of what passes it each controlled lane gets."""
+
+    id: str
+    lane: str
+    position_m: float
+    kind: Position
+    distance_m: float
+    serves: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place on a lane."""
+
+    lane: Any
+    position_m: float
+    distance_m: float
+
+
+def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:  # noqa: ANN401 - sumolib carries no types
+    """Return every loop of one junction; ``serves`` names SUMO lanes (for an exit the exit lane itself)."""
+    prefix = network.id if len(network.id) <= 40 else f"{network.id[:30].rstrip('-')}-{network.id[-8:]}"
+    lanes = ordered_lanes(network)
+    return [
+        *_stop_line_loops(net, prefix, lanes),
+        *_upstream_loops(net, prefix, lanes),
+        *_exit_loops(net, prefix, ordered_exits(network)),
+    ]
+
+
+def ordered_lanes(network: SignalNetwork) -> list[str]:
+    """Return the controlled lanes in the order of the groups they belong to."""
+    return list(dict.fromkeys(link.lane for group in network.groups for link in group.links))
+
+
+def ordered_exits(network: SignalNetwork) -> list[str]:
+    """Return the lanes that traffic leaves by, in the order of the groups that lead there."""
+    return list(dict.fromkeys(link.exit_lane for group in network.groups for link in group.links))
+
+
+def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+    for number, lane_id in enumerate(lanes):
+        spots = list(_spots_upstream(net.getLane(lane_id), STOP_LINE_M))
+        for part, spot in enumerate(spots):
+            suffix = "" if len(spots) == 1 else f"-{part}"
+            serves = ((lane_id, 1.0),)
+            name = f"{prefix}-l{number}-stop{suffix}"
+            yield Loop(name, spot.lane.getID(), spot.position_m, "stop-line", spot.distance_m, serves)
+
+
+def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+    found: dict[str, tuple[Spot, list[str]]] = {}
+    for lane_id in lanes:
+        for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M):
+            if spot.distance_m >= UPSTREAM_MIN_M:
+                found.setdefault(spot.lane.getID(), (spot, []))[1].append(lane_id)
+    for number, (spot, served) in enumerate(found.values()):
+        serves = tuple((lane_id, 1.0 / len(served)) for lane_id in served)
+        yield Loop(f"{prefix}-u{number}", spot.lane.getID(), spot.position_m, "upstream", spot.distance_m, serves)
+
+
+def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+    for number, lane_id in enumerate(exits):
+        spot, room_m = _spot_downstream(net.getLane(lane_id))
+        if room_m >= EXIT_STORAGE_MIN_M:
+            name = f"{prefix}-x{number}"
+            yield Loop(name, spot.lane.getID(), spot.position_m, "exit", spot.distance_m, ((lane_id, 1.0),))
+
+
+def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:  # noqa: ANN401
+    """Walk upstream along every lane that leads here; stop at a signal or where the road begins."""
+    pending = [(lane, distance_m, 0.0)]
+    seen = {lane.getID()}
+    for _ in range(_LANES_WALKED_MAX):
+        if not pending:
+            return
+        here, left_m, walked_m = pending.pop()
+        length_m = float(here.getLength())
+        before = [] if length_m >= left_m else [one for one in _predecessors(here) if one.getID() not in seen]
+        if not before:
+            position_m = max(min(LANE_START_M, length_m / 2), length_m - left_m)
+            yield Spot(here, round(position_m, 2), round(walked_m + length_m - position_m, 2))
+            continue
+        for lane_before in before:
+            seen.add(lane_before.getID())
+            pending.append((lane_before, left_m - length_m, walked_m + length_m))
+
+
+def _predecessors(lane: Any) -> list[Any]:  # noqa: ANN401
+    found: list[Any] = []
+    for connection in lane.getIncomingConnections():
+        before = connection.getFromLane()
+        if before.getEdge().getFunction() == "internal":
+            continue
+        if connection.getTLSID():
+            return []
+        found.append(before)
+    return found
+
+
+def _spot_downstream(lane: Any) -> tuple[Spot, float]:  # noqa: ANN401
+    """Return the place of an exit loop and the room before the next signal, following short lanes straight on."""
+    here, walked_m = lane, 0.0
+    path: list[tuple[Any, float]] = []
+    for _ in range(_LANES_WALKED_MAX):
+        path.append((here, walked_m))
+        walked_m += float(here.getLength())
+        onward = [c for c in here.getOutgoing() if c.getToLane().getEdge().getFunction() != "internal"]
+        if walked_m >= EXIT_M + 5.0 or not onward or any(c.getTLSID() for c in onward):
+            break
+        here = next((c for c in onward if c.getDirection().lower() == "s"), onward[0]).getToLane()
+    target_m = min(EXIT_M, max(walked_m - 5.0, walked_m / 2))
+    for lane_there, begins_m in reversed(path):
+        if begins_m <= target_m:
+            return Spot(lane_there, round(target_m - begins_m, 2), round(target_m, 2)), walked_m
+    return Spot(lane, round(float(lane.getLength()) / 2, 2), 0.0), walked_m

@@ -1,0 +1,126 @@
+"""The local programme of a signal controller: the network's own plan with every clearance stretched to the safe length.
+
+The cycle is kept by shortening the greens in proportion, none below the minimum; only where that is not enough does
+the cycle grow. Where the plan shows two foes in protected green together, the minor one yields.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .network import ALL_RED_S, GREEN, GREEN_MIN_S, SignalNetwork
+
+
+@dataclass(frozen=True)
+class Step:
+    """A signal state and the whole seconds it is shown."""
+
+    state: str
+    duration_s: int
+
+
+@dataclass(frozen=True)
+class LocalProgramme:
+    """The steps of one cycle; ``offset_s`` is the field second at which a cycle begins."""
+
+    steps: tuple[Step, ...]
+    offset_s: int
+
+    @property
+    def cycle_s(self) -> int:
+        """Return the length of the cycle."""
+        return sum(step.duration_s for step in self.steps)
+
+
+def local_programme(network: SignalNetwork) -> LocalProgramme:
+    """Stretch the clearances of the network's own programme and keep its cycle."""
+    stages = _stages(network)
+    if len(stages) == 1:
+        return LocalProgramme((Step(stages[0][0], max(1, round(stages[0][1]))),), round(network.offset_s))
+    own_cycle_s = round(sum(phase.duration_s for phase in network.phases))
+    clearances = [
+        clearance(network, state, stages[(index + 1) % len(stages)][0]) for index, (state, _) in enumerate(stages)
+    ]
+    lost_s = sum(step.duration_s for steps in clearances for step in steps)
+    greens = _shorten([duration for _, duration in stages], own_cycle_s - lost_s)
+    steps: list[Step] = []
+    for (state, _), green_s, cleared in zip(stages, greens, clearances, strict=True):
+        steps.append(Step(state, green_s))
+        steps.extend(cleared)
+    return LocalProgramme(tuple(steps), round(network.offset_s))
+
+
+def clearance(network: SignalNetwork, before: str, after: str) -> list[Step]:
+    """Return the steps between two stages: yellow for what ends, then red until everything that starts may start."""
+    ending = [i for i, now in enumerate(before) if now in GREEN and after[i] not in GREEN]
+    if not ending:
+        return []
+    length_s = max(network.groups[i].yellow_s for i in ending) + ALL_RED_S
+    states: list[str] = []
+    for second in range(length_s):
+        shown = ["r"] * len(before)
+        for i, now in enumerate(before):
+            if i in ending:
+                shown[i] = "y" if second < network.groups[i].yellow_s else "r"
+            elif now in GREEN:
+                # Who stays green yields if it yields on either side: a foe may still be moving off.
+                shown[i] = "g" if "g" in (now, after[i]) else "G"
+        states.append("".join(shown))
+    return _merge(states)
+
+
+def _merge(states: Sequence[str]) -> list[Step]:
+    steps: list[Step] = []
+    for state in states:
+        if steps and steps[-1].state == state:
+            steps[-1] = Step(state, steps[-1].duration_s + 1)
+        else:
+            steps.append(Step(state, 1))
+    return steps
+
+
+def _stages(network: SignalNetwork) -> list[tuple[str, float]]:
+    """Return the plan's green states with their durations, clearances left out, equal neighbours joined."""
+    stages: list[tuple[str, float]] = []
+    for phase in network.phases:
+        if "y" in phase.state or not any(shown in GREEN for shown in phase.state):
+            continue
+        state = _safe(network, phase.state)
+        if stages and stages[-1][0] == state:
+            stages[-1] = (state, stages[-1][1] + phase.duration_s)
+        else:
+            stages.append((state, phase.duration_s))
+    if len(stages) > 1 and stages[0][0] == stages[-1][0]:
+        stages[0] = (stages[0][0], stages[0][1] + stages.pop()[1])
+    return stages or [("r" * len(network.groups), 1.0)]
+
+
+def _safe(network: SignalNetwork, state: str) -> str:
+    # What is neither green nor yellow (dark, a green arrow after a stop) is red here: nothing else is ever asked for.
+    shown = [now if now in GREEN else "r" for now in state]
+    for minor, major in network.unsafe_pairs:
+        if shown[minor] == "G" and shown[major] == "G":
+            shown[minor] = "g"
+    return "".join(shown)
+
+
+def _shorten(greens_s: list[float], available_s: int) -> list[int]:
+    """Share the available seconds in proportion to the greens, none below the minimum, in whole seconds."""
+    floor = [GREEN_MIN_S] * len(greens_s)
+    if available_s <= sum(floor):
+        return floor
+    fixed: set[int] = set()
+    shares = [0.0] * len(greens_s)
+    while True:
+        free = [i for i in range(len(greens_s)) if i not in fixed]
+        left = available_s - sum(floor[i] for i in fixed)
+        total = sum(greens_s[i] for i in free)
+        shares = [float(floor[i]) if i in fixed else greens_s[i] * left / total for i in range(len(greens_s))]
+        short = [i for i in free if shares[i] < floor[i]]
+        if not short:
+            break
+        fixed.update(short)
+    whole = [int(share) for share in shares]
+    by_rest = sorted(range(len(shares)), key=lambda i: shares[i] - whole[i], reverse=True)
+    for i in by_rest[: available_s - sum(whole)]:
+        whole[i] += 1
+    return whole

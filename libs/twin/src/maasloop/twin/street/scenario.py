@@ -1,0 +1,73 @@
+"""Where a road network comes from: a scenario of the installed benchmark wheel by name, or any ``.sumocfg``."""
+
+import importlib.util
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCENARIOS_IN_WHEEL = Path("nets") / "RESCO"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A network, its demand and the seconds it is made for."""
+
+    name: str
+    net: Path
+    routes: tuple[Path, ...]
+    additional: tuple[Path, ...]
+    begin_s: int
+    end_s: int
+
+
+def scenario_names() -> list[str]:
+    """Return the scenarios that the installed wheel carries."""
+    return sorted(path.parent.name for path in _wheel_directory().glob("*/*.sumocfg"))
+
+
+def load_scenario(name_or_path: str) -> Scenario:
+    """Find a scenario by its name in the wheel or by the path of its ``.sumocfg``; ``LookupError`` says what there is."""
+    config = Path(name_or_path)
+    if config.suffix != ".sumocfg":
+        found = sorted((_wheel_directory() / name_or_path).glob("*.sumocfg")) if name_or_path else []
+        if not found:
+            message = f"no scenario {name_or_path!r}; known: {', '.join(scenario_names())}, or a path to a .sumocfg"
+            raise LookupError(message)
+        config = found[0]
+    if not config.is_file():
+        message = f"no such file: {config}"
+        raise LookupError(message)
+    return _read(config)
+
+
+def _wheel_directory() -> Path:
+    spec = importlib.util.find_spec("sumo_rl")
+    if spec is None or spec.origin is None:
+        message = "the package sumo-rl, which carries the road networks, is not installed"
+        raise LookupError(message)
+    return Path(spec.origin).parent / _SCENARIOS_IN_WHEEL
+
+
+def _read(config: Path) -> Scenario:
+    root = ET.parse(config).getroot()  # noqa: S314 - a local file that the user names
+    values = {element.tag: element.get("value", "") for element in root.iter() if element.get("value") is not None}
+    net = values.get("net-file") or values.get("n")
+    if not net:
+        message = f"{config} names no net-file"
+        raise LookupError(message)
+    return Scenario(
+        name=config.stem,
+        net=_beside(config, net),
+        routes=_files(config, values.get("route-files", "")),
+        additional=_files(config, values.get("additional-files", "")),
+        begin_s=int(float(values.get("begin", "0"))),
+        end_s=int(float(values.get("end", "3600"))),
+    )
+
+
+def _files(config: Path, listed: str) -> tuple[Path, ...]:
+    return tuple(_beside(config, name) for name in listed.replace(",", " ").split())
+
+
+def _beside(config: Path, name: str) -> Path:
+    return (config.parent / name).resolve()

@@ -1,0 +1,169 @@
+"""The moving traffic: one SUMO run behind a small typed door.
+
+SUMO's library is not reproducible when it is started twice in one process: use one process a run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from xml.sax.saxutils import quoteattr
+
+import libsumo
+
+from .site import Site
+
+TRIPINFO = "tripinfo.xml"
+SIGNAL_STATES = "signal-states.xml"
+_ADDITIONAL = "maasloop.add.xml"
+_SECONDS_MAX = 86_400
+
+
+@dataclass(frozen=True)
+class LoopReading:
+    """What one loop saw in one second: vehicles that left it, and the share of the second it was covered (0 to 1)."""
+
+    count: int
+    occupancy: float
+
+
+@dataclass(frozen=True)
+class SimulationOptions:
+    """What may differ between runs beside scenario and seed."""
+
+    own_programmes: bool = False
+    """Leave the signals to the network's own programmes and place no loops."""
+    record_states: bool = True
+    """Write the signal states of every second for the judge."""
+    vehicle_positions: bool = False
+    """Write every vehicle's position each second (large)."""
+
+
+class StreetSimulation:
+    """One run. ``second`` counts street seconds from 0; ``field_s`` is the time of the scenario's own clock."""
+
+    _used: ClassVar[bool] = False
+
+    def __init__(
+        self, site: Site, *, seed: int, duration_s: int, work_dir: Path, options: SimulationOptions | None = None
+    ) -> None:
+        """Prepare a run that writes its outputs into ``work_dir``; nothing moves before ``start``."""
+        if not 0 < duration_s <= _SECONDS_MAX:
+            message = f"a run lasts 1 to {_SECONDS_MAX} seconds, not {duration_s}"
+            raise ValueError(message)
+        self.site = site
+        self.duration_s = duration_s
+        self.work_dir = work_dir
+        self.second = 0
+        self._seed = seed
+        self._options = options or SimulationOptions()
+        self._tls = {junction.id: junction.tls for junction in site.junctions}
+
+    @property
+    def field_s(self) -> int:
+        """Return the second of the scenario's own clock."""
+        return self.site.scenario.begin_s + self.second
+
+    @property
+    def tripinfo(self) -> Path:
+        """Return where the delays of the trips are written when the run is closed."""
+        return self.work_dir / TRIPINFO
+
+    @property
+    def states_file(self) -> Path:
+        """Return where the signal states of every second are written."""
+        return self.work_dir / SIGNAL_STATES
+
+    def __enter__(self) -> Self:
+        """Start the run."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the run."""
+        self.close()
+
+    def start(self) -> None:
+        """Load network and demand; refuse a second start in this process."""
+        if StreetSimulation._used:
+            message = "SUMO runs once a process: a second run would not be reproducible"
+            raise RuntimeError(message)
+        StreetSimulation._used = True
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        libsumo.start(self._command())
+
+    def step(self) -> int:
+        """Let one second pass and return the number of seconds passed."""
+        libsumo.simulationStep()
+        self.second += 1
+        return self.second
+
+    def close(self) -> None:
+        """End the run and write its outputs."""
+        libsumo.close()
+
+    def loop_readings(self) -> dict[str, LoopReading]:
+        """Return what every loop saw during the last second."""
+        loops = libsumo.inductionloop
+        readings: dict[str, LoopReading] = {}
+        for loop_id in self.site.loops:
+            occupancy = loops.getLastStepOccupancy(loop_id) / 100.0
+            left = sum(1 for seen in loops.getVehicleData(loop_id) if seen[3] >= 0) if occupancy > 0 else 0
+            readings[loop_id] = LoopReading(left, min(1.0, max(0.0, occupancy)))
+        return readings
+
+    def signal_states(self) -> dict[str, str]:
+        """Return the state that every junction shows."""
+        return {
+            junction_id: str(libsumo.trafficlight.getRedYellowGreenState(tls)) for junction_id, tls in self._tls.items()
+        }
+
+    def show(self, junction_id: str, state: str) -> None:
+        """Show a state at a junction from the next second on."""
+        libsumo.trafficlight.setRedYellowGreenState(self._tls[junction_id], state)
+
+    def vehicles_on_street(self) -> int:
+        """Return how many vehicles are on the street now."""
+        return int(libsumo.vehicle.getIDCount())
+
+    def vehicle_positions(self) -> dict[str, tuple[float, float]]:
+        """Return x and y in metres of every vehicle, in the plane of the network."""
+        positions: Iterable[str] = libsumo.vehicle.getIDList()
+        return {vehicle: _point(libsumo.vehicle.getPosition(vehicle)) for vehicle in positions}
+
+    def _command(self) -> list[str]:
+        scenario = self.site.scenario
+        additional = [str(path) for path in scenario.additional]
+        if not self._options.own_programmes or self._options.record_states:
+            additional.append(str(self._write_additional()))
+        command = ["sumo", "--net-file", str(scenario.net), "--begin", str(scenario.begin_s)]
+        command += ["--route-files", ",".join(str(path) for path in scenario.routes)] if scenario.routes else []
+        command += ["--additional-files", ",".join(additional)] if additional else []
+        command += ["--seed", str(self._seed), "--step-length", "1", "--time-to-teleport", "-1"]
+        command += ["--no-step-log", "--no-warnings", "--duration-log.disable"]
+        command += ["--tripinfo-output", str(self.tripinfo)]
+        command += ["--tripinfo-output.write-unfinished", "--tripinfo-output.write-undeparted"]
+        if self._options.vehicle_positions:
+            command += ["--fcd-output", str(self.work_dir / "positions.xml")]
+        return command
+
+    def _write_additional(self) -> Path:
+        lines = ["<additional>"]
+        if not self._options.own_programmes:
+            lines += [
+                f"  <e1Detector id={quoteattr(loop.id)} lane={quoteattr(loop.lane)} pos={quoteattr(str(loop.position_m))}"
+                ' period="86400" file="/dev/null" friendlyPos="true"/>'
+                for loop in self.site.loops.values()
+            ]
+        if self._options.record_states:
+            lines += [
+                f'  <timedEvent type="SaveTLSStates" source={quoteattr(tls)} dest={quoteattr(str(self.states_file))}/>'
+                for tls in self._tls.values()
+            ]
+        path = self.work_dir / _ADDITIONAL
+        path.write_text("\n".join([*lines, "</additional>"]), encoding="utf-8")
+        return path
+
+
+def _point(position: Any) -> tuple[float, float]:  # noqa: ANN401 - libsumo carries no types
+    return float(position[0]), float(position[1])

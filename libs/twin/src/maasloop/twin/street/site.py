@@ -1,0 +1,140 @@
+"""A scenario as the city knows it: its signalled junctions, their loops, and the data sheet each controller carries.
+
+The sheet is plain JSON data, because it travels as the configuration of the controller's device in the registry.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .loops import Loop, ordered_exits, ordered_lanes, place_loops
+from .network import (
+    ALL_RED_S,
+    GREEN_MAX_S,
+    GREEN_MIN_S,
+    WAIT_MAX_S,
+    Group,
+    SignalNetwork,
+    load_network,
+    signal_networks,
+)
+from .programme import LocalProgramme, local_programme
+from .scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Junction:
+    """One signalled junction: ``id`` in the city, ``tls`` in the network, its loops, its own plan and its data sheet."""
+
+    id: str
+    tls: str
+    network: SignalNetwork
+    loops: tuple[Loop, ...]
+    local: LocalProgramme
+    position_m: tuple[float, float]
+    sheet: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything the twin needs to know about a scenario before it runs."""
+
+    scenario: Scenario
+    junctions: tuple[Junction, ...]
+
+    @cached_property
+    def loops(self) -> dict[str, Loop]:
+        """Return every loop by its device id."""
+        return {loop.id: loop for junction in self.junctions for loop in junction.loops}
+
+
+def read_site(scenario: Scenario) -> Site:
+    """Read the network of a scenario and derive junctions, loops and data sheets."""
+    net = load_network(scenario.net)
+    return Site(scenario, tuple(_junction(net, network) for network in signal_networks(net)))
+
+
+def _junction(net: Any, network: SignalNetwork) -> Junction:  # noqa: ANN401 - sumolib carries no types
+    loops = tuple(place_loops(net, network))
+    local = local_programme(network)
+    lanes = [net.getLane(lane_id) for lane_id in ordered_lanes(network)]
+    x, y = lanes[0].getEdge().getToNode().getCoord()
+    return Junction(
+        id=network.id,
+        tls=network.tls,
+        network=network,
+        loops=loops,
+        local=local,
+        position_m=(float(x), float(y)),
+        sheet=_sheet(network, loops, local, lanes),
+    )
+
+
+def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramme, lanes: list[Any]) -> dict[str, Any]:
+    lane_ids = {lane.getID(): f"l{number}" for number, lane in enumerate(lanes)}
+    exit_ids = {lane_id: f"x{number}" for number, lane_id in enumerate(ordered_exits(network))}
+    names = [group.id for group in network.groups]
+    ways = lane_ids | exit_ids
+    return {
+        "junction": network.id,
+        "groups": [_group(group, lane_ids, exit_ids) for group in network.groups],
+        "compatible": [[names[i], names[j]] for i, j in _compatible(network)],
+        "conflicts": [[names[i], names[j]] for i, j in sorted(network.conflicts)],
+        "yields": [[names[i], names[j]] for i, j in sorted(network.yields)],
+        "intergreens": [
+            [names[a], names[b], ALL_RED_S] for i, j in sorted(network.conflicts) for a, b in ((i, j), (j, i))
+        ],
+        "lanes": [_lane(lane, lane_ids[lane.getID()], loops) for lane in lanes],
+        "exits": [{"id": exit_id} for exit_id in exit_ids.values()],
+        "detectors": [
+            {
+                "id": loop.id,
+                "position": loop.kind,
+                "distance_m": loop.distance_m,
+                "serves": [[(exit_ids if loop.kind == "exit" else ways)[lane], share] for lane, share in loop.serves],
+            }
+            for loop in loops
+        ],
+        "local": {
+            "offset_s": local.offset_s,
+            "steps": [{"state": step.state, "duration_s": step.duration_s} for step in local.steps],
+        },
+        "notes": [
+            f"{names[minor]} yields to {names[major]}: the network's own plan shows both in protected green"
+            for minor, major in network.unsafe_pairs
+        ],
+    }
+
+
+def _group(group: Group, lane_ids: dict[str, str], exit_ids: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "kind": "vehicle" if group.links else "unused",
+        "lanes": list(dict.fromkeys(lane_ids[link.lane] for link in group.links)),
+        "exits": list(dict.fromkeys(exit_ids[link.exit_lane] for link in group.links)),
+        "turn": group.links[0].direction if group.links else "s",
+        "yellow_s": group.yellow_s,
+        "all_red_s": ALL_RED_S,
+        "minimum_green_s": GREEN_MIN_S,
+        "maximum_green_s": GREEN_MAX_S,
+        "maximum_wait_s": WAIT_MAX_S,
+    }
+
+
+def _compatible(network: SignalNetwork) -> list[tuple[int, int]]:
+    size = len(network.groups)
+    return [(i, j) for i in range(size) for j in range(i + 1, size) if (i, j) not in network.conflicts]
+
+
+def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...]) -> dict[str, Any]:  # noqa: ANN401
+    speed_mps = float(lane.getSpeed())
+    upstream = [
+        loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)
+    ]
+    return {
+        "id": lane_id,
+        "speed_mps": round(speed_mps, 2),
+        # One second of reaction plus the time to drive one vehicle length and gap at the speed limit, and some loss.
+        "headway_s": round(1.3 + 7.0 / speed_mps, 2),
+        "storage_m": round(max(upstream, default=float(lane.getLength())), 1),
+    }

@@ -1,0 +1,1 @@
+"""The service that decides and acts: policies, commands, overrides, journal."""

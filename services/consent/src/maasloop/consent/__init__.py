@@ -1,0 +1,1 @@
+"""The service that permits: processing activities, consent records, receipts."""

@@ -1,0 +1,1 @@
+"""The service that knows: devices, types, districts, groups."""

@@ -1,0 +1,1 @@
+"""The service that hears: observations and responses of devices."""

@@ -1,0 +1,1 @@
+"""The service that tells: alerts, subscriptions, deliveries."""

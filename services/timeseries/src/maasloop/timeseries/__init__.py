@@ -1,0 +1,1 @@
+"""The service that remembers: observations, states, positions, rollups."""
