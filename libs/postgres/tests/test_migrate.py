@@ -5,8 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from maasloop.core.errors import FailedPrecondition
-from maasloop.postgres.migrate import Migration, load, migrate
+from maasloop.postgres.migrate import Migration, MigrationChanged, load, migrate
 
 FIRST = Migration(1, "devices", "CREATE TABLE devices (id text); INSERT INTO devices VALUES ('50 %');")
 SECOND = Migration(2, "names", "ALTER TABLE devices ADD COLUMN name text;")
@@ -41,7 +40,7 @@ async def test_a_changed_file_is_refused(postgres_dsn: str) -> None:
     """The refusal names the file and says what to do instead."""
     await migrate(postgres_dsn, [FIRST])
 
-    with pytest.raises(FailedPrecondition, match=r"0001_devices differs .* write the change as a new migration"):
+    with pytest.raises(MigrationChanged, match=r"0001_devices differs .* write the change as a new migration"):
         await migrate(postgres_dsn, [Migration(1, "devices", FIRST.sql + " -- edited")])
 
 

@@ -83,12 +83,12 @@ async def test_a_connection_killed_by_the_server_is_replaced(postgres_dsn: str) 
 @pytest.mark.parametrize(
     ("raised", "expected", "reason"),
     [
-        (psycopg.OperationalError("gone"), Unavailable, "DATABASE_UNAVAILABLE"),
-        (psycopg.InterfaceError("closed"), Unavailable, "DATABASE_UNAVAILABLE"),
-        (psycopg.errors.DeadlockDetected("deadlock"), Unavailable, "DATABASE_UNAVAILABLE"),
-        (psycopg.errors.QueryCanceled("statement timeout"), Unavailable, "DATABASE_UNAVAILABLE"),
-        (psycopg.errors.DiskFull("full"), ResourceExhausted, "DATABASE_FULL"),
-        (PoolTimeout("busy"), ResourceExhausted, "DATABASE_BUSY"),
+        (psycopg.OperationalError("gone"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.InterfaceError("closed"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.errors.DeadlockDetected("deadlock"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.errors.QueryCanceled("statement timeout"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.errors.DiskFull("full"), ResourceExhausted, "OVERLOADED"),
+        (PoolTimeout("busy"), ResourceExhausted, "OVERLOADED"),
     ],
 )
 def test_failures_that_may_pass_become_retryable(raised: psycopg.Error, expected: type[Exception], reason: str) -> None:

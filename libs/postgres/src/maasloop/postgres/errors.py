@@ -16,6 +16,8 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 RETRY_AFTER_S = 1.0
 RETRY_AFTER_FULL_S = 10.0
 
+_NEIGHBOUR = {"neighbour": "database"}
+
 _failures = metrics.counter(
     "maasloop_postgres_failures_total", "Statements that failed for a reason that may pass", ["reason"]
 )
@@ -24,13 +26,14 @@ _failures = metrics.counter(
 def translate(error: psycopg.Error) -> Retryable | None:
     """Return the error of Maasloop that a database error stands for, or nothing if retrying cannot help."""
     if isinstance(error, PoolTimeout | TooManyRequests):
-        return ResourceExhausted("DATABASE_BUSY", "all database connections are in use", retry_after_s=RETRY_AFTER_S)
+        message = "all database connections are in use"
+        return ResourceExhausted("OVERLOADED", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
     if isinstance(error, errors.DiskFull | errors.OutOfMemory):
         message = "the database has no space left"
-        return ResourceExhausted("DATABASE_FULL", message, retry_after_s=RETRY_AFTER_FULL_S)
+        return ResourceExhausted("OVERLOADED", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_FULL_S)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         message = "the database does not answer at present"
-        return Unavailable("DATABASE_UNAVAILABLE", message, retry_after_s=RETRY_AFTER_S)
+        return Unavailable("NEIGHBOUR_UNAVAILABLE", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
     return None
 
 

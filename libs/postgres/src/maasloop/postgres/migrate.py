@@ -14,7 +14,6 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 import structlog
-from maasloop.core.errors import FailedPrecondition
 
 from .pool import Connection, connect
 
@@ -35,6 +34,10 @@ _APPLIED = "SELECT version, name, checksum FROM migrations ORDER BY version"
 _RECORD = "INSERT INTO migrations (version, name, checksum) VALUES (%s, %s, %s)"
 
 _log = structlog.get_logger()
+
+
+class MigrationChanged(Exception):
+    """A file that was applied has been edited; only a person can mend that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +117,4 @@ def _refuse_changed(migration: Migration, known_name: str) -> None:
         f"migration {migration.version:04d}_{migration.name} differs from the one that was applied"
         f" ({migration.version:04d}_{known_name}): restore the file and write the change as a new migration"
     )
-    raise FailedPrecondition("MIGRATION_CHANGED", message, {"version": str(migration.version)})
+    raise MigrationChanged(message)
