@@ -1,4 +1,4 @@
-"""Generate Python stubs and the buf image from ``proto/``.
+"""Generate Python stubs, ``maasloop.core.reasons`` and the buf image from ``proto/``.
 
 Everything comes from installed packages, so that no network is needed: protoc and the well-known types from
 ``grpcio-tools``, ``google/api`` from ``googleapis-common-protos``, and ``buf/validate`` from the descriptor that
@@ -16,30 +16,40 @@ import grpc_tools
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
+from generators.descriptors import read_image
+from generators.reasons import reasons_source
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "proto"
 STUBS = ROOT / "libs" / "api" / "src"
+REASONS = ROOT / "libs" / "core" / "src" / "maasloop" / "core" / "reasons.py"
 VALIDATE = "buf/validate/validate.proto"
 INIT = '"""Generated from the contracts in ``proto/``; never edited."""\n'
 
 
 def main() -> None:
-    """Write stubs to ``--out`` and a buf image to ``--image``."""
+    """Write stubs to ``--out``, reasons to ``--reasons`` and a buf image to ``--image``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=STUBS, help="folder of the generated packages")
+    parser.add_argument("--reasons", type=Path, default=REASONS, help="file of the generated reasons")
     parser.add_argument("--image", type=Path, help="also write a buf image here")
     arguments = parser.parse_args()
-    files = sorted(path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
-        known = Path(scratch) / "validate.binpb"
-        known.write_bytes(_validate_descriptors())
-        includes = Path(google.api.field_behavior_pb2.__file__).parents[2]
-        common = [f"--descriptor_set_in={_known_types(Path(scratch), known, includes)}", f"--proto_path={SOURCES}"]
-        _protoc([*common, *_outputs(arguments.out), *files, VALIDATE])
-        if arguments.image:
-            whole = ["--include_imports", "--include_source_info", f"--descriptor_set_out={arguments.image}"]
-            _protoc([*common, *whole, *files])
-    _make_packages(arguments.out)
+        image = arguments.image or Path(scratch) / "image.binpb"
+        generate(arguments.out, image, Path(scratch))
+        arguments.reasons.write_text(reasons_source(read_image(image)))
+
+
+def generate(out: Path, image: Path, scratch: Path) -> None:
+    """Write the generated packages into ``out`` and a buf image with comments to ``image``."""
+    files = sorted(path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.proto"))
+    validate = scratch / "validate.binpb"
+    validate.write_bytes(_validate_descriptors())
+    includes = Path(google.api.field_behavior_pb2.__file__).parents[2]
+    common = [f"--descriptor_set_in={_known_types(scratch, validate, includes)}", f"--proto_path={SOURCES}"]
+    _protoc([*common, *_outputs(out), *files, VALIDATE])
+    _protoc([*common, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *files])
+    _make_packages(out)
 
 
 def _validate_descriptors() -> bytes:
@@ -62,8 +72,8 @@ _WELL_KNOWN = ("descriptor", "any", "duration", "timestamp", "struct", "field_ma
 
 def _outputs(out: Path) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
-    plugins = ("python", "grpc_python", "mypy", "mypy_grpc")
-    return [f"--{plugin}_out={out}" for plugin in plugins]
+    quiet = [f"--{plugin}_out=quiet:{out}" for plugin in ("mypy", "mypy_grpc")]
+    return [f"--{plugin}_out={out}" for plugin in ("python", "grpc_python")] + quiet
 
 
 def _protoc(arguments: list[str]) -> None:
