@@ -1,0 +1,1 @@
+"""The two neighbours of the services, as real processes: NATS and PostgreSQL with TimescaleDB."""

@@ -1,0 +1,57 @@
+"""The one database of a local stack: a schema and a role of its own for each service.
+
+In production the same separation is made by whoever runs the database; here it is made on every start, and a second
+time changes nothing.
+"""
+
+import psycopg
+from psycopg import sql
+
+SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
+DATABASE = "maasloop"
+
+
+def schema_name(service: str) -> str:
+    """Return the schema of a service: its name in SQL's spelling."""
+    return service.replace("-", "_")
+
+
+def role_name(service: str) -> str:
+    """Return the database role of a service."""
+    return f"maasloop_{schema_name(service)}"
+
+
+def create_service_database(server_dsn: str, database_dsn: str, name: str = DATABASE) -> None:
+    """Create the database with TimescaleDB, and roles and schemas of the services, where they are missing.
+
+    ``server_dsn`` reaches any database of the server as superuser, ``database_dsn`` the new one.
+    """
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        _create_roles(connection)
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        if found is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        _create_schemas(connection)
+
+
+def _create_roles(connection: psycopg.Connection) -> None:
+    """A role finds its own schema first and the extension's functions in ``public`` after it."""
+    known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+    for service in SERVICES:
+        role = sql.Identifier(role_name(service))
+        if role_name(service) not in known:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} SET search_path = {}, public").format(role, sql.Identifier(schema_name(service)))
+        )
+
+
+def _create_schemas(connection: psycopg.Connection) -> None:
+    for service in SERVICES:
+        connection.execute(
+            sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
+                sql.Identifier(schema_name(service)), sql.Identifier(role_name(service))
+            )
+        )

@@ -1,0 +1,129 @@
+"""Fixtures for real servers, and the order in which tests run.
+
+Each test that asks gets a NATS server or a database of its own, which cost about 30 ms each; the PostgreSQL server is
+started once a session.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from maasloop.stack.servers.databases import DATABASE, create_service_database, role_name
+from maasloop.stack.servers.nats import NatsServer
+from maasloop.stack.servers.postgres import PostgresServer
+from maasloop.testing.databases import TestDatabases
+from maasloop.testing.endpoints import NatsEndpoint, TimescaleEndpoint
+from maasloop.testing.providers import (
+    local_nats,
+    local_postgres,
+    nats_is_local,
+    provide_nats,
+    provide_timescale,
+    wipe_streams,
+)
+
+SERVER_FIXTURES = frozenset(
+    {"nats_server", "nats_endpoint", "nats_process", "timescale", "test_databases", "postgres_process"}
+)
+KINDS = ("", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that needs a server, and run what is cheap first."""
+    for item in items:
+        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
+    items.sort(key=_kind)
+
+
+def _kind(item: pytest.Item) -> int:
+    return max(index for index, kind in enumerate(KINDS) if not kind or item.get_closest_marker(kind))
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsEndpoint]:
+    """One NATS server for the session; its streams are shared, so prefer ``nats_url``."""
+    with provide_nats() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def nats_endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsEndpoint]:
+    """An empty NATS server for one test: a process of its own, or the given server with its streams deleted."""
+    if nats_is_local():
+        with local_nats(tmp_path / "nats") as endpoint:
+            yield endpoint
+        return
+    endpoint = request.getfixturevalue("nats_server")
+    wipe_streams(endpoint.url)
+    yield endpoint
+
+
+@pytest.fixture
+def nats_url(nats_endpoint: NatsEndpoint) -> str:
+    """Address of an empty NATS server with JetStream."""
+    return nats_endpoint.url
+
+
+@pytest.fixture
+def mqtt_address(nats_endpoint: NatsEndpoint) -> tuple[str, int]:
+    """Host and port of the MQTT listener of the server behind ``nats_url``."""
+    return nats_endpoint.mqtt_address
+
+
+@pytest.fixture
+def nats_process(tmp_path: Path) -> Iterator[NatsServer]:
+    """A started nats-server that the test may kill, pause and restart."""
+    server = NatsServer(tmp_path / "nats-process")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def timescale() -> Iterator[TimescaleEndpoint]:
+    """One PostgreSQL server with TimescaleDB for the session."""
+    with provide_timescale() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def test_databases(timescale: TimescaleEndpoint) -> Iterator[TestDatabases]:
+    """The template from which each test's database is copied."""
+    databases = TestDatabases(timescale)
+    databases.prepare()
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def postgres_database(test_databases: TestDatabases) -> Iterator[str]:
+    """Name of a fresh database with TimescaleDB and the schemas and roles of the six services."""
+    name = test_databases.create()
+    yield name
+    test_databases.drop(name)
+
+
+@pytest.fixture
+def postgres_dsn(timescale: TimescaleEndpoint, postgres_database: str) -> str:
+    """Connection string of a superuser to a fresh database."""
+    return timescale.dsn(postgres_database)
+
+
+@pytest.fixture
+def service_dsn(timescale: TimescaleEndpoint, postgres_database: str) -> Callable[[str], str]:
+    """Connection strings by service name: its own role, which finds its own schema, in a fresh database."""
+
+    def dsn_of(service: str) -> str:
+        return timescale.dsn(postgres_database, role_name(service))
+
+    return dsn_of
+
+
+@pytest.fixture
+def postgres_process() -> Iterator[PostgresServer]:
+    """A started PostgreSQL with the database ``maasloop`` that the test may kill, pause and restart."""
+    with local_postgres() as server:
+        create_service_database(server.dsn(), server.dsn(DATABASE))
+        yield server
