@@ -1,0 +1,149 @@
+"""Columns of observations in memory: numpy arrays over the wire's own bytes, without a Python loop over rows.
+
+``ObservationColumns`` on the wire holds packed little-endian arrays. The messages of ``packed.proto`` have the same
+encoding with each column as bytes, so that reading is a view and writing is a copy of memory. A column that a sender
+split over several packed segments shows by its length; such a message is parsed again with the general message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.api.observation.v1.observation_pb2 import (
+    ObservationColumns,
+    PositionObservation,
+    SeriesDictionary,
+    StateObservation,
+)
+from maasloop.api.observation.v1.packed_pb2 import PackedColumns
+from maasloop.core.errors import InvalidArgument
+
+INDEX = np.dtype("<u4")
+TIME_US = np.dtype("<i8")
+VALUE = np.dtype("<f8")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Observations of one district: ``n`` numbers as four arrays of length ``n``, and the rarer states and positions.
+
+    ``dictionary`` stays in its serialized form: senders repeat the same one, so that a reader may look up by its bytes
+    what it found out about it before. The indexes of every row lie inside the dictionary.
+    """
+
+    dictionary: bytes
+    device_index: NDArray[np.uint32]
+    property_index: NDArray[np.uint32]
+    event_time_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+    states: Sequence[StateObservation] = field(default=())
+    positions: Sequence[PositionObservation] = field(default=())
+
+    def __len__(self) -> int:
+        """Return how many readings there are: numbers, states and positions."""
+        return len(self.value) + len(self.states) + len(self.positions)
+
+    def names(self) -> SeriesDictionary:
+        """Return the parsed dictionary."""
+        return SeriesDictionary.FromString(self.dictionary)
+
+    def packed(self) -> PackedColumns:
+        """Return the wire form."""
+        return PackedColumns(
+            dictionary=self.dictionary,
+            device_index=np.ascontiguousarray(self.device_index, INDEX).tobytes(),
+            property_index=np.ascontiguousarray(self.property_index, INDEX).tobytes(),
+            event_time_us=np.ascontiguousarray(self.event_time_us, TIME_US).tobytes(),
+            value=np.ascontiguousarray(self.value, VALUE).tobytes(),
+            states=[state.SerializeToString() for state in self.states],
+            positions=[position.SerializeToString() for position in self.positions],
+        )
+
+    def message(self) -> ObservationColumns:
+        """Return the general message, for answers that are not hot."""
+        return ObservationColumns.FromString(self.packed().SerializeToString())
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Columns":
+        """Return the numbers that a mask or an index array selects, without states and positions."""
+        return Columns(
+            self.dictionary,
+            self.device_index[rows],
+            self.property_index[rows],
+            self.event_time_us[rows],
+            self.value[rows],
+        )
+
+
+def read_columns(packed: PackedColumns) -> Columns:
+    """View the columns of a received message, or refuse what is inconsistent (COLUMNS_INCONSISTENT).
+
+    The arrays are read-only views of the message's bytes.
+    """
+    sizes = (
+        len(packed.device_index) / INDEX.itemsize,
+        len(packed.property_index) / INDEX.itemsize,
+        len(packed.event_time_us) / TIME_US.itemsize,
+        len(packed.value) / VALUE.itemsize,
+    )
+    if len(set(sizes)) != 1 or not sizes[0].is_integer():
+        message = f"the columns of a batch must have the same length; got {[f'{size:g}' for size in sizes]}"
+        raise InvalidArgument("COLUMNS_INCONSISTENT", message)
+    columns = Columns(
+        dictionary=packed.dictionary,
+        device_index=np.frombuffer(packed.device_index, INDEX),
+        property_index=np.frombuffer(packed.property_index, INDEX),
+        event_time_us=np.frombuffer(packed.event_time_us, TIME_US),
+        value=np.frombuffer(packed.value, VALUE),
+        states=[StateObservation.FromString(state) for state in packed.states],
+        positions=[PositionObservation.FromString(position) for position in packed.positions],
+    )
+    _require_inside(columns)
+    return columns
+
+
+def parse_columns(serialized: bytes) -> Columns:
+    """Read serialized ``ObservationColumns`` of any legal encoding, also with split columns."""
+    try:
+        return read_columns(PackedColumns.FromString(serialized))
+    except InvalidArgument:
+        whole = ObservationColumns.FromString(serialized).SerializeToString(deterministic=True)
+        return read_columns(PackedColumns.FromString(whole))
+
+
+def _require_inside(columns: Columns) -> None:
+    names = columns.names()
+    devices, properties = len(names.devices), len(names.observed_properties)
+    others = [*columns.states, *columns.positions]
+    highest_device = max([int(columns.device_index.max(initial=0)), *(other.device_index for other in others)])
+    highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])
+    if len(columns) and (highest_device >= devices or highest_property >= properties):
+        message = f"an index points outside the dictionary of {devices} devices and {properties} observed properties"
+        raise InvalidArgument("COLUMNS_INCONSISTENT", message)
+
+
+def build_columns(
+    devices: Sequence[str],
+    observed_properties: Sequence[str],
+    device_index: Sequence[int] | NDArray[np.integer],
+    property_index: Sequence[int] | NDArray[np.integer],
+    event_time_us: Sequence[int] | NDArray[np.integer],
+    value: Sequence[float] | NDArray[np.floating],
+    *,
+    states: Sequence[StateObservation] = (),
+    positions: Sequence[PositionObservation] = (),
+) -> Columns:
+    """Make columns from names and values."""
+    dictionary = SeriesDictionary(devices=devices, observed_properties=observed_properties)
+    columns = Columns(
+        dictionary=dictionary.SerializeToString(deterministic=True),
+        device_index=np.asarray(device_index, INDEX),
+        property_index=np.asarray(property_index, INDEX),
+        event_time_us=np.asarray(event_time_us, TIME_US),
+        value=np.asarray(value, VALUE),
+        states=states,
+        positions=positions,
+    )
+    _require_inside(columns)
+    return columns

@@ -1,0 +1,216 @@
+"""One connection to NATS, watched.
+
+Tasks: nats-py's own reader, and one watchdog that measures the round trip every three seconds. nats-py notices a
+half-open link only after minutes, and not at all while bytes are stuck in its transport; after three failed probes the
+watchdog aborts the transport, which makes nats-py reconnect. Nothing here blocks the event loop.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from maasloop.core.errors import ResourceExhausted, Unavailable
+
+log = structlog.get_logger(__name__)
+
+PING_INTERVAL_S = 5
+PINGS_OUTSTANDING_MAX = 2
+RECONNECT_WAIT_S = 0.25
+CONNECT_TIMEOUT_S = 2
+DRAIN_TIMEOUT_S = 5
+PROBE_INTERVAL_S = 3.0
+PROBE_TIMEOUT_S = 2.0
+PROBES_FAILED_MAX = 3
+PENDING_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes kept while disconnected; a fact counts only when its PubAck came, so this needs no room."""
+PUBLISH_TIMEOUT_S = 2.0
+PUBLISH_RETRY_S = 60.0
+"""A publish is tried with the same message id for this long, well inside the de-duplication window."""
+PUBLISH_PAUSE_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+_FULL = {10077, 10054, 10122}
+"""JetStream error codes: maximum bytes, message size and messages exceeded on the stream or the account."""
+
+
+class Bus:
+    """Publish with proof, publish without, request, subscribe, and the JetStream API."""
+
+    def __init__(self, client: Client) -> None:
+        """Wrap a connected client; made by ``connect``."""
+        self.client = client
+        self._draining = False
+        self._on_reconnect: set[Callable[[], None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether the link stands."""
+        return bool(self.client.is_connected)
+
+    async def publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Publish a fact and return its stream sequence once the broker has stored it.
+
+        ``headers`` carry ``Nats-Msg-Id``, so that trying again stores nothing twice. Raises ``ResourceExhausted``
+        (STREAM_FULL) at once, and ``Unavailable`` (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PUBLISH_RETRY_S
+        attempt = 0
+        while True:
+            try:
+                answer = await self.client.request(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=dict(headers))
+                return _sequence(json.loads(answer.data))
+            except (NatsError, TimeoutError, _NotReady) as error:
+                pause_s = PUBLISH_PAUSE_S[min(attempt, len(PUBLISH_PAUSE_S) - 1)]
+                attempt += 1
+                if self._draining or loop.time() + pause_s > deadline:
+                    message = f"the broker did not confirm a publish on {subject}"
+                    raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "nats"}) from error
+                await asyncio.sleep(pause_s)
+
+    async def tell(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Publish without proof: best effort, for downlinks and signs of life."""
+        await self.client.publish(subject, body, headers=dict(headers) if headers else None)
+
+    async def ask(self, subject: str, body: bytes, *, timeout_s: float) -> bytes:
+        """Send a request over core NATS and return the answer's body."""
+        try:
+            answer = await self.client.request(subject, body, timeout=timeout_s)
+        except (NatsError, TimeoutError) as error:
+            message = f"no answer on {subject}"
+            raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "nats"}) from error
+        return bytes(answer.data)
+
+    async def listen(
+        self, subject: str, heard: Callable[[Msg], Awaitable[None]], *, queue: str = "", pending_max: int = 65_536
+    ) -> Subscription:
+        """Hear core messages; ``heard`` must not block. With ``queue`` one member of the group hears each."""
+        return await self.client.subscribe(subject, queue=queue, cb=heard, pending_msgs_limit=pending_max)
+
+    async def api(self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
+        """Call ``$JS.API.{verb}``; the answer may hold an ``error``."""
+        answer = await self.ask(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def on_reconnect(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call ``call`` after every reconnection; returns what forgets it again."""
+        self._on_reconnect.add(call)
+        return lambda: self._on_reconnect.discard(call)
+
+    async def reconnected(self) -> None:
+        """Tell everybody who asked that what was under way on the old link is lost."""
+        log.info("bus_reconnected")
+        for call in tuple(self._on_reconnect):
+            call()
+
+    async def check(self) -> None:
+        """Prove that the link carries bytes both ways; raises what failed."""
+        await asyncio.wait_for(self.client.flush(timeout=PROBE_TIMEOUT_S), PROBE_TIMEOUT_S)
+
+    async def drain(self) -> None:
+        """Stop hearing, send what is pending, and close; bounded by ``DRAIN_TIMEOUT_S``."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self.client.drain()
+        except (TimeoutError, NatsError):
+            log.warning("bus_drain_cut_short")
+            await self.client.close()
+
+
+class _NotReady(Exception):
+    """JetStream answered that it cannot store now."""
+
+
+def _sequence(answer: Mapping[str, Any]) -> int:
+    """Return the sequence of a PubAck, or raise what its error means."""
+    error = answer.get("error")
+    if error is None:
+        return int(answer["seq"])
+    if error.get("err_code") in _FULL:
+        raise ResourceExhausted("STREAM_FULL", f"the stream is full: {error.get('description')}", retry_after_s=5.0)
+    raise _NotReady(error.get("description", "unknown JetStream error"))
+
+
+@asynccontextmanager
+async def connect(url: str, *, name: str) -> AsyncIterator[Bus]:
+    """Connect, waiting for the broker as long as it takes, and drain at the end."""
+    bus = await _connect_patiently(url, name)
+    watchdog = asyncio.create_task(_watch(bus.client), name="bus-watchdog")
+    try:
+        yield bus
+    finally:
+        watchdog.cancel()
+        await asyncio.gather(watchdog, return_exceptions=True)
+        await bus.drain()
+
+
+async def _connect_patiently(url: str, name: str) -> Bus:
+    attempt = 0
+    while True:
+        bus = Bus(Client())
+        try:
+            await bus.client.connect(
+                url,
+                name=name,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ping_interval=PING_INTERVAL_S,
+                max_outstanding_pings=PINGS_OUTSTANDING_MAX,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,
+                pending_size=PENDING_BYTES_MAX,
+                allow_reconnect=True,
+                error_cb=_report,
+                disconnected_cb=_disconnected,
+                reconnected_cb=bus.reconnected,
+            )
+        except (NatsError, OSError, TimeoutError) as error:
+            if attempt % 20 == 0:
+                log.info("waiting_for_nats", error=str(error) or type(error).__name__)
+            attempt += 1
+            await bus.client.close()
+            await asyncio.sleep(RECONNECT_WAIT_S)
+        else:
+            return bus
+
+
+async def _report(error: Exception) -> None:
+    log.debug("bus_error", error=str(error) or type(error).__name__)
+
+
+async def _disconnected() -> None:
+    log.warning("bus_disconnected")
+
+
+async def _watch(client: Client) -> None:
+    """Abort the transport of a link that stopped to carry bytes."""
+    failed = 0
+    while True:
+        await asyncio.sleep(PROBE_INTERVAL_S)
+        if not client.is_connected:
+            failed = 0
+            continue
+        try:
+            await asyncio.wait_for(client.flush(timeout=PROBE_TIMEOUT_S), PROBE_TIMEOUT_S)
+            failed = 0
+        except (NatsError, OSError, TimeoutError):
+            failed += 1
+            if failed >= PROBES_FAILED_MAX:
+                log.warning("bus_link_aborted", failed_probes=failed)
+                _abort(client)
+                failed = 0
+
+
+def _abort(client: Client) -> None:
+    """Close the socket without waiting for what is stuck in it."""
+    transport = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nats-py has no public way; tested
+    if transport is not None:
+        transport.transport.abort()

@@ -1,0 +1,118 @@
+"""Applying the declared streams and durables: run before services, again at every deployment, never in a request.
+
+The MQTT stream is the server's own: it appears with the first MQTT connection, so one is made here. Its durable must
+exist before devices connect, because without interest the server keeps nothing.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from maasloop.core.errors import FailedPrecondition
+
+from . import subjects
+from .connection import Bus
+from .streams import DURABLES, STREAMS, Durable, Stream, mqtt_stream_config
+
+log = structlog.get_logger(__name__)
+
+MQTT_TIMEOUT_S = 5.0
+_NOT_FOUND = 404
+_MQTT_CONNECT = bytes.fromhex("101d00044d5154540402003c") + b"\x00\x11maasloop-ensuring"
+_MQTT_CONNACK_ACCEPTED = bytes.fromhex("20020000")
+_MQTT_DISCONNECT = bytes.fromhex("e000")
+
+
+async def ensure(bus: Bus, *, mqtt_url: str = "", scale: float = 1.0, replicas: int = 1) -> list[str]:
+    """Create or update every stream and durable; return a line for each thing that changed.
+
+    Without ``mqtt_url`` the MQTT door is left out. Raises ``FailedPrecondition`` where the server refuses, for example
+    because a stream cannot be changed in the way that is asked for.
+    """
+    changes = []
+    for stream in STREAMS:
+        changes += await _ensure_stream(bus, stream, scale, replicas)
+    if mqtt_url:
+        changes += await _ensure_mqtt(bus, mqtt_url, scale)
+    for durable in DURABLES:
+        if durable.stream != subjects.MQTT_STREAM or mqtt_url:
+            changes += await _ensure_durable(bus, durable)
+    return changes
+
+
+async def _ensure_stream(bus: Bus, stream: Stream, scale: float, replicas: int) -> list[str]:
+    wanted = stream.config(scale=scale, replicas=replicas)
+    found = await bus.api(f"STREAM.INFO.{stream.name}")
+    if _missing(found):
+        _require(await bus.api(f"STREAM.CREATE.{stream.name}", wanted), f"create stream {stream.name}")
+        return [f"created stream {stream.name}"]
+    current = found["config"]
+    if all(current.get(key, _absent(value)) == value for key, value in wanted.items()):
+        return []
+    _require(await bus.api(f"STREAM.UPDATE.{stream.name}", {**current, **wanted}), f"update stream {stream.name}")
+    return [f"updated stream {stream.name}"]
+
+
+async def _ensure_durable(bus: Bus, durable: Durable) -> list[str]:
+    wanted = durable.config()
+    found = await bus.api(f"CONSUMER.INFO.{durable.stream}.{durable.name}")
+    missing = _missing(found)
+    if not missing:
+        current = found["config"]
+        if all(current.get(key, _absent(value)) == value for key, value in wanted.items()):
+            return []
+        # The place where a durable begins is fixed at its creation.
+        wanted["deliver_policy"] = current["deliver_policy"]
+    body = {"stream_name": durable.stream, "config": wanted}
+    answer = await bus.api(f"CONSUMER.DURABLE.CREATE.{durable.stream}.{durable.name}", body)
+    _require(answer, f"apply durable {durable.name}")
+    return [f"{'created' if missing else 'updated'} durable {durable.name}"]
+
+
+async def _ensure_mqtt(bus: Bus, mqtt_url: str, scale: float) -> list[str]:
+    found = await bus.api(f"STREAM.INFO.{subjects.MQTT_STREAM}")
+    if _missing(found):
+        await _connect_once(mqtt_url)
+        found = await bus.api(f"STREAM.INFO.{subjects.MQTT_STREAM}")
+    _require(found, f"find stream {subjects.MQTT_STREAM}")
+    wanted = mqtt_stream_config(found["config"], scale=scale)
+    if wanted == found["config"]:
+        return []
+    answer = await bus.api(f"STREAM.UPDATE.{subjects.MQTT_STREAM}", wanted)
+    _require(answer, f"bound stream {subjects.MQTT_STREAM}")
+    return [f"bounded stream {subjects.MQTT_STREAM}"]
+
+
+async def _connect_once(mqtt_url: str) -> None:
+    """Make one MQTT 3.1.1 connection, so that the server creates its streams."""
+    address = urlsplit(mqtt_url)
+    async with asyncio.timeout(MQTT_TIMEOUT_S):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            writer.write(_MQTT_CONNECT)
+            answer = await reader.readexactly(4)
+            writer.write(_MQTT_DISCONNECT)
+            await writer.drain()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+    if answer != _MQTT_CONNACK_ACCEPTED:
+        message = f"the MQTT listener at {mqtt_url} refused the connection ({answer.hex()})"
+        raise FailedPrecondition("NEIGHBOUR_UNAVAILABLE", message)
+
+
+def _missing(answer: dict[str, Any]) -> bool:
+    return bool(answer.get("error", {}).get("code") == _NOT_FOUND)
+
+
+def _absent(value: object) -> object:
+    """Return what the server leaves out of its answer: zero, false and empty."""
+    return type(value)() if value is not None else None
+
+
+def _require(answer: dict[str, Any], what: str) -> None:
+    if "error" in answer:
+        message = f"could not {what}: {answer['error'].get('description')}"
+        raise FailedPrecondition("STATE_FORBIDS", message)

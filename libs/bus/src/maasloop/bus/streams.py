@@ -1,0 +1,281 @@
+"""Streams and durables, declared as data.
+
+**Custody streams** hold what was acknowledged and is not yet a row: they refuse new messages when full, and have no age
+limit, because a writer that is down longer than an age limit would silently lose what was acknowledged. Space in them
+comes back only by ``purge`` up to what their durable owners have committed. **Copies** hold facts whose truth is their
+owner's tables: they forget the oldest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from . import subjects
+
+MIB = 1024 * 1024
+NANOSECONDS = 1_000_000_000
+DUPLICATE_WINDOW_S = 600
+"""JetStream drops a message id that it saw within this time."""
+BACKOFF_S = (1, 5, 15, 30, 60)
+"""Redelivery of what was not acknowledged in time."""
+
+
+class Keeping(StrEnum):
+    """What a stream does when it is full."""
+
+    CUSTODY = "custody"
+    COPY = "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream: ``max_bytes`` for a laptop, multiplied by the profile's ``scale``."""
+
+    name: str
+    subjects: tuple[str, ...]
+    keeping: Keeping
+    max_bytes: int
+    max_msg_size: int = 1 * MIB
+    max_age_s: int = 0
+    """0 = no age limit."""
+    meaning: str = ""
+
+    def config(self, *, scale: float = 1.0, replicas: int = 1) -> dict[str, Any]:
+        """Return the configuration as the JetStream API takes it."""
+        return {
+            "name": self.name,
+            "description": self.meaning,
+            "subjects": list(self.subjects),
+            "retention": "limits",
+            "storage": "file",
+            "num_replicas": replicas,
+            "discard": "new" if self.keeping is Keeping.CUSTODY else "old",
+            "max_bytes": int(self.max_bytes * scale),
+            "max_msg_size": self.max_msg_size,
+            "max_age": self.max_age_s * NANOSECONDS,
+            "max_msgs": -1,
+            "max_consumers": -1,
+            "duplicate_window": DUPLICATE_WINDOW_S * NANOSECONDS,
+            "allow_direct": True,
+            "deny_delete": False,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """A durable pull consumer."""
+
+    name: str
+    stream: str
+    service: str
+    filters: tuple[str, ...] = ()
+    """Empty = the whole stream."""
+    ack_wait_s: int = 30
+    max_ack_pending: int = 1_024
+    max_deliver: int = -1
+    """Unlimited: giving up is decided by the consumer, which writes a dead letter."""
+    deliver: str = "all"
+    """``all`` or ``new``: where a fresh durable begins."""
+    backoff: tuple[int, ...] = field(default=())
+    meaning: str = ""
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration as the JetStream API takes it."""
+        config: dict[str, Any] = {
+            "durable_name": self.name,
+            "name": self.name,
+            "description": self.meaning,
+            "deliver_policy": self.deliver,
+            "ack_policy": "explicit",
+            "ack_wait": self.ack_wait_s * NANOSECONDS,
+            "max_ack_pending": self.max_ack_pending,
+            "max_deliver": self.max_deliver,
+            "replay_policy": "instant",
+        }
+        if len(self.filters) == 1:
+            config["filter_subject"] = self.filters[0]
+        elif self.filters:
+            config["filter_subjects"] = list(self.filters)
+        return config
+
+
+DAY_S = 86_400
+OBSERVATIONS = Stream(
+    "OBSERVATIONS",
+    tuple(
+        subjects.OBSERVATION_RECORDED.wildcard(key=str(domain))
+        for domain in subjects.Domain
+    ),
+    Keeping.CUSTODY,
+    4_096 * MIB,
+    meaning="Acknowledged readings until they are rows, and as long as space allows a day of them for integrators.",
+)
+PERSONAL = Stream(
+    "PERSONAL",
+    (subjects.OBSERVATION_RECORDED.wildcard(key=subjects.PERSONAL),),
+    Keeping.CUSTODY,
+    256 * MIB,
+    meaning="Acknowledged readings of personal series until they are rows.",
+)
+RESPONSES = Stream(
+    "RESPONSES",
+    (subjects.RESPONSE_RECORDED.wildcard(),),
+    Keeping.CUSTODY,
+    256 * MIB,
+    meaning="What devices answered to commands.",
+)
+QUARANTINE = Stream(
+    "QUARANTINE",
+    (subjects.OBSERVATION_QUARANTINED.wildcard(),),
+    Keeping.CUSTODY,
+    512 * MIB,
+    max_msg_size=5 * MIB,
+    meaning="Refused readings with their original bytes, until ingest has them in its table.",
+)
+DEVICES = Stream(
+    "DEVICES",
+    tuple(
+        fact.wildcard()
+        for fact in (
+            subjects.DEVICE_REGISTERED,
+            subjects.DEVICE_UPDATED,
+            subjects.DEVICE_ACTIVATED,
+            subjects.DEVICE_RETIRED,
+        )
+    ),
+    Keeping.COPY,
+    512 * MIB,
+    max_msg_size=5 * MIB,
+    max_age_s=DAY_S,
+    meaning="Changes of the registry.",
+)
+CONSENT = Stream(
+    "CONSENT",
+    tuple(
+        fact.wildcard()
+        for fact in (
+            subjects.CONSENT_GRANTED,
+            subjects.CONSENT_WITHDRAWN,
+            subjects.CONSENT_OBJECTED,
+            subjects.CONSENT_ERASED,
+        )
+    ),
+    Keeping.COPY,
+    128 * MIB,
+    max_age_s=DAY_S,
+    meaning="Changes of consent.",
+)
+COMMANDS = Stream(
+    "COMMANDS",
+    tuple(
+        fact.wildcard()
+        for fact in (subjects.COMMAND_ISSUED, subjects.COMMAND_DISPATCHED, subjects.COMMAND_SETTLED)
+    ),
+    Keeping.COPY,
+    512 * MIB,
+    max_age_s=7 * DAY_S,
+    meaning="Commands and what became of them.",
+)
+DECISIONS = Stream(
+    "DECISIONS",
+    (subjects.DECISION_RECORDED.wildcard(),),
+    Keeping.COPY,
+    256 * MIB,
+    max_age_s=DAY_S,
+    meaning="What was decided about each second of the street.",
+)
+ALERTS = Stream(
+    "ALERTS",
+    tuple(
+        fact.wildcard()
+        for fact in (subjects.ALERT_RAISED, subjects.ALERT_ACKNOWLEDGED, subjects.ALERT_RESOLVED)
+    ),
+    Keeping.COPY,
+    128 * MIB,
+    max_age_s=7 * DAY_S,
+    meaning="Alerts and what became of them.",
+)
+DEADLETTERS = Stream(
+    "DEADLETTERS",
+    (subjects.DEAD_LETTERS,),
+    Keeping.CUSTODY,
+    256 * MIB,
+    max_msg_size=6 * MIB,
+    meaning="Messages that a consumer gave up, with the reason in their headers.",
+)
+STREAMS: tuple[Stream, ...] = (
+    OBSERVATIONS,
+    PERSONAL,
+    RESPONSES,
+    QUARANTINE,
+    DEVICES,
+    CONSENT,
+    COMMANDS,
+    DECISIONS,
+    ALERTS,
+    DEADLETTERS,
+)
+
+MQTT_MAX_BYTES = 1_024 * MIB
+"""Bound of the stream in which nats-server stores QoS 1 publishes."""
+
+MQTT_UPLINKS = Durable(
+    "ingest-mqtt",
+    subjects.MQTT_STREAM,
+    "ingest",
+    (subjects.MQTT_UPLINKS,),
+    max_ack_pending=8_192,
+    meaning="The MQTT door: what a PUBACK was sent for.",
+)
+QUARANTINE_TABLE = Durable(
+    "ingest-quarantine", "QUARANTINE", "ingest", meaning="Refused readings on their way into ingest's table."
+)
+OBSERVATION_ROWS = Durable(
+    "timeseries-observations", "OBSERVATIONS", "timeseries", max_ack_pending=4_096, meaning="Readings to be rows."
+)
+PERSONAL_ROWS = Durable(
+    "timeseries-personal", "PERSONAL", "timeseries", max_ack_pending=1_024, meaning="Personal readings to be rows."
+)
+STREET = Durable(
+    "actuation-street",
+    "OBSERVATIONS",
+    "actuation",
+    max_ack_pending=8_192,
+    deliver="new",
+    meaning="Readings to decide upon; a restart begins with the newest, since old ones never cause a command.",
+)
+SETTLEMENTS = Durable(
+    "actuation-responses", "RESPONSES", "actuation", max_ack_pending=4_096, meaning="Answers that settle commands."
+)
+ALERT_READINGS = Durable(
+    "notification-observations",
+    "OBSERVATIONS",
+    "notification",
+    max_ack_pending=4_096,
+    deliver="new",
+    meaning="Readings that alert rules watch.",
+)
+ALERT_COMMANDS = Durable(
+    "notification-commands",
+    "COMMANDS",
+    "notification",
+    (subjects.COMMAND_SETTLED.wildcard(),),
+    deliver="new",
+    meaning="Command outcomes that alert rules watch.",
+)
+DURABLES: tuple[Durable, ...] = (
+    MQTT_UPLINKS,
+    QUARANTINE_TABLE,
+    OBSERVATION_ROWS,
+    PERSONAL_ROWS,
+    STREET,
+    SETTLEMENTS,
+    ALERT_READINGS,
+    ALERT_COMMANDS,
+)
+
+
+def mqtt_stream_config(found: Mapping[str, Any], *, scale: float = 1.0) -> dict[str, Any]:
+    """Return the server's own configuration of ``$MQTT_msgs``, bounded and refusing when full."""
+    return {**found, "max_bytes": int(MQTT_MAX_BYTES * scale), "discard": "new"}
