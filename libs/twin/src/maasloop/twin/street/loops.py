@@ -11,7 +11,7 @@ from typing import Any, Literal
 from .network import SignalNetwork
 
 UPSTREAM_M = 80.0
-STOP_LINE_M = 1.5
+STOP_LINE_M = 2.5
 EXIT_M = 25.0
 EXIT_STORAGE_MIN_M = 15.0
 # A vehicle is inserted with its whole length on the lane: a loop nearer to the beginning would not see it pass.

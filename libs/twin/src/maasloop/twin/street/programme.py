@@ -12,10 +12,11 @@ from .network import ALL_RED_S, GREEN, GREEN_MIN_S, SignalNetwork
 
 @dataclass(frozen=True)
 class Step:
-    """A signal state and the whole seconds it is shown."""
+    """A signal state and the whole seconds it is shown; a stage is what lies between clearances."""
 
     state: str
     duration_s: int
+    stage: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def local_programme(network: SignalNetwork) -> LocalProgramme:
     """Stretch the clearances of the network's own programme and keep its cycle."""
     stages = _stages(network)
     if len(stages) == 1:
-        return LocalProgramme((Step(stages[0][0], max(1, round(stages[0][1]))),), round(network.offset_s))
+        return LocalProgramme((Step(stages[0][0], max(1, round(stages[0][1])), stage=True),), round(network.offset_s))
     own_cycle_s = round(sum(phase.duration_s for phase in network.phases))
     clearances = [
         clearance(network, state, stages[(index + 1) % len(stages)][0]) for index, (state, _) in enumerate(stages)
@@ -44,7 +45,7 @@ def local_programme(network: SignalNetwork) -> LocalProgramme:
     greens = _shorten([duration for _, duration in stages], own_cycle_s - lost_s)
     steps: list[Step] = []
     for (state, _), green_s, cleared in zip(stages, greens, clearances, strict=True):
-        steps.append(Step(state, green_s))
+        steps.append(Step(state, green_s, stage=True))
         steps.extend(cleared)
     return LocalProgramme(tuple(steps), round(network.offset_s))
 
@@ -96,7 +97,8 @@ def _stages(network: SignalNetwork) -> list[tuple[str, float]]:
 
 def _safe(network: SignalNetwork, state: str) -> str:
     # What is neither green nor yellow (dark, a green arrow after a stop) is red here: nothing else is ever asked for.
-    shown = [now if now in GREEN else "r" for now in state]
+    # So is a character that rules no link.
+    shown = [now if now in GREEN and network.groups[i].links else "r" for i, now in enumerate(state)]
     for minor, major in network.unsafe_pairs:
         if shown[minor] == "G" and shown[major] == "G":
             shown[minor] = "g"

@@ -1,0 +1,189 @@
+"""An independent reader of what the signals showed: every second, whoever asked for it.
+
+It derives conflicts, clearances and minimum green afresh from the network file, and shares no code with the kernel nor
+with the extraction of the data sheets: what one gets wrong the other must find.
+"""
+
+import math
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MINIMUM_GREEN_S = 5
+ALL_RED_S = 1
+YELLOW_S = 4
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule broken at a junction (as the network names it) in a second of the scenario's clock; links by index."""
+
+    second: int
+    junction: str
+    rule: str
+    groups: tuple[int, ...]
+
+
+@dataclass
+class _Rules:
+    """What the network file says about one signal programme."""
+
+    phases: list[tuple[str, float]]
+    yellow_s: dict[int, float] = field(default_factory=dict)
+    foes: set[tuple[int, int]] = field(default_factory=set)
+    never_together: set[tuple[int, int]] = field(default_factory=set)
+
+
+def judge_run(net: Path, states: Path) -> list[Violation]:
+    """Return every violation in a recorded file of signal states (SUMO's ``SaveTLSStates``)."""
+    rules = _read_rules(net)
+    watches: dict[str, _Watch] = {}
+    found: list[Violation] = []
+    for second, junction, state in read_states(states):
+        if junction in rules:
+            watch = watches.setdefault(junction, _Watch(junction, rules[junction]))
+            found.extend(watch.see(second, state))
+    return found
+
+
+def judge_states(net: Path, junction: str, states: Iterable[tuple[int, str]]) -> list[Violation]:
+    """Return every violation in the states of one junction, given as (second, state) one a second."""
+    watch = _Watch(junction, _read_rules(net)[junction])
+    return [violation for second, state in states for violation in watch.see(second, state)]
+
+
+def read_states(states: Path) -> Iterator[tuple[int, str, str]]:
+    """Read second, junction and state from a recorded file."""
+    for _, element in ET.iterparse(states):  # noqa: S314 - a local file that this run's SUMO wrote
+        if element.tag == "tlsState":
+            yield round(float(element.attrib["time"])), element.attrib["id"], element.attrib["state"]
+            element.clear()
+
+
+class _Watch:
+    """Follows one junction: for each link what it shows, since when, and when its yellow ended."""
+
+    def __init__(self, junction: str, rules: _Rules) -> None:
+        self.junction = junction
+        self.rules = rules
+        self.last = ""
+        self.since: list[float] = []
+        self.red_from: list[float] = []
+
+    def see(self, second: int, state: str) -> Iterator[Violation]:
+        if not self.last:
+            # What began before the record is taken as long enough.
+            self.since = [-math.inf] * len(state)
+            self.red_from = [-math.inf] * len(state)
+        else:
+            for i in range(len(state)):
+                yield from self._change(second, i, _kind(self.last[i]), _kind(state[i]))
+        yield from self._together(second, state)
+        self.last = state
+
+    def _change(self, second: int, i: int, was: str, now: str) -> Iterator[Violation]:
+        if was == now:
+            return
+        lasted = second - self.since[i]
+        if was == "green" and lasted < MINIMUM_GREEN_S:
+            yield Violation(second, self.junction, "minimum green", (i,))
+        if was == "green" and now != "yellow":
+            yield Violation(second, self.junction, "green without yellow after it", (i,))
+        if was == "yellow" and lasted < self.rules.yellow_s.get(i, YELLOW_S):
+            yield Violation(second, self.junction, "yellow too short", (i,))
+        if was == "yellow" and now == "green":
+            yield Violation(second, self.junction, "green straight after yellow", (i,))
+        if was == "red" and now == "yellow":
+            yield Violation(second, self.junction, "yellow without green before it", (i,))
+        if now == "red":
+            self.red_from[i] = second
+        self.since[i] = second
+
+    def _together(self, second: int, state: str) -> Iterator[Violation]:
+        for i, j in self.rules.foes:
+            one, other = _kind(state[i]), _kind(state[j])
+            if one == "red" or other == "red":
+                if (i, j) in self.rules.never_together:
+                    yield from self._cleared(second, i, j, one, other)
+            elif (i, j) in self.rules.never_together:
+                yield Violation(second, self.junction, "conflict", (i, j))
+            elif state[i] == "G" and state[j] == "G":
+                yield Violation(second, self.junction, "both protected", (i, j))
+
+    def _cleared(self, second: int, i: int, j: int, one: str, other: str) -> Iterator[Violation]:
+        for starting, ended, now in ((i, j, one), (j, i, other)):
+            just_started = now == "green" and self.since[starting] == second
+            if just_started and second - self.red_from[ended] < ALL_RED_S:
+                yield Violation(second, self.junction, "intergreen", (ended, starting))
+
+
+def _kind(shown: str) -> str:
+    return "green" if shown in "Gg" else "yellow" if shown in "yY" else "red"
+
+
+def _read_rules(net: Path) -> dict[str, _Rules]:
+    root = ET.parse(net).getroot()  # noqa: S314 - a local file that the user names
+    rules: dict[str, _Rules] = {}
+    for logic in root.iter("tlLogic"):
+        phases = [(phase.attrib["state"], float(phase.attrib["duration"])) for phase in logic.iter("phase")]
+        rules.setdefault(logic.attrib["id"], _Rules(phases))
+    speeds = {lane.attrib["id"]: float(lane.attrib["speed"]) for lane in root.iter("lane")}
+    foes_of = {
+        node.attrib["id"]: {int(row.attrib["index"]): row.attrib["foes"] for row in node.iter("request")}
+        for node in root.iter("junction")
+    }
+    ways: dict[str, list[tuple[int, str, int]]] = {}
+    for connection in root.iter("connection"):
+        tls, via = connection.get("tl"), connection.get("via")
+        if tls in rules and via:
+            link = int(connection.attrib["linkIndex"])
+            node, edge, lane = via[1:].rsplit("_", 2)
+            ways.setdefault(tls, []).append((link, node, int(edge) + int(lane)))
+            speed = speeds[f"{connection.attrib['from']}_{connection.attrib['fromLane']}"]
+            _note_yellow(rules[tls], link, speed)
+    for tls, found in ways.items():
+        _note_foes(rules[tls], found, foes_of)
+    return rules
+
+
+def _note_yellow(rules: _Rules, link: int, speed_mps: float) -> None:
+    kmh = speed_mps * 3.6
+    needed = max(YELLOW_S, 3.5 + (kmh - 50) / 20, _longest_yellow(rules.phases, link))
+    # Speeds in the file are rounded: 13.89 m/s is 50.004 km/h.
+    rules.yellow_s[link] = max(rules.yellow_s.get(link, 0.0), round(needed, 2))
+
+
+def _longest_yellow(phases: list[tuple[str, float]], link: int) -> float:
+    best = run = 0.0
+    for state, duration in phases + phases:
+        run = run + duration if state[link] == "y" else 0.0
+        best = max(best, run)
+    return best if any(state[link] != "y" for state, _ in phases) else 0.0
+
+
+def _note_foes(rules: _Rules, ways: list[tuple[int, str, int]], foes_of: dict[str, dict[int, str]]) -> None:
+    for link, node, index in ways:
+        for other, other_node, other_index in ways:
+            if link >= other or node != other_node:
+                continue
+            row = foes_of[node].get(index, "")
+            if row and row[len(row) - 1 - other_index] == "1":
+                pair = (link, other)
+                rules.foes.add(pair)
+                if not any(state[link] in "Gg" and state[other] in "Gg" for state, _ in rules.phases):
+                    rules.never_together.add(pair)
+
+
+def main(arguments: list[str]) -> None:
+    """Judge the files named on the command line: network, recorded states."""
+    found = judge_run(Path(arguments[0]), Path(arguments[1]))
+    for violation in found[:100]:
+        sys.stdout.write(f"{violation.second} {violation.junction}: {violation.rule} {violation.groups}\n")
+    sys.stdout.write(f"{len(found)} violations\n")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What actuation knows by itself: pure rules over commands, policies, lamps and signals."""

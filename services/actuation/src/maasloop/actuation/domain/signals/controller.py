@@ -1,0 +1,182 @@
+"""Chooses what a junction shows next: the stage with the highest service rate, asked for as a timed sequence.
+
+Each second: ``called = controller.hear(second, readings, aspects)``, then ``state = state.observe(second, aspects,
+called)``, then ``decision = controller.decide(state)``. A decision on second t acts from t + 1. What it asks for still
+has to pass the kernel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .aspects import Aspect, Aspects
+from .estimate import LoopReading
+from .forecast import departures
+from .kernel import IssuerLevel, SequenceRequest, SequenceStep, expiry_latest_s
+from .outlook import StagePlan, outlook_of, plan_stage
+from .perception import Perception
+from .sequence import time_to, way_to
+from .sheet import Sheet
+from .stages import Stage, stages_of
+from .state import JunctionState
+
+ISSUER = "signal-controller"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """One set for every network: nothing here depends on a scenario, its size or a seed."""
+
+    horizon_s: float = 60.0
+    stay_s: float = 4.0
+    penalty_s: float = 1.0
+    damping: float = 0.5
+    hold_s: float = 40.0
+    refresh_s: float = 12.0
+    guard_s: float = 13.0
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Nothing is asked for; what runs goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A sequence is asked for."""
+
+    request: SequenceRequest
+    reason: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The junction is better left to its local programme for a while."""
+
+    reason: str
+
+
+Decision = Hold | Ask | Release
+
+
+@dataclass
+class Controller:
+    """The adaptive controller of one junction; it keeps what it has learned of the traffic between seconds."""
+
+    sheet: Sheet
+    parameters: Parameters = field(default_factory=Parameters)
+    issuer: str = ISSUER
+
+    def __post_init__(self) -> None:
+        """Derive everything that does not change from the sheet."""
+        self.perception = Perception(self.sheet)
+        self.stages = stages_of(self.sheet)
+        self._plans: dict[Stage, StagePlan] = {}
+
+    def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> frozenset[str]:
+        """Take in one second of readings and the aspects shown; return the groups that are called."""
+        self.perception.hear(second_s, readings, aspects)
+        return self.perception.called(aspects)
+
+    def decide(self, state: JunctionState) -> Decision:
+        """Decide on the second of ``state`` what to ask for from the next second on."""
+        not_before_s = state.second_s + 1
+        if state.busy_until_s > not_before_s:
+            return Hold("a sequence is running")
+        if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
+            return Hold("the local programme is clearing")
+        current = frozenset(name for name, group in state.groups.items() if group.green)
+        ranked = self._ranked(state, current, not_before_s)
+        held = state.lease is not None and state.lease.until_s > not_before_s
+        for index, stage in ranked:
+            if stage == current and held and state.lease.until_s - not_before_s > self.parameters.refresh_s:
+                if expiry_latest_s(self.sheet, state, _stay(state), not_before_s) - not_before_s >= self.parameters.guard_s:
+                    return Hold(f"index {index:.3f}")
+            decision = self._ask(state, stage, not_before_s, index)
+            if decision is not None:
+                return decision
+        return Hold("nothing else may be asked for now")
+
+    def _ask(self, state: JunctionState, stage: Stage, not_before_s: float, index: float) -> Ask | None:
+        steps = way_to(self.sheet, state, stage, not_before_s)
+        ends_s = not_before_s + steps[-1].offset_s
+        latest_s = expiry_latest_s(self.sheet, state, steps, not_before_s)
+        if latest_s < ends_s + self.parameters.guard_s:
+            return None
+        request = SequenceRequest(
+            junction=self.sheet.junction,
+            steps=steps,
+            start_state=state.aspects(),
+            not_before_s=not_before_s,
+            expires_s=min(latest_s, ends_s + self.parameters.hold_s),
+            issuer=self.issuer,
+            level=IssuerLevel.ADAPTIVE,
+        )
+        return Ask(request, f"index {index:.3f}")
+
+    def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
+        cache: dict[object, list[tuple[float, float]]] = {}
+        ranked = [(self._index(state, current, current, not_before_s, cache), current)]
+        for stage in self.stages:
+            if stage == current or not self._may_end(state, stage, not_before_s):
+                continue
+            ranked.append((self._index(state, stage, current, not_before_s, cache), stage))
+        return sorted(ranked, key=lambda pair: -pair[0])
+
+    def _may_end(self, state: JunctionState, stage: Stage, not_before_s: float) -> bool:
+        return all(
+            name in stage or not group.green or not_before_s - group.since_s >= self.sheet.group[name].minimum_green_s
+            for name, group in state.groups.items()
+        )
+
+    def _index(
+        self,
+        state: JunctionState,
+        stage: Stage,
+        current: Stage,
+        not_before_s: float,
+        cache: dict[object, list[tuple[float, float]]],
+    ) -> float:
+        plan = self._plans.get(stage)
+        if plan is None:
+            plan = self._plans[stage] = plan_stage(self.sheet, stage)
+        starts = {name: 0.0 for name in stage} if stage == current else time_to(self.sheet, state, stage, not_before_s)
+        parameters = self.parameters
+        events: list[tuple[float, float]] = []
+        rate = 0.0
+        for lane_plan in plan.lanes:
+            lane = self.perception.lanes[lane_plan.lane]
+            outlook = outlook_of(self.perception, lane_plan, starts, state)
+            if outlook is None:
+                continue
+            key = (lane.id, outlook)
+            if key not in cache:
+                cache[key] = departures(lane, outlook, state.second_s, parameters.horizon_s)
+            events.extend(cache[key])
+            rate += lane.rate * outlook.goes
+        begun_s = parameters.stay_s if stage == current else max(starts.values(), default=0.0) + self._minimum_s(stage)
+        penalty_s = 0.0 if stage == current else parameters.penalty_s
+        return _best_block(events, begun_s, penalty_s, rate * parameters.damping)
+
+    def _minimum_s(self, stage: Stage) -> float:
+        return max((self.sheet.group[name].minimum_green_s for name in stage), default=0.0)
+
+
+def _best_block(events: list[tuple[float, float]], begun_s: float, penalty_s: float, damped_rate: float) -> float:
+    """Return the best of (departures until t less damped arrivals) over t, for t not before the block has begun."""
+    events.sort()
+    best, served = 0.0, 0.0
+    pending = True
+    for at_s, weight in events:
+        if pending and at_s > begun_s:
+            pending = False
+            best = max(best, (served - damped_rate * begun_s) / (begun_s + penalty_s))
+        served += weight
+        at_s = max(at_s, begun_s)
+        best = max(best, (served - damped_rate * at_s) / (at_s + penalty_s))
+    return best
+
+
+def _stay(state: JunctionState) -> tuple[SequenceStep, ...]:
+    return (SequenceStep(0, state.aspects()),)

@@ -1,0 +1,70 @@
+"""How many vehicles a stage would let go, and when: first in, first out, at saturation headway, until one must wait."""
+
+import math
+from dataclasses import dataclass
+
+from .estimate import LaneEstimate
+
+START_LOSS_S = 1.5
+BEHIND_HORIZON_MAX = 24
+GAP_CRITICAL_S = 4.5
+GAP_FOLLOW_S = 2.5
+
+
+@dataclass(frozen=True)
+class LaneOutlook:
+    """What a stage means for one lane."""
+
+    goes: float
+    """Share of the lane's vehicles whose group is green and whose exit is free."""
+    yields: float
+    """Share among all of those that must give way."""
+    head_goes: float
+    """The same as ``goes`` for the vehicle at the line."""
+    start_s: float
+    """Seconds from now until the lane's first group is green."""
+    moving: bool
+    """The lane is discharging already: no start-up loss."""
+    released_s: float
+    """Seconds from now until those who must give way find the others' queue gone."""
+    opposing_rate: float
+    """Vehicles a second that they give way to after that."""
+
+
+def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[tuple[float, float]]:
+    """Return (seconds from now, expected vehicles) of the departures of one lane within the horizon."""
+    events: list[tuple[float, float]] = []
+    if outlook.goes <= 0.0:
+        return events
+    clock_s = outlook.start_s + (0.0 if outlook.moving else START_LOSS_S)
+    yielding = min(1.0, outlook.yields / outlook.goes)
+    slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
+    alive, first = 1.0, True
+    for at_s, weight in lane.vehicles:
+        ready_s = max(clock_s, at_s - now_s)
+        if yielding > 0.0 and ready_s < outlook.released_s:
+            ready_s += yielding * (outlook.released_s - ready_s)
+        if ready_s > horizon_s or alive < 0.02:
+            break
+        chance = outlook.head_goes if first else outlook.goes
+        alive *= chance if weight >= 1.0 else chance**weight
+        first = False
+        events.append((ready_s, weight * alive))
+        clock_s = ready_s + weight * slower_s
+    if lane.beyond > 0.0 and clock_s < horizon_s and alive >= 0.02:
+        for _ in range(min(BEHIND_HORIZON_MAX, int(lane.beyond))):
+            alive *= outlook.goes
+            events.append((clock_s, alive))
+            clock_s += slower_s
+            if clock_s > horizon_s:
+                break
+    return events
+
+
+def gap_headway_s(opposing_rate: float, headway_s: float) -> float:
+    """Return the mean seconds a vehicle that gives way needs, by gap acceptance in a random opposing flow."""
+    if opposing_rate <= 0.005:
+        return headway_s
+    capacity = opposing_rate * math.exp(-opposing_rate * GAP_CRITICAL_S)
+    capacity /= 1.0 - math.exp(-opposing_rate * GAP_FOLLOW_S)
+    return max(headway_s, min(30.0, 1.0 / max(capacity, 1e-3)))

@@ -1,0 +1,139 @@
+"""Turns the loops of one junction, second by second, into what its controller needs: lanes, calls and full exits."""
+
+from collections.abc import Mapping
+
+from .aspects import GREENS, Aspect, Aspects
+from .estimate import BLIND_AFTER_S, BLIND_RATE, RATE_MEMORY_S, LaneEstimate, LoopMemory, LoopReading
+from .sheet import Detector, DetectorPosition, Sheet
+
+EXIT_STANDING_S = 4
+STALL_S = 6
+STALL_YIELDING_S = 25
+STALL_MEMORY_S = 20.0
+WANTS_OTHER_S = 4
+CALL_CHANCE_MIN = 0.04
+TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "l": 1.0}
+_FREE_SPEED_SHARE = 0.95
+
+
+class Perception:
+    """The estimate of one junction; ``hear`` brings it one second on."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        """Begin with empty lanes."""
+        self.sheet = sheet
+        self.lanes: dict[str, LaneEstimate] = {}
+        self.groups_of: dict[str, tuple[str, ...]] = {}
+        for lane in sheet.lanes:
+            groups = [group for group in sheet.groups if lane.id in group.lanes]
+            weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in groups}
+            total = sum(weights.values()) or 1.0
+            shares = {name: weight / total for name, weight in weights.items()}
+            self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
+            self.groups_of[lane.id] = tuple(shares)
+        self.exits_of = {group.id: group.exits for group in sheet.groups}
+        self.full_exits: set[str] = set()
+        self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
+        self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
+        self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
+        self._exits = _by_lane(sheet, DetectorPosition.EXIT)
+
+    def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> None:
+        """Take in the readings of one second and what the signals showed in it."""
+        for name, reading in readings.items():
+            memory = self._loops.get(name)
+            if memory is not None:
+                memory.hear(second_s, reading)
+        self.full_exits = {
+            name
+            for name, detectors in self._exits.items()
+            if any(self._loops[one.id].covered_s >= EXIT_STANDING_S for one, _ in detectors)
+        }
+        for lane in self.lanes.values():
+            self._hear_lane(lane, second_s, readings, aspects)
+
+    def called(self, aspects: Aspects) -> frozenset[str]:
+        """Return the red groups that somebody waits for: a vehicle stands at the line and may want them."""
+        found: set[str] = set()
+        for lane in self.lanes.values():
+            if lane.standing:
+                chances = lane.head_chances()
+                found.update(
+                    name
+                    for name in self.groups_of[lane.id]
+                    if aspects[name] not in GREENS and chances[name] >= CALL_CHANCE_MIN
+                )
+        return frozenset(found)
+
+    def free(self, group: str) -> bool:
+        """Tell whether at least one exit of a group has room."""
+        exits = self.exits_of[group]
+        return not exits or not all(name in self.full_exits for name in exits)
+
+    def _hear_lane(
+        self, lane: LaneEstimate, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects
+    ) -> None:
+        arrived, blocked = 0.0, False
+        for detector, share in self._upstream.get(lane.id, ()):
+            reading = readings.get(detector.id)
+            if reading is not None and reading.count > 0:
+                arrived += reading.count * share
+                travel_s = detector.distance_m / (lane.speed_mps * _FREE_SPEED_SHARE)
+                lane.arrive(second_s + travel_s, reading.count * share)
+            blocked = blocked or self._loops[detector.id].standing
+        stops = [detector for detector, _ in self._stops.get(lane.id, ())]
+        left = sum(readings[one.id].count for one in stops if one.id in readings)
+        if left > 0:
+            lane.depart(left)
+        counted = arrived if self._upstream.get(lane.id) else left
+        lane.rate += (counted - lane.rate) / RATE_MEMORY_S
+        stop = self._stop_memory(stops)
+        lane.settle(second_s, stop)
+        lane.reach_upstream(blocked=blocked, arrivals=arrived)
+        self._blind(lane, second_s, stop)
+        self._stall(lane, second_s, left, aspects)
+
+    def _stop_memory(self, stops: list[Detector]) -> LoopMemory | None:
+        memories = [self._loops[one.id] for one in stops]
+        if len(memories) <= 1:
+            return memories[0] if memories else None
+        return LoopMemory(
+            covered_s=max(one.covered_s for one in memories),
+            empty_s=min(one.empty_s for one in memories),
+            heard_s=min(one.heard_s for one in memories),
+        )
+
+    @staticmethod
+    def _blind(lane: LaneEstimate, second_s: float, stop: LoopMemory | None) -> None:
+        """Assume a modest demand on a lane whose stop line is silent, so that it is served at all."""
+        if stop is None or second_s - stop.heard_s > BLIND_AFTER_S:
+            lane.arrive(second_s, BLIND_RATE)
+            lane.standing = True
+            while lane.queue > lane.storage_m / 7.0:
+                lane.depart(1.0)
+
+    def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects) -> None:
+        """Notice a head that stands under green: it wants another group, or it cannot go."""
+        shown = [aspects[name] for name in self.groups_of[lane.id]]
+        if left > 0:
+            lane.excluded.clear()
+            lane.stalled_until_s = 0.0
+        if left > 0 or not lane.standing or not any(aspect in GREENS for aspect in shown):
+            lane.stood_s = 0
+            return
+        lane.stood_s += 1
+        if lane.stood_s >= WANTS_OTHER_S:
+            green = {name for name in self.groups_of[lane.id] if aspects[name] is Aspect.GREEN and self.free(name)}
+            lane.excluded |= green
+        limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
+        if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
+            lane.stalled_until_s = second_s + STALL_MEMORY_S
+
+
+def _by_lane(sheet: Sheet, position: DetectorPosition) -> dict[str, list[tuple[Detector, float]]]:
+    found: dict[str, list[tuple[Detector, float]]] = {}
+    for detector in sheet.detectors:
+        if detector.position is position:
+            for lane, share in detector.serves:
+                found.setdefault(lane, []).append((detector, share))
+    return found

@@ -1,0 +1,99 @@
+"""Builds the way from what a junction shows to a stage: the shortest sequence that the rules of the street allow.
+
+Groups that are green before and after keep green, and a group that need not wait for a clearance starts early.
+"""
+
+import math
+from collections.abc import Set as AbstractSet
+
+from .aspects import Aspect
+from .kernel import SequenceStep
+from .sheet import Sheet
+from .state import GroupState, JunctionState
+
+
+def way_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_before_s: float) -> tuple[SequenceStep, ...]:
+    """Return the steps that lead to the groups of ``stage`` being green and all others red; whole seconds.
+
+    The groups of ``stage`` must be compatible with each other.
+    """
+    ends = {
+        name: _yellow_times(sheet, name, group, not_before_s)
+        for name, group in state.groups.items()
+        if name not in stage or group.aspect is Aspect.YELLOW
+    }
+    starts = {name: _start(sheet, state, name, ends, not_before_s) for name in stage}
+    moments = sorted({not_before_s, *starts.values(), *(time for pair in ends.values() if pair for time in pair)})
+    steps: list[SequenceStep] = []
+    for moment in moments:
+        if moment < not_before_s:
+            continue
+        shown = {name: _shown(sheet, name, moment, ends, starts) for name in state.groups}
+        _give_way(sheet, shown)
+        if not steps or shown != steps[-1].aspects:
+            steps.append(SequenceStep(moment - not_before_s, shown))
+    return tuple(steps)
+
+
+def time_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_before_s: float) -> dict[str, float]:
+    """Return, for each group of ``stage``, after how many seconds it would be green."""
+    ends = {
+        name: _yellow_times(sheet, name, group, not_before_s)
+        for name, group in state.groups.items()
+        if name not in stage or group.aspect is Aspect.YELLOW
+    }
+    return {name: _start(sheet, state, name, ends, not_before_s) - not_before_s for name in stage}
+
+
+def _yellow_times(
+    sheet: Sheet, name: str, group: GroupState, not_before_s: float
+) -> tuple[float, float] | None:
+    """Return from when to when a group that ends shows yellow; nothing for one that is red."""
+    timing = sheet.group[name]
+    if group.green:
+        begins_s = max(not_before_s, math.ceil(group.since_s + timing.minimum_green_s))
+        return begins_s, math.ceil(begins_s + timing.yellow_s)
+    if group.aspect is Aspect.YELLOW:
+        return group.since_s, max(not_before_s, math.ceil(group.since_s + timing.yellow_s))
+    return None
+
+
+def _start(
+    sheet: Sheet,
+    state: JunctionState,
+    name: str,
+    ends: dict[str, tuple[float, float] | None],
+    not_before_s: float,
+) -> float:
+    group = state.groups[name]
+    if group.green:
+        return min(group.since_s, not_before_s)
+    own_s = ends[name][1] if name in ends and ends[name] else group.yellow_ended_s  # type: ignore[index]
+    start_s = max(not_before_s, own_s + sheet.group[name].all_red_s)
+    for foe in sheet.foes[name]:
+        times = ends.get(foe)
+        red_s = times[1] if times else state.groups[foe].yellow_ended_s
+        start_s = max(start_s, red_s + sheet.intergreen_s(foe, name))
+    return math.ceil(start_s)
+
+
+def _shown(
+    sheet: Sheet,
+    name: str,
+    moment: float,
+    ends: dict[str, tuple[float, float] | None],
+    starts: dict[str, float],
+) -> Aspect:
+    if name in starts and moment >= starts[name]:
+        return Aspect.GREEN
+    times = ends.get(name)
+    if times is None or moment >= times[1]:
+        return Aspect.RED
+    return Aspect.YELLOW if moment >= times[0] else Aspect.GREEN
+
+
+def _give_way(sheet: Sheet, shown: dict[str, Aspect]) -> None:
+    """Turn a protected green into a yielding one while a group it must give way to is not red."""
+    for name, aspect in shown.items():
+        if aspect is Aspect.GREEN and any(shown[major] is not Aspect.RED for major in sheet.majors[name]):
+            shown[name] = Aspect.YIELDING

@@ -1,0 +1,129 @@
+"""The data sheet of one signalled junction: what the kernel and the controller must know about it.
+
+Two groups that are not listed as compatible conflict, also when nothing is said about them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from .aspects import Aspect, Aspects
+
+Pair = tuple[str, str]
+
+
+class DetectorPosition(StrEnum):
+    """Where a loop lies as seen from the junction."""
+
+    STOP_LINE = "stop-line"
+    UPSTREAM = "upstream"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True)
+class SignalGroup:
+    """Lanes that get one signal, where they lead, and the times that hold for it."""
+
+    id: str
+    kind: str
+    lanes: tuple[str, ...]
+    exits: tuple[str, ...]
+    turn: str
+    yellow_s: float
+    all_red_s: float
+    minimum_green_s: float
+    maximum_green_s: float
+    maximum_wait_s: float
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A controlled lane; ``storage_m`` is the length between its upstream loop and the stop line."""
+
+    id: str
+    speed_mps: float
+    headway_s: float
+    storage_m: float
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A loop: its device, and the share of what passes it that each lane (or exit) gets."""
+
+    id: str
+    position: DetectorPosition
+    distance_m: float
+    serves: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class LocalStep:
+    """A state of the local programme, one character a group in the order of the sheet."""
+
+    state: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class LocalProgramme:
+    """What the controller does by itself; a cycle begins at field second ``offset_s``."""
+
+    offset_s: float
+    steps: tuple[LocalStep, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Everything known about one junction. ``yields`` holds (minor, major): the minor shows yielding green only."""
+
+    junction: str
+    groups: tuple[SignalGroup, ...]
+    compatible: frozenset[Pair]
+    declared_conflicts: frozenset[Pair]
+    yields: frozenset[Pair]
+    intergreens_s: Mapping[Pair, float]
+    lanes: tuple[Lane, ...]
+    exits: tuple[str, ...]
+    detectors: tuple[Detector, ...]
+    local: LocalProgramme
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def group(self) -> Mapping[str, SignalGroup]:
+        """Return the groups by id."""
+        return {group.id: group for group in self.groups}
+
+    @cached_property
+    def foes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return, for each group, every group it conflicts with: all that are not listed as compatible."""
+        ids = [group.id for group in self.groups]
+        return {
+            one: tuple(
+                other
+                for other in ids
+                if other != one and (one, other) not in self.compatible and (other, one) not in self.compatible
+            )
+            for one in ids
+        }
+
+    @cached_property
+    def majors(self) -> Mapping[str, tuple[str, ...]]:
+        """Return, for each group, the compatible groups it must give way to."""
+        return {group.id: tuple(major for minor, major in self.yields if minor == group.id) for group in self.groups}
+
+    @cached_property
+    def _intergreen_longest_s(self) -> float:
+        return max([*self.intergreens_s.values(), *(group.all_red_s for group in self.groups)], default=0.0)
+
+    def intergreen_s(self, ending: str, starting: str) -> float:
+        """Return the seconds from the end of the yellow of one group to the green of a group it conflicts with."""
+        return self.intergreens_s.get((ending, starting), self._intergreen_longest_s)
+
+    def read_state(self, text: str) -> dict[str, Aspect]:
+        """Read a state text, one character a group; ``ValueError`` for a wrong length or an unknown character."""
+        return {group.id: Aspect(shown) for group, shown in zip(self.groups, text, strict=True)}
+
+    def state_text(self, aspects: Aspects) -> str:
+        """Write aspects as a state text; every group must be there."""
+        return "".join(aspects[group.id].value for group in self.groups)
