@@ -1,0 +1,239 @@
+"""What every call of a server goes through, in one place.
+
+Around a handler: count it as in flight, join the caller's trace, limit its time, validate what comes in, map what goes
+wrong, count how it ended, and write one line at level debug. Health and reflection are left as they are.
+
+Handlers run in the task that gRPC made for the call; a cancelled caller cancels it, and that cancellation is always
+passed on. The only other cancellation is ours: at drain, calls whose method begins with ``Watch`` end with UNAVAILABLE
+and reason DRAINING, because they would never end by themselves.
+"""
+
+import asyncio
+import inspect
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from maasloop.core.clock import Clock
+from maasloop.core.errors import MaasloopError, Unavailable
+from maasloop.telemetry import metrics, tracing
+from opentelemetry import trace
+
+from . import statuses
+from .validation import validate
+
+UNARY_TIMEOUT_S = 30.0
+
+_FOREIGN = "/grpc."
+_WATCH = "Watch"
+_END = object()
+
+_calls = metrics.counter("maasloop_rpc_calls_total", "Calls that ended, by canonical code", ["method", "code"])
+_refusals = metrics.counter("maasloop_rpc_refusals_total", "Calls refused, by reason", ["method", "reason"])
+_seconds = metrics.histogram("maasloop_rpc_call_seconds", "Time of a call in the server", ["method"])
+_in_flight = metrics.gauge("maasloop_rpc_calls_in_flight", "Calls that run")
+
+_log = structlog.get_logger()
+
+type _Context = grpc.aio.ServicerContext[Any, Any]
+type _Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each handler once, and knows which calls run."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with no call in flight."""
+        self.draining = False
+        self._clock = clock
+        self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
+        self._running = 0
+        self._watches: set[_Watch] = set()
+
+    @property
+    def running(self) -> int:
+        """Number of calls in flight."""
+        return self._running
+
+    def end_watches(self) -> None:
+        """End every watch with reason DRAINING, those to come as well."""
+        self.draining = True
+        for watch in self._watches:
+            watch.end()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Return the handler of a method within its call scope; none means UNIMPLEMENTED."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_FOREIGN):
+            return handler
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, self._wrap(method, handler))
+        return known[1]
+
+    def _wrap(self, method: str, handler: _Handler) -> _Handler:
+        codecs = (handler.request_deserializer, handler.response_serializer)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._answering(method, handler.unary_unary, limit_s=UNARY_TIMEOUT_S), *codecs
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), *codecs)
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                self._answering(method, handler.stream_unary, limit_s=None), *codecs
+            )
+        assert handler.stream_stream is not None  # noqa: S101 - there is no fifth kind
+        return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), *codecs)
+
+    def _answering(self, method: str, behaviour: Callable[..., Any], *, limit_s: float | None) -> Callable[..., Any]:
+        async def answer(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message or iterator of them
+            async with self._scope(method, context, limit_s):
+                return await behaviour(_validated(request), context)
+
+        return answer
+
+    def _streaming(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        if not inspect.isasyncgenfunction(behaviour):
+            # Such a handler writes to the context itself.
+            return self._answering(method, behaviour, limit_s=None)
+
+        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401
+            async with self._scope(method, context, None), aclosing(behaviour(_validated(request), context)) as answers:
+                if method.rpartition("/")[2].startswith(_WATCH):
+                    await self._watch(answers, context)
+                else:
+                    async for answer in answers:
+                        await context.write(answer)
+
+        return stream
+
+    async def _watch(self, answers: AsyncIterator[Any], context: _Context) -> None:
+        watch = _Watch(_current_task())
+        self._watches.add(watch)
+        try:
+            while not self.draining:
+                answer = await anext(answers, _END)
+                if answer is _END:
+                    return
+                watch.writing = True
+                await context.write(answer)
+                watch.writing = False
+        except asyncio.CancelledError:
+            if not watch.ended:
+                raise
+            watch.task.uncancel()
+        finally:
+            self._watches.discard(watch)
+        raise Unavailable("DRAINING", "the service is shutting down")
+
+    @asynccontextmanager
+    async def _scope(self, method: str, context: _Context, default_limit_s: float | None) -> AsyncIterator[None]:
+        started_s = self._clock.monotonic_s()
+        limit = asyncio.timeout(default_limit_s if context.time_remaining() is None else None)
+        failure: _Failure | None = None
+        code = grpc.StatusCode.OK.name
+        self._count(1)
+        try:
+            with tracing.span(method, parent=_traceparent(context)):
+                try:
+                    async with limit:
+                        yield
+                except grpc.aio.AbortError:
+                    code = str(context.code())
+                    raise
+                except asyncio.CancelledError:
+                    code = grpc.StatusCode.CANCELLED.name
+                    raise
+                except Exception as error:  # noqa: BLE001 - the edge: nothing may pass unmapped
+                    failure = _failure(error, method, timed_out=limit.expired())
+            if failure is not None:
+                code = failure.code.name
+                _refusals.labels(method, failure.reason).inc()
+                await context.abort_with_status(failure.status)
+        finally:
+            self._count(-1)
+            _account(method, code, failure.reason if failure else "", self._clock.monotonic_s() - started_s)
+
+    def _count(self, change: int) -> None:
+        self._running += change
+        _in_flight.set(self._running)
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    task: asyncio.Task[Any]
+    writing: bool = False
+    ended: bool = False
+
+    def end(self) -> None:
+        # A write that is cancelled leaves gRPC unable to send the status that tells the reason; it is short.
+        if not self.writing:
+            self.ended = True
+            self.task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    code: grpc.StatusCode
+    reason: str
+    status: grpc.Status
+
+
+def _refuse(code: grpc.StatusCode, reason: str, message: str, **metadata: str) -> _Failure:
+    return _Failure(code, reason, statuses.status(code, reason, message, metadata))
+
+
+def _failure(error: Exception, method: str, *, timed_out: bool) -> _Failure:
+    if isinstance(error, MaasloopError):
+        return _Failure(statuses.code_of(error), error.reason, statuses.to_status(error))
+    if isinstance(error, TimeoutError) and timed_out:
+        message = f"a call without a deadline gets {UNARY_TIMEOUT_S:g} s"
+        return _refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", message)
+    context = trace.get_current_span().get_span_context()
+    # Without a trace the caller still gets something to look the fault up by.
+    trace_id = trace.format_trace_id(context.trace_id) if context.is_valid else secrets.token_hex(16)
+    _log.error("rpc_failed", method=method, trace_id=trace_id, exc_info=error)
+    return _refuse(grpc.StatusCode.INTERNAL, "INTERNAL", "internal error", trace_id=trace_id)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine always runs in one
+    return task
+
+
+def _account(method: str, code: str, reason: str, duration_s: float) -> None:
+    _calls.labels(method, code).inc()
+    _seconds.labels(method).observe(duration_s)
+    _log.debug("rpc_ended", method=method, code=code, reason=reason, duration_ms=round(duration_s * 1_000, 3))
+
+
+def _traceparent(context: _Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == tracing.TRACEPARENT:
+            return value if isinstance(value, str) else value.decode("ascii", "replace")
+    return None
+
+
+def _validated(request: Any) -> Any:  # noqa: ANN401 - a message, or an iterator of messages
+    if isinstance(request, Message):
+        validate(request)
+        return request
+    return _each_validated(request)
+
+
+async def _each_validated(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        validate(request)
+        yield request

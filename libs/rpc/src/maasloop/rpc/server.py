@@ -1,0 +1,94 @@
+"""A gRPC server that can be looked at, limited and stopped in order.
+
+Everything a server of ours has by default is here: reflection, health, the call interceptor, keepalive that suits our
+clients, limits, and a stop that first refuses, then waits, then cancels.
+"""
+
+from collections.abc import Sequence
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from maasloop.core.clock import Clock, SystemClock
+
+from .interceptor import CallInterceptor
+
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+CONCURRENT_CALLS_MAX = 1_024
+KEEPALIVE_INTERVAL_ACCEPTED_MS = 20_000
+CONNECTION_AGE_MAX_MS = 300_000
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_INTERVAL_ACCEPTED_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
+    # Two processes on one port would share its calls silently.
+    ("grpc.so_reuseport", 0),
+)
+
+_log = structlog.get_logger()
+
+
+class RpcServer:
+    """A server to which a door adds its servicers: ``add_XServicer_to_server(door, server.registrar)``."""
+
+    def __init__(
+        self, address: str, *, concurrent_calls_max: int = CONCURRENT_CALLS_MAX, clock: Clock | None = None
+    ) -> None:
+        """Prepare a server for ``host:port``; port 0 takes a free one at ``start``."""
+        self.port = 0
+        self._address = address
+        self._interceptor = CallInterceptor(clock or SystemClock())
+        self._health = health.aio.HealthServicer()
+        self._services: list[str] = []
+        self.registrar = grpc.aio.server(
+            interceptors=[self._interceptor], options=_OPTIONS, maximum_concurrent_rpcs=concurrent_calls_max
+        )
+
+    @property
+    def address(self) -> str:
+        """The address it listens on, with the real port after ``start``."""
+        return f"{self._address.rpartition(':')[0]}:{self.port}"
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Number of calls that run, health and reflection apart."""
+        return self._interceptor.running
+
+    async def start(self, services: Sequence[str]) -> None:
+        """Listen; ``services`` are the full names shown by reflection and health."""
+        self._services = ["", *services]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.registrar)
+        shown = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(shown, self.registrar)
+        self.port = self._bound()
+        await self.registrar.start()
+        await self._announce(health_pb2.HealthCheckResponse.SERVING)
+        _log.info("rpc_listening", address=self.address)
+
+    async def refuse(self) -> None:
+        """Say NOT_SERVING and end the watches; other calls are still answered. The first step of a shutdown."""
+        await self._announce(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._interceptor.end_watches()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls, let those that run end within ``grace_s``, and cancel the rest."""
+        await self.refuse()
+        await self.registrar.stop(grace_s)
+        if self.calls_in_flight:
+            _log.warning("rpc_calls_cancelled", count=self.calls_in_flight, grace_s=grace_s)
+
+    async def _announce(self, status: int) -> None:
+        for service in self._services:
+            await self._health.set(service, status)
+
+    def _bound(self) -> int:
+        try:
+            port = self.registrar.add_insecure_port(self._address)
+        except RuntimeError as error:
+            message = f"cannot listen on {self._address}: is another process using the port?"
+            raise OSError(message) from error
+        return port
