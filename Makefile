@@ -1,0 +1,79 @@
+# Everything a person does here, in the order of a day. `make` alone prints it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
+	proto-breaking drift chart docs bench faults
+
+BIN := .venv/bin
+STACK := $(BIN)/python -m maasloop.stack
+
+# Settings of the demo: street seconds, street seconds a wall second, seed, road network.
+DURATION ?= 600
+SPEED ?= 10
+SEED ?= 7
+SCENARIO ?= cologne8
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: system packages, uv, locked Python packages
+	@scripts/setup
+
+demo: setup ## a city for a minute: six services, real servers, the twin (DURATION SPEED SEED SCENARIO)
+	@$(BIN)/maasloop demo --duration $(DURATION) --speed $(SPEED) --seed $(SEED) --scenario $(SCENARIO)
+
+up: setup ## start the stack without the twin, for what you connect yourself
+	@$(STACK) up
+
+down: ## stop the stack
+	@$(STACK) down
+
+status: ## show the addresses and processes of the stack
+	@$(STACK) status
+
+reset: ## stop the stack and delete its state
+	@scripts/reset
+
+fmt: ## format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix-only --quiet .
+
+lint: ## style, layers, protos
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/lint-imports --no-logo
+
+type: ## types, strict
+	@$(BIN)/mypy libs services scripts tests
+
+test: setup ## everything that must pass to land
+	@scripts/check && $(BIN)/pytest -m "integration or e2e"
+
+check: setup ## lint, types, layers, protos, drift, unit tests: two minutes
+	@scripts/check
+
+integration: setup ## tests that need NATS or TimescaleDB
+	@$(BIN)/pytest -m integration
+
+e2e: setup ## stories through the whole stack
+	@$(BIN)/pytest -m e2e
+
+proto: ## generate stubs and error reasons from proto/
+	@$(BIN)/python scripts/generate_protos.py
+
+proto-release: ## take today's contracts as the ones that may not break
+	@$(BIN)/python scripts/generate_protos.py --image proto/baseline.binpb
+
+proto-breaking: ## compare the contracts with the released ones
+	@$(BIN)/pytest -q tests/contract -k breaking
+
+drift: ## is everything generated equal to its source?
+	@$(BIN)/pytest -q tests -k drift
+
+chart: ## lint, render and round-trip the Helm chart
+	@$(BIN)/pytest -q tests/chart
+
+docs: ## generate docs/reference/
+	@$(BIN)/python scripts/generate_reference.py
+
+bench: setup ## measure the data path, into .maasloop/bench/
+	@$(BIN)/maasloop bench
+
+faults: setup ## kill each process in turn while the loop runs
+	@$(BIN)/pytest -m e2e -k "kill or fault"
