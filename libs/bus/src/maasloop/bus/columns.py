@@ -1,14 +1,15 @@
 """Columns of observations in memory: numpy arrays over the wire's own bytes, without a Python loop over rows.
 
 ``ObservationColumns`` on the wire holds packed little-endian arrays. The messages of ``packed.proto`` have the same
-encoding with each column as bytes, so that reading is a view and writing is a copy of memory. A column that a sender
-split over several packed segments shows by its length; such a message is parsed again with the general message.
+encoding with each column as bytes, so that reading is a view and writing is a copy of memory. ``parse_packed`` notices
+a column that a sender split over several packed segments, which the encoding allows.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from maasloop.api.observation.v1.observation_pb2 import (
@@ -103,19 +104,31 @@ def read_columns(packed: PackedColumns) -> Columns:
     return columns
 
 
+def parse_packed[Packed: Message](packed: type[Packed], general: type[Message], serialized: bytes) -> Packed:
+    """Parse a message as its wire-identical view, whatever legal encoding the sender chose.
+
+    A view keeps only the last segment of a column that came in several; then it is shorter than what was received, and
+    the message goes through its general form, which joins them. Raises ``InvalidArgument`` (PAYLOAD_UNDECODABLE).
+    """
+    try:
+        view = packed.FromString(serialized)
+        if view.ByteSize() != len(serialized):
+            view = packed.FromString(general.FromString(serialized).SerializeToString())
+    except DecodeError as error:
+        message = f"not a serialized {general.DESCRIPTOR.full_name}"
+        raise InvalidArgument("PAYLOAD_UNDECODABLE", message) from error
+    return view
+
+
 def parse_columns(serialized: bytes) -> Columns:
     """Read serialized ``ObservationColumns`` of any legal encoding, also with split columns."""
-    try:
-        return read_columns(PackedColumns.FromString(serialized))
-    except InvalidArgument:
-        whole = ObservationColumns.FromString(serialized).SerializeToString(deterministic=True)
-        return read_columns(PackedColumns.FromString(whole))
+    return read_columns(parse_packed(PackedColumns, ObservationColumns, serialized))
 
 
 def _require_inside(columns: Columns) -> None:
     names = columns.names()
     devices, properties = len(names.devices), len(names.observed_properties)
-    others = [*columns.states, *columns.positions]
+    others: list[StateObservation | PositionObservation] = [*columns.states, *columns.positions]
     highest_device = max([int(columns.device_index.max(initial=0)), *(other.device_index for other in others)])
     highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])
     if len(columns) and (highest_device >= devices or highest_property >= properties):

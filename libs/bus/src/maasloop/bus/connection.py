@@ -27,7 +27,7 @@ RECONNECT_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 2
 DRAIN_TIMEOUT_S = 5
 PROBE_INTERVAL_S = 3.0
-PROBE_TIMEOUT_S = 2.0
+PROBE_TIMEOUT_S = 2
 PROBES_FAILED_MAX = 3
 PENDING_BYTES_MAX = 8 * 1024 * 1024
 """Bytes kept while disconnected; a fact counts only when its PubAck came, so this needs no room."""
@@ -165,7 +165,7 @@ async def _connect_patiently(url: str, name: str) -> Bus:
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_OUTSTANDING_MAX,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_WAIT_S,
+                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # a float works, the stub says int
                 pending_size=PENDING_BYTES_MAX,
                 allow_reconnect=True,
                 error_cb=_report,

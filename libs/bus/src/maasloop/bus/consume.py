@@ -59,9 +59,7 @@ async def consume(
                     return
 
 
-async def settle(
-    bus: Bus, durable: Durable, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]
-) -> bool:
+async def settle(bus: Bus, durable: Durable, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> bool:
     """Handle one message and tell the broker; return whether it became a dead letter."""
     try:
         await handle(delivery)
@@ -71,7 +69,7 @@ async def settle(
         await delivery.nak(pause_s)
         CONSUMED.labels(durable.name, "retried").inc()
         return False
-    except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be lost
+    except Exception as error:
         await bury(bus, durable, delivery, error)
         return True
     await delivery.ack()
@@ -82,7 +80,13 @@ async def settle(
 async def bury(bus: Bus, durable: Durable, delivery: Delivery, error: Exception) -> None:
     """Store a dead letter with its reason, then end the deliveries of the message."""
     reason = error.reason if isinstance(error, MaasloopError) else "INTERNAL"
-    log.exception("message_dead_lettered", durable=durable.name, reason=reason, sequence=delivery.stream_sequence)
+    log.error(
+        "message_dead_lettered",
+        durable=durable.name,
+        reason=reason,
+        sequence=delivery.stream_sequence,
+        exc_info=error,
+    )
     kept = [pair for pair in delivery.headers.items() if pair[0] != "Nats-Msg-Id"][:HEADERS_KEPT_MAX]
     headers = {
         **dict(kept),

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import structlog
 from nats.aio.msg import Msg
@@ -26,6 +27,7 @@ EXPIRES_S = 30
 HEARTBEAT_S = 2
 ACK_TIMEOUT_S = 5.0
 NANOSECONDS = 1_000_000_000
+ACK_TOKENS_SHORT = 9
 _STATUS = "Status"
 
 
@@ -86,7 +88,7 @@ class Pull:
         self._inbox = bus.client.new_inbox()
         self._forget_reconnects: Callable[[], None] = lambda: None
 
-    async def __aenter__(self) -> "Pull":
+    async def __aenter__(self) -> Self:
         """Subscribe to the inbox."""
         self._subscription = await self._bus.client.subscribe(
             self._inbox, cb=self._hear, pending_msgs_limit=-1, pending_bytes_limit=-1
@@ -177,7 +179,7 @@ class Pull:
         # $JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<sseq>.<cseq>.<time>.<pending>[.<token>], or the
         # short form without domain and account.
         tokens = message.reply.split(".")
-        fields = tokens[4:9] if len(tokens) == 9 else tokens[6:11]
+        fields = tokens[4:9] if len(tokens) == ACK_TOKENS_SHORT else tokens[6:11]
         attempt, sequence, _, stored_ns, pending = (int(token) for token in fields)
         return Delivery(
             message.subject, headers, message.data, sequence, attempt, stored_ns, pending, message.reply, self._bus

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from maasloop.core.domains import PERSONAL as PERSONAL_KEY
+from maasloop.core.domains import Domain
+
 from . import subjects
 
 MIB = 1024 * 1024
@@ -103,17 +106,14 @@ class Durable:
 DAY_S = 86_400
 OBSERVATIONS = Stream(
     "OBSERVATIONS",
-    tuple(
-        subjects.OBSERVATION_RECORDED.wildcard(key=str(domain))
-        for domain in subjects.Domain
-    ),
+    tuple(subjects.OBSERVATION_RECORDED.wildcard(key=str(domain)) for domain in Domain),
     Keeping.CUSTODY,
     4_096 * MIB,
     meaning="Acknowledged readings until they are rows, and as long as space allows a day of them for integrators.",
 )
 PERSONAL = Stream(
     "PERSONAL",
-    (subjects.OBSERVATION_RECORDED.wildcard(key=subjects.PERSONAL),),
+    (subjects.OBSERVATION_RECORDED.wildcard(key=PERSONAL_KEY),),
     Keeping.CUSTODY,
     256 * MIB,
     meaning="Acknowledged readings of personal series until they are rows.",
@@ -168,10 +168,7 @@ CONSENT = Stream(
 )
 COMMANDS = Stream(
     "COMMANDS",
-    tuple(
-        fact.wildcard()
-        for fact in (subjects.COMMAND_ISSUED, subjects.COMMAND_DISPATCHED, subjects.COMMAND_SETTLED)
-    ),
+    tuple(fact.wildcard() for fact in (subjects.COMMAND_ISSUED, subjects.COMMAND_DISPATCHED, subjects.COMMAND_SETTLED)),
     Keeping.COPY,
     512 * MIB,
     max_age_s=7 * DAY_S,
@@ -187,10 +184,7 @@ DECISIONS = Stream(
 )
 ALERTS = Stream(
     "ALERTS",
-    tuple(
-        fact.wildcard()
-        for fact in (subjects.ALERT_RAISED, subjects.ALERT_ACKNOWLEDGED, subjects.ALERT_RESOLVED)
-    ),
+    tuple(fact.wildcard() for fact in (subjects.ALERT_RAISED, subjects.ALERT_ACKNOWLEDGED, subjects.ALERT_RESOLVED)),
     Keeping.COPY,
     128 * MIB,
     max_age_s=7 * DAY_S,

@@ -20,6 +20,11 @@ DEVICE_VERSION = "v1"
 ALL_DISTRICTS = "all"
 """District token of facts that belong to no district."""
 
+ANY = "*"
+"""Matches one token."""
+TOKENS = 6
+"""Tokens of the subject of a fact, and of a device."""
+
 KEY_DOMAIN = f"{'|'.join(Domain)} or {PERSONAL}"
 
 
@@ -42,11 +47,11 @@ class Fact:
         require_id(key, "key")
         return f"{ROOT}.{self.noun}.{self.verb}.{self.version}.{district}.{key}"
 
-    def wildcard(self, district: str = "*", key: str = "*") -> str:
+    def wildcard(self, district: str = ANY, key: str = ANY) -> str:
         """Return a subject that matches many facts of this kind."""
-        for token, field in ((district, "district"), (key, "key")):
-            if token != "*":
-                require_id(token, field)
+        for part, field in ((district, "district"), (key, "key")):
+            if part != ANY:
+                require_id(part, field)
         return f"{ROOT}.{self.noun}.{self.verb}.{self.version}.{district}.{key}"
 
 
@@ -58,7 +63,9 @@ def _observation(verb: str, message: str, publisher: str, key: str, meaning: str
 
 
 def _device(verb: str, meaning: str) -> Fact:
-    return Fact("device", verb, "v1", "device, or import", f"{_API}.device.v1.DevicesChanged", "device-registry", meaning)
+    return Fact(
+        "device", verb, "v1", "device, or import", f"{_API}.device.v1.DevicesChanged", "device-registry", meaning
+    )
 
 
 def _command(verb: str, meaning: str) -> Fact:
@@ -149,7 +156,7 @@ class FactSubject(NamedTuple):
 def parse_fact(subject: str) -> FactSubject:
     """Parse the subject of a fact, or refuse it."""
     tokens = subject.split(".")
-    if len(tokens) == 6 and tokens[0] == ROOT and valid_id(tokens[4]) and valid_id(tokens[5]):
+    if len(tokens) == TOKENS and tokens[0] == ROOT and valid_id(tokens[4]) and valid_id(tokens[5]):
         fact = _BY_TOKENS.get((tokens[1], tokens[2], tokens[3]))
         if fact is not None:
             return FactSubject(fact, tokens[4], tokens[5])
@@ -202,7 +209,7 @@ def parse_uplink(subject: str) -> UplinkSubject:
     """Parse a subject that a device sent on, or refuse it."""
     tokens = subject.split(".")
     if (
-        len(tokens) == 6
+        len(tokens) == TOKENS
         and tokens[:2] == [DEVICE_ROOT, DEVICE_VERSION]
         and tokens[4] == "up"
         and valid_id(tokens[2])

@@ -22,8 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class PackedColumns(_message.Message):
     """Wire-identical views of the columnar messages: the same field numbers, with each packed column as one `bytes` field
     (a packed repeated fixed-width field and a bytes field have the same encoding). Programs that process columns as
-    memory parse these; everybody else uses the messages of `observation.proto`. A sender that splits one column over
-    several packed segments, which the encoding allows, must be parsed with the latter: column lengths that differ tell.
+    memory parse these; everybody else uses the messages of `observation.proto`. The encoding allows a sender to split one
+    column over several packed segments, of which these views keep the last: a parsed view that is shorter than what was
+    received tells, and the message must then be parsed with the general form.
 
     View of `ObservationColumns`.
     """

@@ -1,0 +1,141 @@
+"""Publishing with proof, pulling without stalls, and dead letters, on a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from maasloop.bus import consume, subjects
+from maasloop.bus.connection import Bus, connect
+from maasloop.bus.ensure import ensure
+from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.streams import OBSERVATION_ROWS, SETTLEMENTS
+from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
+from maasloop.stack.servers.nats import NatsServer
+
+AIR = subjects.OBSERVATION_RECORDED.subject("noord", "air")
+
+
+@pytest.fixture(name="bus")
+async def _bus(nats_url: str) -> AsyncIterator[Bus]:
+    async with connect(nats_url, name="test") as bus:
+        await ensure(bus)
+        yield bus
+
+
+async def test_ensuring_twice_changes_nothing(nats_url: str, mqtt_address: tuple[str, int]) -> None:
+    """The declared streams and durables, the MQTT door among them, are applied once."""
+    host, port = mqtt_address
+    async with connect(nats_url, name="test") as bus:
+        first = await ensure(bus, mqtt_url=f"mqtt://{host}:{port}")
+        second = await ensure(bus, mqtt_url=f"mqtt://{host}:{port}")
+
+    assert "bounded stream $MQTT_msgs" in first
+    assert second == []
+
+
+async def test_the_same_message_id_is_stored_once(bus: Bus) -> None:
+    """Publishing again with the same id gives the same place in the stream."""
+    first = await bus.publish(AIR, b"a", {"Nats-Msg-Id": "1"})
+    again = await bus.publish(AIR, b"a", {"Nats-Msg-Id": "1"})
+
+    assert first == again
+
+
+async def test_a_full_stream_refuses_with_a_reason(nats_url: str) -> None:
+    """A custody stream at its limit refuses instead of forgetting, and says so."""
+    async with connect(nats_url, name="test") as bus:
+        await ensure(bus, scale=1e-5)
+        with pytest.raises(ResourceExhausted) as refusal:
+            for number in range(100):
+                await bus.publish(AIR, b"x" * 1000, {"Nats-Msg-Id": str(number)})
+
+    assert refusal.value.reason == "STREAM_FULL"
+
+
+async def test_a_message_published_after_an_idle_pull_arrives(bus: Bus) -> None:
+    """A pull that ran empty still receives what comes later, ten times of ten."""
+    async with Pull(bus, OBSERVATION_ROWS, outstanding_max=10) as pull:
+        for number in range(10):
+            assert await pull.take(10, wait_s=0.02) == []
+            await bus.publish(AIR, b"x", {"Nats-Msg-Id": f"late-{number}"})
+            (delivery,) = await pull.take(10, wait_s=1.0)
+            await delivery.ack()
+
+            assert number + 1 == delivery.stream_sequence
+
+
+async def test_order_and_bound_of_a_long_pull(bus: Bus) -> None:
+    """Many messages come in stream order, and no more than asked for lie in memory."""
+    for number in range(300):
+        await bus.publish(AIR, b"x", {"Nats-Msg-Id": f"many-{number}"})
+    seen: list[int] = []
+    async with Pull(bus, OBSERVATION_ROWS, outstanding_max=32) as pull:
+        while len(seen) < 300:
+            taken = await pull.take(8)
+            seen += [delivery.stream_sequence for delivery in taken]
+            assert pull.waiting <= 32
+            for delivery in taken:
+                await delivery.ack()
+
+    assert list(range(1, 301)) == seen
+
+
+async def test_a_killed_server_loses_no_confirmed_message(nats_process: NatsServer) -> None:
+    """What was confirmed before the server was killed is pulled after its restart, and publishing goes on."""
+    async with connect(nats_process.url, name="test") as bus:
+        await ensure(bus)
+        async with Pull(bus, OBSERVATION_ROWS) as pull:
+            await bus.publish(AIR, b"before", {"Nats-Msg-Id": "before"})
+            nats_process.kill9()
+            nats_process.start()
+            await bus.publish(AIR, b"after", {"Nats-Msg-Id": "after"})
+            bodies: list[bytes] = []
+            while len(bodies) < 2:
+                taken = await pull.take(10)
+                bodies += [delivery.body for delivery in taken]
+                for delivery in taken:
+                    await delivery.ack_proven()
+
+    assert bodies == [b"before", b"after"]
+
+
+async def test_outcomes_of_a_handler(bus: Bus) -> None:
+    """What succeeds is acknowledged, what is retryable comes again, the rest is a dead letter with its reason."""
+    stop = asyncio.Event()
+    seen: list[tuple[bytes, int]] = []
+
+    async def handle(delivery: Delivery) -> None:
+        seen.append((delivery.body, delivery.attempt))
+        if delivery.body == b"poison":
+            raise InvalidArgument("PAYLOAD_UNDECODABLE", "not a response")
+        if delivery.body == b"later" and delivery.attempt == 1:
+            raise Unavailable("NEIGHBOUR_UNAVAILABLE", "database away", retry_after_s=0.01)
+        if delivery.body == b"later":
+            stop.set()
+
+    dead: list[dict[str, str]] = []
+
+    async def hear_dead(message: object) -> None:
+        dead.append(dict(getattr(message, "headers", {})))
+
+    await bus.listen(subjects.DEAD_LETTERS, hear_dead)
+    for body in (b"good", b"poison", b"later"):
+        await bus.publish(subjects.RESPONSE_RECORDED.subject("noord", "lamp"), body, {"Nats-Msg-Id": body.decode()})
+    await consume.consume(bus, SETTLEMENTS, handle, stop=stop)
+
+    assert seen == [(b"good", 1), (b"poison", 1), (b"later", 1), (b"later", 2)]
+    assert [headers["maasloop-reason"] for headers in dead] == ["PAYLOAD_UNDECODABLE"]
+
+
+async def test_a_consumer_that_buries_everything_stops(bus: Bus) -> None:
+    """After a hundred dead letters in a row the consumer gives up itself, not the stream."""
+
+    async def handle(_: Delivery) -> None:
+        message = "a fault of the deployment"
+        raise RuntimeError(message)
+
+    for number in range(consume.DEAD_LETTERS_IN_A_ROW_MAX + 5):
+        await bus.publish(subjects.RESPONSE_RECORDED.subject("noord", "lamp"), b"x", {"Nats-Msg-Id": f"bury-{number}"})
+    with pytest.raises(consume.TooManyDeadLetters):
+        await consume.consume(bus, SETTLEMENTS, handle, stop=asyncio.Event())
