@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from maasloop.core.clock import from_us
-from maasloop.postgres.copy import Column, copy_in, encode_copy, times
 from psycopg._copy_base import _format_row_binary
 from psycopg.adapt import Transformer
+
+from maasloop.core.clock import from_us
+from maasloop.postgres.copy import Column, copy_in, encode_copy, times
 
 ROWS_MAX = 40
 TIMES_US = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)

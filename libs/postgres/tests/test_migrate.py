@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from maasloop.postgres.migrate import Migration, MigrationChanged, load, migrate
 
 FIRST = Migration(1, "devices", "CREATE TABLE devices (id text); INSERT INTO devices VALUES ('50 %');")

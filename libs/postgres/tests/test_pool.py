@@ -5,14 +5,15 @@ import socket
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
+from structlog.testing import capture_logs
+
 from maasloop.core.clock import FakeClock
 from maasloop.core.errors import ResourceExhausted, Unavailable
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import PAUSE_MAX_S, check, connect, connection_string, open_pool
 from maasloop.telemetry import metrics
-from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import PoolTimeout
-from structlog.testing import capture_logs
 
 
 def _refusing_dsn() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 
 import psycopg
+
 from maasloop.postgres.revision import REVISIONS_DDL, last_revision, next_revision
 
 

@@ -10,12 +10,13 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
+
 from maasloop.api.device.v1 import device_pb2, device_service_pb2, device_service_pb2_grpc
 from maasloop.core import errors
 from maasloop.rpc import client, interceptor, statuses
 from maasloop.rpc.server import RpcServer
 from maasloop.telemetry import metrics, tracing
-from structlog.testing import capture_logs
 
 SERVICE = "maasloop.api.device.v1.DeviceService"
 GET = f"/{SERVICE}/GetDevice"
@@ -40,13 +41,13 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
             raise self.failure
         return device_pb2.Device(name=request.name)
 
-    async def CreateDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, ARG002, D102, N802
+    async def CreateDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802
         return device_pb2.Device(name=request.parent)
 
     async def WatchDevices(  # noqa: D102, N802
         self,
-        request: Any,  # noqa: ANN401, ARG002
-        context: Any,  # noqa: ANN401, ARG002
+        request: Any,  # noqa: ANN401
+        context: Any,  # noqa: ANN401
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
         yield device_service_pb2.WatchDevicesResponse()
         if self.failure is not None:
@@ -69,9 +70,9 @@ async def _door() -> Door:
 
 @pytest.fixture(name="server")
 async def _server(door: Door) -> AsyncIterator[RpcServer]:
-    server = RpcServer("127.0.0.1:0")
+    server = RpcServer("127.0.0.1:0", [SERVICE])
     device_service_pb2_grpc.add_DeviceServiceServicer_to_server(door, server.registrar)
-    await server.start([SERVICE])
+    await server.start()
     yield server
     await server.stop(0)
 
@@ -284,9 +285,9 @@ async def test_health_and_reflection_answer(server: RpcServer, channel: grpc.aio
 
 async def test_too_many_calls_at_once_are_refused(door: Door) -> None:
     """Beyond its limit the server answers RESOURCE_EXHAUSTED at once instead of queueing."""
-    server = RpcServer("127.0.0.1:0", concurrent_calls_max=1)
+    server = RpcServer("127.0.0.1:0", [SERVICE], concurrent_calls_max=1)
     device_service_pb2_grpc.add_DeviceServiceServicer_to_server(door, server.registrar)
-    await server.start([SERVICE])
+    await server.start()
     async with client.connected(server.address) as opened:
         stub = device_service_pb2_grpc.DeviceServiceStub(opened)
         calling = asyncio.create_task(client.call(stub.GetDevice, _get("hold")))
@@ -306,7 +307,7 @@ async def test_a_taken_port_is_an_error(server: RpcServer) -> None:
     other = RpcServer(server.address)
 
     with pytest.raises(OSError, match="another process"):
-        await other.start([])
+        await other.start()
     await other.stop(0)
 
 
@@ -314,7 +315,7 @@ async def test_a_neighbour_is_awaited_with_a_word(door: Door, monkeypatch: pytes
     """A client that starts first says whom it waits for and goes on when it is there."""
     monkeypatch.setattr(client, "READY_PAUSE_S", 0.05)
     server = RpcServer("127.0.0.1:0")
-    await server.start([])
+    await server.start()
     address = server.address
     await server.stop(0)
 
@@ -323,9 +324,9 @@ async def test_a_neighbour_is_awaited_with_a_word(door: Door, monkeypatch: pytes
             waiting = asyncio.create_task(client.wait_ready(opened, "device-registry"))
             while not any(line["event"] == "neighbour_awaited" for line in lines):  # noqa: ASYNC110 - no event there
                 await asyncio.sleep(0.01)
-        server = RpcServer(address)
+        server = RpcServer(address, [SERVICE])
         device_service_pb2_grpc.add_DeviceServiceServicer_to_server(door, server.registrar)
-        await server.start([SERVICE])
+        await server.start()
         await waiting
     await server.stop(0)
 

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from maasloop.core.errors import InvalidArgument
 from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
 

@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
+
 from maasloop.core.errors import InvalidArgument
 from maasloop.rpc import times
 

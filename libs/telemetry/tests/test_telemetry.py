@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+
 from maasloop.telemetry import configure, metrics, tracing
 from maasloop.telemetry.configuration import without_secrets
 

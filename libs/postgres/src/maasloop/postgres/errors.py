@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from maasloop.core.errors import ResourceExhausted, Retryable, Unavailable
-from maasloop.telemetry import metrics
 from psycopg import errors
 from psycopg_pool import PoolTimeout, TooManyRequests
+
+from maasloop.core.errors import ResourceExhausted, Retryable, Unavailable
+from maasloop.telemetry import metrics
 
 RETRY_AFTER_S = 1.0
 RETRY_AFTER_FULL_S = 10.0

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from maasloop.core.clock import Clock, SystemClock
-from maasloop.telemetry.configuration import without_secrets
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
+
+from maasloop.core.clock import Clock, SystemClock
+from maasloop.telemetry.configuration import without_secrets
 
 type Connection = AsyncConnection[tuple[object, ...]]
 type Pool = AsyncConnectionPool[AsyncConnection[tuple[object, ...]]]

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import structlog
+
 from maasloop.telemetry import tracing
 
 from .server import MESSAGE_BYTES_MAX

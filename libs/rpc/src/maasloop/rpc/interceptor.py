@@ -19,10 +19,11 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.message import Message
+from opentelemetry import trace
+
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError, Unavailable
 from maasloop.telemetry import metrics, tracing
-from opentelemetry import trace
 
 from . import statuses
 from .validation import validate
@@ -155,7 +156,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except asyncio.CancelledError:
                     code = grpc.StatusCode.CANCELLED.name
                     raise
-                except Exception as error:  # noqa: BLE001 - the edge: nothing may pass unmapped
+                except Exception as error:
                     failure = _failure(error, method, timed_out=limit.expired())
             if failure is not None:
                 code = failure.code.name

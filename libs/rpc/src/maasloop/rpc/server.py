@@ -10,6 +10,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from maasloop.core.clock import Clock, SystemClock
 
 from .interceptor import CallInterceptor
@@ -36,14 +37,22 @@ class RpcServer:
     """A server to which a door adds its servicers: ``add_XServicer_to_server(door, server.registrar)``."""
 
     def __init__(
-        self, address: str, *, concurrent_calls_max: int = CONCURRENT_CALLS_MAX, clock: Clock | None = None
+        self,
+        address: str,
+        services: Sequence[str] = (),
+        *,
+        concurrent_calls_max: int = CONCURRENT_CALLS_MAX,
+        clock: Clock | None = None,
     ) -> None:
-        """Prepare a server for ``host:port``; port 0 takes a free one at ``start``."""
+        """Prepare a server for ``host:port``; port 0 takes a free one at ``start``.
+
+        ``services`` are the full names shown by reflection and health.
+        """
         self.port = 0
         self._address = address
         self._interceptor = CallInterceptor(clock or SystemClock())
         self._health = health.aio.HealthServicer()
-        self._services: list[str] = []
+        self._services = ["", *services]
         self.registrar = grpc.aio.server(
             interceptors=[self._interceptor], options=_OPTIONS, maximum_concurrent_rpcs=concurrent_calls_max
         )
@@ -58,11 +67,10 @@ class RpcServer:
         """Number of calls that run, health and reflection apart."""
         return self._interceptor.running
 
-    async def start(self, services: Sequence[str]) -> None:
-        """Listen; ``services`` are the full names shown by reflection and health."""
-        self._services = ["", *services]
+    async def start(self) -> None:
+        """Listen and say SERVING."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.registrar)
-        shown = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        shown = [*self._services[1:], health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(shown, self.registrar)
         self.port = self._bound()
         await self.registrar.start()

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
+
 from maasloop.core.errors import (
     AlreadyExists,
     Conflict,

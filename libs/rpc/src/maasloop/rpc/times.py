@@ -4,6 +4,7 @@ from datetime import datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from maasloop.core.clock import from_us, to_us
 from maasloop.core.errors import InvalidArgument
 

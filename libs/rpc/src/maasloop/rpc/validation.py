@@ -3,8 +3,9 @@
 from functools import cache
 
 from google.protobuf.message import Message
-from maasloop.core.errors import InvalidArgument
 from protovalidate import FieldPathPb, Validator, Violation
+
+from maasloop.core.errors import InvalidArgument
 
 VIOLATIONS_NAMED_MAX = 10
 
