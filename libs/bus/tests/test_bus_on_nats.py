@@ -46,9 +46,9 @@ async def test_a_full_stream_refuses_with_a_reason(nats_url: str) -> None:
     """A custody stream at its limit refuses instead of forgetting, and says so."""
     async with connect(nats_url, name="test") as bus:
         await ensure(bus, scale=1e-5)
+        publishes = [bus.publish(AIR, b"x" * 1000, {"Nats-Msg-Id": str(number)}) for number in range(100)]
         with pytest.raises(ResourceExhausted) as refusal:
-            for number in range(100):
-                await bus.publish(AIR, b"x" * 1000, {"Nats-Msg-Id": str(number)})
+            await asyncio.gather(*publishes)
 
     assert refusal.value.reason == "STREAM_FULL"
 
