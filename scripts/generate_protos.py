@@ -21,6 +21,7 @@ from generators.reasons import reasons_source
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "proto"
+BASELINE = SOURCES / "baseline.binpb"
 STUBS = ROOT / "libs" / "api" / "src"
 REASONS = ROOT / "libs" / "core" / "src" / "maasloop" / "core" / "reasons.py"
 VALIDATE = "buf/validate/validate.proto"
@@ -28,16 +29,19 @@ INIT = '"""Generated from the contracts in ``proto/``; never edited."""\n'
 
 
 def main() -> None:
-    """Write stubs to ``--out``, reasons to ``--reasons`` and a buf image to ``--image``."""
+    """Write stubs to ``--out``, reasons to ``--reasons`` and a buf image to ``--image``; renew the baseline if told."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=STUBS, help="folder of the generated packages")
     parser.add_argument("--reasons", type=Path, default=REASONS, help="file of the generated reasons")
     parser.add_argument("--image", type=Path, help="also write a buf image here")
+    parser.add_argument("--release", action="store_true", help="renew the baseline that later contracts may not break")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         image = arguments.image or Path(scratch) / "image.binpb"
         generate(arguments.out, image, Path(scratch))
         arguments.reasons.write_text(reasons_source(read_image(image)))
+        if arguments.release:
+            BASELINE.write_bytes(_without_comments(image))
 
 
 def generate(out: Path, image: Path, scratch: Path) -> None:
@@ -50,6 +54,14 @@ def generate(out: Path, image: Path, scratch: Path) -> None:
     _protoc([*common, *_outputs(out), *files, VALIDATE])
     _protoc([*common, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *files])
     _make_packages(out)
+
+
+def _without_comments(image: Path) -> bytes:
+    """Return the image as it concerns the wire."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    for file in files.file:
+        file.ClearField("source_code_info")
+    return files.SerializeToString(deterministic=True)
 
 
 def _validate_descriptors() -> bytes:
