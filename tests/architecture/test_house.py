@@ -69,7 +69,9 @@ SABOTAGES = (
     Sabotage(directions.lonely_handlers, f"{INGEST}/handlers/a.py", "from .b import b\n", "from ..ports import B\n"),
     Sabotage(directions.lonely_handlers, f"{INGEST}/handlers/a.py", "from maasloop.ingest.handlers import b\n", ""),
     Sabotage(words.registered_subjects, f"{INGEST}/app.py", 'x = f"maasloop.observation.recorded.v1.{y}"\n', ""),
-    Sabotage(words.registered_subjects, f"{INGEST}/app.py", 'x = f"maasloop.{y}"\n', 'x = "maasloop.observation"\n'),
+    Sabotage(
+        words.registered_subjects, f"{INGEST}/app.py", 'x = f"maasloop.{y}.{z}.v1"\n', 'x = f"maasloop.{y}.app"\n'
+    ),
     Sabotage(
         words.registered_subjects, f"{INGEST}/app.py", 'x = "maasloop.rpc.ingest.record"\n', 'x = "maasloop.rpc"\n'
     ),

@@ -31,7 +31,7 @@ def _message(files: FileDescriptorSet, name: str) -> DescriptorProto:
     return found
 
 
-def test_stubs_are_as_generated(generated: Generated) -> None:
+def test_stubs_have_no_drift(generated: Generated) -> None:
     """Nobody edited a stub, and nobody forgot to run ``make proto``."""
     made = {path.relative_to(generated.stubs): path.read_bytes() for path in _texts(generated.stubs)}
     committed = {path.relative_to(STUBS): path.read_bytes() for path in _texts(STUBS)}
@@ -40,7 +40,7 @@ def test_stubs_are_as_generated(generated: Generated) -> None:
     assert [str(path) for path in made if made[path] != committed[path]] == []
 
 
-def test_reasons_are_as_generated(generated: Generated) -> None:
+def test_reasons_have_no_drift(generated: Generated) -> None:
     """``maasloop.core.reasons`` says what the contract says."""
     assert generated.reasons.read_text() == REASONS.read_text()
 
@@ -52,7 +52,7 @@ def test_buf_lints(generated: Generated) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_nothing_released_is_broken(generated: Generated) -> None:
+def test_released_contract_sees_no_breaking_change(generated: Generated) -> None:
     """Who was built against the baseline still understands us."""
     result = _breaking(generated.image)
 
@@ -60,7 +60,7 @@ def test_nothing_released_is_broken(generated: Generated) -> None:
 
 
 @pytest.mark.parametrize("change", ["type", "number", "removed"])
-def test_break_is_seen(change: str, generated: Generated, tmp_path: Path) -> None:
+def test_breaking_change_is_seen(change: str, generated: Generated, tmp_path: Path) -> None:
     """A field that changes its type or number, or goes away, is reported."""
     files = FileDescriptorSet.FromString(generated.image.read_bytes())
     device = _message(files, "Device")

@@ -5,18 +5,16 @@ import re
 from collections.abc import Iterator
 
 from house.tree import Source, Tree, Violation, imports
+from maasloop.bus.subjects import FACTS
 
 REGISTRY = "maasloop.bus.subjects"
 CLOCK = "maasloop.core.clock"
 
-_VERBS = (
-    "activated|recorded|registered|updated|retired|issued|dispatched|settled|raised|acknowledged|resolved"
-    "|granted|withdrawn|objected|erased"
-)
-_NOUNS = "observation|response|device|decision|command|alert|consent"
+_VERBS = "|".join(sorted({fact.verb for fact in FACTS}))
+_NOUNS = "|".join(sorted({fact.noun for fact in FACTS}))
 _SERVICES = "ingest|device-registry|timeseries|actuation|notification|consent"
 SUBJECT = re.compile(
-    rf"^maasloop\.(?:$|[>*]|deadletter\.|rpc\.(?:$|[>*]|{_SERVICES})|(?:{_NOUNS})\.(?:$|[>*]|{_VERBS}))"
+    rf"^maasloop\.(?:>|\*\.[>*]|deadletter\.|rpc\.(?:$|[>*]|{_SERVICES})|(?:{_NOUNS})\.(?:$|[>*]|{_VERBS}))"
     r"|(?:^|\W)dev[./]v1(?:[./]|$)"
 )
 WALL = frozenset({
@@ -28,9 +26,9 @@ def registered_subjects(tree: Tree) -> Iterator[Violation]:
     """No subject is written outside the registry."""
     for source in tree.packages:
         if source.module != REGISTRY:
-            for node in _texts(source):
-                if SUBJECT.search(str(node.value)):
-                    yield source.at(node, f"writes the subject {node.value!r}; build it with {REGISTRY}")
+            for node, text in _texts(source):
+                if SUBJECT.search(text):
+                    yield source.at(node, f"writes the subject {text!r}; build it with {REGISTRY}")
 
 
 def one_clock(tree: Tree) -> Iterator[Violation]:
@@ -45,12 +43,16 @@ def one_clock(tree: Tree) -> Iterator[Violation]:
                     yield source.at(node, f"{_ends(node)} reads the machine's time; inject {CLOCK}.Clock")
 
 
-def _texts(source: Source) -> Iterator[ast.Constant]:
-    """Yield text literals, parts of f-strings too, but not those that stand alone: they describe."""
-    descriptions = {node.value for node in ast.walk(source.syntax) if isinstance(node, ast.Expr)}
-    for node in ast.walk(source.syntax):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in descriptions:
-            yield node
+def _texts(source: Source) -> Iterator[tuple[ast.expr, str]]:
+    """Yield text literals and f-strings, with ``*`` for what is filled in; those that stand alone describe."""
+    nodes = list(ast.walk(source.syntax))
+    passed = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    passed |= {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            yield node, "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in passed:
+            yield node, node.value
 
 
 def _ends(node: ast.Attribute) -> str:
