@@ -1,0 +1,140 @@
+"""The reference pages say what the sources say."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import generate_reference
+from generators.descriptors import File
+from generators.reference_asyncapi import asyncapi_text
+from generators.reference_limits import Limit, limits
+from generators.reference_protos import proto_page
+from generators.reference_settings import SERVICES, settings_class, settings_schemas, settings_table
+from generators.reference_subjects import subjects_page
+from maasloop.bus.subjects import FACTS, DownlinkKind, UplinkKind
+from maasloop.runtime.settings import ServiceSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+class _Door(BaseModel):
+    """A nested object of settings."""
+
+    body_bytes_max: int = 1024
+    """Largest body."""
+
+
+class _Settings(ServiceSettings, service="lamp-post"):
+    """Settings of a service that does not exist."""
+
+    lamps: int
+    """How many lamps."""
+    door: _Door = _Door()
+    """The door."""
+
+
+@pytest.fixture(name="pages", scope="module")
+def _pages() -> dict[str, str]:
+    return generate_reference.pages()
+
+
+def test_reference_has_no_drift(pages: dict[str, str]) -> None:
+    """Nobody edited a page, and nobody forgot to run ``make docs``."""
+    committed = {path.relative_to(REFERENCE).as_posix(): path for path in REFERENCE.rglob("*") if path.is_file()}
+    stale = [name for name, text in pages.items() if name in committed and committed[name].read_text() != text]
+
+    assert sorted(pages) == sorted(committed)
+    assert stale == [], "run make docs"
+
+
+def test_every_fact_and_topic_is_described() -> None:
+    """An integrator finds every kind of fact and every device topic, for people and for tools."""
+    document = yaml.safe_load(asyncapi_text("1"))
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    page = subjects_page()
+
+    for fact in FACTS:
+        address = f"maasloop.{fact.noun}.{fact.verb}.{fact.version}.{{district}}.{{key}}"
+        assert address in addresses
+        assert address in page
+    for way, kinds in (("up", UplinkKind), ("down", DownlinkKind)):
+        for kind in kinds:
+            assert f"dev/v1/{{district}}/{{device}}/{way}/{kind}" in addresses
+            assert f"dev.v1.{{district}}.{{device}}.{way}.{kind}" in page
+
+
+def test_asyncapi_references_resolve() -> None:
+    """No reference of the document points to nothing."""
+    document = yaml.safe_load(asyncapi_text("1"))
+    for reference in _references(document):
+        node = document
+        for key in reference.removeprefix("#/").split("/"):
+            node = node[key]
+
+
+def test_every_method_and_message_is_described(contract: list[File]) -> None:
+    """A caller finds everything that the contracts declare."""
+    page = proto_page(contract)
+    names = [element.name for file in contract for element in (*file.messages(), *file.enums(), *file.services())]
+
+    assert [name for name in names if f"{name.partition('.v1.')[2]}\n" not in page] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_service_has_settings(service: str) -> None:
+    """A service that runs can be told how."""
+    module = service.replace("-", "_")
+    if not (ROOT / "services" / service / "src" / "maasloop" / module / "__main__.py").is_file():
+        pytest.skip("this service does not run yet")
+
+    assert settings_class(service) is not None
+
+
+def test_schemas_are_schemas(pages: dict[str, str]) -> None:
+    """The schema of each settings file is a valid JSON schema that refuses unknown keys."""
+    for name, _ in settings_schemas():
+        schema = yaml.safe_load(pages[name])
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+        assert schema["additionalProperties"] is False
+
+
+def test_settings_are_listed_by_variable() -> None:
+    """A table of settings names variables, nested ones too, with default, type and meaning."""
+    table = settings_table("lamp-post", _Settings)
+
+    assert "| `MAASLOOP_LAMP_POST__LAMPS` | integer | required | How many lamps. |" in table
+    assert "| `MAASLOOP_LAMP_POST__DOOR__BODY_BYTES_MAX` | integer |" in table
+    assert "| `MAASLOOP_LAMP_POST__POSTGRES_DSN` | string, secret | required |" in table
+    assert "| `MAASLOOP_LAMP_POST__DRAIN_S` | number, > 0, ≤ 600 | `10.0` |" in table
+
+
+def test_limits_are_found_with_their_meaning() -> None:
+    """A constant with a unit is a limit; its meaning stands below, beside or above it."""
+    source = '''
+A_TIMEOUT_S = 5.0
+"""Below."""
+B_BYTES_MAX = 8 * MIB  # Beside.
+# Above,
+# in two lines.
+C_MS = -1
+NAME_MAX = "no number"
+NAME = 3
+'''
+
+    assert [
+        Limit("m", "A_TIMEOUT_S", "5.0", "Below."),
+        Limit("m", "B_BYTES_MAX", "8 * MIB", "Beside."),
+        Limit("m", "C_MS", "-1", "Above, in two lines."),
+    ] == list(limits("m", source))
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [str(node["$ref"])] if "$ref" in node else []
+        return own + [each for value in node.values() for each in _references(value)]
+    return [each for value in node for each in _references(value)] if isinstance(node, list) else []
