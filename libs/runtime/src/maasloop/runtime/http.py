@@ -1,0 +1,89 @@
+"""An HTTP listener that starts and stops where the runtime says, and leaves the process's signals alone."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from .settings import split_address
+
+BACKLOG = 128
+KEEP_ALIVE_S = 5
+STARTED_POLL_S = 0.01
+
+_log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the runtime alone decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpDoor:
+    """Serves an ASGI application on ``host:port``; port 0 takes a free one at ``start``."""
+
+    def __init__(self, app: ASGIApp, address: str, *, concurrency_max: int | None = None) -> None:
+        self.port = 0
+        self._host, self._port_wanted = split_address(address)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                limit_concurrency=concurrency_max,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """The address it listens on, with the real port after ``start``."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen."""
+        listener = self._bound()
+        self.port = listener.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"http {self.address}")
+        while not self._server.started:
+            if self._serving.done():
+                await self._serving
+            await asyncio.sleep(STARTED_POLL_S)
+        _log.info("http_listening", address=self.address)
+
+    async def refuse(self) -> None:
+        """Do nothing yet: requests are short and answered until ``stop``."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more connections, let requests end within ``grace_s``, and cancel the rest."""
+        serving, self._serving = self._serving, None
+        if serving is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+        self._server.should_exit = True
+        await serving
+
+    def _bound(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._host, self._port_wanted))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            message = f"cannot listen on {self._host}:{self._port_wanted}: {error.strerror}"
+            raise OSError(error.errno, message) from error
+        return listener
