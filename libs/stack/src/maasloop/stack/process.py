@@ -34,7 +34,7 @@ class ManagedProcess:
         """Describe the process; nothing starts yet."""
         self.name = name
         self.log_path = log_path
-        self._command = as_account(account, command, death_signal=death_signal)
+        self._command = as_account(account, die_with_parent(command), death_signal=death_signal)
         self._environment = environment
         self._stop_signal = stop_signal
         self._child: subprocess.Popen[bytes] | None = None
@@ -72,13 +72,17 @@ class ManagedProcess:
                 start_new_session=True,
             )
 
+    def request_stop(self) -> None:
+        """Ask the child to end; a paused one is woken for it."""
+        if self.alive:
+            os.kill(self.pid, signal.SIGCONT)
+            os.kill(self.pid, self._stop_signal)
+
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask the child to end, wait, and kill it when it does not."""
         if self._child is None:
             return
-        if self.alive:
-            os.kill(self.pid, signal.SIGCONT)
-            os.kill(self.pid, self._stop_signal)
+        self.request_stop()
         try:
             self._child.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -106,6 +110,11 @@ class ManagedProcess:
         if not self.log_path.exists():
             return ""
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines_max:])
+
+
+def die_with_parent(command: list[str]) -> list[str]:
+    """Return the command, not run when we died before the kernel was asked for the death signal."""
+    return ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid()), *command]
 
 
 def descendants(pid: int) -> list[int]:

@@ -5,7 +5,6 @@ started once a session.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +19,7 @@ from maasloop.testing.providers import (
     nats_is_local,
     provide_nats,
     provide_timescale,
+    scratch_directory,
     wipe_streams,
 )
 
@@ -49,10 +49,10 @@ def nats_server() -> Iterator[NatsEndpoint]:
 
 
 @pytest.fixture
-def nats_endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsEndpoint]:
+def nats_endpoint(request: pytest.FixtureRequest) -> Iterator[NatsEndpoint]:
     """An empty NATS server for one test: a process of its own, or the given server with its streams deleted."""
     if nats_is_local():
-        with local_nats(tmp_path / "nats") as endpoint:
+        with local_nats() as endpoint:
             yield endpoint
         return
     endpoint = request.getfixturevalue("nats_server")
@@ -73,12 +73,13 @@ def mqtt_address(nats_endpoint: NatsEndpoint) -> tuple[str, int]:
 
 
 @pytest.fixture
-def nats_process(tmp_path: Path) -> Iterator[NatsServer]:
+def nats_process() -> Iterator[NatsServer]:
     """A started nats-server that the test may kill, pause and restart."""
-    server = NatsServer(tmp_path / "nats-process")
-    server.start()
-    yield server
-    server.stop()
+    with scratch_directory() as directory:
+        server = NatsServer(directory)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ this machine has no PostgreSQL 17, containers.
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,8 @@ NATS_URL_VARIABLE = "MAASLOOP_TEST_NATS_URL"
 MQTT_ADDRESS_VARIABLE = "MAASLOOP_TEST_MQTT_ADDRESS"
 POSTGRES_URL_VARIABLE = "MAASLOOP_TEST_POSTGRES_URL"
 
+MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108 - names inside are made by tempfile
+MEMORY_FREE_MIN_BYTES = 8 * 1024**3
 FALLBACK_DIRECTORY = Path("/var/lib/maasloop")
 MQTT_PORT = 1883
 
@@ -46,10 +49,10 @@ def given_nats() -> Iterator[NatsEndpoint]:
 
 
 @contextmanager
-def local_nats(directory: Path | None = None) -> Iterator[NatsEndpoint]:
-    """Start a nats-server, in a temporary directory unless one is given."""
-    with tempfile.TemporaryDirectory(prefix="maasloop-nats-") as temporary:
-        server = NatsServer(directory or Path(temporary))
+def local_nats() -> Iterator[NatsEndpoint]:
+    """Start a nats-server in a scratch directory."""
+    with scratch_directory() as directory:
+        server = NatsServer(directory)
         server.start()
         try:
             yield NatsEndpoint(server.url, server.mqtt_address)
@@ -75,7 +78,7 @@ def given_timescale() -> Iterator[TimescaleEndpoint]:
 @contextmanager
 def local_postgres() -> Iterator[PostgresServer]:
     """Start a PostgreSQL server in a temporary directory that its account can reach."""
-    with reachable_directory() as directory:
+    with scratch_directory() as directory:
         server = PostgresServer(directory / "data", log_path=directory / "postgres.log", durable_initdb=False)
         server.start()
         try:
@@ -85,17 +88,28 @@ def local_postgres() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def reachable_directory() -> Iterator[Path]:
-    """Make a temporary directory that the account of the database can enter, and remove it at the end."""
-    account = database_account()
-    parent = Path(tempfile.gettempdir())
-    if not can_enter(account, parent):
-        FALLBACK_DIRECTORY.mkdir(parents=True, exist_ok=True)
-        parent = FALLBACK_DIRECTORY
-    with tempfile.TemporaryDirectory(prefix="maasloop-postgres-", dir=parent) as name:
+def scratch_directory() -> Iterator[Path]:
+    """Make a directory that the account of the database can enter, and remove it at the end.
+
+    It lies in memory where there is plenty: the tests kill processes and never cut the power, so what a server has
+    written survives there as well, and hundreds of short-lived databases do not wait for one disk.
+    """
+    with tempfile.TemporaryDirectory(prefix="maasloop-test-", dir=scratch_parent()) as name:
         directory = Path(name)
         directory.chmod(0o711)
         yield directory
+
+
+def scratch_parent() -> Path:
+    """Return where scratch directories go."""
+    account = database_account()
+    if MEMORY_DIRECTORY.is_dir() and shutil.disk_usage(MEMORY_DIRECTORY).free >= MEMORY_FREE_MIN_BYTES:
+        return MEMORY_DIRECTORY
+    parent = Path(tempfile.gettempdir())
+    if can_enter(account, parent):
+        return parent
+    FALLBACK_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    return FALLBACK_DIRECTORY
 
 
 def wipe_streams(url: str) -> None:

@@ -61,7 +61,6 @@ class NatsServer:
             "nats",
             [nats_server_binary(), "-c", str(self.configuration_path)],
             log_path=log_path or directory / "nats.log",
-            death_signal="TERM",
         )
 
     @property

@@ -8,16 +8,18 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 
+from maasloop.core.clock import SystemClock
 from maasloop.stack.account import Account, as_account, database_account
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
-from maasloop.stack.waiting import wait_until_ready
+from maasloop.stack.waiting import POLL_S, wait_until_ready
 
 BINARY_DIRECTORY = Path("/usr/lib/postgresql/17/bin")
 SUPERUSER = "postgres"
@@ -76,6 +78,7 @@ class PostgresServer:
         self.port = port if port is not None else free_ports(1)[0]
         self.account: Account | None = database_account()
         self._durable_initdb = durable_initdb
+        self._clock = SystemClock()
         command = [
             str(binary("postgres")), "-D", str(data_directory), "-p", str(self.port),
             *server_options(SETTINGS | dict(settings or {})),
@@ -98,6 +101,7 @@ class PostgresServer:
         """Make the data directory if there is none, start, and return when a connection succeeds."""
         if not (self.data_directory / "PG_VERSION").exists():
             self._make_data_directory()
+        self._wait_for_predecessor()
         self.process.start()
         wait_until_ready(self.process, self.ready, timeout_s)
 
@@ -121,6 +125,27 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def _wait_for_predecessor(self) -> None:
+        """Wait for a server on this data whose parent died and which is still writing its last checkpoint."""
+        deadline_s = self._clock.monotonic_s() + STOP_TIMEOUT_S
+        while (pid := self._predecessor()) is not None:
+            if self._clock.monotonic_s() > deadline_s:
+                raise StackError(
+                    "postgres",
+                    f"process {pid} still serves {self.data_directory}",
+                    log_path=self.process.log_path,
+                    next_step="stop whatever started it (make down)",
+                )
+            time.sleep(POLL_S)
+
+    def _predecessor(self) -> int | None:
+        try:
+            pid = int((self.data_directory / "postmaster.pid").read_text().split()[0])
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            return None
+        return pid if str(self.data_directory).encode() in command else None
 
     def _make_data_directory(self) -> None:
         """Run initdb beside the final place and move the result there, so that half a directory is never taken."""

@@ -1,6 +1,7 @@
 """The two virtual environments: ``.uv`` holds the installer, ``.venv`` what Maasloop is made of.
 
-uv installs exactly what ``uv.lock`` names and takes the interpreter it is given: it downloads none.
+uv installs exactly what ``uv.lock`` names and takes the interpreter it is given: it downloads none. Bytecode is compiled
+here, because six services that start at once would each compile it again.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ def sync_commands(root: Path) -> list[Command]:
     arguments = (
         str(uv_binary(root)), "sync", "--frozen", "--directory", str(root), "--python", interpreter(), "--no-progress",
     )  # fmt: skip
-    return [Command(arguments, environment={"UV_PYTHON_DOWNLOADS": "never"})]
+    return [Command(arguments, environment={"UV_PYTHON_DOWNLOADS": "never", "UV_COMPILE_BYTECODE": "1"})]
 
 
 def fingerprint(root: Path, container: str | None) -> str:

@@ -1,0 +1,261 @@
+"""A whole Maasloop as children of this process: ``async with LocalStack(root) as stack``.
+
+Used by the tests, the demo and ``make up``. Children are started from the main thread (see ``process``), so run it on
+the main thread's event loop. Order of start: NATS and PostgreSQL, streams, all services at once (they wait for each
+other by themselves). Order of stop: services, then servers.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from maasloop.core.clock import SystemClock
+from maasloop.stack.errors import StackError
+from maasloop.stack.process import ManagedProcess
+from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_database, role_name
+from maasloop.stack.servers.nats import NatsPorts, NatsServer
+from maasloop.stack.servers.provider import postgres_server
+from maasloop.stack.services import Neighbours, choose_addresses, module_name, service_environment
+from maasloop.stack.state import StackState, StateDirectory
+from maasloop.stack.supervision import Supervisor
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.05
+PROBE_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What may differ between a demo, ``make up`` and a test."""
+
+    services: tuple[str, ...] = SERVICES
+    """Services to start; none gives the two servers with streams and schemas."""
+
+    restart: bool = True
+    """Start again what exits by itself."""
+
+    ensure_streams: bool = True
+    durable_initdb: bool = True
+    """Off in tests: the first files of an empty database need not survive a power cut there."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment of every service, and stronger than what the stack sets."""
+
+    nats_ports: NatsPorts | None = None
+    postgres_port: int | None = None
+    progress: Callable[[str], None] | None = None
+    """Told each step in a few words."""
+
+
+class LocalStack:
+    """NATS, PostgreSQL and the services of one checkout, as processes on loopback."""
+
+    def __init__(self, root: Path, options: StackOptions | None = None) -> None:
+        """Describe the stack; ``async with`` starts it."""
+        self.directory = StateDirectory(root)
+        self.options = options or StackOptions()
+        self._clock = SystemClock()
+        self._exit_stack = contextlib.AsyncExitStack()
+        logs = self.directory.logs
+        self.nats = NatsServer(self.directory.nats, ports=self.options.nats_ports, log_path=logs / "nats.log")
+        self.postgres = postgres_server(
+            self.directory,
+            port=self.options.postgres_port,
+            log_path=logs / "postgres.log",
+            durable_initdb=self.options.durable_initdb,
+        )
+        self.addresses = choose_addresses()
+        neighbours = Neighbours(self.nats.url, self.service_dsns, self.addresses)
+        self.services = {
+            service: ManagedProcess(
+                service,
+                [sys.executable, "-m", module_name(service)],
+                log_path=logs / f"{service}.log",
+                environment=os.environ | service_environment(service, neighbours) | dict(self.options.environment),
+            )
+            for service in self.options.services
+        }
+        self._supervisor = Supervisor(self.processes, self._clock, self._note_restart)
+        self._supervision: asyncio.Task[None] | None = None
+
+    @property
+    def processes(self) -> dict[str, ManagedProcess]:
+        """Every process by name: ``nats``, ``postgres`` and the services."""
+        return {"nats": self.nats.process, "postgres": self.postgres.process, **self.services}
+
+    @property
+    def service_dsns(self) -> dict[str, str]:
+        """Connection string of each service's role."""
+        return {service: self.postgres.dsn(DATABASE, role_name(service)) for service in SERVICES}
+
+    @property
+    def postgres_dsn(self) -> str:
+        """Connection string of the superuser to the services' database."""
+        return self.postgres.dsn(DATABASE)
+
+    def state(self, *, ready: bool) -> StackState:
+        """Return what ``stack.json`` says."""
+        host, port = self.nats.mqtt_address
+        return StackState(
+            pid=os.getpid(),
+            ready=ready,
+            nats_url=self.nats.url,
+            mqtt_host=host,
+            mqtt_port=port,
+            nats_monitor_url=self.nats.monitor_url,
+            postgres_dsn=self.postgres_dsn,
+            service_dsns=self.service_dsns,
+            services={name: self.addresses[name] for name in self.services},
+            pids={name: process.pid for name, process in self.processes.items() if process.alive},
+        )
+
+    async def __aenter__(self) -> Self:
+        """Start everything and return when every service is ready."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit_stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        await self._exit_stack.aclose()
+
+    async def _start(self) -> None:
+        self._exit_stack.enter_context(self.directory.hold())
+        for log in self.directory.logs.glob("*.log"):
+            if log.stem in self.processes:
+                log.unlink()
+        self._exit_stack.push_async_callback(self._stop)
+        self._tell("starting NATS and PostgreSQL")
+        self.nats.start()
+        self.postgres.start()
+        create_service_database(self.postgres.dsn(), self.postgres_dsn)
+        if self.options.ensure_streams:
+            self._tell("declaring streams")
+            await self._ensure_streams()
+        self.directory.write(self.state(ready=False))
+        if self.services:
+            self._tell(f"starting {len(self.services)} services")
+        for process in self.services.values():
+            process.start()
+        for service in self.services:
+            await self.wait_ready(service)
+        self.directory.write(self.state(ready=True))
+        if self.options.restart:
+            self._supervise()
+
+    async def _ensure_streams(self) -> None:
+        from maasloop.bus.connection import connect
+        from maasloop.bus.ensure import ensure
+
+        host, port = self.nats.mqtt_address
+        async with connect(self.nats.url, name="stack") as bus:
+            await ensure(bus, mqtt_url=f"mqtt://{host}:{port}")
+
+    def _supervise(self) -> None:
+        task = asyncio.create_task(self._supervisor.run(), name="supervisor")
+        self._supervision = task
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._exit_stack.push_async_callback(end)
+
+    async def run(self) -> None:
+        """Wait for ever; raise ``StackError`` (in a group) when a process is given up."""
+        await (self._supervision or asyncio.Event().wait())
+
+    async def wait_ready(self, service: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Return when the service says that it is ready; raise when it ends or time runs out."""
+        process = self.services[service]
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        while not await asyncio.to_thread(service_ready, self.addresses[service].health):
+            late = self._clock.monotonic_s() > deadline_s
+            if late or not (process.alive or self.options.restart):
+                problem = f"not ready after {timeout_s:.0f} s" if late else f"ended with status {process.exit_status}"
+                raise StackError(
+                    service,
+                    f"{problem}\n{process.log_tail()}",
+                    log_path=process.log_path,
+                    next_step="read the log file",
+                )
+            await asyncio.sleep(POLL_S)
+
+    def kill9(self, name: str) -> None:
+        """Kill a process as a crash does; it stays down until ``start`` (also with restarts on)."""
+        self._supervisor.held_back.add(name)
+        if name == "postgres":
+            self.postgres.kill9()
+        else:
+            self.processes[name].kill9()
+
+    def start(self, name: str) -> None:
+        """Start a process that was killed or stopped, on the same ports and data; servers are waited for."""
+        match name:
+            case "nats":
+                self.nats.start()
+            case "postgres":
+                self.postgres.start()
+            case _:
+                self.services[name].start()
+        self._supervisor.held_back.discard(name)
+        self.directory.write(self.state(ready=True))
+
+    def pause(self, name: str) -> None:
+        """Freeze a process."""
+        self.processes[name].pause()
+
+    def resume(self, name: str) -> None:
+        """Let a paused process go on."""
+        self.processes[name].resume()
+
+    async def stop_process(self, name: str) -> None:
+        """Ask one process to end and wait; it stays down until ``start``."""
+        self._supervisor.held_back.add(name)
+        await stop_all([self.processes[name]])
+
+    async def _note_restart(self, name: str) -> None:
+        self._tell(f"{name} had ended and was started again")
+        self.directory.write(self.state(ready=True))
+
+    async def _stop(self) -> None:
+        self._tell("stopping")
+        await stop_all(list(self.services.values()))
+        await stop_all([self.nats.process, self.postgres.process])
+
+    def _tell(self, text: str) -> None:
+        if self.options.progress is not None:
+            self.options.progress(text)
+
+
+async def stop_all(processes: list[ManagedProcess]) -> None:
+    """Ask all to end at once, wait for them together, and kill who is late."""
+    for process in processes:
+        process.request_stop()
+    await asyncio.gather(*(asyncio.to_thread(process.stop, STOP_TIMEOUT_S) for process in processes))
+
+
+def service_ready(health_address: str) -> bool:
+    """Ask the health port of a service whether it is ready."""
+    host, _, port = health_address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,72 @@
+"""The six services as processes: their modules, their neighbours, the environment each one gets.
+
+Nothing is imported from a service: it is started as ``python -m``, and settings are names of environment variables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from maasloop.stack.ports import LOOPBACK, free_ports
+from maasloop.stack.servers.databases import SERVICES
+from maasloop.stack.state import ServiceAddresses
+
+HTTP_SERVICES = ("ingest",)
+
+NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
+    "ingest": ("device-registry", "consent"),
+    "device-registry": (),
+    "timeseries": ("device-registry", "consent"),
+    "actuation": ("device-registry",),
+    "notification": ("device-registry",),
+    "consent": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The addresses that every service is told."""
+
+    nats_url: str
+    postgres_dsns: Mapping[str, str]
+    services: Mapping[str, ServiceAddresses]
+
+
+def module_name(service: str) -> str:
+    """Return the Python package of a service."""
+    return f"maasloop.{service.replace('-', '_')}"
+
+
+def setting_name(service: str, field: str) -> str:
+    """Return the environment variable of a service's setting."""
+    return f"MAASLOOP_{service}__{field}".replace("-", "_").upper()
+
+
+def choose_addresses() -> dict[str, ServiceAddresses]:
+    """Give every service free ports of loopback."""
+    ports = iter(free_ports(3 * len(SERVICES)))
+    chosen = {}
+    for service in SERVICES:
+        grpc, health, http = next(ports), next(ports), next(ports)
+        chosen[service] = ServiceAddresses(
+            grpc=f"{LOOPBACK}:{grpc}",
+            health=f"{LOOPBACK}:{health}",
+            http=f"{LOOPBACK}:{http}" if service in HTTP_SERVICES else "",
+        )
+    return chosen
+
+
+def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
+    """Return the settings of a service as environment variables."""
+    own = neighbours.services[service]
+    fields = {
+        "nats_url": neighbours.nats_url,
+        "postgres_dsn": neighbours.postgres_dsns[service],
+        "grpc_address": own.grpc,
+        "health_address": own.health,
+        "migrate_at_start": "true",
+    }
+    if own.http:
+        fields["http_address"] = own.http
+    for neighbour in NEIGHBOURS[service]:
+        fields[f"{neighbour}_address"] = neighbours.services[neighbour].grpc
+    return {setting_name(service, field): value for field, value in fields.items()}

@@ -1,0 +1,158 @@
+"""Where a stack keeps its state, and how others find it.
+
+Everything lies under ``.maasloop/`` of the checkout. A lock on one file, held as long as the stack runs, keeps a second
+stack away; ``stack.json`` lists every address and process for the CLI, the demo and whoever wants to connect.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from maasloop.stack.account import Account, can_enter
+from maasloop.stack.errors import StackError, StackRunningError
+
+ELSEWHERE = Path("/var/lib/maasloop")
+MARKER = "uv.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAddresses:
+    """Where one service answers: host:port, without a scheme for gRPC."""
+
+    grpc: str
+    health: str
+    http: str = ""
+    """Only ingest has an HTTP door."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """What ``stack.json`` says of a running stack."""
+
+    pid: int
+    ready: bool
+    nats_url: str
+    mqtt_host: str
+    mqtt_port: int
+    nats_monitor_url: str
+    postgres_dsn: str
+    """The superuser's; each service has a role of its own."""
+
+    service_dsns: Mapping[str, str]
+    services: Mapping[str, ServiceAddresses]
+    pids: Mapping[str, int]
+
+    def to_json(self) -> str:
+        """Return the text of the file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the text of the file."""
+        data: dict[str, Any] = json.loads(text)
+        services = {name: ServiceAddresses(**addresses) for name, addresses in data.pop("services").items()}
+        return cls(services=services, **data)
+
+
+class StateDirectory:
+    """The paths of one checkout's state."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the checkout (or any directory) that holds ``.maasloop``."""
+        self.root = root.resolve()
+        self.path = self.root / ".maasloop"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.path / "log"
+
+    @property
+    def nats(self) -> Path:
+        """Store of the NATS server."""
+        return self.path / "nats"
+
+    @property
+    def stack_file(self) -> Path:
+        """The addresses of a running stack."""
+        return self.path / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the process that runs the stack; its text is that process's id."""
+        return self.path / "stack.lock"
+
+    def postgres(self, account: Account | None) -> Path:
+        """Return the directory for PostgreSQL, linked to a place elsewhere when its account can't enter here."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        here = self.path / "postgres"
+        if can_enter(account, self.path) and not here.is_symlink():
+            here.mkdir(exist_ok=True)
+            return here
+        elsewhere = ELSEWHERE / hashlib.sha256(str(self.root).encode()).hexdigest()[:12] / "postgres"
+        elsewhere.mkdir(parents=True, exist_ok=True)
+        if here.is_symlink():
+            here.unlink()
+        here.symlink_to(elsewhere)
+        return elsewhere
+
+    def write(self, state: StackState) -> None:
+        """Replace ``stack.json`` in one step."""
+        draft = self.stack_file.with_suffix(".draft")
+        draft.write_text(state.to_json())
+        draft.replace(self.stack_file)
+
+    def read(self) -> StackState:
+        """Return the state of the running stack; raise when none runs."""
+        if self.holder() is None or not self.stack_file.exists():
+            raise StackError("stack", f"no stack runs in {self.root}", next_step="make up (or make demo)")
+        return StackState.from_json(self.stack_file.read_text())
+
+    def holder(self) -> int | None:
+        """Return the id of the process that runs a stack here, or None."""
+        try:
+            with self.lock_file.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(lock.read() or 0)
+        except FileNotFoundError:
+            return None
+        return None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep every other stack out; raise ``StackRunningError`` when one is in."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.lock_file.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise StackRunningError(
+                    "stack",
+                    f"already runs in {self.root} (process {lock.read() or 'unknown'})",
+                    next_step="make status to see it, make down to stop it (or Ctrl-C where it runs)",
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            try:
+                yield
+            finally:
+                self.stack_file.unlink(missing_ok=True)
+                lock.truncate(0)
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest directory upward that has state or is a checkout; the start itself when there is none."""
+    for directory in (start, *start.parents):
+        if (directory / ".maasloop").is_dir() or (directory / MARKER).exists():
+            return directory
+    return start

@@ -1,0 +1,73 @@
+"""What the generated configuration of the servers promises."""
+
+from pathlib import Path
+
+import pytest
+
+from maasloop.stack.errors import StackError
+from maasloop.stack.ports import PORT_FIRST, PORT_LAST, free_ports
+from maasloop.stack.servers import container, postgres
+from maasloop.stack.servers.nats import NatsPorts, NatsServer
+from maasloop.stack.servers.postgres import SETTINGS
+from maasloop.stack.services import NEIGHBOURS, Neighbours, choose_addresses, service_environment
+
+
+def test_nats_waits_for_the_disk_and_binds_loopback(tmp_path: Path) -> None:
+    """Every acknowledgement is on disk first, the store is bounded, no listener is open to others."""
+    text = NatsServer(tmp_path, ports=NatsPorts(1, 2, 3), file_store_max_bytes=1000).configuration()
+
+    assert "sync_interval: always" in text
+    assert "max_file_store: 1000" in text
+    assert "max_payload: 8388608" in text
+    for line in ('listen: "127.0.0.1:1"', 'listen: "127.0.0.1:2"', 'http: "127.0.0.1:3"'):
+        assert line in text
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+def test_postgres_is_durable(setting: str) -> None:
+    """No setting that loses what was committed is relaxed."""
+    assert SETTINGS[setting] == "on"
+
+
+def test_the_container_is_the_same_server(tmp_path: Path) -> None:
+    """The container runs with our settings, keeps its data in our directory, and is published on loopback only."""
+    command = container.container_command("podman", "maasloop-postgres-9", tmp_path, 9)
+
+    assert command[:5] == ["podman", "run", "--rm", "--name", "maasloop-postgres-9"]
+    assert "127.0.0.1:9:5432" in command
+    assert f"{tmp_path}:/var/lib/postgresql/data" in command
+    assert "POSTGRES_INITDB_ARGS=--data-checksums" in command
+    assert "synchronous_commit=on" in command
+    assert "listen_addresses=*" in command
+    assert "listen_addresses=127.0.0.1" not in command
+
+
+def test_only_the_pinned_major_version_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another PostgreSQL on the machine is no substitute."""
+    monkeypatch.setattr(postgres, "BINARY_DIRECTORY", tmp_path)
+
+    with pytest.raises(StackError, match="make setup"):
+        postgres.binary("initdb")
+
+
+def test_ports_are_different_and_outside_the_outgoing_range() -> None:
+    """The kernel gives none of them to a client while a server is down."""
+    ports = free_ports(20)
+
+    assert len(set(ports)) == 20
+    assert all(PORT_FIRST <= port < PORT_LAST for port in ports)
+
+
+def test_a_service_is_told_its_neighbours() -> None:
+    """Each service gets its own addresses, its own role, and the addresses of those it asks."""
+    addresses = choose_addresses()
+    dsns = {service: f"dsn-of-{service}" for service in addresses}
+
+    environment = service_environment("ingest", Neighbours("nats://n", dsns, addresses))
+
+    assert environment["MAASLOOP_INGEST__NATS_URL"] == "nats://n"
+    assert environment["MAASLOOP_INGEST__POSTGRES_DSN"] == "dsn-of-ingest"
+    assert environment["MAASLOOP_INGEST__GRPC_ADDRESS"] == addresses["ingest"].grpc
+    assert environment["MAASLOOP_INGEST__HTTP_ADDRESS"] == addresses["ingest"].http
+    assert environment["MAASLOOP_INGEST__DEVICE_REGISTRY_ADDRESS"] == addresses["device-registry"].grpc
+    assert set(NEIGHBOURS) == set(addresses)
