@@ -1,0 +1,1 @@
+"""The demo: registers a district, plays it, shows it, and accounts for everything in the end."""

@@ -1,0 +1,94 @@
+"""The MQTT door as a device uses it: one connection, QoS 1 up, and a new connection whenever the old one is gone.
+
+A reading is acknowledged when its PUBACK came. When it does not come, the payload is sent again over the next
+connection, which is safe: a row is known by series and event time.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import aiomqtt
+import structlog
+
+RECONNECT_WAIT_S = 0.5
+PUBACK_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 60.0
+KEEPALIVE_S = 30
+
+log = structlog.get_logger(__name__)
+
+
+class NotAcknowledged(Exception):
+    """No PUBACK came within ``SEND_TIMEOUT_S``."""
+
+
+class MqttLink:
+    """The connection of one gateway or device. Run ``run`` as a task; ``send`` waits for a connection."""
+
+    def __init__(
+        self, address: tuple[str, int], client_id: str, topics: Sequence[str], heard: Callable[[str, bytes], None]
+    ) -> None:
+        """Prepare; ``heard`` gets topic and payload and must not block."""
+        self._address = address
+        self._client_id = client_id
+        self._topics = [(topic, 0) for topic in topics]
+        self._heard = heard
+        self._client: aiomqtt.Client | None = None
+        self._connected = asyncio.Event()
+        self.resent = 0
+
+    async def connected(self) -> None:
+        """Wait until the link stands and its topics are subscribed."""
+        await self._connected.wait()
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        host, port = self._address
+        while True:
+            client = aiomqtt.Client(
+                host, port, identifier=self._client_id, protocol=aiomqtt.ProtocolVersion.V311, keepalive=KEEPALIVE_S
+            )
+            try:
+                async with client:
+                    if self._topics:
+                        await client.subscribe(self._topics)
+                    self._client = client
+                    self._connected.set()
+                    async for message in client.messages:
+                        self._heard(str(message.topic), _bytes(message.payload))
+            except aiomqtt.MqttError as error:
+                log.info("mqtt_link_lost", client=self._client_id, why=str(error))
+            finally:
+                self._connected.clear()
+                self._client = None
+            await asyncio.sleep(RECONNECT_WAIT_S)
+
+    async def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1 and return after the PUBACK, or raise ``NotAcknowledged``."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                while not await self._sent(topic, payload):
+                    self.resent += 1
+        except TimeoutError as error:
+            message = f"{self._client_id}: no PUBACK on {topic} for {SEND_TIMEOUT_S:g} s"
+            raise NotAcknowledged(message) from error
+
+    async def _sent(self, topic: str, payload: bytes) -> bool:
+        await self._connected.wait()
+        client = self._client
+        if client is None:
+            await asyncio.sleep(RECONNECT_WAIT_S)
+            return False
+        try:
+            await client.publish(topic, payload, qos=1, timeout=PUBACK_TIMEOUT_S)
+        except aiomqtt.MqttError as error:
+            log.info("mqtt_publish_failed", client=self._client_id, why=str(error))
+            await asyncio.sleep(RECONNECT_WAIT_S)
+            return False
+        return True
+
+
+def _bytes(payload: object) -> bytes:
+    if isinstance(payload, bytes | bytearray):
+        return bytes(payload)
+    return str(payload).encode()
