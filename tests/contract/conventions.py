@@ -87,6 +87,18 @@ def resources_begin_with_their_name(files: list[File]) -> Iterator[str]:
             yield f"{element.name}: `string name = 1` comes first"
 
 
+def names_say_their_pattern(files: list[File]) -> Iterator[str]:
+    """The comment of a resource's name shows its pattern: plural collections, ids in braces (AIP-122)."""
+    pattern = re.compile(r"`[a-z][A-Za-z]*s/\{[a-z_]+\}(?:/[a-z][A-Za-z]*s/\{[a-z_]+\})*`")
+    for file in files:
+        for element in file.messages():
+            message = element.descriptor
+            assert isinstance(message, DescriptorProto)
+            for index, field in enumerate(message.field):
+                if IDENTIFIER in _behaviour(field) and not pattern.search(file.field_comment(element, index)):
+                    yield f"{element.name}.{field.name}: the comment shows no `collections/{{id}}`"
+
+
 def fields_say_their_behaviour(files: list[File]) -> Iterator[str]:
     """Every field of a request or resource says who writes it (AIP-203)."""
     for element, message in _messages(files):
@@ -204,6 +216,7 @@ def comments_name_real_reasons(files: list[File]) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     resources_begin_with_their_name,
+    names_say_their_pattern,
     fields_say_their_behaviour,
     lists_have_pages,
     times_are_timestamps,

@@ -30,6 +30,12 @@ SABOTAGES = (
         options { [google.api.field_behavior]: IDENTIFIER } } }""",
     ),
     Sabotage(
+        conventions.names_say_their_pattern,
+        """message_type { name: "Lamp" field { name: "name" number: 1 type: TYPE_STRING
+        options { [google.api.field_behavior]: IDENTIFIER } } }
+        source_code_info { location { path: [4, 0, 2, 0] span: [0, 0, 0] leading_comments: "lamp/{lamp}" } }""",
+    ),
+    Sabotage(
         conventions.fields_say_their_behaviour,
         'message_type { name: "GetLampRequest" field { name: "name" number: 1 type: TYPE_STRING } }',
     ),
