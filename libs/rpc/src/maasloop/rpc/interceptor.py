@@ -4,8 +4,9 @@ Around a handler: count it as in flight, join the caller's trace, limit its time
 wrong, count how it ended, and write one line at level debug. Health and reflection are left as they are.
 
 Handlers run in the task that gRPC made for the call; a cancelled caller cancels it, and that cancellation is always
-passed on. The only other cancellation is ours: at drain, calls whose method begins with ``Watch`` end with UNAVAILABLE
-and reason DRAINING, because they would never end by themselves.
+passed on. The only other cancellation is ours: at drain, what would never end by itself ends with UNAVAILABLE and reason
+DRAINING. A method whose name begins with ``Watch`` ends between two answers; a bidirectional stream gets no further
+request, so that its handler answers those it has and returns.
 """
 
 import asyncio
@@ -54,18 +55,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
         self._running = 0
-        self._watches: set[_Watch] = set()
+        self._waits: set[_Wait] = set()
 
     @property
     def running(self) -> int:
         """Number of calls in flight."""
         return self._running
 
-    def end_watches(self) -> None:
-        """End every watch with reason DRAINING, those to come as well."""
+    def end_streams(self) -> None:
+        """End every watch and every bidirectional stream with reason DRAINING, those to come as well."""
         self.draining = True
-        for watch in self._watches:
-            watch.end()
+        for wait in tuple(self._waits):
+            wait.end()
 
     async def intercept_service(
         self,
@@ -89,13 +90,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._answering(method, handler.unary_unary, limit_s=UNARY_TIMEOUT_S), *codecs
             )
         if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), *codecs)
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, handler.unary_stream, endless=False), *codecs
+            )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
                 self._answering(method, handler.stream_unary, limit_s=None), *codecs
             )
         assert handler.stream_stream is not None  # noqa: S101 - there is no fifth kind
-        return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), *codecs)
+        return grpc.stream_stream_rpc_method_handler(
+            self._streaming(method, handler.stream_stream, endless=True), *codecs
+        )
 
     def _answering(self, method: str, behaviour: Callable[..., Any], *, limit_s: float | None) -> Callable[..., Any]:
         async def answer(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message or iterator of them
@@ -104,39 +109,43 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _streaming(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def _streaming(self, method: str, behaviour: Callable[..., Any], *, endless: bool) -> Callable[..., Any]:
         if not inspect.isasyncgenfunction(behaviour):
             # Such a handler writes to the context itself.
             return self._answering(method, behaviour, limit_s=None)
+        watch = method.rpartition("/")[2].startswith(_WATCH)
 
         async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401
-            async with self._scope(method, context, None), aclosing(behaviour(_validated(request), context)) as answers:
-                if method.rpartition("/")[2].startswith(_WATCH):
-                    await self._watch(answers, context)
-                else:
-                    async for answer in answers:
-                        await context.write(answer)
+            checked = _validated(self._until_drain(request) if endless else request)
+            async with self._scope(method, context, None), aclosing(behaviour(checked, context)) as answers:
+                async for answer in self._until_drain(answers) if watch else answers:
+                    await context.write(answer)
+                if self.draining and (watch or endless):
+                    raise Unavailable("DRAINING", "the service is shutting down")
 
         return stream
 
-    async def _watch(self, answers: AsyncIterator[Any], context: _Context) -> None:
-        watch = _Watch(_current_task())
-        self._watches.add(watch)
+    async def _until_drain(self, source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        wait = _Wait()
+        self._waits.add(wait)
+        source = aiter(source)
         try:
             while not self.draining:
-                answer = await anext(answers, _END)
-                if answer is _END:
+                wait.task = task = _current_task()
+                try:
+                    item = await anext(source, _END)
+                except asyncio.CancelledError:
+                    if not wait.cut:
+                        raise
+                    task.uncancel()
                     return
-                watch.writing = True
-                await context.write(answer)
-                watch.writing = False
-        except asyncio.CancelledError:
-            if not watch.ended:
-                raise
-            watch.task.uncancel()
+                finally:
+                    wait.task = None
+                if item is _END:
+                    return
+                yield item
         finally:
-            self._watches.discard(watch)
-        raise Unavailable("DRAINING", "the service is shutting down")
+            self._waits.discard(wait)
 
     @asynccontextmanager
     async def _scope(self, method: str, context: _Context, default_limit_s: float | None) -> AsyncIterator[None]:
@@ -172,15 +181,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 @dataclass(slots=True, eq=False)
-class _Watch:
-    task: asyncio.Task[Any]
-    writing: bool = False
-    ended: bool = False
+class _Wait:
+    """A task that waits for the next item of a stream, and may be told that none will come."""
+
+    task: asyncio.Task[Any] | None = None
+    cut: bool = False
 
     def end(self) -> None:
-        # A write that is cancelled leaves gRPC unable to send the status that tells the reason; it is short.
-        if not self.writing:
-            self.ended = True
+        # Only a wait is cut, never a write: after a cancelled write gRPC cannot send the status that tells the reason.
+        if self.task is not None:
+            self.cut = True
             self.task.cancel()
 
 

@@ -78,9 +78,9 @@ class RpcServer:
         _log.info("rpc_listening", address=self.address)
 
     async def refuse(self) -> None:
-        """Say NOT_SERVING and end the watches; other calls are still answered. The first step of a shutdown."""
+        """Say NOT_SERVING and end the streams without end; other calls are still answered. The first step of a shutdown."""
         await self._announce(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._interceptor.end_watches()
+        self._interceptor.end_streams()
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, let those that run end within ``grace_s``, and cancel the rest."""
