@@ -7,6 +7,7 @@ a column that a sender split over several packed segments, which the encoding al
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -20,6 +21,12 @@ from maasloop.api.observation.v1.observation_pb2 import (
 )
 from maasloop.api.observation.v1.packed_pb2 import PackedColumns
 from maasloop.core.errors import InvalidArgument
+
+READINGS_HEADER = "maasloop-readings"
+"""Header of observation messages: how many readings the body holds, so that a stream can be counted without its bodies."""
+
+NAMES_CACHED_MAX = 64
+"""Dictionaries whose sizes are remembered by their bytes: senders repeat them."""
 
 INDEX = np.dtype("<u4")
 TIME_US = np.dtype("<i8")
@@ -125,9 +132,14 @@ def parse_columns(serialized: bytes) -> Columns:
     return read_columns(parse_packed(PackedColumns, ObservationColumns, serialized))
 
 
+@lru_cache(maxsize=NAMES_CACHED_MAX)
+def _sizes(dictionary: bytes) -> tuple[int, int]:
+    names = SeriesDictionary.FromString(dictionary)
+    return len(names.devices), len(names.observed_properties)
+
+
 def _require_inside(columns: Columns) -> None:
-    names = columns.names()
-    devices, properties = len(names.devices), len(names.observed_properties)
+    devices, properties = _sizes(columns.dictionary)
     others: list[StateObservation | PositionObservation] = [*columns.states, *columns.positions]
     highest_device = max([int(columns.device_index.max(initial=0)), *(other.device_index for other in others)])
     highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])

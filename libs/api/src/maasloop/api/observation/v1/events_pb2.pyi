@@ -37,6 +37,7 @@ class ObservationsRecorded(_message.Message):
     PRODUCER_FIELD_NUMBER: _builtins.int
     PRODUCER_TOTAL_FIELD_NUMBER: _builtins.int
     READING_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -46,9 +47,13 @@ class ObservationsRecorded(_message.Message):
     producer: _builtins.str
     """Instance of the producer that counts in `producer_total`."""
     producer_total: _builtins.int
-    """Running total of the producer's readings up to and including this message; a hole in it is a loss."""
+    """The producer's readings in this stream that the broker had acknowledged before this message was sent, plus those of
+    this message. Fewer in the stream before this message than acknowledged is a loss.
+    """
     reading_count: _builtins.int
-    """Readings in this message: rows, states and positions."""
+    """Readings in this message: rows, states and positions, and `refused_consent_count`."""
+    refused_consent_count: _builtins.int
+    """Personal readings that the consent gate refused, of which nothing but their number is kept."""
     @_builtins.property
     def observations(self) -> _observation_pb2.ObservationColumns:
         """The observations."""
@@ -63,10 +68,11 @@ class ObservationsRecorded(_message.Message):
         producer: _builtins.str = ...,
         producer_total: _builtins.int = ...,
         reading_count: _builtins.int = ...,
+        refused_consent_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,7 +92,9 @@ class ReadingsQuarantined(_message.Message):
     producer: _builtins.str
     """Instance of the producer that counts in `producer_total`."""
     producer_total: _builtins.int
-    """Running total of the producer's readings up to and including this message."""
+    """The producer's readings in this stream that the broker had acknowledged before this message was sent, plus those of
+    this message.
+    """
     @_builtins.property
     def entry(self) -> _observation_pb2.QuarantineEntry:
         """The refused payload; its `name` is set."""

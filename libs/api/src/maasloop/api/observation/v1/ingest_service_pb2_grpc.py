@@ -63,9 +63,10 @@ class IngestServiceServicer:
 
     def RecordObservations(self, request, context):
         """Records a batch. The answer comes after the broker has stored what was accepted: an accepted reading becomes a row
-        exactly once. Good readings of a batch are kept, each bad one is named by index and reason; the call fails only
-        where nothing could be kept: INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE), RESOURCE_EXHAUSTED
-        (STREAM_FULL, OVERLOADED, SHED) and UNAVAILABLE (NEIGHBOUR_UNAVAILABLE), the last two safe to retry unchanged.
+        exactly once. Good readings of a batch are kept, each bad one is named by index and reason. The call fails with
+        INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE, NAME_MALFORMED) where nothing could be kept, and with
+        RESOURCE_EXHAUSTED (STREAM_FULL, OVERLOADED, SHED) or UNAVAILABLE (NEIGHBOUR_UNAVAILABLE) where the broker did not
+        confirm everything: then send the same request again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,9 +35,10 @@ class IngestServiceStub:
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
     RecordObservations: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RecordObservationsRequest, _ingest_service_pb2.RecordObservationsResponse]
     """Records a batch. The answer comes after the broker has stored what was accepted: an accepted reading becomes a row
-    exactly once. Good readings of a batch are kept, each bad one is named by index and reason; the call fails only
-    where nothing could be kept: INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE), RESOURCE_EXHAUSTED
-    (STREAM_FULL, OVERLOADED, SHED) and UNAVAILABLE (NEIGHBOUR_UNAVAILABLE), the last two safe to retry unchanged.
+    exactly once. Good readings of a batch are kept, each bad one is named by index and reason. The call fails with
+    INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE, NAME_MALFORMED) where nothing could be kept, and with
+    RESOURCE_EXHAUSTED (STREAM_FULL, OVERLOADED, SHED) or UNAVAILABLE (NEIGHBOUR_UNAVAILABLE) where the broker did not
+    confirm everything: then send the same request again.
     """
     StreamObservations: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.RecordObservationsRequest, _ingest_service_pb2.RecordObservationsResponse]
     """Records batches as they come, answered in order. The stream ends with an error as RecordObservations does; batches
@@ -57,9 +58,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordObservations: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RecordObservationsRequest, _ingest_service_pb2.RecordObservationsResponse]  # type: ignore[assignment]
     """Records a batch. The answer comes after the broker has stored what was accepted: an accepted reading becomes a row
-    exactly once. Good readings of a batch are kept, each bad one is named by index and reason; the call fails only
-    where nothing could be kept: INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE), RESOURCE_EXHAUSTED
-    (STREAM_FULL, OVERLOADED, SHED) and UNAVAILABLE (NEIGHBOUR_UNAVAILABLE), the last two safe to retry unchanged.
+    exactly once. Good readings of a batch are kept, each bad one is named by index and reason. The call fails with
+    INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE, NAME_MALFORMED) where nothing could be kept, and with
+    RESOURCE_EXHAUSTED (STREAM_FULL, OVERLOADED, SHED) or UNAVAILABLE (NEIGHBOUR_UNAVAILABLE) where the broker did not
+    confirm everything: then send the same request again.
     """
     StreamObservations: _aio.StreamStreamMultiCallable[_ingest_service_pb2.RecordObservationsRequest, _ingest_service_pb2.RecordObservationsResponse]  # type: ignore[assignment]
     """Records batches as they come, answered in order. The stream ends with an error as RecordObservations does; batches
@@ -82,9 +84,10 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.RecordObservationsResponse, _abc.Awaitable[_ingest_service_pb2.RecordObservationsResponse]]:
         """Records a batch. The answer comes after the broker has stored what was accepted: an accepted reading becomes a row
-        exactly once. Good readings of a batch are kept, each bad one is named by index and reason; the call fails only
-        where nothing could be kept: INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE), RESOURCE_EXHAUSTED
-        (STREAM_FULL, OVERLOADED, SHED) and UNAVAILABLE (NEIGHBOUR_UNAVAILABLE), the last two safe to retry unchanged.
+        exactly once. Good readings of a batch are kept, each bad one is named by index and reason. The call fails with
+        INVALID_ARGUMENT (COLUMNS_INCONSISTENT, PAYLOAD_TOO_LARGE, NAME_MALFORMED) where nothing could be kept, and with
+        RESOURCE_EXHAUSTED (STREAM_FULL, OVERLOADED, SHED) or UNAVAILABLE (NEIGHBOUR_UNAVAILABLE) where the broker did not
+        confirm everything: then send the same request again.
         """
 
     @_abc_1.abstractmethod

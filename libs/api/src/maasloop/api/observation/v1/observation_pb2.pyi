@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SeriesDictionary(_message.Message):
-    """The names that the columns of a batch refer to by position, so that a batch needs no catalogue to be read."""
+    """The names that the columns of a batch refer to by position, so that a batch needs no catalogue to be read. Devices
+    times observed properties are at most 1,000,000.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

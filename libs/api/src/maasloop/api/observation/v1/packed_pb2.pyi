@@ -120,6 +120,7 @@ class PackedObservationsRecorded(_message.Message):
     PRODUCER_FIELD_NUMBER: _builtins.int
     PRODUCER_TOTAL_FIELD_NUMBER: _builtins.int
     READING_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -129,9 +130,11 @@ class PackedObservationsRecorded(_message.Message):
     producer: _builtins.str
     """Instance of the producer."""
     producer_total: _builtins.int
-    """Running total of the producer's readings up to and including this message."""
+    """The producer's acknowledged readings in this stream before this message, plus those of this message."""
     reading_count: _builtins.int
     """Readings in this message."""
+    refused_consent_count: _builtins.int
+    """Personal readings refused for want of consent."""
     @_builtins.property
     def observations(self) -> Global___PackedColumns:
         """The observations."""
@@ -146,10 +149,11 @@ class PackedObservationsRecorded(_message.Message):
         producer: _builtins.str = ...,
         producer_total: _builtins.int = ...,
         reading_count: _builtins.int = ...,
+        refused_consent_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
