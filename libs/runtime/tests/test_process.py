@@ -294,12 +294,15 @@ class Hanging:
     async def stop(self, grace_s):
         if "--hang" in sys.argv: await asyncio.Event().wait()
 
+async def weak():
+    raise ValueError
+
 @asynccontextmanager
 async def assemble(settings):
-    yield process.Service(doors=[Hanging()])
+    yield process.Service(doors=[Hanging()], tasks={"weak": weak} if "--fail" in sys.argv else {})
 
 process.EXIT_MARGIN_S = 0.2
-sys.exit(entry(DemoSettings, assemble, package="maasloop.core", argv=[a for a in sys.argv[1:] if a != "--hang"]))
+sys.exit(entry(DemoSettings, assemble, package="maasloop.core", argv=[a for a in sys.argv[1:] if a not in {"--hang", "--fail"}]))
 '''
 
 
@@ -337,6 +340,15 @@ def test_a_process_that_cannot_stop_is_ended_hard(tmp_path: Path) -> None:
         process.communicate(timeout=20)
 
     assert process.returncode == 70
+
+
+def test_a_failed_process_that_cannot_close_is_ended_hard(tmp_path: Path) -> None:
+    """Crash-only holds as well when what must be closed hangs."""
+    with _start(tmp_path, "--hang", "--fail") as process:
+        _, log = process.communicate(timeout=20)
+
+    assert process.returncode == 70
+    assert "task_failed" in log
 
 
 def test_wrong_settings_are_told_before_anything_starts(tmp_path: Path) -> None:

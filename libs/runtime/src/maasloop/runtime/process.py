@@ -138,10 +138,14 @@ class Process[S: ServiceSettings]:
             return
         _log.info("process_stopping", why=why, drain_s=self._settings.drain_s)
         self._stopping.set()
-        self._last_resort.start()
+        self._arm_last_resort()
         if not self.probes.started and self._main is not None:
             # It may wait for a neighbour that never comes.
             self._main.cancel()
+
+    def _arm_last_resort(self) -> None:
+        if not self._last_resort.is_alive():
+            self._last_resort.start()
 
     async def _serve(self) -> None:
         beating = asyncio.create_task(self.probes.beat(), name="heartbeat")
@@ -201,9 +205,11 @@ class Process[S: ServiceSettings]:
             raise
         except Exception:
             _log.exception("task_failed", task=name)
+            self._arm_last_resort()
             raise
         if not self._stopping.is_set():
             _log.error("task_ended", task=name)
+            self._arm_last_resort()
             message = f"{name} ended, though it is meant to last"
             raise TaskEnded(message)
 
