@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from maasloop.core.clock import SystemClock
+from maasloop.stack import control
 from maasloop.stack.errors import StackError, StackRunningError
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.process import ManagedProcess
@@ -112,3 +113,24 @@ def test_a_steady_run_forgives_earlier_exits() -> None:
     for round_number in range(1, 3 * RESTARTS_MAX):
         assert history.note_exit(round_number * (STEADY_S + 1))
         history.started_s = round_number * (STEADY_S + 1)
+
+
+def test_a_stack_in_the_background_is_found_and_stopped(checkout: Path) -> None:
+    """Up returns the addresses and leaves the stack running, a second up is refused, down ends every process."""
+    told: list[str] = []
+    state = control.start_in_background(checkout, told.append, servers_only=True)
+
+    assert told[0] == "starting NATS and PostgreSQL"
+    assert state == StateDirectory(checkout).read()
+    with psycopg.connect(state.service_dsns["ingest"]) as connection:
+        assert connection.execute("SELECT current_schema()").fetchone() == ("ingest",)
+    with pytest.raises(StackRunningError, match="make down"):
+        control.start_in_background(checkout, told.append, servers_only=True)
+
+    assert control.stop_in_background(checkout)
+
+    assert not control.stop_in_background(checkout)
+    with pytest.raises(StackError, match="make up"):
+        StateDirectory(checkout).read()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(state.postgres_dsn)

@@ -8,6 +8,7 @@ from pathlib import Path
 from maasloop.stack import control
 from maasloop.stack.errors import StackError
 from maasloop.stack.local import StackOptions, service_ready
+from maasloop.stack.servers.databases import SERVICES
 from maasloop.stack.state import StackState, StateDirectory, find_root
 
 
@@ -16,11 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m maasloop.stack", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "status", "run"])
     parser.add_argument("--root", type=Path, default=None, help="checkout whose state is meant")
+    parser.add_argument("--servers-only", action="store_true", help="NATS and PostgreSQL, for services run by hand")
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     arguments = parser.parse_args()
     root = arguments.root or find_root(Path.cwd())
     try:
-        return _run(arguments.command, root, quiet=arguments.quiet)
+        return _run(arguments, root)
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -31,18 +33,20 @@ def main() -> int:
         return 130
 
 
-def _run(command: str, root: Path, *, quiet: bool) -> int:
-    match command:
+def _run(arguments: argparse.Namespace, root: Path) -> int:
+    match arguments.command:
         case "up":
-            show(control.start_in_background(root, tell))
+            show(control.start_in_background(root, tell, servers_only=arguments.servers_only))
         case "down":
             stopped = control.stop_in_background(root)
-            if stopped or not quiet:
+            if stopped or not arguments.quiet:
                 tell("stopped" if stopped else "nothing runs")
         case "status":
             show(StateDirectory(root).read())
         case _:
-            asyncio.run(control.run_until_signalled(root, StackOptions(progress=tell)))
+            services = () if arguments.servers_only else SERVICES
+            options = StackOptions(services=services, progress=tell)
+            asyncio.run(control.run_until_signalled(root, options))
     return 0
 
 

@@ -25,7 +25,7 @@ LOG_NAME = "stack.log"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def start_in_background(root: Path, progress: Callable[[str], None]) -> StackState:
+def start_in_background(root: Path, progress: Callable[[str], None], *, servers_only: bool = False) -> StackState:
     """Start a stack that outlives us and return its addresses when it is ready."""
     directory = StateDirectory(root)
     holder = directory.holder()
@@ -33,11 +33,12 @@ def start_in_background(root: Path, progress: Callable[[str], None]) -> StackSta
         raise StackRunningError(
             "stack", f"already runs in {directory.root} (process {holder})", next_step="make status or make down"
         )
+    options = ["--servers-only"] if servers_only else []
     log_path = directory.logs / LOG_NAME
     directory.logs.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "maasloop.stack", "run", "--root", str(directory.root)],
+            [sys.executable, "-m", "maasloop.stack", "run", "--root", str(directory.root), *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -113,15 +113,16 @@ def scratch_parent() -> Path:
 
 
 def wipe_streams(url: str) -> None:
+    """Delete every stream of a NATS server from outside an event loop."""
+    asyncio.run(delete_streams(url))
+
+
+async def delete_streams(url: str) -> None:
     """Delete every stream of a NATS server, KV buckets among them."""
-
-    async def wipe() -> None:
-        client = await nats.connect(url)
-        try:
-            stream_api = client.jetstream()
-            for stream in await stream_api.streams_info():
-                await stream_api.delete_stream(str(stream.config.name))
-        finally:
-            await client.close()
-
-    asyncio.run(wipe())
+    client = await nats.connect(url)
+    try:
+        stream_api = client.jetstream()
+        for stream in await stream_api.streams_info():
+            await stream_api.delete_stream(str(stream.config.name))
+    finally:
+        await client.close()

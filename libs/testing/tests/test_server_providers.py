@@ -1,0 +1,109 @@
+"""Where servers come from is decided by the environment and by what this machine has."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+import nats
+import pytest
+import testcontainers.core.container
+import testcontainers.core.waiting_utils
+
+from maasloop.testing import providers
+from maasloop.testing.containers import TIMESCALE_IMAGE
+from maasloop.testing.endpoints import GivenTimescale, NatsEndpoint
+
+
+def test_a_given_server_keeps_host_and_port_for_other_roles() -> None:
+    """Only database and user change; the superuser keeps the password, others are trusted without."""
+    server = GivenTimescale("postgresql://postgres:secret@db:5433/postgres")
+
+    assert server.dsn("one") == "postgresql://postgres:secret@db:5433/one"
+    assert server.dsn("one", "maasloop_consent") == "postgresql://maasloop_consent@db:5433/one"
+
+
+def test_urls_in_the_environment_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named server is taken and none is started."""
+    monkeypatch.setenv(providers.POSTGRES_URL_VARIABLE, "postgresql://postgres@elsewhere/postgres")
+    monkeypatch.setenv(providers.NATS_URL_VARIABLE, "nats://elsewhere:4222")
+    monkeypatch.setenv(providers.MQTT_ADDRESS_VARIABLE, "elsewhere:1884")
+
+    with providers.provide_timescale() as timescale, providers.provide_nats() as bus:
+        assert timescale == GivenTimescale("postgresql://postgres@elsewhere/postgres")
+        assert bus == NatsEndpoint("nats://elsewhere:4222", ("elsewhere", 1884))
+
+
+def test_a_machine_without_postgres_gets_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without PostgreSQL 17 the official image runs with checksums, and its published port is used."""
+    asked: list[object] = []
+
+    class Container:
+        """Records what it is asked for."""
+
+        def __init__(self, image: str) -> None:
+            asked.append(image)
+
+        def with_env(self, key: str, value: str) -> Self:
+            asked.append((key, value))
+            return self
+
+        def with_exposed_ports(self, port: int) -> Self:
+            asked.append(port)
+            return self
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            asked.append("removed")
+
+        def get_container_host_ip(self) -> str:
+            return "127.0.0.1"
+
+        def get_exposed_port(self, port: int) -> int:
+            return port + 1
+
+    monkeypatch.setattr(providers, "BINARY_DIRECTORY", tmp_path)
+    monkeypatch.delenv(providers.POSTGRES_URL_VARIABLE, raising=False)
+    monkeypatch.setattr(testcontainers.core.container, "DockerContainer", Container)
+    monkeypatch.setattr(testcontainers.core.waiting_utils, "wait_for_logs", lambda *_, **__: None)
+
+    with providers.provide_timescale() as timescale:
+        assert timescale.dsn("x") == "postgresql://postgres@127.0.0.1:5433/x"
+
+    assert asked[0] == TIMESCALE_IMAGE
+    assert ("POSTGRES_INITDB_ARGS", "--data-checksums") in asked
+    assert asked[-1] == "removed"
+
+
+async def test_a_given_nats_is_emptied_between_tests(nats_url: str) -> None:
+    """Wiping deletes every stream of a server that is not ours to restart."""
+    client = await nats.connect(nats_url)
+    await client.jetstream().add_stream(name="LEFTOVER", subjects=["leftover"])
+
+    await providers.delete_streams(nats_url)
+
+    assert await client.jetstream().streams_info() == []
+    await client.close()
+
+
+def test_a_test_that_takes_a_server_is_marked_and_runs_last(tmp_path: Path) -> None:
+    """Unit tests come first, then what needs a server, and unit tests alone can be chosen."""
+    (tmp_path / "test_order.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.e2e\n"
+        "def test_story(): pass\n"
+        "def test_server(postgres_dsn): pass\n"
+        "def test_plain(): pass\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    integration\n    e2e\n")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+
+    every = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    units = subprocess.run(
+        [*command, "-m", "not integration and not e2e"], check=True, capture_output=True, text=True, cwd=tmp_path
+    ).stdout
+
+    assert [line.partition("::")[2] for line in every.splitlines()[:3]] == ["test_plain", "test_server", "test_story"]
+    assert [line.partition("::")[2] for line in units.splitlines()[:1]] == ["test_plain"]
