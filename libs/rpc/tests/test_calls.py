@@ -1,8 +1,6 @@
 """A real server and a real client: errors, deadlines, validation, health and drain as a caller sees them."""
 
 import asyncio
-import itertools
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +13,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
 from maasloop.api.device.v1 import device_pb2, device_service_pb2, device_service_pb2_grpc
-from maasloop.api.observation.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 from maasloop.core import errors
 from maasloop.core.reasons import Reason
 from maasloop.rpc import client, interceptor, statuses
@@ -244,87 +241,6 @@ async def test_a_watch_ends_with_a_reason_when_the_server_drains(door: Door, ser
     with pytest.raises(errors.Unavailable):
         [answer async for answer in client.stream(stub.WatchDevices, device_service_pb2.WatchDevicesRequest())]
     assert (await client.call(stub.GetDevice, _get())).name == _get().name
-
-
-async def test_a_drained_bidirectional_stream_answers_what_it_has() -> None:
-    """At drain no further request is read, those that were are answered, and the end says DRAINING."""
-    answering = asyncio.Event()
-    held = asyncio.Event()
-
-    class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802
-            async for request in request_iterator:
-                answering.set()
-                if request.request_id:
-                    await held.wait()
-                yield ingest_service_pb2.RecordObservationsResponse()
-
-    server = RpcServer("127.0.0.1:0")
-    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]
-    await server.start()
-    async with client.connected(server.address) as opened:
-        stub = ingest_service_pb2_grpc.IngestServiceStub(opened)
-        calls = [stub.StreamObservations() for _ in range(2)]
-        for call, request_id in zip(calls, ["", str(uuid.uuid4())], strict=True):
-            answering.clear()
-            await call.write(ingest_service_pb2.RecordObservationsRequest(request_id=request_id))
-            await answering.wait()
-        assert await calls[0].read() is not grpc.aio.EOF
-
-        await server.refuse()
-        held.set()
-
-        assert await calls[1].read() is not grpc.aio.EOF
-        for call in calls:
-            with pytest.raises(errors.Unavailable) as caught, statuses.translated():
-                await call.read()
-            assert caught.value.reason == "DRAINING"
-    await server.stop(0)
-
-
-async def test_a_bidirectional_stream_lasts_as_long_as_its_caller() -> None:
-    """Requests are validated and answered one by one, and the stream ends when the caller has no more."""
-
-    class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802
-            async for _ in request_iterator:
-                yield ingest_service_pb2.RecordObservationsResponse()
-
-    server = RpcServer("127.0.0.1:0")
-    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]
-    await server.start()
-    async with client.connected(server.address) as opened:
-        stub = ingest_service_pb2_grpc.IngestServiceStub(opened)
-        requests = [ingest_service_pb2.RecordObservationsRequest() for _ in range(5)]
-        answers = [answer async for answer in stub.StreamObservations(iter(requests))]
-    await server.stop(0)
-
-    assert len(answers) == 5
-
-
-async def test_a_drain_while_answers_flow_still_ends_with_its_reason(door: Door) -> None:
-    """A watch that writes without pause is ended between two answers and not within a write."""
-
-    async def many(request: Any, context: Any) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:  # noqa: ANN401
-        for revision in itertools.count(1):
-            yield device_service_pb2.WatchDevicesResponse(revision=revision)
-
-    door.WatchDevices = many  # type: ignore[method-assign]
-    server = RpcServer("127.0.0.1:0", [SERVICE])
-    device_service_pb2_grpc.add_DeviceServiceServicer_to_server(door, server.registrar)
-    await server.start()
-    async with client.connected(server.address) as opened:
-        stub = device_service_pb2_grpc.DeviceServiceStub(opened)
-        watching = client.stream(stub.WatchDevices, device_service_pb2.WatchDevicesRequest())
-        await anext(watching)
-        await server.refuse()
-
-        with pytest.raises(errors.Unavailable) as caught:
-            async for _ in watching:
-                pass
-
-    assert caught.value.reason == "DRAINING"
-    await server.stop(0)
 
 
 async def test_stop_lets_a_running_call_end(door: Door, server: RpcServer, stub: Stub) -> None:
