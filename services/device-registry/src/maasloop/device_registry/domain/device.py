@@ -1,0 +1,144 @@
+"""A device and its life: registered, active, retired."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from maasloop.core.errors import FailedPrecondition
+from maasloop.core.ids import parse_name, require_id
+from maasloop.core.reasons import Reason
+
+from .place import Point
+from .resource import Key, Kind, etag_of, refuse, require_key
+
+CONFIG_BYTES_MAX = 1_048_576
+GROUPS_MAX = 16
+CHANGEABLE = frozenset({
+    "display_name", "location", "groups", "gateway", "data_subject", "processing_activity", "config",
+})  # fmt: skip
+"""Fields of a device that an update may change."""
+
+
+class DeviceState(StrEnum):
+    """Where a device stands in its life."""
+
+    REGISTERED = "REGISTERED"
+    ACTIVE = "ACTIVE"
+    RETIRED = "RETIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A sensor, an actuator, or both."""
+
+    district: str
+    id: str
+    device_type: str
+    display_name: str = ""
+    location: Point | None = None
+    groups: tuple[str, ...] = ()
+    gateway: str = ""
+    """Id of the device that speaks for this one."""
+    data_subject: str = ""
+    """Resource name of the person's pseudonym; set, all series of the device are personal."""
+    processing_activity: str = ""
+    config: str = ""
+    """Facts of this device as a JSON object, empty for none."""
+    state: DeviceState = DeviceState.REGISTERED
+    revision: int = 0
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its identity."""
+        return Key(Kind.DEVICE, self.district, self.id)
+
+    @property
+    def etag(self) -> str:
+        """What a caller sends back to be sure that nobody came between."""
+        return etag_of(self.revision)
+
+    @property
+    def content(self) -> str:
+        """What its owner said about it, as a text: two devices with the same content are the same."""
+        said = (getattr(self, field) for field in ("id", "device_type", *sorted(CHANGEABLE)))
+        return repr(tuple(said))
+
+    def references(self) -> Iterator[tuple[str, Key]]:
+        """Yield what must exist before it, with the field that says so."""
+        yield "parent", Key(Kind.DISTRICT, "", self.district)
+        yield "device_type", Key(Kind.DEVICE_TYPE, "", self.device_type)
+        if self.gateway:
+            yield "gateway", Key(Kind.DEVICE, self.district, self.gateway)
+
+    def check(self) -> None:
+        """Refuse what contradicts itself."""
+        require_key(self.key, "device_id")
+        for group in self.groups:
+            require_id(group, "groups")
+        if self.gateway:
+            require_id(self.gateway, "gateway")
+        if self.gateway == self.id:
+            raise refuse("gateway", "a device needs no gateway to speak for itself", "gateway.other")
+        if len(self.config.encode()) > CONFIG_BYTES_MAX:
+            raise refuse("config", f"config may have {CONFIG_BYTES_MAX} bytes as JSON", "config.max_bytes")
+        self._check_person()
+
+    def _check_person(self) -> None:
+        if self.data_subject:
+            parse_name(self.data_subject, "dataSubjects")
+            if not self.processing_activity:
+                raise refuse(
+                    "processing_activity",
+                    "personal readings need the activity under which they are processed",
+                    "person.activity",
+                )
+        if self.processing_activity:
+            parse_name(self.processing_activity, "processingActivities")
+
+
+def activated(device: Device) -> Device:
+    """Return the device in service; an active one stays as it is."""
+    _require_alive(device)
+    return device if device.state is DeviceState.ACTIVE else replace(device, state=DeviceState.ACTIVE)
+
+
+def retired(device: Device) -> Device:
+    """Return the device out of service for good; a retired one stays as it is."""
+    return device if device.state is DeviceState.RETIRED else replace(device, state=DeviceState.RETIRED)
+
+
+def updated(device: Device, wanted: Device, changed: Collection[str]) -> Device:
+    """Return the device with the named fields of ``wanted``."""
+    _require_alive(device)
+    unknown = sorted(set(changed) - CHANGEABLE)
+    if unknown:
+        raise refuse("update_mask", f"an update cannot change {', '.join(unknown)}", "update_mask.known")
+    values: dict[str, Any] = {field: getattr(wanted, field) for field in changed}
+    return replace(device, **values)
+
+
+def fields_set(wanted: Device) -> frozenset[str]:
+    """Return the changeable fields that have a value: what an update without a mask means."""
+    defaults = {field.name: field.default for field in fields(Device)}
+    return frozenset(field for field in CHANGEABLE if getattr(wanted, field) != defaults[field])
+
+
+def require_gateway(device: Device, gateway: Device, *, speaks_for_others: bool) -> None:
+    """Refuse chains: a gateway speaks for itself, and who has a gateway is none."""
+    if gateway.gateway:
+        sentence = f"{gateway.id} cannot be a gateway: {gateway.gateway} speaks for it"
+        raise refuse("gateway", sentence, "gateway.chain")
+    if speaks_for_others:
+        raise refuse("gateway", f"{device.id} is a gateway itself, so that nobody can speak for it", "gateway.chain")
+    if gateway.state is DeviceState.RETIRED:
+        raise refuse("gateway", f"{gateway.id} is retired and cannot be a gateway", "gateway.alive")
+
+
+def _require_alive(device: Device) -> None:
+    if device.state is DeviceState.RETIRED:
+        message = f"{device.key} is retired, and stays so"
+        raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": device.state})

@@ -1,0 +1,1 @@
+"""What can be done with the registry, one use case a file."""
