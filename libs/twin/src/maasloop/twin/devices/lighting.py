@@ -53,7 +53,7 @@ def place_lamps(net: Any, count: int) -> list[LampPlace]:  # noqa: ANN401 - sumo
     spacing_m = max(SPACING_MIN_M, sum(edge.getLength() for edge in edges) / max(count, 1))
     poles = list(_poles(edges, spacing_m))
     places: list[LampPlace] = []
-    for number, lot in enumerate(batched(poles, LAMPS_PER_CABINET, strict=False), start=1):
+    for number, lot in enumerate(batched(poles, LAMPS_PER_CABINET), start=1):
         cabinet = f"cabinet-{number:02}"
         places += [
             LampPlace(f"lamp-{len(places) + offset:04}", pole.x, pole.y, pole.street, cabinet, pole.facts)

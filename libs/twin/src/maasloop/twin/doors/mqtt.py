@@ -14,6 +14,8 @@ RECONNECT_WAIT_S = 0.5
 PUBACK_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 60.0
 KEEPALIVE_S = 30
+IN_FLIGHT_MAX = 8
+"""Publishes of one device without a PUBACK yet."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +37,7 @@ class MqttLink:
         self._heard = heard
         self._client: aiomqtt.Client | None = None
         self._connected = asyncio.Event()
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
         self.resent = 0
 
     async def connected(self) -> None:
@@ -66,7 +69,7 @@ class MqttLink:
     async def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 1 and return after the PUBACK, or raise ``NotAcknowledged``."""
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S), self._in_flight:
                 while not await self._sent(topic, payload):
                     self.resent += 1
         except TimeoutError as error:

@@ -101,9 +101,7 @@ class Cast:
                     "floor_percent": facts.floor_percent,
                 }
                 place = self.to_position(lamp.x, lamp.y)
-                yield DeviceSpec(
-                    lamp.id, "streetlight", place, groups=(lamp.street,), gateway=cabinet, config=config
-                )
+                yield DeviceSpec(lamp.id, "streetlight", place, groups=(lamp.street,), gateway=cabinet, config=config)
 
     def _stations(self) -> Iterator[DeviceSpec]:
         kinds = (

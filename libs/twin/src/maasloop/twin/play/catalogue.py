@@ -73,9 +73,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
     _type("street-clock", STREET_SECOND, *(readings_sent(domain) for domain in SENT_DOMAINS)),
     _type("signal-controller", "signal-state", capability=DeviceType.Capability.CAPABILITY_SIGNAL_SEQUENCE),
     _type("induction-loop", "vehicle-count", "occupancy"),
-    _type(
-        "streetlight", "power", "light-level", "presence", capability=DeviceType.Capability.CAPABILITY_LIGHT_LEVEL
-    ),
+    _type("streetlight", "power", "light-level", "presence", capability=DeviceType.Capability.CAPABILITY_LIGHT_LEVEL),
     _type("street-cabinet"),
     _type("light-sensor", "illuminance"),
     _type("air-station", "pm25", "no2", "temperature"),

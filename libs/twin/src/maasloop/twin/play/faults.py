@@ -101,7 +101,9 @@ class FaultyField:
 
     def _again(self, fault: Fault, second: int) -> tuple[str, Reading] | None:
         """Return a reading of an earlier second, as it was or with another value."""
-        before = [(payload, numbers) for payload, numbers in self._past if numbers[0].event_time_us < second * MICROSECONDS]
+        before = [
+            (payload, numbers) for payload, numbers in self._past if numbers[0].event_time_us < second * MICROSECONDS
+        ]
         if not before:
             return None
         payload, numbers = self._random.choice(before)

@@ -1,0 +1,185 @@
+"""All doors of a district together: payloads go out, commands and receipts come in, and the ledger is kept."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Protocol
+
+import structlog
+from google.protobuf.json_format import Parse, ParseError
+
+from maasloop.api.command.v1.command_pb2 import DeviceCommand
+from maasloop.api.observation.v1.events_pb2 import DeviceReceipt
+from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
+from maasloop.core.clock import Clock
+from maasloop.twin.devices.commands import Answer, CommandMalformed, read_command, write_answer
+from maasloop.twin.devices.readings import in_column_order, to_columns, to_json
+from maasloop.twin.doors.http import HttpDoor
+from maasloop.twin.doors.mqtt import MqttLink
+from maasloop.twin.doors.rpc import ColumnsDoor
+from maasloop.twin.play.ledger import Ledger
+from maasloop.twin.play.payload import Payload, Receipt, Voice
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway(Protocol):
+    """Who hears commands for itself and for others."""
+
+    id: str
+    heard_devices: tuple[str, ...]
+
+    def hear(self, command: DeviceCommand) -> Answer | None:
+        """Take a command; ``None`` where nobody answers."""
+        ...
+
+
+class Doors:
+    """The sockets of a district. ``run`` keeps the links up; ``send`` returns when somebody took responsibility."""
+
+    def __init__(
+        self,
+        district: str,
+        *,
+        mqtt_address: tuple[str, int],
+        http: HttpDoor,
+        grpc: ColumnsDoor,
+        nats: ColumnsDoor,
+        ledger: Ledger,
+        clock: Clock,
+        arrived: Callable[[DeviceCommand], None],
+    ) -> None:
+        """Prepare; add gateways and devices before ``run``. ``arrived`` is told of every command at its device."""
+        self._district = district
+        self._mqtt_address = mqtt_address
+        self._http = http
+        self._grpc = grpc
+        self._nats = nats
+        self._ledger = ledger
+        self._clock = clock
+        self._arrived = arrived
+        self._links: dict[str, MqttLink] = {}
+        self._gateways: dict[str, Gateway] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.receipts = 0
+        self.refused_by_receipt: Counter[str] = Counter()
+
+    def add_gateway(self, gateway: Gateway) -> None:
+        """Give a gateway its link, on which it hears commands for all its devices."""
+        topics = [self._topic_down(device, DownlinkKind.COMMANDS) for device in gateway.heard_devices]
+        self._add(gateway.id, topics)
+        self._gateways[gateway.id] = gateway
+
+    def add_device(self, device: str) -> None:
+        """Give a device its link."""
+        self._add(device, [])
+
+    def _add(self, device: str, topics: list[str]) -> None:
+        topics.append(self._topic_down(device, DownlinkKind.RECEIPTS))
+
+        def heard(topic: str, payload: bytes) -> None:
+            self._hear(device, topic, payload)
+
+        client_id = f"{self._district}-{device}"
+        self._links[device] = MqttLink(self._mqtt_address, client_id, topics, heard)
+
+    async def run(self) -> None:
+        """Keep every link up until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for device, link in self._links.items():
+                group.create_task(link.run(), name=f"mqtt-{device}")
+
+    async def connected(self) -> None:
+        """Wait until every link stands."""
+        await asyncio.gather(*(link.connected() for link in self._links.values()))
+
+    @property
+    def resent(self) -> int:
+        """Return how many payloads were sent again for want of a PUBACK."""
+        return sum(link.resent for link in self._links.values())
+
+    async def send_all(self, payloads: Iterable[Payload]) -> list[Receipt]:
+        """Send everything at once and return when all of it is answered."""
+        return await asyncio.gather(*(self.send(payload) for payload in payloads))
+
+    async def send(self, payload: Payload) -> Receipt:
+        """Send one payload through its door and keep the ledger."""
+        receipt = await self._send(payload)
+        self._ledger.acknowledge(receipt.taken)
+        for reading, reason in receipt.refused:
+            self._ledger.refuse([reading], reason)
+        return receipt
+
+    async def _send(self, payload: Payload) -> Receipt:
+        readings = payload.everything
+        match payload.voice:
+            case Voice.MQTT_PB:
+                ordered = in_column_order(readings)
+                body = to_columns(ordered).SerializeToString()
+                return await self._publish(payload.device, UplinkKind.OBSERVATIONS_PB, body, Receipt(ordered))
+            case Voice.MQTT_JSON:
+                kind = UplinkKind.OBSERVATIONS_JSON
+                return await self._publish(payload.device, kind, to_json(readings), Receipt(readings))
+            case Voice.HTTP_SENML:
+                return await self._http.send_senml(payload.device, readings)
+            case Voice.HTTP_JSON:
+                return await self._http.send_json(payload.device, readings)
+            case Voice.GRPC:
+                return await self._grpc.send(readings)
+            case Voice.NATS:
+                return await self._nats.send(readings)
+
+    async def _publish(self, device: str, kind: UplinkKind, body: bytes, receipt: Receipt) -> Receipt:
+        await self._links[device].send(mqtt_topic(uplink(self._district, device, kind)), body)
+        return receipt
+
+    def answer(self, gateway_id: str, answers: Iterable[Answer]) -> None:
+        """Send what a gateway says to commands, without waiting for it."""
+        topic = mqtt_topic(uplink(self._district, gateway_id, UplinkKind.RESPONSES_JSON))
+        for answer in answers:
+            self._begin(self._links[gateway_id].send(topic, write_answer(answer, self._clock.now_us())))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait until every answer under way is acknowledged."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def _hear(self, device: str, topic: str, payload: bytes) -> None:
+        if topic.endswith(DownlinkKind.RECEIPTS):
+            self._hear_receipt(payload)
+            return
+        try:
+            command = read_command(payload)
+        except CommandMalformed as error:
+            log.warning("command_malformed", device=device, why=str(error))
+            return
+        answer = self._gateways[device].hear(command)
+        self._arrived(command)
+        if answer is not None:
+            self.answer(device, [answer])
+
+    def _hear_receipt(self, payload: bytes) -> None:
+        try:
+            receipt = Parse(payload, DeviceReceipt(), ignore_unknown_fields=True)
+        except ParseError:
+            log.warning("receipt_malformed")
+            return
+        self.receipts += 1
+        self.refused_by_receipt.update(refusal.reason for refusal in receipt.refusals)
+
+    def _topic_down(self, device: str, kind: DownlinkKind) -> str:
+        return mqtt_topic(downlink(self._district, device, kind))
+
+
+def by_domain(payloads: Iterable[Payload], domain_of: Mapping[str, str]) -> Counter[str]:
+    """Count the readings of this second that the clock announces: good ones, and nobody's personal ones."""
+    counts: Counter[str] = Counter()
+    for payload in payloads:
+        if not payload.personal:
+            counts.update(domain_of[reading.observed_property] for reading in payload.readings)
+    return counts

@@ -1,0 +1,124 @@
+"""One second of the whole street: signals show, traffic moves, lamps burn, and everybody says what there is to say."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Protocol
+
+from maasloop.twin.devices.cabinet import Cabinet, MountedLamp, Trouble
+from maasloop.twin.devices.controller import SignalController
+from maasloop.twin.devices.cyclists import Cyclist
+from maasloop.twin.devices.lamp import Lamp
+from maasloop.twin.devices.presence import PresenceField
+from maasloop.twin.devices.readings import Reading
+from maasloop.twin.devices.stations import Stations
+from maasloop.twin.play.cast import BICYCLE, LIGHT_SENSOR, RAIN_GAUGE, WEARABLE, Cast
+from maasloop.twin.play.payload import Payload, Voice
+from maasloop.twin.street.simulation import LoopReading
+
+CYCLISTS = 8
+TROUBLED_SHARE = 0.01
+"""Share of the lamps that refuse, and as many that fall silent."""
+
+
+class Traffic(Protocol):
+    """Moving traffic, as ``StreetSimulation`` moves it."""
+
+    def show(self, junction_id: str, state: str) -> None:
+        """Show a state at a junction from the next second on."""
+        ...
+
+    def step(self) -> int:
+        """Let one second pass."""
+        ...
+
+    def signal_states(self) -> dict[str, str]:
+        """Return the state that every junction shows."""
+        ...
+
+    def loop_readings(self) -> dict[str, LoopReading]:
+        """Return what every loop saw during the last second."""
+        ...
+
+    def vehicle_positions(self) -> dict[str, tuple[float, float]]:
+        """Return x and y in metres of every vehicle."""
+        ...
+
+
+class StreetPlay:
+    """The devices of a district over a running simulation. Call ``advance`` with rising street seconds."""
+
+    def __init__(self, cast: Cast, street: Traffic, *, begin_s: int, duration_s: int, seed: int) -> None:
+        """Put everybody in place before second ``begin_s``."""
+        self.cast = cast
+        self.street = street
+        random = Random(seed)
+        self.controllers = {junction.id: SignalController(junction) for junction in cast.site.junctions}
+        self.cabinets = self._mount(random, begin_s)
+        self._field = PresenceField([(lamp.x, lamp.y) for lamp in cast.lamps])
+        self._cyclists = [Cyclist(cast.net, random) for _ in range(CYCLISTS)]
+        self._stations = Stations(begin_s=begin_s, duration_s=duration_s, seed=seed)
+        self.queues: dict[str, int] = {}
+
+    def _mount(self, random: Random, begin_s: int) -> dict[str, Cabinet]:
+        lamp_ids = [lamp.id for lamp in self.cast.lamps]
+        troubled = random.sample(lamp_ids, 2 * max(1, round(len(lamp_ids) * TROUBLED_SHARE)))
+        half = len(troubled) // 2
+        trouble = dict.fromkeys(troubled[:half], Trouble.REFUSING) | dict.fromkeys(troubled[half:], Trouble.SILENT)
+        return {
+            cabinet: Cabinet(
+                cabinet,
+                [MountedLamp(place, Lamp(place.facts), trouble.get(place.id, Trouble.NONE)) for place in places],
+                begin_s=begin_s,
+            )
+            for cabinet, places in self.cast.cabinets.items()
+        }
+
+    @property
+    def lamps(self) -> Iterator[MountedLamp]:
+        """Return every lamp."""
+        return (mounted for cabinet in self.cabinets.values() for mounted in cabinet.lamps.values())
+
+    def advance(self, second: int) -> list[Payload]:
+        """Let street second ``second`` pass and return what is said about it."""
+        for junction_id, controller in self.controllers.items():
+            self.street.show(junction_id, controller.show(second))
+        self.street.step()
+        for cyclist in self._cyclists:
+            cyclist.ride()
+        vehicles = list(self.street.vehicle_positions().values())
+        movers = [*vehicles, *(cyclist.place for cyclist in self._cyclists)]
+        seen = self._field.detect(movers)
+        present = {lamp.id: bool(found) for lamp, found in zip(self.cast.lamps, seen, strict=True)}
+        payloads = [*self._traffic(second), *self._lighting(second, present), *self._quiet(second, len(vehicles))]
+        return [payload for payload in payloads if payload.readings]
+
+    def _traffic(self, second: int) -> Iterator[Payload]:
+        states, loops = self.street.signal_states(), self.street.loop_readings()
+        for junction in self.cast.site.junctions:
+            controller = self.controllers[junction.id]
+            readings = controller.readings(second, states[junction.id], loops)
+            self.queues[junction.id] = sum(loops[loop.id].occupancy > 0.5 for loop in junction.loops)  # noqa: PLR2004 - half covered: standing
+            yield Payload(junction.id, Voice.MQTT_PB, readings)
+
+    def _lighting(self, second: int, present: Mapping[str, bool]) -> Iterator[Payload]:
+        for cabinet in self.cabinets.values():
+            yield Payload(cabinet.id, Voice.MQTT_PB, cabinet.tick(second, present))
+
+    def _quiet(self, second: int, vehicles: int) -> Iterator[Payload]:
+        cast, stations = self.cast, self._stations
+        for number, station in enumerate(cast.air_stations):
+            yield Payload(station, Voice.HTTP_SENML, stations.air(station, number, second))
+        for number, station in enumerate(cast.noise_stations):
+            yield Payload(station, Voice.MQTT_JSON, stations.noise(station, number, second, vehicles))
+        for number, container in enumerate(cast.waste_containers):
+            yield Payload(container, Voice.MQTT_JSON, stations.waste(container, number, second))
+        yield Payload(RAIN_GAUGE, Voice.MQTT_JSON, stations.rain(RAIN_GAUGE, second))
+        yield Payload(LIGHT_SENSOR, Voice.MQTT_JSON, stations.light(LIGHT_SENSOR, second))
+        yield Payload(cast.parking_bays[0], Voice.NATS, stations.parking(cast.parking_bays, second))
+        crowd: list[Reading] = []
+        for number, counter in enumerate(cast.people_counters):
+            crowd += stations.crowd(counter, number, second)
+        yield Payload(cast.people_counters[0], Voice.GRPC, crowd)
+        place = cast.to_position(*self._cyclists[0].place)
+        yield Payload(BICYCLE, Voice.HTTP_JSON, stations.bicycle(BICYCLE, second, place), personal=True)
+        yield Payload(WEARABLE, Voice.GRPC, stations.wearable(WEARABLE, second), personal=True)

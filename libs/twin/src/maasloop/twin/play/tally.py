@@ -1,0 +1,51 @@
+"""What is counted while the play goes on, each figure where it happens."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+LATENCIES_MAX = 100_000
+
+
+@dataclass
+class Tally:
+    """Counts of one run."""
+
+    seconds: int = 0
+    readings_sent: int = 0
+    late_decisions: int = 0
+    late_readings: int = 0
+    commands_arrived: int = 0
+    consent_refusals: int = 0
+    consent_refused_after_s: float | None = None
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))
+    commands_by_state: Counter[str] = field(default_factory=Counter)
+
+    def latency_ms(self, share: float) -> float | None:
+        """Return a percentile of the loop latencies (0.5, 0.99), nearest rank."""
+        if not self.latencies_ms:
+            return None
+        ordered = sorted(self.latencies_ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class LoopTimer:
+    """Times loops on the twin's own clock: a reading that must cause a command, until that command is at the device."""
+
+    def __init__(self, tally: Tally) -> None:
+        """Keep what is measured in ``tally``."""
+        self._tally = tally
+        self._begun: dict[str, float] = {}
+
+    def begin(self, device: str, now_s: float) -> None:
+        """A reading of this device leaves now; an open loop stays as it began."""
+        self._begun.setdefault(device, now_s)
+
+    def abandon(self, device: str) -> None:
+        """The command is not due any more."""
+        self._begun.pop(device, None)
+
+    def end(self, device: str, now_s: float) -> None:
+        """The command is at the device."""
+        begun_s = self._begun.pop(device, None)
+        if begun_s is not None:
+            self._tally.latencies_ms.append((now_s - begun_s) * 1000.0)
