@@ -4,10 +4,14 @@ Each test that asks gets a NATS server or a database of its own, which cost abou
 started once a session.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.servers.databases import DATABASE, create_service_database, role_name
 from maasloop.stack.servers.nats import NatsServer
 from maasloop.stack.servers.postgres import PostgresServer
@@ -26,14 +30,18 @@ from maasloop.testing.providers import (
 SERVER_FIXTURES = frozenset(
     {"nats_server", "nats_endpoint", "nats_process", "timescale", "test_databases", "postgres_process"}
 )
+STACK_FIXTURES = frozenset({"local_stack", "shared_stack"})
 KINDS = ("", "integration", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that needs a server, and run what is cheap first."""
     for item in items:
-        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & SERVER_FIXTURES:
             item.add_marker(pytest.mark.integration)
+        if fixtures & STACK_FIXTURES:
+            item.add_marker(pytest.mark.e2e)
     items.sort(key=_kind)
 
 
@@ -128,3 +136,29 @@ def postgres_process() -> Iterator[PostgresServer]:
     with local_postgres() as server:
         create_service_database(server.dsn(), server.dsn(DATABASE))
         yield server
+
+
+@pytest.fixture
+def local_stack() -> Iterator[LocalStack]:
+    """NATS, PostgreSQL and all six services for one test, which may kill and start each; nothing restarts by itself."""
+    with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def shared_stack() -> Iterator[LocalStack]:
+    """The same for all tests of a module, which leave its processes alone."""
+    with running_stack() as stack:
+        yield stack
+
+
+@contextmanager
+def running_stack(options: StackOptions | None = None) -> Iterator[LocalStack]:
+    """Run a stack on empty state, independent of any event loop."""
+    with scratch_directory() as directory:
+        stack = LocalStack(directory, replace(options or StackOptions(), restart=False, durable_initdb=False))
+        asyncio.run(stack.__aenter__())
+        try:
+            yield stack
+        finally:
+            asyncio.run(stack.__aexit__(None, None, None))
