@@ -19,8 +19,11 @@ from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.state import StackState, StateDirectory
 
 UP_TIMEOUT_S = 90.0
+"""Longest wait of `make up` for a ready stack."""
 DOWN_TIMEOUT_S = 60.0
+"""Longest wait of `make down`."""
 POLL_S = 0.1
+"""Pause between two looks at a stack in the background."""
 LOG_NAME = "stack.log"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

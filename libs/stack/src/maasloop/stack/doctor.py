@@ -15,8 +15,10 @@ from maasloop.stack.setup.plan import look
 from maasloop.stack.state import StateDirectory
 
 DISK_FREE_MIN_BYTES = 5 * 1024**3
+"""Less is reported: streams and tables need room."""
 TIMESCALE_CONTROL = Path("/usr/share/postgresql/17/extension/timescaledb.control")
 VERSION_TIMEOUT_S = 5.0
+"""Longest wait for `nats-server --version`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,13 @@ from maasloop.stack.state import StackState, StateDirectory
 from maasloop.stack.supervision import Supervisor
 
 READY_TIMEOUT_S = 60.0
+"""Longest start of one service."""
 STOP_TIMEOUT_S = 15.0
+"""What a process gets to end before it is killed."""
 POLL_S = 0.05
+"""Pause between two questions to a health port."""
 PROBE_TIMEOUT_S = 1.0
+"""Longest answer of a health port."""
 
 
 @dataclass(frozen=True, slots=True)

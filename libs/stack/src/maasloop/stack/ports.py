@@ -11,6 +11,7 @@ LOOPBACK = "127.0.0.1"
 PORT_FIRST = 20_000
 PORT_LAST = 32_000
 ATTEMPTS_MAX = 200
+"""Tries before no free port is reported."""
 
 _random = random.SystemRandom()
 

@@ -14,7 +14,9 @@ from maasloop.stack.account import Account, as_account
 from maasloop.stack.errors import StackError
 
 STOP_TIMEOUT_S = 10.0
+"""What a process gets to end before it is killed."""
 KILL_TIMEOUT_S = 10.0
+"""Longest wait for the kernel to end a killed process."""
 
 
 class ManagedProcess:

@@ -13,10 +13,15 @@ from maasloop.stack.errors import StackError
 from maasloop.stack.process import ManagedProcess
 
 POLL_S = 0.2
+"""Pause between two looks at a process."""
 PAUSE_FIRST_S = 0.5
+"""Wait before the first restart; it doubles with each."""
 PAUSE_MAX_S = 10.0
+"""Longest wait before a restart."""
 RESTARTS_MAX = 5
+"""Restarts of a process that never runs steadily, before the stack is given up."""
 STEADY_S = 60.0
+"""A run this long forgives earlier exits."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from maasloop.stack.errors import StackError
 from maasloop.stack.process import ManagedProcess
 
 POLL_S = 0.01
+"""Pause between two looks."""
 
 
 def wait_until_ready(process: ManagedProcess, ready: Callable[[], bool], timeout_s: float) -> None:

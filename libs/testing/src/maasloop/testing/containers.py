@@ -13,6 +13,7 @@ TIMESCALE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
 PORT = 5432
 READY_LOG = "database system is ready to accept connections"
 READY_TIMEOUT_S = 120
+"""Longest start of the container."""
 # The image starts the server once to initialise it and a second time to serve.
 READY_LOG_LINES = 2
 

@@ -27,6 +27,7 @@ POSTGRES_URL_VARIABLE = "MAASLOOP_TEST_POSTGRES_URL"
 
 MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108 - names inside are made by tempfile
 MEMORY_FREE_MIN_BYTES = 8 * 1024**3
+"""Scratch directories lie in memory from this much free."""
 FALLBACK_DIRECTORY = Path("/var/lib/maasloop")
 MQTT_PORT = 1883
 

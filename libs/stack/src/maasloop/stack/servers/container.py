@@ -14,7 +14,9 @@ from maasloop.stack.servers.postgres import SETTINGS, PostgresServer, server_opt
 TIMESCALE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
 IMAGE_PORT = 5432
 READY_TIMEOUT_S = 300.0
+"""Longest start, with the first download of the image in it."""
 REMOVE_TIMEOUT_S = 30.0
+"""Longest removal of a container."""
 
 
 class ContainerPostgresServer(PostgresServer):

@@ -17,11 +17,16 @@ from maasloop.stack.process import ManagedProcess
 from maasloop.stack.waiting import wait_until_ready
 
 PAYLOAD_MAX_BYTES = 8 * 1024 * 1024
+"""Largest message of the server."""
 FILE_STORE_MAX_BYTES = 64 * 1024**3
+"""Most that JetStream writes to disk."""
 FILE_STORE_SHARE_OF_FREE_DISK = 0.7
 MEMORY_STORE_MAX_BYTES = 256 * 1024**2
+"""Most that streams in memory take."""
 READY_TIMEOUT_S = 30.0
+"""Longest start, with the recovery of its streams in it."""
 PROBE_TIMEOUT_S = 1.0
+"""Longest answer of the monitoring port."""
 
 
 @dataclass(frozen=True, slots=True)

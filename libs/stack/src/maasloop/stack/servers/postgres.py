@@ -24,9 +24,13 @@ from maasloop.stack.waiting import POLL_S, wait_until_ready
 BINARY_DIRECTORY = Path("/usr/lib/postgresql/17/bin")
 SUPERUSER = "postgres"
 READY_TIMEOUT_S = 60.0
+"""Longest start, with crash recovery in it."""
 INITDB_TIMEOUT_S = 60.0
+"""Longest making of an empty data directory."""
 STOP_TIMEOUT_S = 20.0
+"""What the fast shutdown gets, and a predecessor on the same data."""
 CONNECT_TIMEOUT_S = 2
+"""Longest attempt to connect while the server starts."""
 
 SETTINGS: dict[str, str] = {
     "listen_addresses": LOOPBACK,

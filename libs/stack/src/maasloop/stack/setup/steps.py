@@ -11,6 +11,7 @@ from maasloop.core.clock import SystemClock
 from maasloop.stack.errors import StackError
 
 STEP_TIMEOUT_S = 1_800.0
+"""Longest step of the set-up."""
 LOG_TAIL_LINES = 15
 
 
