@@ -55,7 +55,7 @@ async def _create(stub: "DeviceServiceAsyncStub", device_id: str, activate: bool
     return await call(stub.CreateDevice, request)
 
 
-async def _refusal(kind: type[MaasloopError], answer: Awaitable[object]) -> MaasloopError:
+async def _refusal(kind: type[MaasloopError], answer: Awaitable[Any]) -> MaasloopError:
     with pytest.raises(kind) as refused:
         await answer
     return refused.value

@@ -63,7 +63,7 @@ def csv_rows(file: IO[bytes], district: str) -> Iterator[Row]:
             if cells:
                 yield _csv_row(reader.line_num, header, cells, district)
     except (csv.Error, UnicodeDecodeError) as error:
-        yield RowFault(reader.line_num + 1, "content", f"no CSV: {error}")
+        yield RowFault(reader.line_num or 1, "content", f"no CSV: {error}")
 
 
 def _check_header(header: list[str]) -> None:
