@@ -52,7 +52,7 @@ class Cabinet:
         """Stand there before second ``begin_s``."""
         self.id = cabinet_id
         self.lamps = {mounted.place.id: mounted for mounted in lamps}
-        self.heard_devices = (cabinet_id, *self.lamps)
+        self.heard_devices: tuple[str, ...] = (cabinet_id, *self.lamps)
         self._begin_s = begin_s
         self._second = begin_s
         self._awaited: list[str] = []

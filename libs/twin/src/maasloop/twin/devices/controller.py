@@ -17,7 +17,7 @@ class SignalController:
     def __init__(self, junction: Junction) -> None:
         """Begin in the local programme."""
         self.id = junction.id
-        self.heard_devices = (junction.id,)
+        self.heard_devices: tuple[str, ...] = (junction.id,)
         self.device = SignalDevice(junction)
         self._junction = junction
         self._groups = tuple(group.id for group in junction.network.groups)

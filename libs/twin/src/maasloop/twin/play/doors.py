@@ -55,7 +55,7 @@ class Doors:
         self._http = http
         self._grpc = grpc
         self._nats = nats
-        self._ledger = ledger
+        self.ledger = ledger
         self._clock = clock
         self._arrived = arrived
         self._links: dict[str, MqttLink] = {}
@@ -105,9 +105,9 @@ class Doors:
     async def send(self, payload: Payload) -> Receipt:
         """Send one payload through its door and keep the ledger."""
         receipt = await self._send(payload)
-        self._ledger.acknowledge(receipt.taken)
+        self.ledger.acknowledge(receipt.taken)
         for reading, reason in receipt.refused:
-            self._ledger.refuse([reading], reason)
+            self.ledger.refuse([reading], reason)
         return receipt
 
     async def _send(self, payload: Payload) -> Receipt:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from maasloop.api.command.v1.command_pb2 import DeviceCommand
 from maasloop.core.clock import Clock
 from maasloop.core.reasons import Reason
 from maasloop.twin.devices.cabinet import Trouble
@@ -103,14 +102,6 @@ def clock_payload(second: int, payloads: Sequence[Payload]) -> Payload:
     said = [Reading(CLOCK, STREET_SECOND, time_us, float(second))]
     said += [Reading(CLOCK, readings_sent(domain), time_us, float(counts[domain])) for domain in SENT_DOMAINS]
     return Payload(CLOCK, Voice.MQTT_PB, said)
-
-
-def note_arrival(command: DeviceCommand, *, decisions: Decisions, tally: Tally, timer: LoopTimer, clock: Clock) -> None:
-    """Note that a command is at its device."""
-    tally.commands_arrived += 1
-    decisions.arrived(command.command_id)
-    if command.setpoint.HasField("light_level"):
-        timer.end(command.device, clock.monotonic_s())
 
 
 def first_second(now_us: int, duration_s: int, scenario_begin_s: int, cycles_s: Sequence[int]) -> int:
