@@ -81,7 +81,7 @@ def install_packages(steps: Steps) -> packages.Decision:
         raise StackError(
             "setup: system packages",
             f"this distribution has no {', '.join(decision.missing)}",
-            next_step="use Debian 13 or Ubuntu 24.04 or later, or install docker or podman for TimescaleDB",
+            next_step="install docker or podman, whose official image stands in for TimescaleDB, or use Debian 13 or later",
         )
     if decision.install:
         steps.run(

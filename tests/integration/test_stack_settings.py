@@ -1,0 +1,31 @@
+"""What the local stack tells a service is what the service wants to know."""
+
+import importlib.util
+
+import pytest
+
+from maasloop.runtime.settings import ServiceSettings
+from maasloop.stack.servers.databases import SERVICES
+from maasloop.stack.services import Neighbours, choose_addresses, module_name, service_environment, setting_name
+
+
+def _settings(service: str) -> type[ServiceSettings]:
+    if importlib.util.find_spec(module_name(service) + ".settings") is None:
+        pytest.skip("this service has no settings yet")
+    importlib.import_module(module_name(service) + ".settings")
+    return next(cls for cls in ServiceSettings.__subclasses__() if cls.service == service)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_knows_every_setting_and_misses_no_address(service: str) -> None:
+    """Each variable is a field of the settings, and each address among the fields is given."""
+    settings = _settings(service)
+    addresses = choose_addresses()
+    dsns = dict.fromkeys(SERVICES, "postgresql://127.0.0.1/x")
+
+    given = service_environment(service, Neighbours("nats://127.0.0.1:1", dsns, addresses))
+
+    known = {setting_name(service, field) for field in settings.model_fields}
+    wanted = {setting_name(service, field) for field in settings.model_fields if field.endswith("_address")}
+    assert set(given) <= known
+    assert wanted <= set(given)
