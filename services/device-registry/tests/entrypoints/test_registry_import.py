@@ -51,7 +51,7 @@ async def _import(
     stub: "DeviceServiceAsyncStub",
     content: bytes,
     *,
-    kind: pb.ImportDevicesRequest.Format = JSON_LINES,
+    kind: "pb.ImportDevicesRequest.Format.ValueType" = JSON_LINES,
     **first: Any,  # noqa: ANN401
 ) -> pb.ImportDevicesResponse:
     async def chunks() -> AsyncIterator[pb.ImportDevicesRequest]:

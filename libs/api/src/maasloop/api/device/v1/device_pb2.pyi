@@ -352,7 +352,9 @@ class Device(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional. Ids of groups in the same district, for example a street; at most 16."""
+        """Optional. Ids of groups in the same district, for example a street; at most 16. A group needs no resource of its
+        own: a DeviceGroup gives it a name for people.
+        """
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:

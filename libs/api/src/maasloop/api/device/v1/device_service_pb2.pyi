@@ -334,7 +334,7 @@ class ImportDevicesResponse(_message.Message):
     created_count: _builtins.int
     """Devices created."""
     unchanged_count: _builtins.int
-    """Devices that were there already, unchanged by this import."""
+    """Devices that were there already with the same content; their state is left as it is."""
     revision: _builtins.int
     """The last revision of the import: a projection that holds it knows all of them."""
     def __init__(
@@ -376,7 +376,7 @@ Global___WatchDevicesRequest: _TypeAlias = WatchDevicesRequest  # noqa: Y015
 
 @_typing.final
 class WatchDevicesResponse(_message.Message):
-    """Resources in order of revision."""
+    """Resources in order of revision. One that changed twice between two answers is sent once, as it is then."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

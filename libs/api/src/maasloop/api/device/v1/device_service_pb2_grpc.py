@@ -178,7 +178,8 @@ class DeviceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetireDevice(self, request, context):
-        """Takes a device out of service for good; a retired one stays as it is.
+        """Takes a device out of service for good; a retired one stays as it is. FAILED_PRECONDITION (RESOURCE_IN_USE) for a
+        gateway as long as it speaks for others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,7 +187,8 @@ class DeviceServiceServicer:
 
     def ImportDevices(self, request_iterator, context):
         """Imports up to 100,000 devices as JSON Lines or CSV in chunks: all or nothing, in one transaction. A wrong row gives
-        INVALID_ARGUMENT (IMPORT_ROW_INVALID) with the row numbers, and nothing is imported.
+        INVALID_ARGUMENT (IMPORT_ROW_INVALID), and nothing is imported; metadata `row` and `field` list the first 100 wrong
+        rows (lines of the file, from 1) and their fields, separated by commas.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +196,8 @@ class DeviceServiceServicer:
 
     def WatchDevices(self, request, context):
         """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-        since. Ends with UNAVAILABLE (DRAINING) at shutdown.
+        since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
+        was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

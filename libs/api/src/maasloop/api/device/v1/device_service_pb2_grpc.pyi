@@ -50,14 +50,18 @@ class DeviceServiceStub:
     retired one.
     """
     RetireDevice: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.RetireDeviceRequest, _device_pb2.Device]
-    """Takes a device out of service for good; a retired one stays as it is."""
+    """Takes a device out of service for good; a retired one stays as it is. FAILED_PRECONDITION (RESOURCE_IN_USE) for a
+    gateway as long as it speaks for others.
+    """
     ImportDevices: _grpc.StreamUnaryMultiCallable[_device_service_pb2.ImportDevicesRequest, _device_service_pb2.ImportDevicesResponse]
     """Imports up to 100,000 devices as JSON Lines or CSV in chunks: all or nothing, in one transaction. A wrong row gives
-    INVALID_ARGUMENT (IMPORT_ROW_INVALID) with the row numbers, and nothing is imported.
+    INVALID_ARGUMENT (IMPORT_ROW_INVALID), and nothing is imported; metadata `row` and `field` list the first 100 wrong
+    rows (lines of the file, from 1) and their fields, separated by commas.
     """
     WatchDevices: _grpc.UnaryStreamMultiCallable[_device_service_pb2.WatchDevicesRequest, _device_service_pb2.WatchDevicesResponse]
     """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-    since. Ends with UNAVAILABLE (DRAINING) at shutdown.
+    since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
+    was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
     """
     CreateDeviceType: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.CreateDeviceTypeRequest, _device_pb2.DeviceType]
     """Creates a device type."""
@@ -103,14 +107,18 @@ class DeviceServiceAsyncStub(DeviceServiceStub):
     retired one.
     """
     RetireDevice: _aio.UnaryUnaryMultiCallable[_device_service_pb2.RetireDeviceRequest, _device_pb2.Device]  # type: ignore[assignment]
-    """Takes a device out of service for good; a retired one stays as it is."""
+    """Takes a device out of service for good; a retired one stays as it is. FAILED_PRECONDITION (RESOURCE_IN_USE) for a
+    gateway as long as it speaks for others.
+    """
     ImportDevices: _aio.StreamUnaryMultiCallable[_device_service_pb2.ImportDevicesRequest, _device_service_pb2.ImportDevicesResponse]  # type: ignore[assignment]
     """Imports up to 100,000 devices as JSON Lines or CSV in chunks: all or nothing, in one transaction. A wrong row gives
-    INVALID_ARGUMENT (IMPORT_ROW_INVALID) with the row numbers, and nothing is imported.
+    INVALID_ARGUMENT (IMPORT_ROW_INVALID), and nothing is imported; metadata `row` and `field` list the first 100 wrong
+    rows (lines of the file, from 1) and their fields, separated by commas.
     """
     WatchDevices: _aio.UnaryStreamMultiCallable[_device_service_pb2.WatchDevicesRequest, _device_service_pb2.WatchDevicesResponse]  # type: ignore[assignment]
     """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-    since. Ends with UNAVAILABLE (DRAINING) at shutdown.
+    since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
+    was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
     """
     CreateDeviceType: _aio.UnaryUnaryMultiCallable[_device_service_pb2.CreateDeviceTypeRequest, _device_pb2.DeviceType]  # type: ignore[assignment]
     """Creates a device type."""
@@ -189,7 +197,9 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_service_pb2.RetireDeviceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_pb2.Device, _abc.Awaitable[_device_pb2.Device]]:
-        """Takes a device out of service for good; a retired one stays as it is."""
+        """Takes a device out of service for good; a retired one stays as it is. FAILED_PRECONDITION (RESOURCE_IN_USE) for a
+        gateway as long as it speaks for others.
+        """
 
     @_abc_1.abstractmethod
     def ImportDevices(
@@ -198,7 +208,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_device_service_pb2.ImportDevicesResponse, _abc.Awaitable[_device_service_pb2.ImportDevicesResponse]]:
         """Imports up to 100,000 devices as JSON Lines or CSV in chunks: all or nothing, in one transaction. A wrong row gives
-        INVALID_ARGUMENT (IMPORT_ROW_INVALID) with the row numbers, and nothing is imported.
+        INVALID_ARGUMENT (IMPORT_ROW_INVALID), and nothing is imported; metadata `row` and `field` list the first 100 wrong
+        rows (lines of the file, from 1) and their fields, separated by commas.
         """
 
     @_abc_1.abstractmethod
@@ -208,7 +219,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_device_service_pb2.WatchDevicesResponse], _abc.AsyncIterator[_device_service_pb2.WatchDevicesResponse]]:
         """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-        since. Ends with UNAVAILABLE (DRAINING) at shutdown.
+        since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
+        was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
         """
 
     @_abc_1.abstractmethod

@@ -22,8 +22,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class DevicesChanged(_message.Message):
     """Subjects `maasloop.device.{registered,updated,activated,retired}.v1.{district}.{device}`, stream DEVICES: whole
-    resources after a change, in order of revision. A lot of up to 1,000 devices of one import has the key `import`.
-    Catalogue resources (types, properties) and districts travel as `updated` with district `all` and the key `catalogue`.
+    resources after a change, in order of revision. A device that is created in service is `activated` at once. A lot of
+    up to 1,000 devices of one import has the key `import`.
+    Catalogue resources (types, properties, groups) and districts travel as `updated` with district `all` and the key
+    `catalogue`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
