@@ -188,7 +188,7 @@ class LocalStack:
         deadline_s = self._clock.monotonic_s() + timeout_s
         while not await asyncio.to_thread(service_ready, self.addresses[service].health):
             late = self._clock.monotonic_s() > deadline_s
-            if late or not (process.alive or self.options.restart):
+            if late or not (process.alive or self._supervision):
                 problem = f"not ready after {timeout_s:.0f} s" if late else f"ended with status {process.exit_status}"
                 raise StackError(
                     service,
