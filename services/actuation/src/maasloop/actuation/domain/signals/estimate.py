@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 STANDING_OCCUPANCY = 0.95
 STANDING_S = 2
-EMPTY_S = 3
-LATE_S = 3.0
+EMPTY_S = 4
+LATE_S = 4.0
 SPACE_PER_VEHICLE_M = 7.0
 RATE_MEMORY_S = 180.0
 BEYOND_MAX = 12.0
@@ -95,12 +95,20 @@ class LaneEstimate:
         """Bring expectation and stop line together: who stands is there, who should have come and is not, went off."""
         self.standing = stop is not None and stop.standing
         if self.standing:
-            arrived = sum(weight for at_s, weight in self.vehicles if at_s <= second_s)
-            if arrived < 1.0:
-                self.vehicles.appendleft([second_s, 1.0 - arrived])
+            self._stand_at_line(second_s)
         elif stop is not None and stop.empty_s >= EMPTY_S:
             while self.vehicles and self.vehicles[0][0] < second_s - LATE_S:
                 self.vehicles.popleft()
+
+    def _stand_at_line(self, second_s: float) -> None:
+        """Whoever stands at the line is the first of those expected, or one that no loop announced."""
+        lacking = 1.0
+        for vehicle in self.vehicles:
+            vehicle[0] = min(vehicle[0], second_s)
+            lacking -= vehicle[1]
+            if lacking <= 0:
+                return
+        self.vehicles.append([second_s, lacking])
 
     def reach_upstream(self, *, blocked: bool, arrivals: float) -> None:
         """Note whether the queue covers the upstream loop: then the lane is full, and more wait behind it."""

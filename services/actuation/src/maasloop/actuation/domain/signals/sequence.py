@@ -42,7 +42,7 @@ def time_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_bef
         for name, group in state.groups.items()
         if name not in stage or group.aspect is Aspect.YELLOW
     }
-    return {name: _start(sheet, state, name, ends, not_before_s) - not_before_s for name in stage}
+    return {name: max(0.0, _start(sheet, state, name, ends, not_before_s) - not_before_s) for name in stage}
 
 
 def _yellow_times(

@@ -1,4 +1,4 @@
-"""The stages a junction can show: every maximal set of groups that may be green together, not only the plan's own."""
+"""The stages a junction can show: sets of groups that may be green together, not only those of its own plan."""
 
 from collections.abc import Mapping, Set as AbstractSet
 
@@ -11,16 +11,23 @@ Stage = frozenset[str]
 
 
 def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
-    """Return the maximal compatible sets of groups, the largest first, at most ``STAGES_MAX``.
+    """Return the stages of a junction, at most ``STAGES_MAX``.
 
-    The stages of the local programme, filled up, are always among them, so that every group that the plan serves is.
+    They are the local programme's own, as they are and filled up; every maximal compatible set; and every maximal set
+    in which nobody has to give way, so that those who do elsewhere get a turn of their own.
     """
     usable = [group.id for group in sheet.groups if group.lanes]
     friends = {one: set(usable) - set(sheet.foes[one]) - {one} for one in usable}
-    found = _cliques(friends)
-    own = [_filled(stage, usable, friends) for stage in _local_stages(sheet)]
-    ordered = sorted(found, key=lambda stage: (-len(stage), sorted(stage)))
-    return tuple(dict.fromkeys([*own, *ordered]))[:STAGES_MAX]
+    free = {one: near - set(sheet.majors[one]) for one, near in friends.items()}
+    protected = {one: {other for other in near if one in free[other]} for one, near in free.items()}
+    own = _local_stages(sheet)
+    filled = [_filled(stage, usable, friends) for stage in own]
+    largest, calm = _ordered(_cliques(friends)), _ordered(_cliques(protected))
+    return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
+
+
+def _ordered(stages: set[Stage]) -> list[Stage]:
+    return sorted(stages, key=lambda stage: (-len(stage), sorted(stage)))
 
 
 def _local_stages(sheet: Sheet) -> list[Stage]:
@@ -28,7 +35,8 @@ def _local_stages(sheet: Sheet) -> list[Stage]:
     for step in sheet.local.steps:
         shown = sheet.read_state(step.state)
         stage = frozenset(name for name, aspect in shown.items() if aspect.value in "Gg" and sheet.group[name].lanes)
-        if stage and "y" not in step.state:
+        lasting = "y" not in step.state and all(sheet.group[name].minimum_green_s <= step.duration_s for name in stage)
+        if stage and lasting:
             stages.append(stage)
     return stages
 
