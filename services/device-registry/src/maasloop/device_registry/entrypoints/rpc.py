@@ -18,7 +18,7 @@ from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind, refuse
 from maasloop.device_registry.entrypoints import messages
 from maasloop.device_registry.entrypoints.import_rows import csv_rows, decoded, json_rows
-from maasloop.device_registry.entrypoints.requests import mask_of, paging, request_of
+from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.entrypoints.rpc_catalogue import CatalogueDoor, Context
 from maasloop.device_registry.handlers.activate_device import ActivateDevice
 from maasloop.device_registry.handlers.create_device import CreateDevice
@@ -30,6 +30,7 @@ from maasloop.device_registry.handlers.retire_device import RetireDevice
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
 from maasloop.device_registry.ports import DeviceFilter, Request
+from maasloop.rpc.requests import mask_of, paging
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime.watching import Watching
 

@@ -10,12 +10,13 @@ from maasloop.core.ids import DistrictName, parse_name
 from maasloop.device_registry.domain.catalogue import DeviceGroup, DeviceType, District, ObservedProperty
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind
 from maasloop.device_registry.entrypoints import messages
-from maasloop.device_registry.entrypoints.requests import Paged, mask_of, paging, request_of
+from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.handlers.create_resource import CreateResource
 from maasloop.device_registry.handlers.get_resource import GetResource
 from maasloop.device_registry.handlers.list_resources import ListResources
 from maasloop.device_registry.handlers.update_device_type import CHANGEABLE, UpdateDeviceType
 from maasloop.device_registry.ports import Resource
+from maasloop.rpc.requests import Paged, mask_of, paging
 
 type Context = grpc.aio.ServicerContext[Any, Any]
 
