@@ -19,7 +19,7 @@ TIMEOUT_S = 900.0
 def fixed_delay_s(scenario: str, *, seed: int, duration_s: int, work_dir: Path, timeout_s: float = TIMEOUT_S) -> float:
     """Return the mean delay in seconds under the network's own programme; the run happens in a child process."""
     command = [sys.executable, "-m", __spec__.name, scenario, str(seed), str(duration_s), str(work_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     if done.returncode != 0:
         message = f"the run of the fixed plan failed ({done.returncode}): {done.stderr.strip()[-500:]}"
         raise RuntimeError(message)

@@ -27,6 +27,9 @@ class LoopReading:
     occupancy: float
 
 
+_EMPTY = LoopReading(0, 0.0)
+
+
 @dataclass(frozen=True)
 class SimulationOptions:
     """What may differ between runs beside scenario and seed."""
@@ -105,12 +108,20 @@ class StreetSimulation:
     def loop_readings(self) -> dict[str, LoopReading]:
         """Return what every loop saw during the last second."""
         loops = libsumo.inductionloop
-        readings: dict[str, LoopReading] = {}
-        for loop_id in self.site.loops:
-            occupancy = loops.getLastStepOccupancy(loop_id) / 100.0
-            left = sum(1 for seen in loops.getVehicleData(loop_id) if seen[3] >= 0) if occupancy > 0 else 0
-            readings[loop_id] = LoopReading(left, min(1.0, max(0.0, occupancy)))
-        return readings
+        return {
+            loop_id: self._reading(loops.getVehicleData(loop_id)) if loops.getLastStepVehicleNumber(loop_id) else _EMPTY
+            for loop_id in self.site.loops
+        }
+
+    def _reading(self, seen: Any) -> LoopReading:  # noqa: ANN401 - libsumo carries no types
+        # SUMO's own occupancy leaves out vehicles that left within the second, so it is added up from their times.
+        ends_s = float(self.field_s)
+        count, covered_s = 0, 0.0
+        for _, _, entered_s, left_s, _ in seen:
+            gone = left_s >= 0
+            count += gone
+            covered_s += max(0.0, min(left_s if gone else ends_s, ends_s) - max(entered_s, ends_s - 1.0))
+        return LoopReading(count, min(1.0, covered_s))
 
     def signal_states(self) -> dict[str, str]:
         """Return the state that every junction shows."""

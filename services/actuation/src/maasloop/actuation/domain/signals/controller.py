@@ -141,7 +141,7 @@ class Controller:
         plan = self._plans.get(stage)
         if plan is None:
             plan = self._plans[stage] = plan_stage(self.sheet, stage)
-        starts = {name: 0.0 for name in stage} if stage == current else time_to(self.sheet, state, stage, not_before_s)
+        starts = dict.fromkeys(stage, 0.0) if stage == current else time_to(self.sheet, state, stage, not_before_s)
         parameters = self.parameters
         events: list[tuple[float, float]] = []
         rate = 0.0

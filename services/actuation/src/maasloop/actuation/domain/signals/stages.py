@@ -1,6 +1,7 @@
 """The stages a junction can show: sets of groups that may be green together, not only those of its own plan."""
 
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from .sheet import Sheet
 

@@ -1,7 +1,8 @@
 """What a junction shows and since when, as the kernel and the controller see it."""
 
 import math
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
