@@ -5,8 +5,7 @@ Catalogue resources outlive a demo, so that finding them there is right; everyth
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -41,16 +40,6 @@ NOTICE_VERSION = "2026-1"
 HOLD_S = 20
 DARK_LX = 20
 CLASS_LEVEL_PERCENT = 80.0
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What the demo needs to know of what it registered."""
-
-    revision: int
-    device_count: int
-    consent_by_subject: dict[str, str]
-    policy: str
 
 
 async def register_catalogue(channel: grpc.aio.Channel) -> None:
@@ -175,7 +164,7 @@ async def create_policy(channel: grpc.aio.Channel, cast: Cast) -> str:
         display_name="Light where somebody moves in the dark",
         district=cast.district,
         observed_properties=["presence"],
-        on_condition="value > 0.5",
+        on_condition=f'value > 0.5 && latest["illuminance"] < {DARK_LX:.1f}',
         hold=Duration(seconds=HOLD_S),
         scope=Policy.Scope.SCOPE_DEVICE,
         on_level_percent=CLASS_LEVEL_PERCENT,
@@ -185,6 +174,3 @@ async def create_policy(channel: grpc.aio.Channel, cast: Cast) -> str:
     mode = SetPolicyModeRequest(name=created.name, mode=Policy.Mode.MODE_ACTIVE)
     await call(stub.SetPolicyMode, mode)
     return created.name
-
-
-type Step = Callable[[str], Awaitable[None]]

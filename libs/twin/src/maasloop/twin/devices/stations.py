@@ -70,8 +70,10 @@ class Stations:
 
     def light(self, sensor: str, second: int) -> list[Reading]:
         """Return what the light sensor says: it is night."""
-        if second % SLOW_S and second != self._begin_s:
-            return []
+        return [] if second % SLOW_S and second != self._begin_s else self.darkness(sensor, second)
+
+    def darkness(self, sensor: str, second: int) -> list[Reading]:
+        """Return the light of the night."""
         return [Reading(sensor, "illuminance", second * MICROSECONDS, self._around(NIGHT_LX, 0.05))]
 
     def parking(self, bays: Sequence[str], second: int) -> list[Reading]:

@@ -66,15 +66,18 @@ class MqttLink:
                 self._client = None
             await asyncio.sleep(RECONNECT_WAIT_S)
 
-    async def send(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1 and return after the PUBACK, or raise ``NotAcknowledged``."""
+    async def send(self, topic: str, payload: bytes) -> int:
+        """Publish with QoS 1 and return after the PUBACK how often it was sent again, or raise ``NotAcknowledged``."""
+        again = 0
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S), self._in_flight:
                 while not await self._sent(topic, payload):
-                    self.resent += 1
+                    again += 1
         except TimeoutError as error:
             message = f"{self._client_id}: no PUBACK on {topic} for {SEND_TIMEOUT_S:g} s"
             raise NotAcknowledged(message) from error
+        self.resent += again
+        return again
 
     async def _sent(self, topic: str, payload: bytes) -> bool:
         await self._connected.wait()

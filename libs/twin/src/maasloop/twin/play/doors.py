@@ -60,8 +60,9 @@ class Doors:
         self._arrived = arrived
         self._links: dict[str, MqttLink] = {}
         self._gateways: dict[str, Gateway] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[int]] = set()
         self.receipts = 0
+        self.resent_readings = 0
         self.refused_by_receipt: Counter[str] = Counter()
 
     def add_gateway(self, gateway: Gateway) -> None:
@@ -92,11 +93,6 @@ class Doors:
     async def connected(self) -> None:
         """Wait until every link stands."""
         await asyncio.gather(*(link.connected() for link in self._links.values()))
-
-    @property
-    def resent(self) -> int:
-        """Return how many payloads were sent again for want of a PUBACK."""
-        return sum(link.resent for link in self._links.values())
 
     async def send_all(self, payloads: Iterable[Payload]) -> list[Receipt]:
         """Send everything at once and return when all of it is answered."""
@@ -130,7 +126,8 @@ class Doors:
                 return await self._nats.send(readings)
 
     async def _publish(self, device: str, kind: UplinkKind, body: bytes, receipt: Receipt) -> Receipt:
-        await self._links[device].send(mqtt_topic(uplink(self._district, device, kind)), body)
+        again = await self._links[device].send(mqtt_topic(uplink(self._district, device, kind)), body)
+        self.resent_readings += again * len(receipt.taken)
         return receipt
 
     def answer(self, gateway_id: str, answers: Iterable[Answer]) -> None:
@@ -139,7 +136,7 @@ class Doors:
         for answer in answers:
             self._begin(self._links[gateway_id].send(topic, write_answer(answer, self._clock.now_us())))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, int]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

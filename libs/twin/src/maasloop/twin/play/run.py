@@ -48,10 +48,12 @@ class Play:
     deadline_s: float = DECISION_DEADLINE_S
 
     async def warm_up(self) -> None:
-        """Let the street's clock tick before the play until somebody decides; raises ``DecisionsMissing``."""
+        """Tick in the dark before the play until somebody decides; raises ``DecisionsMissing``."""
         first = self.begin_s - WARM_UP_SECONDS_MAX - WARM_UP_MARGIN_S
         for second in range(first, first + WARM_UP_SECONDS_MAX):
-            await self.doors.send(clock_payload(second, []))
+            payloads = self.street.before_dawn(second)
+            await self.doors.send_all(payloads)
+            await self.doors.send(clock_payload(second, payloads))
             awaited = await self.decisions.wait(second, deadline_s=self.deadline_s)
             if awaited.decided:
                 return

@@ -16,6 +16,8 @@ from maasloop.twin.play.payload import Payload, Voice
 from maasloop.twin.street.simulation import LoopReading
 
 CYCLISTS = 8
+STANDING = 0.8
+"""Share of a second that a loop is covered by a vehicle that stands."""
 TROUBLED_SHARE = 0.01
 """Share of the lamps that refuse, and as many that fall silent."""
 
@@ -92,12 +94,17 @@ class StreetPlay:
         payloads = [*self._traffic(second), *self._lighting(second, present), *self._quiet(second, len(vehicles))]
         return [payload for payload in payloads if payload.readings]
 
+    def before_dawn(self, second: int) -> list[Payload]:
+        """Return what is said before the play begins: that it is dark."""
+        return [Payload(LIGHT_SENSOR, Voice.MQTT_JSON, self._stations.darkness(LIGHT_SENSOR, second))]
+
     def _traffic(self, second: int) -> Iterator[Payload]:
         states, loops = self.street.signal_states(), self.street.loop_readings()
         for junction in self.cast.site.junctions:
             controller = self.controllers[junction.id]
             readings = controller.readings(second, states[junction.id], loops)
-            self.queues[junction.id] = sum(loops[loop.id].occupancy > 0.5 for loop in junction.loops)  # noqa: PLR2004 - half covered: standing
+            stop_lines = [loop.id for loop in junction.loops if loop.kind == "stop-line"]
+            self.queues[junction.id] = sum(loops[loop_id].occupancy > STANDING for loop_id in stop_lines)
             yield Payload(junction.id, Voice.MQTT_PB, readings)
 
     def _lighting(self, second: int, present: Mapping[str, bool]) -> Iterator[Payload]:

@@ -1,0 +1,48 @@
+"""Where a running stack listens, and the connections that the demo holds to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import httpx2
+
+from maasloop.bus.connection import Bus, connect
+from maasloop.rpc.client import connected
+from maasloop.stack.state import StackState
+from maasloop.twin.doors.http import ANSWER_TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Open connections to every service, the broker and ingest's HTTP door."""
+
+    bus: Bus
+    http: httpx2.AsyncClient
+    ingest: grpc.aio.Channel
+    registry: grpc.aio.Channel
+    timeseries: grpc.aio.Channel
+    actuation: grpc.aio.Channel
+    notification: grpc.aio.Channel
+    consent: grpc.aio.Channel
+
+
+@asynccontextmanager
+async def connected_to(state: StackState) -> AsyncIterator[Connections]:
+    """Connect to everything in a stack for the block."""
+    async with AsyncExitStack() as stack:
+
+        async def channel(service: str) -> grpc.aio.Channel:
+            return await stack.enter_async_context(connected(state.services[service].grpc))
+
+        base_url = f"http://{state.services['ingest'].http}"
+        yield Connections(
+            bus=await stack.enter_async_context(connect(state.nats_url, name="twin")),
+            http=await stack.enter_async_context(httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S)),
+            ingest=await channel("ingest"),
+            registry=await channel("device-registry"),
+            timeseries=await channel("timeseries"),
+            actuation=await channel("actuation"),
+            notification=await channel("notification"),
+            consent=await channel("consent"),
+        )

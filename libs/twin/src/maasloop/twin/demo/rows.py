@@ -1,0 +1,60 @@
+"""Rows as the database holds them: read with SQL as anybody may, not through the service that wrote them."""
+
+from collections.abc import Sequence
+
+import psycopg
+
+from maasloop.core.clock import from_us
+from maasloop.twin.devices.readings import Reading
+
+_COUNT = """
+    SELECT (SELECT count(*) FROM numbers JOIN series ON series.id = numbers.series WHERE district = %(district)s)
+         + (SELECT count(*) FROM states JOIN series ON series.id = states.series WHERE district = %(district)s)
+         + (SELECT count(*) FROM positions JOIN series ON series.id = positions.series WHERE district = %(district)s)
+"""
+_FIND = """
+    SELECT count(*) FROM numbers JOIN series ON series.id = numbers.series
+    WHERE district = %(district)s AND device = %(device)s AND observed_property = %(observed_property)s
+      AND time = %(time)s AND value = %(value)s
+"""
+_VERSIONS = """
+    SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'timescaledb'
+"""
+CONNECT_TIMEOUT_S = 10
+
+
+class Rows:
+    """The tables of timeseries for one district; use ``timeseries``' own connection string."""
+
+    def __init__(self, dsn: str, district: str) -> None:
+        """Connect at every question."""
+        self._dsn = dsn
+        self._district = district
+
+    async def count(self) -> int:
+        """Return how many rows of numbers, states and positions there are."""
+        return int(str((await self._ask(_COUNT, {"district": self._district}))[0]))
+
+    async def holds(self, reading: Reading) -> bool:
+        """Tell whether a number is a row, with its value."""
+        found = await self._ask(
+            _FIND,
+            {
+                "district": self._district,
+                "device": reading.device,
+                "observed_property": reading.observed_property,
+                "time": from_us(reading.event_time_us),
+                "value": reading.result,
+            },
+        )
+        return bool(found[0])
+
+    async def versions(self) -> tuple[str, str]:
+        """Return the versions of PostgreSQL and TimescaleDB."""
+        postgres, timescale = await self._ask(_VERSIONS, {})
+        return str(postgres), str(timescale)
+
+    async def _ask(self, statement: str, parameters: dict[str, object]) -> Sequence[object]:
+        async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            row = await (await connection.execute(statement, parameters)).fetchone()
+        return row or (0, "")

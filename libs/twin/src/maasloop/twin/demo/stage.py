@@ -1,0 +1,124 @@
+"""The whole demo: starts servers, services and receivers, lets the act be performed, and sums up."""
+
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from maasloop.core.clock import Clock, SystemClock
+from maasloop.core.ids import to_id
+from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.stack.services import setting_name
+from maasloop.twin.demo.act import Outcome, Props, perform
+from maasloop.twin.demo.alerting import LOOPBACK, Receivers, running_receivers
+from maasloop.twin.demo.background import in_background
+from maasloop.twin.demo.places import connected_to
+from maasloop.twin.demo.summary import Street, Summary, problems, sentences, summarise, warnings
+from maasloop.twin.play.assemble import Course
+from maasloop.twin.play.baseline import Baseline
+from maasloop.twin.play.cast import gather_cast
+from maasloop.twin.play.run import first_second
+from maasloop.twin.street.delay import mean_delay_s
+from maasloop.twin.street.judge import judge_run
+from maasloop.twin.street.scenario import load_scenario
+from maasloop.twin.street.simulation import StreetSimulation
+from maasloop.twin.street.site import read_site
+
+SUMMARY = "summary.json"
+VIOLATIONS_TOLD_MAX = 10
+DISTRICT_NAME_LENGTH_MAX = 40
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a person may choose."""
+
+    duration_s: int = 600
+    speed: float = 10.0
+    seed: int = 7
+    scenario: str = "cologne8"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a demo ended; ``problems`` make it a failure."""
+
+    summary: Summary
+    problems: list[str]
+    warnings: list[str]
+    sentences: list[str]
+
+
+class Demo:
+    """One demo; ``run`` does everything and returns how it ended."""
+
+    def __init__(self, root: Path, options: DemoOptions, console: Console, clock: Clock | None = None) -> None:
+        """Take the checkout whose ``.maasloop`` holds the state."""
+        self._root = root
+        self._options = options
+        self._console = console
+        self._clock = clock or SystemClock()
+        self._directory = root / ".maasloop" / "demo"
+        self._baseline = Baseline()
+
+    async def run(self) -> Ended:
+        """Start everything, play, account, stop everything; raises ``StackError`` where something does not start."""
+        began_s = self._clock.monotonic_s()
+        options = self._options
+        site = read_site(load_scenario(options.scenario))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            receivers = stack.enter_context(running_receivers())
+            stack_options = StackOptions(environment=_mail_settings(receivers), progress=self._tell)
+            local = await stack.enter_async_context(LocalStack(self._root, stack_options))
+            state = local.state(ready=True)
+            fixed = self._baseline.run(options.scenario, options.seed, options.duration_s, self._directory / "fixed")
+            compared = await stack.enter_async_context(in_background(fixed))
+            connections = await stack.enter_async_context(connected_to(state))
+            now = self._clock.now()
+            cast = gather_cast(district_name(site.scenario.name, now), site)
+            cycles_s = sorted({junction.local.cycle_s for junction in site.junctions})
+            begin_s = first_second(self._clock.now_us(), options.duration_s, site.scenario.begin_s, cycles_s)
+            course = Course(begin_s, options.duration_s, options.speed, options.seed)
+            props = Props(
+                state, connections, receivers, self._baseline, self._console, self._clock, self._directory, self._tell
+            )
+            outcome = await perform(cast, course, props)
+            await compared
+            street = self._judge(outcome.simulation)
+        return self._end(outcome, receivers, street, self._clock.monotonic_s() - began_s)
+
+    def _judge(self, simulation: StreetSimulation) -> Street:
+        violations = judge_run(simulation.site.scenario.net, simulation.states_file)
+        for violation in violations[:VIOLATIONS_TOLD_MAX]:
+            self._tell(f"second {violation.second}, {violation.junction}: {violation.rule} {violation.groups}")
+        return Street(len(violations), mean_delay_s(simulation.tripinfo), self._baseline.mean_delay_s)
+
+    def _end(self, outcome: Outcome, receivers: Receivers, street: Street, wall_s: float) -> Ended:
+        play, account = outcome.play, outcome.account
+        summary = summarise(play, account, receivers, street, wall_s=wall_s, versions=outcome.versions)
+        path = self._directory / SUMMARY
+        path.write_text(json.dumps(summary.to_json(), indent=2) + "\n", encoding="utf-8")
+        noted = list(warnings(summary, outcome.withdrawal, play.tally))
+        if self._baseline.error:
+            noted.append(f"the run of the fixed plan failed: {self._baseline.error}")
+        told = list(sentences(summary, outcome.withdrawal))
+        return Ended(summary, list(problems(summary, account)), noted, told)
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def district_name(scenario: str, now: datetime) -> str:
+    """Name a district of its own for every demo: rows of an earlier one are nobody's business."""
+    return f"{to_id(scenario)[:DISTRICT_NAME_LENGTH_MAX].rstrip('-')}-{now:%m%d-%H%M%S}"
+
+
+def _mail_settings(receivers: Receivers) -> dict[str, str]:
+    return {
+        setting_name("notification", "smtp_host"): LOOPBACK,
+        setting_name("notification", "smtp_port"): str(receivers.smtp_port),
+    }
