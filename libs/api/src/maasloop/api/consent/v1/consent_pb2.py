@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%maasloop/api/consent/v1/consent.proto\x12\x17maasloop.api.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x04\n\x12ProcessingActivity\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1f\n\x07purpose\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\\\n\x0blegal_basis\x18\x04 \x01(\x0e\x32\x36.maasloop.api.consent.v1.ProcessingActivity.LegalBasisB\x0f\xe2\x41\x02\x02\x05\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\'\n\x0f\x64\x61ta_categories\x18\x05 \x03(\tB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10@\x12\x38\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\"\n\ncontroller\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x08revision\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\xa2\x01\n\nLegalBasis\x12\x1b\n\x17LEGAL_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13LEGAL_BASIS_CONSENT\x10\x01\x12 \n\x1cLEGAL_BASIS_EXPLICIT_CONSENT\x10\x02\x12\x1b\n\x17LEGAL_BASIS_PUBLIC_TASK\x10\x03\x12\x1f\n\x1bLEGAL_BASIS_VITAL_INTERESTS\x10\x04\"\xcb\x04\n\rConsentRecord\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\x0c\x64\x61ta_subject\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\"\n\x13processing_activity\x18\x03 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\'\n\x0enotice_version\x18\x04 \x01(\tB\x0f\xe2\x41\x02\x02\x05\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1e\n\x0fnotice_language\x18\x05 \x01(\tB\x05\xe2\x41\x02\x01\x05\x12\x1e\n\x06method\x18\x06 \x01(\tB\x0e\xe2\x41\x02\x02\x05\xbaH\x06r\x04\x10\x01\x18?\x12\x41\n\x05state\x18\x07 \x01(\x0e\x32,.maasloop.api.consent.v1.ConsentRecord.StateB\x04\xe2\x41\x01\x03\x12\x33\n\tgive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\"}\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_GIVEN\x10\x01\x12\x13\n\x0fSTATE_WITHDRAWN\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x12\n\x0eSTATE_OBJECTED\x10\x04\x12\x10\n\x0cSTATE_ERASED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%maasloop/api/consent/v1/consent.proto\x12\x17maasloop.api.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x05\n\x12ProcessingActivity\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1f\n\x07purpose\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\\\n\x0blegal_basis\x18\x04 \x01(\x0e\x32\x36.maasloop.api.consent.v1.ProcessingActivity.LegalBasisB\x0f\xe2\x41\x02\x02\x05\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\'\n\x0f\x64\x61ta_categories\x18\x05 \x03(\tB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10@\x12\x38\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\"\n\ncontroller\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x08revision\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12(\n\x12\x63ontroller_contact\x18\t \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x0cjurisdiction\x18\n \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18?\x12&\n\x10storage_location\x18\x0b \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12)\n\nrecipients\x18\x0c \x03(\tB\x15\xe2\x41\x01\x01\xbaH\x0e\x92\x01\x0b\x10@\"\x07r\x05\x10\x01\x18\xc8\x01\x12\'\n\x11withdrawal_method\x18\r \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"\xa2\x01\n\nLegalBasis\x12\x1b\n\x17LEGAL_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13LEGAL_BASIS_CONSENT\x10\x01\x12 \n\x1cLEGAL_BASIS_EXPLICIT_CONSENT\x10\x02\x12\x1b\n\x17LEGAL_BASIS_PUBLIC_TASK\x10\x03\x12\x1f\n\x1bLEGAL_BASIS_VITAL_INTERESTS\x10\x04\"\xc8\x06\n\rConsentRecord\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\x0c\x64\x61ta_subject\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\"\n\x13processing_activity\x18\x03 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\'\n\x0enotice_version\x18\x04 \x01(\tB\x0f\xe2\x41\x02\x02\x05\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1e\n\x0fnotice_language\x18\x05 \x01(\tB\x05\xe2\x41\x02\x01\x05\x12\x1e\n\x06method\x18\x06 \x01(\tB\x0e\xe2\x41\x02\x02\x05\xbaH\x06r\x04\x10\x01\x18?\x12\x41\n\x05state\x18\x07 \x01(\x0e\x32,.maasloop.api.consent.v1.ConsentRecord.StateB\x04\xe2\x41\x01\x03\x12\x33\n\tgive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0eschema_version\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x42\n\x06\x65vents\x18\r \x03(\x0b\x32,.maasloop.api.consent.v1.ConsentRecord.EventB\x04\xe2\x41\x01\x03\x1a\x98\x01\n\x05\x45vent\x12;\n\x05state\x18\x01 \x01(\x0e\x32,.maasloop.api.consent.v1.ConsentRecord.State\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12\x12\n\nreceipt_id\x18\x04 \x01(\t\"}\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_GIVEN\x10\x01\x12\x13\n\x0fSTATE_WITHDRAWN\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x12\n\x0eSTATE_OBJECTED\x10\x04\x12\x10\n\x0cSTATE_ERASED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSINGACTIVITY'].fields_by_name['controller']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\310\001'
   _globals['_PROCESSINGACTIVITY'].fields_by_name['revision']._loaded_options = None
   _globals['_PROCESSINGACTIVITY'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['controller_contact']._loaded_options = None
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['controller_contact']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001'
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['jurisdiction']._loaded_options = None
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['jurisdiction']._serialized_options = b'\342A\001\001\272H\004r\002\030?'
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['storage_location']._loaded_options = None
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['storage_location']._serialized_options = b'\342A\001\001\272H\005r\003\030\310\001'
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['recipients']._loaded_options = None
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['recipients']._serialized_options = b'\342A\001\001\272H\016\222\001\013\020@\"\007r\005\020\001\030\310\001'
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['withdrawal_method']._loaded_options = None
+  _globals['_PROCESSINGACTIVITY'].fields_by_name['withdrawal_method']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
   _globals['_CONSENTRECORD'].fields_by_name['name']._loaded_options = None
   _globals['_CONSENTRECORD'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_CONSENTRECORD'].fields_by_name['data_subject']._loaded_options = None
@@ -73,12 +83,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENTRECORD'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_CONSENTRECORD'].fields_by_name['revision']._loaded_options = None
   _globals['_CONSENTRECORD'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_CONSENTRECORD'].fields_by_name['schema_version']._loaded_options = None
+  _globals['_CONSENTRECORD'].fields_by_name['schema_version']._serialized_options = b'\342A\001\003'
+  _globals['_CONSENTRECORD'].fields_by_name['events']._loaded_options = None
+  _globals['_CONSENTRECORD'].fields_by_name['events']._serialized_options = b'\342A\001\003'
   _globals['_PROCESSINGACTIVITY']._serialized_start=194
-  _globals['_PROCESSINGACTIVITY']._serialized_end=723
-  _globals['_PROCESSINGACTIVITY_LEGALBASIS']._serialized_start=561
-  _globals['_PROCESSINGACTIVITY_LEGALBASIS']._serialized_end=723
-  _globals['_CONSENTRECORD']._serialized_start=726
-  _globals['_CONSENTRECORD']._serialized_end=1313
-  _globals['_CONSENTRECORD_STATE']._serialized_start=1188
-  _globals['_CONSENTRECORD_STATE']._serialized_end=1313
+  _globals['_PROCESSINGACTIVITY']._serialized_end=924
+  _globals['_PROCESSINGACTIVITY_LEGALBASIS']._serialized_start=762
+  _globals['_PROCESSINGACTIVITY_LEGALBASIS']._serialized_end=924
+  _globals['_CONSENTRECORD']._serialized_start=927
+  _globals['_CONSENTRECORD']._serialized_end=1767
+  _globals['_CONSENTRECORD_EVENT']._serialized_start=1488
+  _globals['_CONSENTRECORD_EVENT']._serialized_end=1640
+  _globals['_CONSENTRECORD_STATE']._serialized_start=1642
+  _globals['_CONSENTRECORD_STATE']._serialized_end=1767
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,11 @@ class ProcessingActivity(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     CONTROLLER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    CONTROLLER_CONTACT_FIELD_NUMBER: _builtins.int
+    JURISDICTION_FIELD_NUMBER: _builtins.int
+    STORAGE_LOCATION_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_METHOD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `processingActivities/{processing_activity}`."""
     display_name: _builtins.str
@@ -78,6 +83,14 @@ class ProcessingActivity(_message.Message):
     """Required. Who is responsible."""
     revision: _builtins.int
     """Output only. Drawn from one sequence with the records."""
+    controller_contact: _builtins.str
+    """Optional. How to reach the controller."""
+    jurisdiction: _builtins.str
+    """Optional. Whose law applies, for example `NL`."""
+    storage_location: _builtins.str
+    """Optional. Where the data is kept."""
+    withdrawal_method: _builtins.str
+    """Optional. How a person withdraws, in a sentence."""
     @_builtins.property
     def data_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Required. Kinds of data, by observed property id; at most 64."""
@@ -85,6 +98,10 @@ class ProcessingActivity(_message.Message):
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
         """Required. How long the data is kept."""
+
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Third parties that receive the data; at most 64."""
 
     def __init__(
         self,
@@ -97,10 +114,15 @@ class ProcessingActivity(_message.Message):
         retention: _duration_pb2.Duration | None = ...,
         controller: _builtins.str = ...,
         revision: _builtins.int = ...,
+        controller_contact: _builtins.str = ...,
+        jurisdiction: _builtins.str = ...,
+        storage_location: _builtins.str = ...,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        withdrawal_method: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controller", b"controller", "data_categories", b"data_categories", "display_name", b"display_name", "legal_basis", b"legal_basis", "name", b"name", "purpose", b"purpose", "retention", b"retention", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controller", b"controller", "controller_contact", b"controller_contact", "data_categories", b"data_categories", "display_name", b"display_name", "jurisdiction", b"jurisdiction", "legal_basis", b"legal_basis", "name", b"name", "purpose", b"purpose", "recipients", b"recipients", "retention", b"retention", "revision", b"revision", "storage_location", b"storage_location", "withdrawal_method", b"withdrawal_method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -108,7 +130,10 @@ Global___ProcessingActivity: _TypeAlias = ProcessingActivity  # noqa: Y015
 
 @_typing.final
 class ConsentRecord(_message.Message):
-    """Consent of a person to a processing activity, in the shape of ISO/IEC TS 27560."""
+    """Consent of a person to a processing activity, in the shape of ISO/IEC TS 27560: header (name, schema_version,
+    data_subject), processing (the activity, and the notice that was shown), parties (the activity's controller and
+    recipients) and events. An objection (GDPR 21) has the same shape, with method `objection` and notice `none`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -147,6 +172,40 @@ class ConsentRecord(_message.Message):
     STATE_ERASED: ConsentRecord.State.ValueType  # 5
     """The person's data was erased (GDPR 17); the record stays as proof."""
 
+    @_typing.final
+    class Event(_message.Message):
+        """What happened to a record."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        STATE_FIELD_NUMBER: _builtins.int
+        EVENT_TIME_FIELD_NUMBER: _builtins.int
+        ENTITY_FIELD_NUMBER: _builtins.int
+        RECEIPT_ID_FIELD_NUMBER: _builtins.int
+        state: Global___ConsentRecord.State.ValueType
+        """What the record became."""
+        entity: _builtins.str
+        """Who acted: `dataSubjects/{data_subject}`, or `services/consent` where an end came by itself."""
+        receipt_id: _builtins.str
+        """Id of the receipt of this event. The receipt is the record up to it."""
+        @_builtins.property
+        def event_time(self) -> _timestamp_pb2.Timestamp:
+            """When."""
+
+        def __init__(
+            self,
+            *,
+            state: Global___ConsentRecord.State.ValueType = ...,
+            event_time: _timestamp_pb2.Timestamp | None = ...,
+            entity: _builtins.str = ...,
+            receipt_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "event_time", b"event_time", "receipt_id", b"receipt_id", "state", b"state"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DATA_SUBJECT_FIELD_NUMBER: _builtins.int
     PROCESSING_ACTIVITY_FIELD_NUMBER: _builtins.int
@@ -158,6 +217,8 @@ class ConsentRecord(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `consentRecords/{consent_record}`."""
     data_subject: _builtins.str
@@ -174,6 +235,8 @@ class ConsentRecord(_message.Message):
     """Output only."""
     revision: _builtins.int
     """Output only. Drawn from one sequence with the activities."""
+    schema_version: _builtins.str
+    """Output only. Version of this shape: `maasloop-27560-1`."""
     @_builtins.property
     def give_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was given."""
@@ -185,6 +248,10 @@ class ConsentRecord(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the state changed last."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentRecord.Event]:
+        """Output only. Everything that happened to the record, oldest first."""
 
     def __init__(
         self,
@@ -200,10 +267,12 @@ class ConsentRecord(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        schema_version: _builtins.str = ...,
+        events: _abc.Iterable[Global___ConsentRecord.Event] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "give_time", b"give_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_subject", b"data_subject", "expire_time", b"expire_time", "give_time", b"give_time", "method", b"method", "name", b"name", "notice_language", b"notice_language", "notice_version", b"notice_version", "processing_activity", b"processing_activity", "revision", b"revision", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_subject", b"data_subject", "events", b"events", "expire_time", b"expire_time", "give_time", b"give_time", "method", b"method", "name", b"name", "notice_language", b"notice_language", "notice_version", b"notice_version", "processing_activity", b"processing_activity", "revision", b"revision", "schema_version", b"schema_version", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

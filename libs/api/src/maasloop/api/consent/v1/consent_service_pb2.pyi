@@ -115,7 +115,7 @@ class GrantConsentRequest(_message.Message):
     CONSENT_RECORD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Required. UUID: the same id gives the same record."""
+    """Required. UUID: the same id gives the same record for ever, in the state in which it is."""
     @_builtins.property
     def consent_record(self) -> _consent_pb2.ConsentRecord:
         """Required. The record: data subject, activity, notice version and method, optionally language and expire_time."""
@@ -170,7 +170,7 @@ class ObjectToProcessingRequest(_message.Message):
     processing_activity: _builtins.str
     """Required. `processingActivities/{processing_activity}`."""
     request_id: _builtins.str
-    """Required. UUID: the same id gives the same record."""
+    """Required. UUID: the same id gives the same record for ever, in the state in which it is."""
     def __init__(
         self,
         *,

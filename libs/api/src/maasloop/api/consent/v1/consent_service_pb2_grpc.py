@@ -112,14 +112,16 @@ class ConsentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawConsent(self, request, context):
-        """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn one stays as it is.
+        """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn or expired one stays as it is;
+        FAILED_PRECONDITION (STATE_FORBIDS) for an objection.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ObjectToProcessing(self, request, context):
-        """Records that a person objects to a public task (GDPR 21).
+        """Records that a person objects to a public task (GDPR 21). FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity
+        rests on another ground.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +142,7 @@ class ConsentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckConsent(self, request, context):
-        """Tells whether an activity may process a person's data now, and why.
+        """Tells whether an activity may process a person's data now, and why. What is not known is not permitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,7 +150,7 @@ class ConsentServiceServicer:
 
     def WatchConsent(self, request, context):
         """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-        shutdown.
+        shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,18 +45,22 @@ class ConsentServiceStub:
     FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity does not rest on consent.
     """
     WithdrawConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.WithdrawConsentRequest, _consent_pb2.ConsentRecord]
-    """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn one stays as it is."""
+    """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn or expired one stays as it is;
+    FAILED_PRECONDITION (STATE_FORBIDS) for an objection.
+    """
     ObjectToProcessing: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.ObjectToProcessingRequest, _consent_pb2.ConsentRecord]
-    """Records that a person objects to a public task (GDPR 21)."""
+    """Records that a person objects to a public task (GDPR 21). FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity
+    rests on another ground.
+    """
     GetConsentRecord: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.GetConsentRecordRequest, _consent_pb2.ConsentRecord]
     """Returns a record."""
     ListConsentRecords: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.ListConsentRecordsRequest, _consent_service_pb2.ListConsentRecordsResponse]
     """Lists records, newest first."""
     CheckConsent: _grpc.UnaryUnaryMultiCallable[_consent_service_pb2.CheckConsentRequest, _consent_service_pb2.CheckConsentResponse]
-    """Tells whether an activity may process a person's data now, and why."""
+    """Tells whether an activity may process a person's data now, and why. What is not known is not permitted."""
     WatchConsent: _grpc.UnaryStreamMultiCallable[_consent_service_pb2.WatchConsentRequest, _consent_service_pb2.WatchConsentResponse]
     """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-    shutdown.
+    shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
     """
 
 @_typing.type_check_only
@@ -75,18 +79,22 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity does not rest on consent.
     """
     WithdrawConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.WithdrawConsentRequest, _consent_pb2.ConsentRecord]  # type: ignore[assignment]
-    """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn one stays as it is."""
+    """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn or expired one stays as it is;
+    FAILED_PRECONDITION (STATE_FORBIDS) for an objection.
+    """
     ObjectToProcessing: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.ObjectToProcessingRequest, _consent_pb2.ConsentRecord]  # type: ignore[assignment]
-    """Records that a person objects to a public task (GDPR 21)."""
+    """Records that a person objects to a public task (GDPR 21). FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity
+    rests on another ground.
+    """
     GetConsentRecord: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.GetConsentRecordRequest, _consent_pb2.ConsentRecord]  # type: ignore[assignment]
     """Returns a record."""
     ListConsentRecords: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.ListConsentRecordsRequest, _consent_service_pb2.ListConsentRecordsResponse]  # type: ignore[assignment]
     """Lists records, newest first."""
     CheckConsent: _aio.UnaryUnaryMultiCallable[_consent_service_pb2.CheckConsentRequest, _consent_service_pb2.CheckConsentResponse]  # type: ignore[assignment]
-    """Tells whether an activity may process a person's data now, and why."""
+    """Tells whether an activity may process a person's data now, and why. What is not known is not permitted."""
     WatchConsent: _aio.UnaryStreamMultiCallable[_consent_service_pb2.WatchConsentRequest, _consent_service_pb2.WatchConsentResponse]  # type: ignore[assignment]
     """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-    shutdown.
+    shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
     """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -126,7 +134,9 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_service_pb2.WithdrawConsentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_pb2.ConsentRecord, _abc.Awaitable[_consent_pb2.ConsentRecord]]:
-        """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn one stays as it is."""
+        """Records that a person withdraws: as easy as granting (GDPR 7(3)). A withdrawn or expired one stays as it is;
+        FAILED_PRECONDITION (STATE_FORBIDS) for an objection.
+        """
 
     @_abc_1.abstractmethod
     def ObjectToProcessing(
@@ -134,7 +144,9 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_service_pb2.ObjectToProcessingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_pb2.ConsentRecord, _abc.Awaitable[_consent_pb2.ConsentRecord]]:
-        """Records that a person objects to a public task (GDPR 21)."""
+        """Records that a person objects to a public task (GDPR 21). FAILED_PRECONDITION (ACTIVITY_FORBIDS) where the activity
+        rests on another ground.
+        """
 
     @_abc_1.abstractmethod
     def GetConsentRecord(
@@ -158,7 +170,7 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_service_pb2.CheckConsentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_service_pb2.CheckConsentResponse, _abc.Awaitable[_consent_service_pb2.CheckConsentResponse]]:
-        """Tells whether an activity may process a person's data now, and why."""
+        """Tells whether an activity may process a person's data now, and why. What is not known is not permitted."""
 
     @_abc_1.abstractmethod
     def WatchConsent(
@@ -167,7 +179,7 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_consent_service_pb2.WatchConsentResponse], _abc.AsyncIterator[_consent_service_pb2.WatchConsentResponse]]:
         """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-        shutdown.
+        shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
         """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,124 @@
+"""What the handlers need of the world: a register that changes in transactions, and one that is read."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from .domain.activity import ProcessingActivity
+from .domain.record import ConsentRecord
+
+type Resource = ConsentRecord | ProcessingActivity
+
+
+class Happening(StrEnum):
+    """What happened: the verb of the event."""
+
+    GRANTED = "granted"
+    WITHDRAWN = "withdrawn"
+    OBJECTED = "objected"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What makes a repeated request the same one: its id (empty for none), its method, the digest of its body."""
+
+    id: str
+    method: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page[Item]:
+    """Some items, and whether more come after the last one."""
+
+    items: Sequence[Item]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPosition:
+    """A place in the list of records, newest first."""
+
+    give_time: datetime
+    id: str
+
+
+class Change(Protocol):
+    """A transaction in which nobody else changes the register; it commits when its block ends without an error."""
+
+    async def answered(self, request: Request) -> Resource | None:
+        """Return what the same request was answered before."""
+        ...
+
+    async def answer(self, request: Request, resource: Resource) -> None:
+        """Keep the answer to a request."""
+        ...
+
+    async def activity(self, activity_id: str) -> ProcessingActivity | None:
+        """Return an activity."""
+        ...
+
+    async def record(self, record_id: str) -> ConsentRecord | None:
+        """Return a record."""
+        ...
+
+    async def record_of(self, request_id: str) -> ConsentRecord | None:
+        """Return the record that a request made, however long ago."""
+        ...
+
+    async def decisive(self, data_subject: str, activity_id: str) -> ConsentRecord | None:
+        """Return the record of a person and an activity that is given or an objection."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[ConsentRecord]:
+        """Return given records whose end has come."""
+        ...
+
+    async def save_activity(self, activity: ProcessingActivity) -> ProcessingActivity:
+        """Store a new activity and its event under the next revision, and return it with that."""
+        ...
+
+    async def save_record(self, record: ConsentRecord, happening: Happening, request_id: str = "") -> ConsentRecord:
+        """Store a record and its event under the next revision, and return it with that."""
+        ...
+
+
+class Register(Protocol):
+    """All activities and records, durable."""
+
+    def change(self) -> AbstractAsyncContextManager[Change]:
+        """Begin a change."""
+        ...
+
+    async def record(self, record_id: str) -> ConsentRecord | None:
+        """Return a record."""
+        ...
+
+    async def standing(
+        self, data_subject: str, activity_id: str
+    ) -> tuple[ProcessingActivity | None, ConsentRecord | None]:
+        """Return an activity and the latest record of a person for it, of one moment."""
+        ...
+
+    async def anything_due(self, now: datetime) -> bool:
+        """Tell whether a given record's end has come."""
+        ...
+
+    async def list_activities(self, *, after: str, limit: int) -> Page[ProcessingActivity]:
+        """Return activities ordered by id."""
+        ...
+
+    async def list_records(self, data_subject: str, *, after: RecordPosition | None, limit: int) -> Page[ConsentRecord]:
+        """Return records of a person, or of all for an empty one, newest first."""
+        ...
+
+
+class Identifiers(Protocol):
+    """Where new ids come from."""
+
+    def new(self) -> str:
+        """Return an id that was never given."""
+        ...
