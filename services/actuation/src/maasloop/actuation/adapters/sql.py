@@ -1,0 +1,131 @@
+"""Every statement of the service, by intent."""
+
+# ruff: noqa: S608 - statements are made of literals of this file
+
+from typing import Final, LiteralString
+
+COMMAND_COLUMNS: Final[LiteralString] = """
+    district, id, device, setpoint, authority, issuer, cause, state, reason, detail, create_time_us, not_before_us,
+    expire_us, verify_by_us, dispatch_street_us, dispatch_time_us, settle_time_us, request_digest
+"""
+
+PUT_COMMANDS: Final[LiteralString] = """
+    INSERT INTO commands AS known (
+        district, id, device, setpoint, authority, issuer, cause, state, state_rank, reason, detail, create_time_us,
+        not_before_us, expire_us, verify_by_us, dispatch_street_us, dispatch_time_us, settle_time_us, request_digest,
+        change_us
+    )
+    SELECT * FROM unnest(
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::text[], %s::text[],
+        %s::smallint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[], %s::bigint[], %s::text[], %s::bigint[]
+    )
+    ON CONFLICT (district, id) DO UPDATE SET
+        state = excluded.state,
+        state_rank = excluded.state_rank,
+        reason = excluded.reason,
+        detail = excluded.detail,
+        verify_by_us = excluded.verify_by_us,
+        dispatch_street_us = excluded.dispatch_street_us,
+        dispatch_time_us = excluded.dispatch_time_us,
+        settle_time_us = excluded.settle_time_us,
+        change_us = excluded.change_us
+    WHERE known.state_rank < excluded.state_rank
+"""
+
+PUT_OVERRIDES: Final[LiteralString] = """
+    INSERT INTO overrides (
+        district, id, device, device_group, setpoint, authority, end_us, justification, create_time_us, ended_time_us,
+        request_digest
+    )
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (district, id) DO UPDATE SET ended_time_us = excluded.ended_time_us
+"""
+
+PUT_JOURNAL: Final[LiteralString] = """
+    INSERT INTO journal (wall_us, district, entry, target, issuer, reason, detail)
+    SELECT * FROM unnest(
+        %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
+    )
+"""
+
+RELEASE: Final[LiteralString] = "INSERT INTO released_districts (district) VALUES (%s) ON CONFLICT DO NOTHING"
+RESUME: Final[LiteralString] = "DELETE FROM released_districts WHERE district = %s"
+
+TRY_LEASE: Final[LiteralString] = (
+    "SELECT pg_try_advisory_lock(hashtextextended('maasloop.actuation.lease.' || current_schema(), 0))"
+)
+NEXT_EPOCH: Final[LiteralString] = "UPDATE lease SET epoch = epoch + 1 RETURNING epoch"
+
+OPEN_COMMANDS: Final[LiteralString] = f"SELECT {COMMAND_COLUMNS} FROM commands WHERE state_rank < 4"
+# The lease of a command outlives its verification; the newest of a device is the one in force.
+LEASES: Final[LiteralString] = f"""
+    SELECT DISTINCT ON (district, device) {COMMAND_COLUMNS}
+    FROM commands
+    WHERE state <> 'REFUSED' AND create_time_us >= %s
+    ORDER BY district, device, create_time_us DESC
+"""
+RELEASED: Final[LiteralString] = "SELECT district FROM released_districts"
+
+ONE_COMMAND: Final[LiteralString] = f"SELECT {COMMAND_COLUMNS} FROM commands WHERE district = %s AND id = %s"
+LIST_COMMANDS: Final[LiteralString] = f"""
+    SELECT {COMMAND_COLUMNS}
+    FROM commands
+    WHERE district = %(district)s
+        AND (%(device)s = '' OR device = %(device)s)
+        AND (%(state)s = '' OR state = %(state)s)
+        AND (create_time_us, id) < (%(before_us)s, %(before_id)s)
+    ORDER BY create_time_us DESC, id DESC
+    LIMIT %(limit)s
+"""
+CHANGED_COMMANDS: Final[LiteralString] = f"""
+    SELECT {COMMAND_COLUMNS}, change_us
+    FROM commands
+    WHERE district = %s AND change_us > %s
+    ORDER BY change_us
+    LIMIT %s
+"""
+OLDEST_CHANGE: Final[LiteralString] = "SELECT min(change_us) FROM commands WHERE district = %s"
+
+OVERRIDE_COLUMNS: Final[LiteralString] = """
+    district, id, device, device_group, setpoint, authority, end_us, justification, create_time_us, ended_time_us,
+    request_digest
+"""
+ONE_OVERRIDE: Final[LiteralString] = f"SELECT {OVERRIDE_COLUMNS} FROM overrides WHERE district = %s AND id = %s"
+LIST_OVERRIDES: Final[LiteralString] = f"""
+    SELECT {OVERRIDE_COLUMNS}
+    FROM overrides
+    WHERE district = %(district)s AND ((ended_time_us <> 0)::int, -end_us, id) > (%(ended)s, %(end)s, %(id)s)
+    ORDER BY (ended_time_us <> 0)::int, -end_us, id
+    LIMIT %(limit)s
+"""
+LIVE_OVERRIDES: Final[LiteralString] = (
+    f"SELECT {OVERRIDE_COLUMNS} FROM overrides WHERE ended_time_us = 0 AND end_us > %s"
+)
+
+NEWEST_POLICIES: Final[LiteralString] = """
+    SELECT DISTINCT ON (id) id, version, rule, etag, update_time_us FROM policies ORDER BY id, version DESC
+"""
+NEWEST_POLICY: Final[LiteralString] = """
+    SELECT id, version, rule, etag, update_time_us FROM policies WHERE id = %s ORDER BY version DESC LIMIT 1
+"""
+ADD_POLICY: Final[LiteralString] = """
+    INSERT INTO policies (id, version, rule, etag, update_time_us) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+COUNT_SHADOW: Final[LiteralString] = """
+    SELECT entry, reason, count(*)
+    FROM journal
+    WHERE issuer = %s AND wall_us >= %s AND wall_us < %s AND entry IN (
+        'shadow_on', 'shadow_off', 'shadow_command', 'shadow_refused'
+    )
+    GROUP BY entry, reason
+"""
+FORGET_JOURNAL: Final[LiteralString] = """
+    DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE wall_us < %s ORDER BY wall_us LIMIT %s)
+"""
+FORGET_COMMANDS: Final[LiteralString] = """
+    DELETE FROM commands WHERE (district, id) IN (
+        SELECT district, id FROM commands WHERE state_rank = 4 AND settle_time_us < %s LIMIT %s
+    )
+"""

@@ -1,0 +1,191 @@
+"""The composition root: what actuation is made of, and who is given what."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from maasloop.actuation.adapters.conditions import CelConditions
+from maasloop.actuation.adapters.decisions import DecisionVoice
+from maasloop.actuation.adapters.downlink import NativeDownlink
+from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
+from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
+from maasloop.actuation.adapters.postgres_records import PostgresRecords
+from maasloop.actuation.adapters.registry import Registry
+from maasloop.actuation.domain.city import City
+from maasloop.actuation.domain.evaluation import Evaluation
+from maasloop.actuation.entrypoints.command_feed import CommandFeed
+from maasloop.actuation.entrypoints.messages import MessageCodec
+from maasloop.actuation.entrypoints.readings import Selector
+from maasloop.actuation.entrypoints.responses import ResponseStream
+from maasloop.actuation.entrypoints.rpc import CommandDoor
+from maasloop.actuation.entrypoints.rpc_policies import PolicyDoor
+from maasloop.actuation.entrypoints.steps import Steps
+from maasloop.actuation.entrypoints.stream import StreetStream
+from maasloop.actuation.entrypoints.timekeeping import Timekeeping
+from maasloop.actuation.handlers.cancel_command import CancelCommand
+from maasloop.actuation.handlers.change_policy import ChangePolicy
+from maasloop.actuation.handlers.decide_second import DecideSecond
+from maasloop.actuation.handlers.dispatch_commands import DispatchCommands
+from maasloop.actuation.handlers.end_override import EndOverride
+from maasloop.actuation.handlers.evaluate_policies import EvaluatePolicies
+from maasloop.actuation.handlers.expire_commands import ExpireCommands
+from maasloop.actuation.handlers.issue_command import IssueCommand
+from maasloop.actuation.handlers.pass_time import PassTime
+from maasloop.actuation.handlers.record_answer import RecordAnswer
+from maasloop.actuation.handlers.release_district import ReleaseDistrict
+from maasloop.actuation.handlers.restore_state import restore, unsent
+from maasloop.actuation.handlers.set_override import SetOverride
+from maasloop.actuation.handlers.verify_commands import VerifyCommands
+from maasloop.actuation.settings import ActuationSettings
+from maasloop.api.command.v1 import command_service_pb2, policy_service_pb2
+from maasloop.bus import connection as bus_connection
+from maasloop.bus.connection import Bus
+from maasloop.core.clock import Clock, SystemClock
+from maasloop.core.errors import Retryable
+from maasloop.postgres.pool import Pool, check, open_pool
+from maasloop.rpc.client import connected
+from maasloop.rpc.server import RpcServer
+from maasloop.runtime.confirming import OwnerVoice
+from maasloop.runtime.outbox import OutboxRelay
+from maasloop.runtime.process import Service
+
+NAME = "actuation"
+PACKAGE = "maasloop.actuation"
+LEASES_AGE_MAX_US = 1_200_000_000
+"""Commands older than this have expired on any clock that runs at least at wall speed."""
+FORGET_EVERY_S = 3_600.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the doors share."""
+
+    clock: Clock
+    bus: Bus
+    city: City
+    ledger: PostgresLedger
+    records: PostgresRecords
+    policies: PostgresPolicies
+
+
+@asynccontextmanager
+async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
+    """Make the parts, in the order in which they need each other; the lease comes before the state it protects."""
+    clock, codec = SystemClock(), MessageCodec()
+    dsn = settings.postgres_dsn.get_secret_value()
+    async with (
+        open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max, clock=clock) as pool,
+        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        connected(settings.device_registry_address) as channel,
+        _ledger(dsn, codec, clock) as ledger,
+    ):
+        city = City()
+        parts = _Parts(clock, bus, city, ledger, PostgresRecords(pool), PostgresPolicies(pool))
+        await _restore(parts)
+        registry = Registry(bus, channel, city, clock)
+        await registry.subscribe()
+        voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
+        relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
+        service = _service(settings, parts, pool, registry)
+        yield Service(
+            doors=service.doors,
+            pulling=service.pulling,
+            tasks={**service.tasks, "outbox": relay.run, "registry": registry.synchroniser.run},
+            checks={**service.checks, "outbox": relay.check, "device-registry": registry.synchroniser.check},
+        )
+
+
+def _service(settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry) -> Service:
+    conditions = CelConditions()
+    evaluation = Evaluation(parts.city, conditions)
+    steps = Steps(
+        parts.city,
+        parts.clock,
+        parts.ledger,
+        evaluate=EvaluatePolicies(evaluation),
+        decide=DecideSecond(parts.city, evaluation),
+        verify=VerifyCommands(),
+        expire=ExpireCommands(),
+        pass_time=PassTime(parts.city),
+        dispatch=DispatchCommands(parts.city, NativeDownlink(parts.bus), parts.ledger),
+        tell=DecisionVoice(parts.bus, MessageCodec().decision_recorded, f"maasloop/{NAME}", parts.clock).tell,
+    )
+    feed = CommandFeed(parts.records)
+    parts.ledger.listen(feed.hear)
+    commands = CommandDoor(
+        steps,
+        parts.records,
+        feed,
+        issue=IssueCommand(parts.city, parts.ledger, parts.records),
+        cancel=CancelCommand(evaluation, parts.ledger, parts.records),
+        set_override=SetOverride(parts.city, parts.ledger, parts.records),
+        end_override=EndOverride(parts.city, evaluation, parts.ledger, parts.records),
+        release=ReleaseDistrict(parts.city, parts.ledger),
+    )
+    policies = PolicyDoor(parts.city, ChangePolicy(parts.city, conditions, parts.policies), parts.records, parts.clock)
+    server = RpcServer(settings.grpc_address, _service_names(), clock=parts.clock)
+    commands.register(server)
+    policies.register(server)
+    street = StreetStream(parts.bus, Selector(parts.city, conditions), steps, parts.clock)
+    responses = ResponseStream(parts.bus, RecordAnswer(), steps)
+    timekeeping = Timekeeping(steps, parts.clock)
+    return Service(
+        doors=[server],
+        pulling={
+            "street": lambda stop: street.run(stop, registry.synchronised),
+            "responses": responses.run,
+        },
+        tasks={
+            "ledger": parts.ledger.run,
+            "timekeeping": timekeeping.run,
+            "forgetting": lambda: _forget(parts),
+        },
+        checks={"database": lambda: check(pool), "ledger": parts.ledger.check},
+    )
+
+
+def _service_names() -> list[str]:
+    return [
+        command_service_pb2.DESCRIPTOR.services_by_name["CommandService"].full_name,
+        policy_service_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name,
+    ]
+
+
+@asynccontextmanager
+async def _ledger(dsn: str, codec: MessageCodec, clock: Clock) -> AsyncIterator[PostgresLedger]:
+    ledger = PostgresLedger(dsn, codec, clock)
+    await ledger.open()
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def _restore(parts: _Parts) -> None:
+    now_us = parts.clock.now_us()
+    commands = await parts.records.open_commands()
+    restore(
+        parts.city,
+        policies=await parts.policies.all(),
+        open_commands=commands,
+        leases=await parts.records.leases(now_us - LEASES_AGE_MAX_US),
+        overrides=await parts.records.live_overrides(0),
+        released=await parts.records.released_districts(),
+    )
+    parts.ledger.defer(unsent(parts.city, now_us))
+    _log.info("state_restored", open_commands=len(commands), policies=len(parts.city.policies))
+
+
+async def _forget(parts: _Parts) -> None:
+    """Delete what is too old, a bounded number at a time, for ever."""
+    while True:
+        try:
+            while await parts.records.forget(parts.clock.now_us()):
+                await parts.clock.sleep(1.0)
+        except Retryable as error:
+            _log.warning("forgetting_put_off", reason=error.message)
+        await parts.clock.sleep(FORGET_EVERY_S)

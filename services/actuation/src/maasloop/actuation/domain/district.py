@@ -1,0 +1,148 @@
+"""The working state of one district: what is in force now. The database has what must survive; this is restored from it.
+
+Everything here is changed by one step at a time and without waiting in between, so that no lock is needed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .arbitration import Holder, stronger
+from .barrier import Barrier
+from .command import Command
+from .facts import Device, DistrictFacts
+from .junction import Junction
+from .lamps.lamp import LampState
+from .override import Override
+from .policy import Latest, ScopeState
+from .reading import SECOND_US, Reading
+from .setpoint import SignalSequence
+from .street_clock import StreetClock
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now: on the district's clock, and on the wall."""
+
+    street_us: int
+    wall_us: int
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the policies want of a lamp, and when it is tried next after a failure."""
+
+    levels: dict[str, float] = field(default_factory=dict)
+    cause: str = ""
+    failures: int = 0
+    retry_us: int = 0
+
+    @property
+    def level_percent(self) -> float | None:
+        """The brightest of the wishes, so that two policies do not take turns."""
+        return max(self.levels.values(), default=None)
+
+    @property
+    def policy(self) -> str:
+        """The policy whose wish it is; the first by name among equals."""
+        return min(self.levels, key=lambda name: (-self.levels[name], name), default="")
+
+
+@dataclass(slots=True)
+class District:
+    """One district."""
+
+    id: str
+    facts: DistrictFacts = field(default_factory=DistrictFacts)
+    clock: StreetClock = field(default_factory=StreetClock)
+    barrier: Barrier = field(default_factory=Barrier)
+    released: bool = False
+    commands: dict[str, Command] = field(default_factory=dict)
+    """Open ones by id."""
+    open_by_device: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, Holder] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
+    """Those that were not ended; expired ones are dropped in passing."""
+    lamp_states: dict[str, LampState] = field(default_factory=dict)
+    junctions: dict[str, Junction] = field(default_factory=dict)
+    restored_sequences: dict[str, Command] = field(default_factory=dict)
+    """What controllers were asked for before a restart, until their data sheets are there."""
+    scopes: dict[tuple[str, str], ScopeState] = field(default_factory=dict)
+    """Policy and scope key (device, group or district)."""
+    wanted: dict[str, Wanted] = field(default_factory=dict)
+    latest: dict[str, dict[str, Reading]] = field(default_factory=dict)
+    """Observed property to device to newest reading, of properties that policies name."""
+    newest: dict[str, Reading] = field(default_factory=dict)
+    """Observed property to the newest reading of the whole district."""
+
+    def junction(self, device: str) -> Junction | None:
+        """Return the junction of a controller, made afresh when its data sheet changed."""
+        sheet = self.facts.junctions.get(device)
+        if sheet is None:
+            self.junctions.pop(device, None)
+            return None
+        known = self.junctions.get(device)
+        if known is None or known.sheet is not sheet:
+            known = self.junctions[device] = Junction.of(sheet, f"controllers/{device}")
+            restored = self.restored_sequences.pop(device, None)
+            if restored is not None and isinstance(restored.setpoint, SignalSequence):
+                ends_s = restored.not_before_us / SECOND_US + restored.setpoint.lasts_s
+                known.restore(ends_s, restored.issuer, int(restored.authority), restored.expire_us / SECOND_US)
+        return known
+
+    def holder(self, device: str, street_us: int) -> Holder | None:
+        """Return who holds a device: an override on it or on a group of it, or the lease of a command."""
+        holder = self.holders.get(device)
+        for override in self.overrides_on(device, street_us):
+            holder = stronger(override.holder, holder, street_us)
+        return holder
+
+    def overrides_on(self, device: str, street_us: int) -> list[Override]:
+        """Return the overrides in force on a device: the strongest first, the newest among equals."""
+        if not self.overrides:
+            return []
+        groups = self.facts.groups_of(device)
+        found = [
+            override
+            for override in self.overrides.values()
+            if override.in_force(street_us) and (override.device == device or override.group in groups)
+        ]
+        return sorted(found, key=lambda one: (-one.authority, -one.create_time_us))
+
+    def open_command(self, device: str) -> Command | None:
+        """Return the command to a device that is not terminal; there is at most one."""
+        return self.commands.get(self.open_by_device.get(device, ""))
+
+    def keep(self, command: Command) -> None:
+        """Take the newest form of a command."""
+        if not command.terminal:
+            self.commands[command.id] = command
+            self.open_by_device[command.device] = command.id
+            return
+        self.commands.pop(command.id, None)
+        if self.open_by_device.get(command.device) == command.id:
+            del self.open_by_device[command.device]
+
+    def remember(self, reading: Reading) -> bool:
+        """Keep the newest reading of a series; return whether this one is."""
+        series = self.latest.setdefault(reading.observed_property, {})
+        known = series.get(reading.device)
+        if known is not None and known.time_us > reading.time_us:
+            return False
+        series[reading.device] = reading
+        newest = self.newest.get(reading.observed_property)
+        if newest is None or newest.time_us <= reading.time_us:
+            self.newest[reading.observed_property] = reading
+        return True
+
+    def latest_near(self, device: str, properties: Iterable[str]) -> Latest:
+        """Return, for each property, its newest value of the device itself, else of the whole district."""
+        found: dict[str, float | str] = {}
+        for name in properties:
+            reading = self.latest.get(name, {}).get(device) or self.newest.get(name)
+            if reading is not None:
+                found[name] = reading.state or reading.value
+        return found
+
+    def device(self, device: str) -> Device | None:
+        """Return what the registry says about a device."""
+        return self.facts.devices.get(device)

@@ -1,0 +1,185 @@
+"""The steps of the loop in the order in which a district takes them, for the doors that set them going.
+
+Everything between two waits is one step on the working state, so that no door sees it half changed. What a step leads to
+is committed, then sent; several commits may be under way, the ledger keeps their order.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from maasloop.actuation import metrics
+from maasloop.actuation.domain.barrier import SecondReady
+from maasloop.actuation.domain.batch import Batch
+from maasloop.actuation.domain.city import City
+from maasloop.actuation.domain.command import Command
+from maasloop.actuation.domain.district import District, Moment
+from maasloop.actuation.domain.reading import SECOND_US, Reading
+from maasloop.actuation.domain.street_clock import ClockKind
+from maasloop.actuation.domain.verification import SIGNAL_STATE
+from maasloop.actuation.handlers.decide_second import DecideSecond
+from maasloop.actuation.handlers.dispatch_commands import DispatchCommands
+from maasloop.actuation.handlers.evaluate_policies import EvaluatePolicies
+from maasloop.actuation.handlers.expire_commands import ExpireCommands
+from maasloop.actuation.handlers.pass_time import PassTime
+from maasloop.actuation.handlers.verify_commands import VerifyCommands
+from maasloop.actuation.ports import Ledger
+from maasloop.core.clock import Clock
+
+PENDING_READINGS_MAX = 200_000
+FLIGHTS_MAX = 64
+"""Commits under way; more make the doors wait."""
+
+_log = structlog.get_logger()
+
+type Told = Callable[[Batch], Awaitable[None]]
+"""Tells the decisions of a durable batch at once; the outbox tells them again under the same id."""
+
+
+class Steps:
+    """Binds the handlers to the working state."""
+
+    def __init__(
+        self,
+        city: City,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        evaluate: EvaluatePolicies,
+        decide: DecideSecond,
+        verify: VerifyCommands,
+        expire: ExpireCommands,
+        pass_time: PassTime,
+        dispatch: DispatchCommands,
+        tell: Told,
+    ) -> None:
+        """Take what the composition root made."""
+        self.city = city
+        self.clock = clock
+        self.ledger = ledger
+        self._evaluate = evaluate
+        self._decide = decide
+        self._verify = verify
+        self._expire = expire
+        self._pass_time = pass_time
+        self.dispatch = dispatch
+        self._tell = tell
+        self._pending: dict[str, list[Reading]] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+
+    def moment(self, district: District) -> Moment:
+        """Return now on the district's clock and on the wall."""
+        wall_us = self.clock.now_us()
+        return Moment(district.clock.now_us(wall_us, self.clock.monotonic_s()), wall_us)
+
+    def hear(self, district: District, readings: Sequence[Reading]) -> Batch:
+        """Take readings: proofs at once; policies at once on a wall clock, with their second on a field clock."""
+        moment = self.moment(district)
+        batch = self._verify(district, readings, moment)
+        others = [reading for reading in readings if not _for_junction(district, reading)]
+        if district.clock.kind is ClockKind.WALL:
+            batch.merge(self._evaluate(district, others, moment))
+        else:
+            pending = self._pending.setdefault(district.id, [])
+            pending.extend(others)
+            if len(pending) > PENDING_READINGS_MAX:
+                metrics.READINGS.labels("dropped").inc(len(pending) - PENDING_READINGS_MAX)
+                del pending[:-PENDING_READINGS_MAX]
+        return batch
+
+    def decide_ready(self, district: District) -> Batch:
+        """Decide on the seconds that the barrier releases."""
+        batch = Batch()
+        while (ready := district.barrier.ready(self.clock.monotonic_s())) is not None:
+            batch.merge(self._decide_one(district, ready))
+        return batch
+
+    def skip(self, district: District, second: int) -> None:
+        """Let a second pass without a decision: its announcement is too old for anybody to wait for it."""
+        district.barrier.decided = max(district.barrier.decided, second)
+
+    def pass_second(self, district: District) -> Batch:
+        """Do what is due once a second of wall time, whatever moves the district's clock."""
+        moment = self.moment(district)
+        batch = self._due(district, moment)
+        if district.clock.kind is ClockKind.WALL:
+            second = moment.street_us // SECOND_US
+            self._decide.control_signals(district, second, moment, batch)
+            batch.merge(self._evaluate.pass_second(district, second, moment))
+        return batch
+
+    def start(self, batch: Batch, after: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Make a batch durable and send what is accepted in it, beside others; then run ``after``."""
+        task = asyncio.create_task(self._fly(batch, after), name="commit-and-dispatch")
+        self._flights.add(task)
+        task.add_done_callback(self._landed)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing waits to become durable."""
+        return not self._flights
+
+    async def room(self) -> None:
+        """Wait until another commit may be started."""
+        while len(self._flights) >= FLIGHTS_MAX:
+            await asyncio.wait(self._flights, return_when=asyncio.FIRST_COMPLETED)
+
+    async def land(self) -> None:
+        """Wait until everything that was started is done."""
+        while self._flights:
+            await asyncio.wait(self._flights)
+
+    async def send(self, commands: Sequence[Command]) -> None:
+        """Send durable commands."""
+        by_district: dict[str, list[Command]] = {}
+        for command in commands:
+            by_district.setdefault(command.district, []).append(command)
+        for name, part in by_district.items():
+            await self.dispatch(part, self.moment(self.city.district(name)))
+
+    def _decide_one(self, district: District, ready: SecondReady) -> Batch:
+        started_s = self.clock.monotonic_s()
+        wall_us = self.clock.now_us()
+        pending = self._pending.get(district.id, [])
+        readings = [reading for reading in pending if reading.second <= ready.second]
+        self._pending[district.id] = [reading for reading in pending if reading.second > ready.second]
+        batch = self._due(district, Moment(ready.second * SECOND_US, wall_us))
+        batch.merge(self._decide(district, ready, readings, wall_us))
+        metrics.DECISIONS.labels(district.id, str(ready.late).lower()).inc()
+        metrics.DECIDE_SECONDS.observe(self.clock.monotonic_s() - started_s)
+        return batch
+
+    def _due(self, district: District, moment: Moment) -> Batch:
+        if moment.street_us == 0:
+            return Batch()
+        batch = self._verify.fail_overdue(district, moment)
+        batch.merge(self._expire(district, moment))
+        batch.merge(self._pass_time(district, moment))
+        return batch
+
+    async def _fly(self, batch: Batch, after: Callable[[], Awaitable[None]] | None) -> None:
+        if batch:
+            await self.ledger.commit(batch)
+            await self.send(batch.accepted())
+            if batch.decisions:
+                await self._tell(batch)
+        if after is not None:
+            await after()
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flights.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("step_failed", exc_info=task.exception())
+
+
+def _for_junction(district: District, reading: Reading) -> bool:
+    """Hand a reading to its junction; tell whether it is nothing but that."""
+    owner = district.facts.detectors.get(reading.device)
+    if owner is None and reading.observed_property == SIGNAL_STATE:
+        owner = reading.device
+    junction = None if owner is None else district.junction(owner)
+    if junction is None:
+        return False
+    junction.hear(reading)
+    return True

@@ -1,0 +1,118 @@
+"""One second of a district: every signal controller and, where the clock is the field's, every policy, in fixed order.
+
+Everything that is decided on a second acts from the next one. The outcome is told also when everything holds, because
+the twin waits for it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from maasloop.actuation.domain.arbitration import Lost, arbitrate
+from maasloop.actuation.domain.barrier import SecondReady
+from maasloop.actuation.domain.batch import Batch, Decision, DecisionReason
+from maasloop.actuation.domain.city import City
+from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.district import District, Moment
+from maasloop.actuation.domain.evaluation import Evaluation
+from maasloop.actuation.domain.issuing import Request, issue
+from maasloop.actuation.domain.junction import Junction
+from maasloop.actuation.domain.reading import SECOND_US, Reading
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, SignalSequence
+from maasloop.actuation.domain.signals.controller import Ask, Hold
+from maasloop.actuation.domain.signals.kernel import SequenceRequest
+
+
+class DecideSecond:
+    """Decides; what it returns is not durable yet."""
+
+    def __init__(self, city: City, evaluation: Evaluation) -> None:
+        """Use the policies at work."""
+        self._city = city
+        self._evaluation = evaluation
+
+    def __call__(self, district: District, ready: SecondReady, readings: Sequence[Reading], wall_us: int) -> Batch:
+        """Decide on a second of a field-clock district, readings in any order."""
+        moment = Moment(ready.second * SECOND_US, wall_us)
+        batch = Batch()
+        reasons = self.control_signals(district, ready.second, moment, batch)
+        ordered = sorted(readings, key=lambda one: (one.time_us, one.device, one.observed_property))
+        for step in (
+            self._evaluation.hear(district, ordered, moment),
+            self._evaluation.pass_time(district, moment),
+            self._evaluation.keep(district, moment),
+        ):
+            batch.merge(step)
+        issued = [command for command in batch.commands if command.state is State.ACCEPTED]
+        reasons += [_reason(command) for command in issued if isinstance(command.setpoint, LightLevel)]
+        batch.decisions.append(_decision(district, ready, issued, reasons))
+        return batch
+
+    def control_signals(self, district: District, second: int, moment: Moment, batch: Batch) -> list[DecisionReason]:
+        """Let every signal controller decide on a second; append what it leads to, and return why."""
+        reasons = []
+        for device in sorted(district.facts.junctions):
+            junction = district.junction(device)
+            if junction is not None:
+                reasons.append(self._control(district, device, junction, second, moment, batch))
+        return reasons
+
+    def _control(
+        self, district: District, device: str, junction: Junction, second: int, moment: Moment, batch: Batch
+    ) -> DecisionReason:
+        issuer = junction.controller.issuer
+        decision = junction.decide(second)
+        if isinstance(decision, Hold):
+            return DecisionReason(device, "hold", decision.reason)
+        if district.released:
+            return DecisionReason(device, "fallback", "the district is under local control")
+        holder = district.holder(device, moment.street_us)
+        outcome = arbitrate(holder, Authority.ADAPTIVE, issuer, moment.street_us)
+        if isinstance(outcome, Lost):
+            return DecisionReason(device, "hold", outcome.detail)
+        wish = decision.request if isinstance(decision, Ask) else None
+        request = Request(
+            device=device,
+            setpoint=LocalControl() if wish is None else SignalSequence(wish.steps, wish.start_state),
+            authority=Authority.ADAPTIVE,
+            issuer=issuer,
+            cause=f"{device}/signal-state@{moment.street_us}",
+            seed=f"{second}",
+            expire_us=0 if wish is None else int(wish.expires_s * SECOND_US),
+        )
+        issued = issue(district, self._city.capabilities_of(district.device(device)), request, moment)
+        batch.merge(issued)
+        refused = next((one for one in issued.commands if one.state is State.REFUSED), None)
+        if refused is not None:
+            return DecisionReason(device, "hold", f"{refused.reason}: {refused.detail}")
+        return DecisionReason(device, _word(wish), decision.reason)
+
+
+def _word(wish: SequenceRequest | None) -> str:
+    if wish is None:
+        return "fallback"
+    return "clearance" if len(wish.steps) > 1 else "stage"
+
+
+def _reason(command: Command) -> DecisionReason:
+    level = command.setpoint.level_percent if isinstance(command.setpoint, LightLevel) else 0.0
+    return DecisionReason(command.device, "policy", f"{level:g} % for {command.issuer}")
+
+
+def _decision(
+    district: District, ready: SecondReady, issued: Sequence[Command], reasons: Sequence[DecisionReason]
+) -> Decision:
+    # Ids hold the time of day; two runs that decide the same must have the same digest, so it is made of what they say.
+    digest = hashlib.sha256()
+    for reason in reasons:
+        digest.update(f"{reason.target}\n{reason.decision}\n{reason.detail}\n".encode())
+    return Decision(
+        district=district.id,
+        key=district.clock.device,
+        street_second=ready.second,
+        command_ids=tuple(command.id for command in issued),
+        reasons=tuple(reasons),
+        reading_count=ready.counted,
+        announced_count=ready.announced,
+        late=ready.late,
+        digest=digest.hexdigest(),
+    )

@@ -1,0 +1,52 @@
+"""Accepted commands go to their driver, directly after they are durable, and again until answered or expired."""
+
+from collections.abc import Sequence
+
+from maasloop.actuation.domain.batch import Batch
+from maasloop.actuation.domain.city import City
+from maasloop.actuation.domain.command import Command, State, dispatched
+from maasloop.actuation.domain.district import District, Moment
+from maasloop.actuation.domain.verification import verify_by_us
+from maasloop.actuation.ports import Downlink, Ledger
+
+RESEND_EVERY_US = 2_000_000
+"""Wall time between two attempts to reach a device that does not answer."""
+
+
+class DispatchCommands:
+    """Sends commands and notes that they were sent."""
+
+    def __init__(self, city: City, downlink: Downlink, ledger: Ledger) -> None:
+        """Send over the downlink."""
+        self._city = city
+        self._downlink = downlink
+        self._ledger = ledger
+
+    async def __call__(self, commands: Sequence[Command], moment: Moment) -> None:
+        """Send durable commands; one that changed meanwhile, or whose expiry passed, stays here."""
+        batch = Batch()
+        for command in commands:
+            district = self._city.district(command.district)
+            current = district.commands.get(command.id)
+            if current is None or current.state is not State.ACCEPTED or current.expire_us <= moment.street_us:
+                continue
+            sent = dispatched(
+                current,
+                street_us=moment.street_us,
+                wall_us=moment.wall_us,
+                verify_by_us=verify_by_us(current, moment.street_us),
+            )
+            if sent is None:
+                continue
+            district.keep(sent)
+            batch.commands.append(sent)
+            await self._downlink.send(sent)
+        if batch:
+            self._ledger.defer(batch)
+
+    async def resend(self, district: District, moment: Moment) -> None:
+        """Send again what no device has answered for a while; it carries the same id, which a device drops."""
+        for command in list(district.commands.values()):
+            unanswered = command.state is State.DISPATCHED and moment.street_us < command.expire_us
+            if unanswered and moment.wall_us - command.dispatch_time_us >= RESEND_EVERY_US:
+                await self._downlink.send(command)

@@ -1,0 +1,15 @@
+"""Metrics of the service, in one place."""
+
+from maasloop.telemetry import metrics
+
+COMMANDS = metrics.counter(
+    "maasloop_actuation_commands_total", "Changes of commands by new state and reason", ["state", "reason"]
+)
+COMMIT_SECONDS = metrics.histogram("maasloop_actuation_commit_seconds", "Time of a group commit")
+DECISIONS = metrics.counter(
+    "maasloop_actuation_decisions_total", "Seconds decided in districts with a field clock", ["district", "late"]
+)
+DECIDE_SECONDS = metrics.histogram("maasloop_actuation_decide_seconds", "Time to decide on one second of a district")
+READINGS = metrics.counter(
+    "maasloop_actuation_readings_total", "Readings of messages by what they were to decisions", ["use"]
+)
