@@ -75,7 +75,7 @@ CREATE INDEX journal_by_issuer ON journal (issuer, wall_us);
 
 -- Which instance writes: counted up by whoever takes the lease, so that nobody goes on with a state that is not his.
 CREATE TABLE lease (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     epoch bigint NOT NULL
 );
 INSERT INTO lease (epoch) VALUES (0);
