@@ -231,6 +231,9 @@ OBSERVATION_ROWS = Durable(
 PERSONAL_ROWS = Durable(
     "timeseries-personal", "PERSONAL", "timeseries", max_ack_pending=1_024, meaning="Personal readings to be rows."
 )
+QUARANTINE_COUNT = Durable(
+    "timeseries-quarantine", "QUARANTINE", "timeseries", meaning="Refused readings to be counted in the custody balance."
+)
 STREET = Durable(
     "actuation-street",
     "OBSERVATIONS",
@@ -263,6 +266,7 @@ DURABLES: tuple[Durable, ...] = (
     QUARANTINE_TABLE,
     OBSERVATION_ROWS,
     PERSONAL_ROWS,
+    QUARANTINE_COUNT,
     STREET,
     SETTLEMENTS,
     ALERT_READINGS,

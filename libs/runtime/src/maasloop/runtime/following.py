@@ -70,7 +70,7 @@ class Owner[T]:
     """Watches from the beginning."""
 
 
-type Translate[Resource, T] = Callable[[Resource], Item[T] | tuple[str, T | None] | None]
+type Translate[Resource, T] = Callable[[Resource], tuple[str, T | None] | None]
 """Returns name and facts of a resource, nothing for one that is of no interest by its kind."""
 
 

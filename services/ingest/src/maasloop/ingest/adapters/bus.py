@@ -1,0 +1,214 @@
+"""Publishes readings, refusals and answers, and returns when the broker has stored them.
+
+Micro-batches without a timer: a small batch that finds its subject idle goes at once; those that come while one is on
+its way wait for its proof and then go together. Large batches go by themselves, up to ``IN_FLIGHT_MAX``.
+
+Tasks: one a joined message, so that a caller that is cancelled takes nobody else's readings with it.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from maasloop.api.observation.v1.events_pb2 import DeviceResponse, ReadingsQuarantined, ResponseRecorded
+from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry
+from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
+from maasloop.bus import subjects
+from maasloop.bus.columns import READINGS_HEADER, Columns
+from maasloop.bus.connection import Bus
+from maasloop.bus.envelope import Envelope
+from maasloop.core.clock import Clock
+from maasloop.core.domains import PERSONAL
+from maasloop.core.errors import ResourceExhausted
+from maasloop.core.ids import valid_id
+from maasloop.ingest.ports import Portion, Quarantined
+from maasloop.rpc.times import timestamp_from_us
+from maasloop.telemetry import tracing
+
+from .packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
+
+LARGE_ROWS = 256
+"""A batch of this many rows goes by itself."""
+IN_FLIGHT_MAX = 64
+"""Publishes without proof yet."""
+WAITING_MAX_BYTES = 16 * 1024 * 1024
+"""Readings that wait for their turn; more are answered with OVERLOADED."""
+QUARANTINED_REMEMBERED_MAX = 4_096
+"""Ids of refusals that were counted already, in case a door tries again."""
+UNKNOWN_DISTRICT = "unknown"
+"""District token of a refused payload whose district could not be told."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    columns: Columns
+    receipt_time_us: int
+    size: int
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One subject: whether a small message is on its way, and what waits for it."""
+
+    busy: bool = False
+    waiting: list[_Waiting] = field(default_factory=list)
+
+
+class BusPublisher:
+    """The one producer of this process."""
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        """Count as a producer of its own: a restart begins at 0 under another name."""
+        self.producer = f"ingest-{secrets.token_hex(6)}"
+        self._bus = bus
+        self._clock = clock
+        self._source = f"maasloop/{self.producer}"
+        self._acknowledged: defaultdict[str, int] = defaultdict(int)
+        self._lanes: defaultdict[tuple[str, str], _Lane] = defaultdict(_Lane)
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._waiting_bytes = 0
+        self._quarantined: OrderedDict[str, None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def record(self, portion: Portion) -> None:
+        """Publish accepted readings."""
+        columns = columns_of(portion)
+        place = (portion.district, portion.key)
+        lane = self._lanes[place]
+        if portion.count >= LARGE_ROWS:
+            for part in parts(columns):
+                await self._publish(place, part, portion.receipt_time_us)
+            return
+        size = size_bytes(columns)
+        if self._waiting_bytes + size > WAITING_MAX_BYTES:
+            message = "too many readings wait for the broker"
+            raise ResourceExhausted("OVERLOADED", message, retry_after_s=1.0)
+        waiting = _Waiting(columns, portion.receipt_time_us, size, asyncio.get_running_loop().create_future())
+        self._waiting_bytes += size
+        lane.waiting.append(waiting)
+        if not lane.busy:
+            lane.busy = True
+            task = asyncio.create_task(self._serve(place, lane), name=f"publish {place[0]} {place[1]}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(waiting.done)
+
+    async def _serve(self, place: tuple[str, str], lane: _Lane) -> None:
+        """Publish what waits on a subject, message after message, until nothing does."""
+        try:
+            while lane.waiting:
+                taken, size = 0, 0
+                for waiting in lane.waiting:
+                    size += waiting.size
+                    if taken and size > MESSAGE_MAX_BYTES:
+                        break
+                    taken += 1
+                together, lane.waiting = lane.waiting[:taken], lane.waiting[taken:]
+                await self._publish_together(place, together)
+        finally:
+            lane.busy = False
+
+    async def _publish_together(self, place: tuple[str, str], together: list[_Waiting]) -> None:
+        try:
+            for part in parts(join([waiting.columns for waiting in together])):
+                await self._publish(place, part, together[0].receipt_time_us)
+        except Exception as error:
+            for waiting in together:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
+                    # A caller that was cancelled meanwhile asks no more.
+                    waiting.done.exception()
+        else:
+            for waiting in together:
+                if not waiting.done.done():
+                    waiting.done.set_result(None)
+        finally:
+            self._waiting_bytes -= sum(waiting.size for waiting in together)
+
+    async def refuse_consent(self, district: str, count: int) -> None:
+        """Publish how many personal readings were refused."""
+        message = PackedObservationsRecorded(
+            district=district,
+            domain=PERSONAL,
+            receipt_time_us=self._clock.now_us(),
+            producer=self.producer,
+            reading_count=count,
+            refused_consent_count=count,
+        )
+        await self._count_and_send((district, PERSONAL), message, count)
+
+    async def _publish(self, place: tuple[str, str], columns: Columns, receipt_time_us: int) -> None:
+        count = len(columns)
+        message = PackedObservationsRecorded(
+            district=place[0],
+            domain=place[1],
+            observations=columns.packed(),
+            receipt_time_us=receipt_time_us,
+            producer=self.producer,
+            reading_count=count,
+        )
+        await self._count_and_send(place, message, count)
+
+    async def _count_and_send(self, place: tuple[str, str], message: PackedObservationsRecorded, count: int) -> None:
+        stream = "PERSONAL" if place[1] == PERSONAL else "OBSERVATIONS"
+        fact = subjects.OBSERVATION_RECORDED
+        async with self._in_flight:
+            message.producer_total = self._acknowledged[stream] + count
+            await self._send(fact, fact.subject(*place), secrets.token_hex(16), message, {READINGS_HEADER: str(count)})
+        self._acknowledged[stream] += count
+
+    async def quarantine(self, quarantined: Quarantined) -> None:
+        """Publish refused readings under an id made of them, so that a repetition is dropped by the broker."""
+        payload, content_type = quarantined.payload, quarantined.content_type
+        if quarantined.rows is not None:
+            payload = columns_of(quarantined.rows).packed().SerializeToString()
+            content_type = "application/protobuf; type=maasloop.api.observation.v1.ObservationColumns"
+        known_district = quarantined.district if valid_id(quarantined.district) else ""
+        told = (quarantined.door, known_district, quarantined.device, quarantined.reason, quarantined.receipt_time_us)
+        ce_id = hashlib.sha256(repr(told).encode() + payload).hexdigest()[:32]
+        entry = QuarantineEntry(
+            name=f"quarantineEntries/{ce_id}",
+            receipt_time=timestamp_from_us(quarantined.receipt_time_us),
+            door=quarantined.door,
+            district=known_district,
+            device=quarantined.device,
+            reason=quarantined.reason,
+            detail=quarantined.detail,
+            reading_count=quarantined.reading_count,
+            content_type=content_type,
+            payload=payload,
+        )
+        count = quarantined.reading_count
+        total = self._acknowledged["QUARANTINE"] + count
+        message = ReadingsQuarantined(entry=entry, producer=self.producer, producer_total=total)
+        fact = subjects.OBSERVATION_QUARANTINED
+        subject = fact.subject(known_district or UNKNOWN_DISTRICT, quarantined.door)
+        await self._send(fact, subject, ce_id, message, {READINGS_HEADER: str(count)})
+        if ce_id not in self._quarantined:
+            self._acknowledged["QUARANTINE"] += count
+            self._quarantined[ce_id] = None
+            if len(self._quarantined) > QUARANTINED_REMEMBERED_MAX:
+                self._quarantined.popitem(last=False)
+
+    async def respond(self, district: str, device: str, body: bytes, receipt_time_us: int) -> None:
+        """Publish a device's answer."""
+        message = ResponseRecorded(
+            district=district,
+            response=DeviceResponse.FromString(body),
+            receipt_time=timestamp_from_us(receipt_time_us),
+        )
+        fact = subjects.RESPONSE_RECORDED
+        ce_id = hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()[:32]
+        await self._send(fact, fact.subject(district, device), ce_id, message, {})
+
+    async def _send(
+        self, fact: subjects.Fact, subject: str, ce_id: str, message: Message, more: Mapping[str, str]
+    ) -> None:
+        envelope = Envelope(ce_id, fact.message, self._source, self._clock.now_us(), tracing.inject())
+        await self._bus.publish(subject, message.SerializeToString(), {**envelope.headers(), **more})

@@ -1,0 +1,150 @@
+"""Cuts and joins columns for the wire: one message holds one subject, at most 512 KiB, and names nothing it lacks.
+
+A portion of a batch gets a dictionary of its own, so that no message names a personal device whose readings went
+elsewhere; the batch as it came keeps its bytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.api.observation.v1.observation_pb2 import PositionObservation, StateObservation
+from maasloop.bus.columns import Columns, build_columns
+from maasloop.ingest.ports import Portion
+
+MESSAGE_MAX_BYTES = 512 * 1024
+ROW_BYTES = 24
+DICTIONARY_REPEATED_MAX_BYTES = 64 * 1024
+"""A larger dictionary is not repeated in each part of a batch that is cut."""
+
+
+def columns_of(portion: Portion) -> Columns:
+    """Return the columns of a portion."""
+    columns = cast("Columns", portion.columns)
+    if portion.numbers is None:
+        return columns
+    states = cast("Sequence[StateObservation]", portion.states)
+    positions = cast("Sequence[PositionObservation]", portion.positions)
+    return compact(columns, portion.numbers, states, positions)
+
+
+def compact(
+    columns: Columns,
+    rows: NDArray[np.bool_] | slice,
+    states: Sequence[StateObservation],
+    positions: Sequence[PositionObservation],
+) -> Columns:
+    """Return chosen rows with a dictionary of the names they use."""
+    names = columns.names()
+    devices, device_of = _used(columns.device_index[rows], [other.device_index for other in (*states, *positions)])
+    properties, property_of = _used(
+        columns.property_index[rows], [other.property_index for other in (*states, *positions)]
+    )
+    return build_columns(
+        [names.devices[index] for index in devices.tolist()],
+        [names.observed_properties[index] for index in properties.tolist()],
+        device_of[: -len(states) - len(positions) or None],
+        property_of[: -len(states) - len(positions) or None],
+        columns.event_time_us[rows],
+        columns.value[rows],
+        states=_moved(states, devices, properties),
+        positions=_moved(positions, devices, properties),
+    )
+
+
+def _used(numbers: NDArray[np.uint32], others: Sequence[int]) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+    used, places = np.unique(np.concatenate((numbers, np.array(others, np.uint32))), return_inverse=True)
+    return used, places
+
+
+def _moved[Row: (StateObservation, PositionObservation)](
+    rows: Sequence[Row], devices: NDArray[np.uint32], properties: NDArray[np.uint32]
+) -> list[Row]:
+    moved = []
+    for row in rows:
+        copy = type(row).FromString(row.SerializeToString())
+        copy.device_index = int(np.searchsorted(devices, row.device_index))
+        copy.property_index = int(np.searchsorted(properties, row.property_index))
+        moved.append(copy)
+    return moved
+
+
+def size_bytes(columns: Columns) -> int:
+    """Return about how many bytes the columns take on the wire."""
+    states = sum(row.ByteSize() + 4 for row in columns.states)
+    return len(columns.dictionary) + ROW_BYTES * len(columns.value) + states + 48 * len(columns.positions)
+
+
+def parts(columns: Columns) -> Iterator[Columns]:
+    """Cut columns into messages of at most ``MESSAGE_MAX_BYTES``."""
+    if size_bytes(columns) <= MESSAGE_MAX_BYTES:
+        yield columns
+        return
+    repeated = len(columns.dictionary) <= DICTIONARY_REPEATED_MAX_BYTES
+    # Compact names and a row take at most 64 + 24 bytes; repeated names leave the rest to the rows.
+    count = (MESSAGE_MAX_BYTES - len(columns.dictionary)) // ROW_BYTES if repeated else MESSAGE_MAX_BYTES // 96
+    for start in range(0, len(columns.value), count):
+        rows = slice(start, start + count)
+        if repeated:
+            yield Columns(
+                columns.dictionary,
+                columns.device_index[rows],
+                columns.property_index[rows],
+                columns.event_time_us[rows],
+                columns.value[rows],
+            )
+        else:
+            yield compact(columns, rows, (), ())
+    none = slice(0, 0)
+    others = MESSAGE_MAX_BYTES // 512
+    for start in range(0, len(columns.states), others):
+        yield compact(columns, none, columns.states[start : start + others], ())
+    for start in range(0, len(columns.positions), others):
+        yield compact(columns, none, (), columns.positions[start : start + others])
+
+
+def join(many: Sequence[Columns]) -> Columns:
+    """Return the rows of many small columns as one, each name once."""
+    if len(many) == 1:
+        return many[0]
+    devices: dict[str, int] = {}
+    properties: dict[str, int] = {}
+    device_index, property_index = [], []
+    states: list[StateObservation] = []
+    positions: list[PositionObservation] = []
+    for columns in many:
+        names = columns.names()
+        device_of = np.array([devices.setdefault(name, len(devices)) for name in names.devices], np.uint32)
+        property_of = np.array(
+            [properties.setdefault(name, len(properties)) for name in names.observed_properties], np.uint32
+        )
+        if len(columns.value):
+            device_index.append(device_of[columns.device_index])
+            property_index.append(property_of[columns.property_index])
+        for row in columns.states:
+            state = StateObservation(event_time_us=row.event_time_us, state=row.state)
+            states.append(_placed(state, row, device_of, property_of))
+        for place in columns.positions:
+            position = PositionObservation(event_time_us=place.event_time_us, position=place.position)
+            positions.append(_placed(position, place, device_of, property_of))
+    nothing = np.empty(0, np.uint32)
+    return build_columns(
+        list(devices),
+        list(properties),
+        np.concatenate(device_index or [nothing]),
+        np.concatenate(property_index or [nothing]),
+        np.concatenate([columns.event_time_us for columns in many]),
+        np.concatenate([columns.value for columns in many]),
+        states=states,
+        positions=positions,
+    )
+
+
+def _placed[Row: (StateObservation, PositionObservation)](
+    copy: Row, row: Row, device_of: NDArray[np.uint32], property_of: NDArray[np.uint32]
+) -> Row:
+    copy.device_index = int(device_of[row.device_index])
+    copy.property_index = int(property_of[row.property_index])
+    return copy

@@ -1,0 +1,123 @@
+"""Looks up the series of a batch in the projection of the registry.
+
+Senders repeat their dictionaries, so that what was found out about one is kept by its bytes until the registry changes;
+a batch then costs a few array look-ups. Pairs are resolved when they first occur: most dictionaries use few of the
+pairs they could.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
+from maasloop.ingest.ports import KEYS, Batch, Series, code
+from maasloop.ingest.ports import Names as DictionaryNames
+
+PAIRS_CACHED_MAX = 1_000_000
+"""Pairs of all cached dictionaries together: about 34 bytes each."""
+AGE_MAX_US = 30 * 86_400 * 1_000_000
+
+_KINDS = list(Kind)
+_UNRESOLVED = np.uint8(255)
+
+
+@dataclass(slots=True)
+class _Table:
+    """What is known about the pairs of one dictionary."""
+
+    names: DictionaryNames
+    series: Series
+    person_of: dict[tuple[str, str], int] = field(default_factory=dict)
+    persons: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Registry:
+    """Answers from the projection; ``changed`` tells it that what it cached may be wrong."""
+
+    def __init__(self, known: Callable[[], Mapping[str, Facts]]) -> None:
+        """``known`` returns the items of the projection by resource name."""
+        self._known = known
+        self._tables: OrderedDict[tuple[str, bytes], _Table] = OrderedDict()
+        self._pairs = 0
+
+    def changed(self, _items: object = None) -> None:
+        """Forget what was derived from older facts."""
+        self._tables.clear()
+        self._pairs = 0
+
+    def speaks_for(self, district: str, sender: str, device: str) -> bool:
+        """Tell whether a device may report for another."""
+        return speaks_for(self._known(), district, sender, device)
+
+    def personal(self, district: str, device: str) -> bool:
+        """Tell whether a device's readings are a person's."""
+        facts = self._known().get(device_name(district, device))
+        return isinstance(facts, DeviceFacts) and bool(facts.data_subject)
+
+    def __call__(self, batch: Batch) -> Series:
+        """Return what is known of the pairs of a batch."""
+        table = self._table(batch)
+        series, columns = table.series, batch.columns
+        pair = columns.device_index.astype(np.int64) * series.width + columns.property_index
+        unresolved = pair[series.reason[pair] == _UNRESOLVED]
+        others = [row.device_index * series.width + row.property_index for row in (*columns.states, *columns.positions)]
+        fresh = [other for other in others if series.reason[other] == _UNRESOLVED]
+        if len(unresolved) or fresh:
+            self._resolve(batch.district, table, {*np.unique(unresolved).tolist(), *fresh})
+        return series
+
+    def _table(self, batch: Batch) -> _Table:
+        place = (batch.district, batch.columns.dictionary)
+        table = self._tables.get(place)
+        if table is not None:
+            self._tables.move_to_end(place)
+            return table
+        names = batch.columns.names()
+        pairs = max(1, len(names.devices)) * max(1, len(names.observed_properties))
+        table = _new_table(names, pairs)
+        self._tables[place] = table
+        self._pairs += pairs
+        while self._pairs > PAIRS_CACHED_MAX and len(self._tables) > 1:
+            _, old = self._tables.popitem(last=False)
+            self._pairs -= len(old.series.reason)
+        return table
+
+    def _resolve(self, district: str, table: _Table, pairs: set[int]) -> None:
+        known, series, names = self._known(), table.series, table.names
+        for pair in pairs:
+            device, observed_property = divmod(pair, series.width)
+            found = resolve(known, district, names.devices[device], names.observed_properties[observed_property])
+            if isinstance(found, str):
+                series.reason[pair] = code(found)
+                continue
+            facts = found.facts
+            series.reason[pair] = 0
+            series.kind[pair] = _KINDS.index(facts.kind)
+            series.value_min[pair] = facts.range_min
+            series.value_max[pair] = facts.range_max
+            series.age_max_us[pair] = min(facts.retention_us, AGE_MAX_US)
+            series.key[pair] = KEYS.index(found.key)
+            if found.data_subject:
+                person = (found.data_subject, found.processing_activity)
+                if person not in table.person_of:
+                    table.person_of[person] = len(table.persons)
+                    table.persons.append(person)
+                series.person[pair] = table.person_of[person]
+
+
+def _new_table(names: DictionaryNames, pairs: int) -> _Table:
+    persons: list[tuple[str, str]] = []
+    series = Series(
+        width=max(1, len(names.observed_properties)),
+        reason=np.full(pairs, _UNRESOLVED, np.uint8),
+        kind=np.zeros(pairs, np.uint8),
+        value_min=np.full(pairs, -np.inf),
+        value_max=np.full(pairs, np.inf),
+        age_max_us=np.full(pairs, AGE_MAX_US, np.int64),
+        key=np.zeros(pairs, np.uint8),
+        person=np.full(pairs, -1, np.int32),
+        persons=persons,
+    )
+    return _Table(names, series, persons=persons)

@@ -1,0 +1,109 @@
+"""The composition root: what ingest is made of, and who is given what."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from maasloop.bus import connection as bus_connection
+from maasloop.core.clock import SystemClock
+from maasloop.ingest.adapters import consent, registry
+from maasloop.ingest.adapters.bus import BusPublisher
+from maasloop.ingest.adapters.counts import MetricCounts
+from maasloop.ingest.adapters.postgres import PostgresQuarantine
+from maasloop.ingest.adapters.resolving import Registry
+from maasloop.ingest.domain.facts import Facts, PropertyFacts
+from maasloop.ingest.domain.permission import ConsentFacts
+from maasloop.ingest.entrypoints.http import ObservationsDoor
+from maasloop.ingest.entrypoints.mqtt import MqttDoor
+from maasloop.ingest.entrypoints.payloads import decode_entry
+from maasloop.ingest.entrypoints.rpc import SERVICE, IngestDoor
+from maasloop.ingest.entrypoints.stream import QuarantineKeeper, RequestDoor
+from maasloop.ingest.handlers.forget_quarantine import ForgetQuarantine
+from maasloop.ingest.handlers.keep_quarantined import KeepQuarantined
+from maasloop.ingest.handlers.list_quarantine import ListQuarantine
+from maasloop.ingest.handlers.record_observations import RecordObservations
+from maasloop.ingest.handlers.record_response import RecordResponse
+from maasloop.ingest.handlers.refuse_payload import RefusePayload
+from maasloop.ingest.handlers.replay_quarantine import ReplayQuarantine
+from maasloop.ingest.settings import IngestSettings
+from maasloop.postgres.pool import check, open_pool
+from maasloop.rpc.client import connected
+from maasloop.rpc.server import RpcServer
+from maasloop.runtime.following import Follower
+from maasloop.runtime.following import consent as consent_owner
+from maasloop.runtime.following import devices as devices_owner
+from maasloop.runtime.http import HttpDoor
+from maasloop.runtime.process import Service
+from maasloop.runtime.projection import Projection
+
+NAME = "ingest"
+PACKAGE = "maasloop.ingest"
+HTTP_CONCURRENCY_MAX = 256
+
+
+@asynccontextmanager
+async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
+    """Make the parts, in the order in which they need each other."""
+    clock = SystemClock()
+    async with (
+        open_pool(settings.postgres_dsn.get_secret_value(), name=NAME, size_max=4) as pool,
+        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        connected(settings.device_registry_address) as registry_channel,
+        connected(settings.consent_address) as consent_channel,
+    ):
+        known: Projection[Facts] = Projection("devices", clock)
+        consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
+        devices = Follower(bus, known, devices_owner(registry_channel, registry.facts_of), clock)
+        consents = Follower(bus, consented, consent_owner(consent_channel, consent.facts_of), clock)
+        resolver = Registry(lambda: known.items)
+        known.listen(resolver.changed)
+        gate = consent.ConsentGate(consented, clock)
+        publisher, counts, store = BusPublisher(bus, clock), MetricCounts(), PostgresQuarantine(pool)
+        record = RecordObservations(
+            resolve=resolver,
+            speaks_for=resolver.speaks_for,
+            personal=resolver.personal,
+            gate=gate,
+            publisher=publisher,
+            counts=counts,
+        )
+        refuse = RefusePayload(personal=resolver.personal, publisher=publisher, counts=counts)
+
+        def unit_of(observed_property: str) -> str | None:
+            facts = known.get(f"observedProperties/{observed_property}")
+            return facts.unit if isinstance(facts, PropertyFacts) else None
+
+        replay = ReplayQuarantine(
+            store=store,
+            decode=lambda entry: decode_entry(entry, unit_of),
+            record=partial(record, quarantine=False),
+        )
+        server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
+        IngestDoor(
+            record=record, list_quarantine=ListQuarantine(store), replay_quarantine=replay, clock=clock
+        ).register(server)
+        http = ObservationsDoor(record=record, refuse=refuse, unit_of=unit_of, clock=clock)
+        respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
+        mqtt = MqttDoor(bus=bus, record=record, refuse=refuse, respond=respond, unit_of=unit_of, clock=clock)
+        yield Service(
+            doors=[
+                server,
+                HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONCURRENCY_MAX),
+            ],
+            pulling={
+                "mqtt": mqtt.pull,
+                "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
+            },
+            tasks={
+                "devices": devices.run,
+                "consent": consents.run,
+                "qos0": mqtt.hear_unproven,
+                "requests": RequestDoor(bus, record, clock).hear,
+                "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
+            },
+            checks={"database": lambda: check(pool), "nats": partial(_linked, bus), "devices": devices.check},
+        )
+
+
+async def _linked(bus: bus_connection.Bus) -> str | None:
+    return None if bus.connected else "no link to NATS"

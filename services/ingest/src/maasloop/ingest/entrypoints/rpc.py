@@ -1,0 +1,180 @@
+"""The gRPC door.
+
+RecordObservations and StreamObservations read their requests as packed columns, so that a column stays the bytes it came
+as. A stream is answered in order while up to ``STREAM_AHEAD_MAX`` of its batches are on their way.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from maasloop.api.observation.v1 import ingest_service_pb2
+from maasloop.api.observation.v1.ingest_service_pb2 import (
+    ListQuarantineRequest,
+    ListQuarantineResponse,
+    RecordObservationsRequest,
+    RecordObservationsResponse,
+    ReplayQuarantineRequest,
+    ReplayQuarantineResponse,
+)
+from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry as QuarantineEntryMessage
+from maasloop.api.observation.v1.packed_pb2 import PackedRecordObservationsRequest
+from maasloop.bus.columns import parse_packed, read_columns
+from maasloop.core.clock import Clock
+from maasloop.core.errors import InvalidArgument
+from maasloop.core.ids import DistrictName, parse_name
+from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.outcome import Door, Recorded
+from maasloop.ingest.handlers.list_quarantine import ListQuarantine
+from maasloop.ingest.handlers.replay_quarantine import ReplayQuarantine
+from maasloop.ingest.ports import Batch, QuarantineEntry, QuarantineFilter
+from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
+from maasloop.rpc.server import RpcServer
+from maasloop.rpc.times import timestamp_from_us
+
+from .answers import response
+from .payloads import require_pairs
+
+REQUEST_MAX_BYTES = 4 * 1024 * 1024
+STREAM_AHEAD_MAX = 16
+QUARANTINE_PAGE = 50
+
+type Record = Callable[[Batch], Awaitable[Recorded]]
+type _Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
+
+
+def read_request(serialized: bytes) -> PackedRecordObservationsRequest:
+    """Parse a request with its columns as bytes."""
+    return parse_packed(PackedRecordObservationsRequest, RecordObservationsRequest, serialized)
+
+
+def batch_of(request: PackedRecordObservationsRequest, door: Door, receipt_time_us: int) -> Batch:
+    """Return the readings of a request, or refuse it."""
+    if request.ByteSize() > REQUEST_MAX_BYTES:
+        message = f"a request has at most {REQUEST_MAX_BYTES} bytes: split the batch"
+        raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
+    district = DistrictName.parse(request.parent).district
+    columns = read_columns(request.observations)
+    names = columns.names()
+    require_pairs(len(names.devices), len(names.observed_properties))
+    return Batch(district, door, columns, receipt_time_us)
+
+
+class IngestDoor:
+    """IngestService."""
+
+    def __init__(
+        self, *, record: Record, list_quarantine: ListQuarantine, replay_quarantine: ReplayQuarantine, clock: Clock
+    ) -> None:
+        """``record`` is the pipeline."""
+        self._record = record
+        self._list = list_quarantine
+        self._replay = replay_quarantine
+        self._clock = clock
+
+    def register(self, server: RpcServer) -> None:
+        """Add the service to a server."""
+        handlers: dict[str, Any] = {
+            "RecordObservations": grpc.unary_unary_rpc_method_handler(
+                self.record_observations, read_request, RecordObservationsResponse.SerializeToString
+            ),
+            "StreamObservations": grpc.stream_stream_rpc_method_handler(
+                self.stream_observations, read_request, RecordObservationsResponse.SerializeToString
+            ),
+            "ListQuarantine": grpc.unary_unary_rpc_method_handler(
+                self.list_quarantine, ListQuarantineRequest.FromString, ListQuarantineResponse.SerializeToString
+            ),
+            "ReplayQuarantine": grpc.unary_unary_rpc_method_handler(
+                self.replay_quarantine, ReplayQuarantineRequest.FromString, ReplayQuarantineResponse.SerializeToString
+            ),
+        }
+        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+        server.registrar.add_generic_rpc_handlers((generic,))
+
+    async def record_observations(
+        self, request: PackedRecordObservationsRequest, _context: _Context
+    ) -> RecordObservationsResponse:
+        """Record one batch."""
+        recorded = await self._record(batch_of(request, Door.GRPC, self._clock.now_us()))
+        return response(recorded, request.request_id)
+
+    async def stream_observations(
+        self, requests: AsyncIterator[PackedRecordObservationsRequest], context: _Context
+    ) -> AsyncIterator[RecordObservationsResponse]:
+        """Record batches as they come and answer in order."""
+        ahead: asyncio.Queue[asyncio.Task[RecordObservationsResponse] | None] = asyncio.Queue(STREAM_AHEAD_MAX)
+
+        async def read() -> None:
+            async for request in requests:
+                await ahead.put(asyncio.create_task(self.record_observations(request, context)))
+            await ahead.put(None)
+
+        reading = asyncio.create_task(read(), name="stream-observations")
+        try:
+            while (answer := await _next(ahead, reading)) is not None:
+                yield await answer
+        finally:
+            reading.cancel()
+            left = [task for task in _drained(ahead) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(reading, *left, return_exceptions=True)
+
+    async def list_quarantine(self, request: ListQuarantineRequest, _context: _Context) -> ListQuarantineResponse:
+        """Return a page of refused payloads."""
+        district = DistrictName.parse(request.parent).district if request.parent else ""
+        arguments = {"parent": request.parent, "reason": request.reason, "device": request.device}
+        position = decode_page_token(request.page_token, arguments)
+        size = page_size(request.page_size, default=QUARANTINE_PAGE)
+        chosen = QuarantineFilter(district, request.reason, request.device)
+        after = None if position is None else (int(position[0]), str(position[1]))
+        found = await self._list(chosen, size=size + 1, after=after)
+        page, more = found[:size], len(found) > size
+        token = encode_page_token((page[-1].receipt_time_us, page[-1].id), arguments) if more else ""
+        return ListQuarantineResponse(entries=[_message(entry) for entry in page], next_page_token=token)
+
+    async def replay_quarantine(self, request: ReplayQuarantineRequest, _context: _Context) -> ReplayQuarantineResponse:
+        """Send refused payloads through the pipeline again."""
+        ids = [parse_name(name, "quarantineEntries")[0] for name in request.names]
+        accepted, refused = await self._replay(ids, request_id=request.request_id, now_us=self._clock.now_us())
+        return ReplayQuarantineResponse(accepted_count=accepted, refused_count=refused)
+
+
+def _drained[Item](queue: asyncio.Queue[Item]) -> list[Item]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+async def _next[Answer](
+    ahead: asyncio.Queue[asyncio.Task[Answer] | None], reading: asyncio.Task[None]
+) -> asyncio.Task[Answer] | None:
+    """Return the next answer to wait for, none at the end, or raise what ended the reading of requests."""
+    getting = asyncio.create_task(ahead.get())
+    try:
+        await asyncio.wait({getting, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not getting.done():
+            reading.result()
+        return await getting
+    finally:
+        getting.cancel()
+
+
+def _message(entry: QuarantineEntry) -> QuarantineEntryMessage:
+    message = QuarantineEntryMessage(
+        name=f"quarantineEntries/{entry.id}",
+        receipt_time=timestamp_from_us(entry.receipt_time_us),
+        door=entry.door,
+        district=entry.district,
+        device=entry.device,
+        reason=entry.reason,
+        detail=entry.detail,
+        reading_count=entry.reading_count,
+        content_type=entry.content_type,
+        payload=entry.payload,
+    )
+    if entry.replay_time_us:
+        message.replay_time.CopyFrom(timestamp_from_us(entry.replay_time_us))
+    return message

@@ -1,0 +1,265 @@
+"""Record a batch of readings: the whole way of a reading through ingest, as a list of steps.
+
+A step looks at all rows at once; what it finds wrong is a code in ``reason``, and the first finding stays. Good readings
+are published whatever else the batch holds. The call returns when the broker has stored them, and raises when it did
+not: sending the same batch again is always safe.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.core.domains import PERSONAL
+from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.facts import Kind
+from maasloop.ingest.domain.outcome import DETAILS, REFUSALS_LISTED_MAX, Recorded, Refusal
+from maasloop.ingest.ports import (
+    KEYS,
+    REASONS,
+    Batch,
+    Counts,
+    Gate,
+    Portion,
+    Publisher,
+    Quarantined,
+    Resolver,
+    Series,
+    code,
+)
+
+FUTURE_MAX_US = 5 * 60 * 1_000_000
+STATE_BYTES_MAX = 256
+LONGITUDE_MAX = 180.0
+LATITUDE_MAX = 90.0
+
+_NUMBER, _BOOLEAN, _STATE, _POSITION = (np.uint8(list(Kind).index(kind)) for kind in Kind)
+_PERSONAL = KEYS.index(PERSONAL)
+
+type _Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Every row of a batch: numbers, then states, then positions."""
+
+    numbers: int
+    states: int
+    device: NDArray[np.int64]
+    pair: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+
+
+class RecordObservations:
+    """The pipeline behind all four doors."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolver,
+        speaks_for: Callable[[str, str, str], bool],
+        personal: Callable[[str, str], bool],
+        gate: Gate,
+        publisher: Publisher,
+        counts: Counts,
+    ) -> None:
+        """``speaks_for(district, sender, device)`` is the gateway rule; ``personal(district, device)`` tells of whom."""
+        self._resolve = resolve
+        self._speaks_for = speaks_for
+        self._personal = personal
+        self._gate = gate
+        self._publisher = publisher
+        self._counts = counts
+
+    async def __call__(self, batch: Batch, *, quarantine: bool = True) -> Recorded:
+        """Keep the good readings of a batch and say which ones were refused, and why."""
+        series = self._resolve(batch)
+        rows = _all_rows(batch, series)
+        reason = series.reason[rows.pair]
+        self._apply_gateway_rule(batch, rows, reason)
+        self._apply_consent_gate(series, rows, reason)
+        _check_values(batch, series, rows, reason)
+        _check_times(batch, series, rows, reason)
+        portions = list(_split(batch, series, rows, reason))
+        refused = list(self._refused(batch, series, rows, reason)) if quarantine else []
+        without_consent = int(np.count_nonzero(reason == code(Reason.CONSENT_MISSING)))
+        publishing = [self._publisher.record(portion) for portion in portions]
+        publishing += [self._publisher.quarantine(entry) for entry in refused]
+        if without_consent:
+            publishing.append(self._publisher.refuse_consent(batch.district, without_consent))
+        if len(publishing) == 1:
+            await publishing[0]
+        else:
+            await asyncio.gather(*publishing)
+        recorded = _answer(batch, reason, sum(portion.count for portion in portions))
+        self._counts.recorded(batch.door, recorded)
+        return recorded
+
+    def _apply_gateway_rule(self, batch: Batch, rows: _Rows, reason: NDArray[np.uint8]) -> None:
+        """A sender speaks for itself and for the devices whose gateway it is."""
+        if not batch.sender:
+            return
+        devices = batch.columns.names().devices
+        for index in np.unique(rows.device):
+            if not self._speaks_for(batch.district, batch.sender, devices[index]):
+                _mark(reason, rows.device == index, Reason.DEVICE_FOREIGN)
+
+    def _apply_consent_gate(self, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> None:
+        """Ask once for each person; nothing else about a reading matters without consent."""
+        if not series.persons:
+            return
+        person = series.person[rows.pair]
+        for index in np.unique(person[person >= 0]):
+            if not self._gate.permits(*series.persons[index]):
+                reason[person == index] = code(Reason.CONSENT_MISSING)
+
+    def _refused(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Quarantined]:
+        """One entry a reason. Of personal readings nothing is kept but their number."""
+        undecoded = Counter((batch.undecoded or {}).values())
+        bad = (reason != 0) & (reason != code(Reason.CONSENT_MISSING))
+        if not undecoded and not bad.any():
+            return
+        personal = series.key[rows.pair] == _PERSONAL
+        secret = personal.any() or (bool(batch.sender) and self._personal(batch.district, batch.sender))
+        whole = b"" if secret else batch.payload
+        for why, count in undecoded.items():
+            yield _entry(batch, why, count, whole, None)
+        for each in np.unique(reason[bad]):
+            hidden = int(np.count_nonzero(personal & (reason == each)))
+            shown = ~personal & (reason == each)
+            if hidden:
+                yield _entry(batch, REASONS[each - 1], hidden, b"", None)
+            if shown.any():
+                kept = None if whole else _portion(batch, rows, shown, "")
+                yield _entry(batch, REASONS[each - 1], int(np.count_nonzero(shown)), whole, kept)
+
+
+def _all_rows(batch: Batch, series: Series) -> _Rows:
+    columns = batch.columns
+    device, property_index, time_us = columns.device_index, columns.property_index, columns.event_time_us
+    others = [*columns.states, *columns.positions]
+    if others:
+        device = np.concatenate((device, np.array([row.device_index for row in others], np.uint32)))
+        property_index = np.concatenate((property_index, np.array([row.property_index for row in others], np.uint32)))
+        time_us = np.concatenate((time_us, np.array([row.event_time_us for row in others], np.int64)))
+    wide = device.astype(np.int64)
+    return _Rows(len(columns.value), len(columns.states), wide, wide * series.width + property_index, time_us)
+
+
+def _mark(reason: NDArray[np.uint8], wrong: _Mask, why: Reason) -> None:
+    """Give wrong rows a reason, except those that have one."""
+    if wrong.any():
+        reason[wrong & (reason == 0)] = code(why)
+
+
+def _check_values(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> None:
+    """Numbers are finite, in range and of the kind of their property; words are short; places lie on the globe."""
+    columns = batch.columns
+    kind = series.kind[rows.pair]
+    numbers = slice(0, rows.numbers)
+    pair, value = rows.pair[numbers], columns.value
+    boolean = kind[numbers] == _BOOLEAN
+    another = kind[numbers] > _BOOLEAN
+    if boolean.any():
+        another |= boolean & (value != 0) & (value != 1)
+    _mark(reason[numbers], another | ~np.isfinite(value), Reason.VALUE_NOT_A_NUMBER)
+    inside = (value >= series.value_min[pair]) & (value <= series.value_max[pair])
+    _mark(reason[numbers], ~inside, Reason.VALUE_OUT_OF_RANGE)
+    if not columns.states and not columns.positions:
+        return
+    states = slice(rows.numbers, rows.numbers + rows.states)
+    positions = slice(states.stop, None)
+    _mark(reason[states], kind[states] != _STATE, Reason.VALUE_NOT_A_NUMBER)
+    _mark(reason[states], np.array([not _text(row.state) for row in columns.states], bool), Reason.TEXT_INVALID)
+    _mark(reason[positions], kind[positions] != _POSITION, Reason.VALUE_NOT_A_NUMBER)
+    places = [(row.position.longitude, row.position.latitude) for row in columns.positions]
+    off = [not (abs(east) <= LONGITUDE_MAX and abs(north) <= LATITUDE_MAX) for east, north in places]
+    _mark(reason[positions], np.array(off, bool), Reason.VALUE_OUT_OF_RANGE)
+
+
+def _text(state: str) -> bool:
+    return 0 < len(state.encode("utf-8", "replace")) <= STATE_BYTES_MAX and "\0" not in state
+
+
+def _check_times(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> None:
+    """Event times lie in [receipt - 30 d or the retention, receipt + 5 min]: another one would make a chunk of its own."""
+    oldest_us = batch.receipt_time_us - series.age_max_us[rows.pair]
+    _mark(reason, rows.time_us < oldest_us, Reason.TIME_TOO_OLD)
+    _mark(reason, rows.time_us > batch.receipt_time_us + FUTURE_MAX_US, Reason.TIME_IN_FUTURE)
+
+
+def _split(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Portion]:
+    """Group the good readings by the last token of their subject; personal ones share a message with no other."""
+    good = reason == 0
+    key = series.key[rows.pair]
+    keys = np.unique(key[good])
+    if len(keys) == 1 and good.all():
+        columns = batch.columns
+        yield Portion(
+            batch.district,
+            KEYS[keys[0]],
+            columns,
+            None,
+            columns.states,
+            columns.positions,
+            batch.receipt_time_us,
+            len(columns),
+        )
+        return
+    for each in keys:
+        yield _portion(batch, rows, good & (key == each), KEYS[each])
+
+
+def _portion(batch: Batch, rows: _Rows, chosen: _Mask, key: str) -> Portion:
+    states = chosen[rows.numbers : rows.numbers + rows.states]
+    positions = chosen[rows.numbers + rows.states :]
+    return Portion(
+        batch.district,
+        key,
+        batch.columns,
+        chosen[: rows.numbers],
+        [state for state, taken in zip(batch.columns.states, states, strict=True) if taken],
+        [position for position, taken in zip(batch.columns.positions, positions, strict=True) if taken],
+        batch.receipt_time_us,
+        int(np.count_nonzero(chosen)),
+    )
+
+
+def _entry(batch: Batch, why: Reason, count: int, payload: bytes, kept: Portion | None) -> Quarantined:
+    device = batch.sender if payload or kept else ""
+    if kept is not None and not device:
+        device = _only_device(kept)
+    return Quarantined(
+        batch.door,
+        batch.district,
+        device,
+        why,
+        DETAILS.get(why, ""),
+        count,
+        batch.receipt_time_us,
+        batch.content_type if payload else "",
+        payload,
+        kept,
+    )
+
+
+def _only_device(portion: Portion) -> str:
+    indexes = set() if portion.numbers is None else set(portion.columns.device_index[portion.numbers].tolist())
+    indexes |= {row.device_index for row in (*portion.states, *portion.positions)}
+    return portion.columns.names().devices[indexes.pop()] if len(indexes) == 1 else ""
+
+
+def _answer(batch: Batch, reason: NDArray[np.uint8], accepted_count: int) -> Recorded:
+    undecoded = batch.undecoded or {}
+    bad = np.flatnonzero(reason)
+    if not len(bad) and not undecoded:
+        return Recorded(accepted_count, 0, ())
+    places = batch.payload_index
+    found = {(int(row) if places is None else places[row]): REASONS[reason[row] - 1] for row in bad.tolist()}
+    found.update(undecoded)
+    listed = sorted(found.items())[:REFUSALS_LISTED_MAX]
+    refusals = tuple(Refusal(index, why, DETAILS.get(why, "")) for index, why in listed)
+    return Recorded(accepted_count, len(bad) + len(undecoded), refusals)

@@ -1,0 +1,318 @@
+"""What the handlers need of the world, and the shape in which readings travel between the rooms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.core.domains import PERSONAL, Domain
+from maasloop.core.reasons import Reason
+
+from .domain.outcome import Door, Recorded
+
+REASONS: tuple[Reason, ...] = tuple(Reason)
+"""A refused row holds the position of its reason here plus 1; 0 is a good row."""
+KEYS: tuple[str, ...] = (*Domain, PERSONAL)
+"""A row holds the position of the last token of its subject."""
+
+
+def code(reason: Reason) -> int:
+    """Return the number that stands for a reason in an array."""
+    return REASONS.index(reason) + 1
+
+
+class Names(Protocol):
+    """What indexes of a batch point to."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """Ids of devices."""
+        ...
+
+    @property
+    def observed_properties(self) -> Sequence[str]:
+        """Ids of observed properties."""
+        ...
+
+
+class Point(Protocol):
+    """A place, WGS 84."""
+
+    @property
+    def longitude(self) -> float:
+        """Degrees east."""
+        ...
+
+    @property
+    def latitude(self) -> float:
+        """Degrees north."""
+        ...
+
+
+class Indexed(Protocol):
+    """What a state and a position have in common."""
+
+    @property
+    def device_index(self) -> int:
+        """Position of the device among the names."""
+        ...
+
+    @property
+    def property_index(self) -> int:
+        """Position of the observed property among the names."""
+        ...
+
+    @property
+    def event_time_us(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+
+class State(Indexed, Protocol):
+    """An observation that is a word."""
+
+    @property
+    def state(self) -> str:
+        """The word."""
+        ...
+
+
+class Position(Indexed, Protocol):
+    """An observation that is a place."""
+
+    @property
+    def position(self) -> Point:
+        """The place."""
+        ...
+
+
+class Columns(Protocol):
+    """Readings as columns: numbers as four arrays, then the rarer states and positions. Rows count in this order."""
+
+    @property
+    def dictionary(self) -> bytes:
+        """The serialized names: senders repeat them, so that they serve as a key."""
+        ...
+
+    @property
+    def device_index(self) -> NDArray[np.uint32]:
+        """Position of each number's device among the names."""
+        ...
+
+    @property
+    def property_index(self) -> NDArray[np.uint32]:
+        """Position of each number's observed property among the names."""
+        ...
+
+    @property
+    def event_time_us(self) -> NDArray[np.int64]:
+        """Microseconds since the epoch."""
+        ...
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """The numbers."""
+        ...
+
+    @property
+    def states(self) -> Sequence[State]:
+        """The words."""
+        ...
+
+    @property
+    def positions(self) -> Sequence[Position]:
+        """The places."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many readings there are."""
+        ...
+
+    def names(self) -> Names:
+        """Return what the indexes point to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded payload."""
+
+    district: str
+    door: Door
+    columns: Columns
+    receipt_time_us: int
+    sender: str = ""
+    """Device that sent it, where the door knows: it may report for itself and for devices whose gateway it is."""
+    undecoded: Mapping[int, Reason] | None = None
+    """Readings that could not become a row, by their index in the payload."""
+    payload_index: Sequence[int] | None = None
+    """Index in the payload of each row; none = the same."""
+    content_type: str = ""
+    payload: bytes = b""
+    """The original bytes, where the quarantine keeps those; none = it keeps the refused rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What is known of every pair of device and observed property that occurs in a batch, as tables by pair.
+
+    The pair of a row is ``device_index * width + property_index``.
+    """
+
+    width: int
+    reason: NDArray[np.uint8]
+    """0, or the code of why there is no series."""
+    kind: NDArray[np.uint8]
+    """Position in ``Kind``."""
+    value_min: NDArray[np.float64]
+    value_max: NDArray[np.float64]
+    age_max_us: NDArray[np.int64]
+    key: NDArray[np.uint8]
+    """Position in ``KEYS`` of the last token of the subject."""
+    person: NDArray[np.int32]
+    """Position in ``persons``, or -1."""
+    persons: Sequence[tuple[str, str]]
+    """Data subject and processing activity."""
+
+
+class Resolver(Protocol):
+    """Looks series up in the projection of the registry."""
+
+    def __call__(self, batch: Batch) -> Series:
+        """Return what is known of the pairs of a batch."""
+        ...
+
+
+class Gate(Protocol):
+    """The consent gate."""
+
+    def permits(self, data_subject: str, processing_activity: str) -> bool:
+        """Tell whether readings of this person may be processed now; no in doubt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Accepted readings of one batch that share a subject: rows, and places of states and of positions."""
+
+    district: str
+    key: str
+    columns: Columns
+    numbers: NDArray[np.bool_] | None
+    """Which numbers; none = the columns as they are, states and positions with them."""
+    states: Sequence[State]
+    positions: Sequence[Position]
+    receipt_time_us: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Refused readings of one batch that share a reason."""
+
+    door: str
+    district: str
+    device: str
+    reason: Reason
+    detail: str
+    reading_count: int
+    receipt_time_us: int
+    content_type: str
+    payload: bytes
+    rows: "Portion | None" = None
+    """The refused rows, where they are kept instead of the payload."""
+
+
+class Publisher(Protocol):
+    """Hands facts to the broker; each call returns after the broker stored it, and raises otherwise."""
+
+    async def record(self, portion: Portion) -> None:
+        """Publish accepted readings."""
+        ...
+
+    async def refuse_consent(self, district: str, count: int) -> None:
+        """Publish how many personal readings were refused, and nothing else of them."""
+        ...
+
+    async def quarantine(self, quarantined: Quarantined) -> None:
+        """Publish refused readings."""
+        ...
+
+
+class Counts(Protocol):
+    """Counters."""
+
+    def recorded(self, door: Door, recorded: Recorded) -> None:
+        """Count what became of a batch."""
+        ...
+
+
+class ResponsePublisher(Protocol):
+    """Hands answers of devices to the broker."""
+
+    async def respond(self, district: str, device: str, body: bytes, receipt_time_us: int) -> None:
+        """Return after the broker stored the answer; ``body`` is a serialized DeviceResponse."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """Refused readings as the table keeps them."""
+
+    id: str
+    receipt_time_us: int
+    door: str
+    district: str
+    device: str
+    reason: str
+    detail: str
+    reading_count: int
+    content_type: str
+    payload: bytes
+    replay_time_us: int = 0
+    """0 = never."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """Which entries are meant; empty texts mean all."""
+
+    district: str = ""
+    reason: str = ""
+    device: str = ""
+
+
+class QuarantineStore(Protocol):
+    """Ingest's own table."""
+
+    async def keep(self, entry: QuarantineEntry) -> None:
+        """Store an entry; one that is there stays as it is."""
+        ...
+
+    async def page(
+        self, chosen: QuarantineFilter, *, size: int, after: tuple[int, str] | None
+    ) -> list[QuarantineEntry]:
+        """Return entries, newest first, after a position (receipt time, id)."""
+        ...
+
+    async def get(self, ids: Sequence[str]) -> list[QuarantineEntry]:
+        """Return those of the entries that exist."""
+        ...
+
+    async def replayed(self, entry: QuarantineEntry, recorded: Recorded, now_us: int) -> None:
+        """Drop an entry whose readings are durable now, or keep it with its new reason."""
+        ...
+
+    async def replay(self, request_id: str) -> tuple[int, int] | None:
+        """Return what the replay with this request id answered within the last day."""
+        ...
+
+    async def remember_replay(self, request_id: str, accepted: int, refused: int) -> None:
+        """Keep the answer of a replay."""
+        ...
+
+    async def forget(self, days: int) -> int:
+        """Drop entries that are older than that, and return how many."""
+        ...

@@ -1,0 +1,201 @@
+"""The writer's index of series: numbers by name, and the newest time of each, in arrays by number.
+
+It grows with what is written; a series is read (or made) when it first occurs. The newest time is exact as long as this
+is the only writer; that it is not shows as ``KeyTaken``, and then it is read anew. What the table ``newest`` holds is only
+a hint for readers, renewed when it is ``HINT_AGE_MAX_US`` of event time behind.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql as composed
+
+from maasloop.core.clock import to_us
+from maasloop.core.errors import Unavailable
+from maasloop.core.reasons import Reason
+from maasloop.postgres.errors import translated
+from maasloop.postgres.pool import Connection, Pool
+from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, SeriesKey, Table
+from maasloop.timeseries.ports import Message, Names, Other, Position, Resolved, State
+
+from . import sql
+
+HINT_AGE_MAX_US = 600 * 1_000_000
+NEVER_US = -(2**62)
+PAIRS_CACHED_MAX = 2_000_000
+"""Pairs of all cached dictionaries together, 4 bytes each."""
+ROOM_FIRST = 1_024
+
+type _Pair = tuple[str, str]
+
+
+class PostgresSeriesIndex:
+    """Series in PostgreSQL with their newest times in memory."""
+
+    def __init__(self, pool: Pool, facts: Callable[[str], PropertyFacts | None]) -> None:
+        """``facts`` returns what the registry says of an observed property."""
+        self._pool = pool
+        self._facts = facts
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        self._ids: dict[SeriesKey, int] = {}
+        self._keys: dict[int, SeriesKey] = {}
+        self._personal: set[int] = set()
+        self._pairs: OrderedDict[tuple[str, bytes], NDArray[np.int32]] = OrderedDict()
+        self._pair_count = 0
+        self._newest_us = np.full(ROOM_FIRST, NEVER_US, np.int64)
+        self._hinted_us = np.full(ROOM_FIRST, NEVER_US, np.int64)
+        self._table = np.zeros(ROOM_FIRST, np.uint8)
+
+    def newest_us(self, series: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the newest event time of each series."""
+        return self._newest_us[series]
+
+    def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Take over the newest times, and return the series whose hint is far behind."""
+        newest = np.maximum(self._newest_us[series], time_us)
+        self._newest_us[series] = newest
+        behind = newest - self._hinted_us[series] >= HINT_AGE_MAX_US
+        renewed = series[behind]
+        self._hinted_us[renewed] = newest[behind]
+        return renewed
+
+    def district(self, series: int) -> str:
+        """Return the district of a series."""
+        return self._keys[series].district
+
+    def personal(self, series: int) -> bool:
+        """Tell whether a series is personal."""
+        return series in self._personal
+
+    def name(self, series: int) -> tuple[str, str]:
+        """Return device and observed property of a series."""
+        key = self._keys[series]
+        return key.device, key.observed_property
+
+    async def resolve(self, message: Message) -> Resolved:
+        """Return the series of a message's rows."""
+        columns = message.columns
+        assert columns is not None  # noqa: S101 - only messages with rows are resolved
+        width, known, names = self._dictionary(message.district, columns.dictionary, columns.names)
+        pair = columns.device_index.astype(np.int64) * width + columns.property_index
+        numbers = known[pair]
+        if len(numbers) and int(numbers.min()) < 0:
+            found = names()
+            unknown = np.unique(pair[numbers < 0]).tolist()
+            pairs = [(found.devices[each // width], found.observed_properties[each % width]) for each in unknown]
+            known[unknown] = await self._ids_of(message, pairs, Kind.NUMBERS)
+            numbers = known[pair]
+        others = await self._others(message, names()) if columns.states or columns.positions else []
+        return Resolved(numbers, self._table[numbers], others)
+
+    def _dictionary(
+        self, district: str, dictionary: bytes, names: Callable[[], Names]
+    ) -> tuple[int, NDArray[np.int32], Callable[[], Names]]:
+        """Return what is known of the pairs of a dictionary, -1 where nothing is, and their number per device."""
+        place = (district, dictionary)
+        known = self._pairs.get(place)
+        if known is not None:
+            self._pairs.move_to_end(place)
+            return int(known[-1]), known, names
+        found = names()
+        width = max(1, len(found.observed_properties))
+        # One more place keeps the width beside the pairs.
+        known = np.full(len(found.devices) * width + 1, -1, np.int32)
+        known[-1] = width
+        self._pairs[place] = known
+        self._pair_count += len(known)
+        while self._pair_count > PAIRS_CACHED_MAX and len(self._pairs) > 1:
+            _, old = self._pairs.popitem(last=False)
+            self._pair_count -= len(old)
+        return width, known, lambda: found
+
+    async def _others(self, message: Message, names: Names) -> list[Other]:
+        columns = message.columns
+        assert columns is not None  # noqa: S101 - as above
+        others: list[Other] = []
+        kinds: tuple[tuple[Kind, Sequence[State] | Sequence[Position]], ...] = (
+            (Kind.STATES, columns.states),
+            (Kind.POSITIONS, columns.positions),
+        )
+        for kind, rows in kinds:
+            pairs = [(names.devices[row.device_index], names.observed_properties[row.property_index]) for row in rows]
+            ids = await self._ids_of(message, pairs, kind) if pairs else []
+            for series, row in zip(ids, rows, strict=True):
+                result = _result(row)
+                table = TABLES[self._table[series]]
+                others.append(Other(table, series, row.event_time_us, message.receipt_time_us, result))
+        return others
+
+    async def _ids_of(self, message: Message, pairs: Sequence[_Pair], kind: Kind) -> list[int]:
+        keys = [self._key(message.district, pair, kind) for pair in pairs]
+        missing = [key for key in dict.fromkeys(keys) if key not in self._ids]
+        if missing:
+            with translated():
+                async with self._pool.connection() as connection:
+                    await self._find(connection, message, missing)
+        return [self._ids[key] for key in keys]
+
+    def _key(self, district: str, pair: _Pair, kind: Kind) -> SeriesKey:
+        facts = self._facts(pair[1])
+        if facts is None:
+            message = f"the registry's facts about {pair[1]!r} have not arrived"
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "device-registry"})
+        return SeriesKey(district, *pair, Table(kind, facts.retention))
+
+    async def _find(self, connection: Connection, message: Message, missing: Sequence[SeriesKey]) -> None:
+        """Read series, making those that do not exist, and the newest time of each."""
+        arguments = {
+            "district": message.district,
+            "devices": [key.device for key in missing],
+            "properties": [key.observed_property for key in missing],
+            "kinds": [str(key.table.kind) for key in missing],
+            "retentions": [str(key.table.retention) for key in missing],
+            "personal": message.personal,
+        }
+        rows = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
+        if len(rows) < len(missing):
+            await connection.execute(sql.SERIES_MAKE, arguments)
+            rows = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
+        found = [(int(str(series)), missing[int(str(place)) - 1]) for place, series in rows]
+        self._make_room(max(series for series, _ in found))
+        by_table: defaultdict[Table, list[int]] = defaultdict(list)
+        for series, key in found:
+            by_table[key.table].append(series)
+            self._table[series] = TABLES.index(key.table)
+        for table, ids in by_table.items():
+            await self._read_newest(connection, table, ids)
+        for series, key in found:
+            self._ids[key] = series
+            self._keys[series] = key
+            if message.personal:
+                self._personal.add(series)
+
+    async def _read_newest(self, connection: Connection, table: Table, ids: Iterable[int]) -> None:
+        statement = composed.SQL(sql.NEWEST_OF).format(table=composed.Identifier(table.name))
+        rows: list[Any] = await (await connection.execute(statement, (list(ids),))).fetchall()
+        for series, newest, hinted in rows:
+            self._newest_us[series] = NEVER_US if newest is None else to_us(newest)
+            self._hinted_us[series] = NEVER_US if hinted is None else to_us(hinted)
+
+    def _make_room(self, highest: int) -> None:
+        room = len(self._newest_us)
+        if highest < room:
+            return
+        more = max(highest + 1, 2 * room) - room
+        self._newest_us = np.concatenate((self._newest_us, np.full(more, NEVER_US, np.int64)))
+        self._hinted_us = np.concatenate((self._hinted_us, np.full(more, NEVER_US, np.int64)))
+        self._table = np.concatenate((self._table, np.zeros(more, np.uint8)))
+
+
+def _result(row: State | Position) -> str | tuple[float, float]:
+    state: str | None = getattr(row, "state", None)
+    if state is not None:
+        return state
+    place: Any = row
+    return place.position.longitude, place.position.latitude

@@ -1,0 +1,56 @@
+"""What the writer asks the broker about a stream: its birth and reach, one message of it, room in it."""
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from maasloop.bus.connection import Bus
+from maasloop.core.clock import to_us
+from maasloop.core.errors import Unavailable
+from maasloop.core.reasons import Reason
+from maasloop.timeseries.ports import StreamInfo, StreamMessage
+
+_NO_MESSAGE = 10037
+"""JetStream error code: no message found."""
+
+
+class Streams:
+    """Streams of the broker."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Ask over this connection."""
+        self._bus = bus
+
+    async def info(self, stream: str) -> StreamInfo:
+        """Return a stream as it is; raises ``Unavailable`` where it cannot be told."""
+        answer = _sound(await self._bus.api(f"STREAM.INFO.{stream}"), stream)
+        state, config = answer["state"], answer["config"]
+        return StreamInfo(
+            str(answer["created"]), state["first_seq"], state["last_seq"], state["bytes"], config["max_bytes"]
+        )
+
+    async def get(self, stream: str, sequence: int) -> StreamMessage | None:
+        """Return a message, or nothing where the stream has none under this sequence."""
+        answer = await self._bus.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        if answer.get("error", {}).get("err_code") == _NO_MESSAGE:
+            return None
+        found = _sound(answer, stream)["message"]
+        # nanoseconds are cut off: fromisoformat reads six digits
+        stored = datetime.fromisoformat(f"{found['time'][:19]}+00:00")
+        return StreamMessage(found["seq"], found["subject"], base64.b64decode(found.get("data", "")), to_us(stored))
+
+    async def purge_below(self, stream: str, sequence: int) -> int:
+        """Free everything below a sequence and return how many messages that were."""
+        return int(_sound(await self._bus.api(f"STREAM.PURGE.{stream}", {"seq": sequence}), stream)["purged"])
+
+    async def ack_floor(self, stream: str, durable: str) -> int:
+        """Return the sequence up to which a durable acknowledged everything; -1 where it does not exist."""
+        answer = await self._bus.api(f"CONSUMER.INFO.{stream}.{durable}")
+        return -1 if "error" in answer else int(answer["ack_floor"]["stream_seq"])
+
+
+def _sound(answer: dict[str, Any], stream: str) -> dict[str, Any]:
+    if "error" in answer:
+        message = f"stream {stream}: {answer['error'].get('description')}"
+        raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "nats"})
+    return answer

@@ -1,0 +1,56 @@
+"""The custody balance: every acknowledged reading is in exactly one term."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass(slots=True)
+class Terms:
+    """Readings by what became of them."""
+
+    accepted: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    quarantined: int = 0
+    refused_consent: int = 0
+    shed: int = 0
+    dead_lettered: int = 0
+
+    def add(self, other: Self) -> None:
+        """Add another's terms."""
+        for term in fields(self):
+            setattr(self, term.name, getattr(self, term.name) + getattr(other, term.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The terms with what has not been settled yet."""
+
+    terms: Terms
+    in_stream: int
+    """Acknowledged and not yet dealt with."""
+    lost: int
+    """Acknowledged and nowhere."""
+
+    @property
+    def accepted(self) -> int:
+        """Readings of messages that the broker acknowledged."""
+        return self.terms.accepted + self.in_stream + self.lost
+
+
+@dataclass(slots=True)
+class ProducerCount:
+    """What was seen of a producer in one stream."""
+
+    seen: int = 0
+    lost: int = 0
+
+    def hear(self, producer_total: int, reading_count: int) -> None:
+        """Take a message's count.
+
+        The total counts what the broker had acknowledged before the message, and the message itself: whatever of that
+        is not in the stream before it is lost.
+        """
+        self.lost = max(self.lost, producer_total - reading_count - self.seen)
+        self.seen += reading_count

@@ -1,0 +1,52 @@
+"""Order in a stream: which messages are to be handled next, and which were handled before.
+
+Skipping by position is safe only if nothing below the position is missing. So messages are taken in order of their
+sequence without a hole; a hole is looked up in the stream, and passed only where the stream says that nothing is there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of a stream: a stream that is made again, or set back, begins another."""
+
+    stream: str
+    created: str
+    epoch: int
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a writer is in one life of a stream."""
+
+    life: Life
+    taken: int
+    """Everything up to here is stored or on its way into a transaction."""
+    committed: int
+    """Everything up to here is stored."""
+
+    def holes_before(self, sequence: int) -> range:
+        """Return the sequences between what was taken and this message."""
+        return range(self.taken + 1, sequence)
+
+    def take(self, sequence: int) -> bool:
+        """Take a message; false where it was taken before."""
+        if sequence <= self.taken:
+            return False
+        self.taken = sequence
+        return True
+
+    def commit(self, sequences: Iterable[int]) -> None:
+        """Remember that messages are stored."""
+        self.committed = max(self.committed, *sequences)
+
+    def roll_back(self) -> None:
+        """Forget what was taken and is not stored."""
+        self.taken = self.committed
+
+
+def begins_new_epoch(last_sequence: int, committed: int) -> bool:
+    """Tell whether a stream was set back: it no longer reaches what was stored from it."""
+    return last_sequence < committed

@@ -1,0 +1,301 @@
+"""The writer: from a custody stream into rows.
+
+Messages are taken in order of their sequence without a hole. While one lot is being stored the next is made ready. A lot
+that cannot be stored at present is tried until it can; one that can never be is taken apart, and the message at fault
+becomes a dead letter. The broker is told after the commit, never before: killed between the two, the messages come again
+and are skipped by position.
+
+Tasks: ``pull``, and one for the commit under way, which it awaits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from maasloop.bus.columns import READINGS_HEADER
+from maasloop.bus.connection import Bus
+from maasloop.bus.consume import bury
+from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.streams import Durable
+from maasloop.core.clock import Clock
+from maasloop.core.errors import Retryable
+from maasloop.telemetry.metrics import counter, gauge, histogram
+from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
+from maasloop.timeseries.handlers.store_observations import StoreObservations
+from maasloop.timeseries.ports import Lot, Message, PositionMoved, RowStore, StreamBrowser
+
+from .messages import decode, given_up
+
+MESSAGES_A_LOT_MAX = 64
+BYTES_A_LOT_MAX = 4 * 1024 * 1024
+OUTSTANDING_MAX = 96
+"""Messages in memory: at 512 KiB each this bounds the process."""
+TAKE_WAIT_S = 0.5
+PAUSE_FIRST_S = 0.1
+PAUSE_MAX_S = 5.0
+BEHIND_READY_MAX = 50_000
+"""Messages behind which the writer says that it is not ready."""
+
+READINGS = counter("maasloop_timeseries_readings_total", "Readings taken from a stream.", ("stream",))
+DEAD_LETTERED = counter("maasloop_timeseries_dead_letters_total", "Messages given up, by reason.", ("stream", "reason"))
+LOT_SECONDS = histogram("maasloop_timeseries_lot_seconds", "Time of a lot's transaction.", ("stream",))
+PENDING = gauge("maasloop_timeseries_pending_messages", "Messages behind the one taken last.", ("stream",))
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A message in hand; one that was looked up in the stream has no delivery to acknowledge."""
+
+    sequence: int
+    subject: str
+    body: bytes
+    delivery: Delivery | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A lot and the messages it was made of."""
+
+    lot: Lot
+    taken: Sequence[_Taken]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Wakes those who wait for something to be stored."""
+
+    committed: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def advance(self, sequence: int) -> None:
+        self.committed = max(self.committed, sequence)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Writer:
+    """The only writer of one stream."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        durable: Durable,
+        streams: StreamBrowser,
+        store: RowStore,
+        handler: StoreObservations,
+        clock: Clock,
+        acknowledge_early: bool = False,
+    ) -> None:
+        """``acknowledge_early`` is a sabotage for tests: it tells the broker before the commit."""
+        self._bus = bus
+        self._durable = durable
+        self._streams = streams
+        self._store = store
+        self._handler = handler
+        self._clock = clock
+        self._acknowledge_early = acknowledge_early
+        self._cursor = Cursor(Life(durable.stream, "", 0), 0, 0)
+        self._pending = 0
+        self.progress = _Progress()
+
+    async def check(self) -> str | None:
+        """Return why rows do not keep up, or nothing; for a readiness probe."""
+        behind = self._pending
+        return f"{behind} messages behind in {self._durable.stream}" if behind > BEHIND_READY_MAX else None
+
+    async def pull(self, stop: asyncio.Event) -> None:
+        """Store what comes until ``stop`` is set, then finish the lot in hand."""
+        await self._patiently(self._begin)
+        reconnected = asyncio.Event()
+        forget = self._bus.on_reconnect(reconnected.set)
+        try:
+            async with Pull(self._bus, self._durable, outstanding_max=OUTSTANDING_MAX) as pull:
+                await self._loop(pull, stop, reconnected)
+        finally:
+            forget()
+
+    async def _loop(self, pull: Pull, stop: asyncio.Event, reconnected: asyncio.Event) -> None:
+        committing: asyncio.Task[bool] | None = None
+        try:
+            while not stop.is_set():
+                deliveries = await pull.take(MESSAGES_A_LOT_MAX, wait_s=TAKE_WAIT_S)
+                if reconnected.is_set():
+                    # The broker may have come back from an older state.
+                    reconnected.clear()
+                    await _finished(committing)
+                    committing = None
+                    await self._patiently(self._begin)
+                taken = await self._in_order(deliveries)
+                for part in _parts(taken):
+                    made = await self._made(part)
+                    if not await _finished(committing):
+                        # The lot before was taken apart, and what this one was made from with it.
+                        made = await self._made(part)
+                    committing = None
+                    if made is not None:
+                        committing = asyncio.create_task(self._commit(made), name=f"commit {self._durable.stream}")
+                    else:
+                        await self._one_by_one(part)
+            await _finished(committing)
+        finally:
+            if committing is not None and not committing.done():
+                await asyncio.wait({committing})
+
+    async def _begin(self) -> None:
+        """Read how far this life of the stream has been stored; a stream that was set back begins a new epoch."""
+        info = await self._streams.info(self._durable.stream)
+        epoch, positions = await self._store.positions(self._durable.stream, info.created)
+        committed = max(positions.values(), default=0)
+        if begins_new_epoch(info.last_sequence, committed):
+            log.warning("stream_set_back", stream=self._durable.stream, last=info.last_sequence, stored=committed)
+            epoch, positions, committed = epoch + 1, {}, 0
+        committed = max(committed, info.first_sequence - 1)
+        life = Life(self._durable.stream, info.created, epoch)
+        self._cursor = Cursor(life, committed, committed)
+        self._handler.restart(positions)
+        self.progress.advance(committed)
+        log.info("writer_begins", stream=self._durable.stream, after=committed, epoch=epoch)
+
+    async def _in_order(self, deliveries: Sequence[Delivery]) -> list[_Taken]:
+        """Return what is to be stored, without a hole; acknowledge what is stored already."""
+        taken: list[_Taken] = []
+        for delivery in sorted(deliveries, key=lambda each: each.stream_sequence):
+            sequence = delivery.stream_sequence
+            self._pending = delivery.pending
+            if sequence <= self._cursor.committed:
+                await delivery.ack()
+                continue
+            for hole in await self._patiently(partial(self._holes, sequence)):
+                self._cursor.take(hole.sequence)
+                taken.append(hole)
+            if self._cursor.take(sequence):
+                taken.append(_Taken(sequence, delivery.subject, delivery.body, delivery))
+        PENDING.labels(self._durable.stream).set(self._pending)
+        return taken
+
+    async def _holes(self, sequence: int) -> list[_Taken]:
+        """Look up what was not delivered before a message; most often there is nothing."""
+        holes = self._cursor.holes_before(sequence)
+        if not holes:
+            return []
+        info = await self._streams.info(self._durable.stream)
+        found = []
+        for hole in range(max(holes.start, info.first_sequence), holes.stop):
+            message = await self._streams.get(self._durable.stream, hole)
+            if message is not None:
+                found.append(_Taken(hole, message.subject, message.body, None))
+        log.info("holes_looked_up", stream=self._durable.stream, count=len(holes), found=len(found))
+        return found
+
+    async def _made(self, taken: Sequence[_Taken]) -> _Pending | None:
+        """Make a lot ready, or nothing where one of its messages is at fault."""
+        try:
+            messages = [decode(each.sequence, each.subject, each.body) for each in taken]
+            lot = await self._patiently(lambda: self._handler.prepare(self._cursor.life, messages))
+        except Exception:
+            log.exception("lot_taken_apart", stream=self._durable.stream, first=taken[0].sequence)
+            return None
+        return _Pending(lot, taken)
+
+    async def _commit(self, made: _Pending) -> bool:
+        """Store a lot; false where it had to be taken apart."""
+        if self._acknowledge_early:
+            await _acknowledge(made.taken)
+        try:
+            await self._patiently(lambda: self._stored(made.lot))
+        except Exception:
+            log.exception("lot_taken_apart", stream=self._durable.stream, first=made.taken[0].sequence)
+            await self._one_by_one(made.taken)
+            return False
+        await self._settled(made.taken, made.lot)
+        return True
+
+    async def _stored(self, lot: Lot) -> None:
+        with LOT_SECONDS.labels(self._durable.stream).time():
+            try:
+                await self._handler.commit(lot)
+            except PositionMoved:
+                # A commit whose answer was lost looks like this.
+                _, positions = await self._store.positions(lot.life.stream, lot.life.created)
+                if any(positions.get(district, -1) != sequence for district, (_, sequence) in lot.positions.items()):
+                    raise
+
+    async def _settled(self, taken: Sequence[_Taken], lot: Lot) -> None:
+        self._cursor.commit(each.sequence for each in taken)
+        self.progress.advance(self._cursor.committed)
+        READINGS.labels(self._durable.stream).inc(sum(message.terms.accepted for message in lot.messages))
+        if not self._acknowledge_early:
+            await _acknowledge(taken)
+
+    async def _one_by_one(self, taken: Sequence[_Taken]) -> None:
+        """Store what can be stored of a lot that cannot, and give the rest up."""
+        await self._patiently(self._restart)
+        for each in taken:
+            try:
+                message = decode(each.sequence, each.subject, each.body)
+                await self._store_alone(message, each)
+            except Exception as error:
+                await self._patiently(self._restart)
+                await self._give_up(each, error)
+
+    async def _store_alone(self, message: Message, taken: _Taken) -> None:
+        lot = await self._patiently(lambda: self._handler.prepare(self._cursor.life, [message]))
+        await self._patiently(lambda: self._stored(lot))
+        await self._settled([taken], lot)
+
+    async def _give_up(self, taken: _Taken, error: Exception) -> None:
+        """Make a dead letter, and let the position pass it."""
+        delivery = taken.delivery or self._undelivered(taken)
+        await self._patiently(lambda: bury(self._bus, self._durable, delivery, error))
+        DEAD_LETTERED.labels(self._durable.stream, getattr(error, "reason", "INTERNAL")).inc()
+        readings = delivery.headers.get(READINGS_HEADER, "1")
+        count = int(readings) if readings.isdigit() else 1
+        await self._store_alone(given_up(taken.sequence, taken.subject, count), taken)
+
+    def _undelivered(self, taken: _Taken) -> Delivery:
+        nobody = self._bus.client.new_inbox()
+        return Delivery(taken.subject, {}, taken.body, taken.sequence, 1, 0, 0, nobody, self._bus)
+
+    async def _restart(self) -> None:
+        life = self._cursor.life
+        _, positions = await self._store.positions(life.stream, life.created)
+        self._handler.restart(positions)
+
+    async def _patiently[Result](self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Try until a neighbour that does not answer at present does."""
+        pause_s = PAUSE_FIRST_S
+        while True:
+            try:
+                return await call()
+            except Retryable as error:
+                log.warning("writer_waits", stream=self._durable.stream, reason=error.message, pause_s=pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+async def _finished(committing: asyncio.Task[bool] | None) -> bool:
+    return True if committing is None else await committing
+
+
+async def _acknowledge(taken: Sequence[_Taken]) -> None:
+    for each in taken:
+        if each.delivery is not None:
+            await each.delivery.ack()
+
+
+def _parts(taken: Sequence[_Taken]) -> Iterator[Sequence[_Taken]]:
+    """Cut what was taken into lots of bounded bytes."""
+    start = size = 0
+    for place, each in enumerate(taken):
+        size += len(each.body)
+        if size > BYTES_A_LOT_MAX and place > start:
+            yield taken[start:place]
+            start, size = place, len(each.body)
+    if start < len(taken):
+        yield taken[start:]
