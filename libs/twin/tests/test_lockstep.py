@@ -1,6 +1,5 @@
 """Lockstep over a real nats-server: devices on MQTT, and a scripted actuation in place of the service."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -208,15 +207,3 @@ async def test_a_play_does_not_begin_before_somebody_decides(nats_url: str, mqtt
     async with street(nats_url, mqtt_address, deaf=True, deadline_s=0.01) as (play, _):
         with pytest.raises(DecisionsMissing):
             await play.warm_up()
-
-
-async def test_links_come_back_when_the_server_does(nats_url: str, mqtt_address: tuple[str, int]) -> None:
-    """A link that was cut stands again, and what is sent in between waits for it."""
-    async with street(nats_url, mqtt_address) as (play, _):
-        link = play.doors._links[CLOCK]
-        client = link._client
-        assert client is not None
-        client._disconnected.set_exception(ConnectionResetError())
-        await asyncio.wait_for(link.send("dev/v1/testing/street-clock/up/observations-pb", b""), 10)
-
-    assert link.resent <= 1
