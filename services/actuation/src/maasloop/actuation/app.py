@@ -87,15 +87,14 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         parts = _Parts(clock, bus, city, ledger, PostgresRecords(pool), PostgresPolicies(pool))
         await _restore(parts)
         registry = Registry(bus, channel, city, clock)
-        await registry.subscribe()
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         service = _service(settings, parts, pool, registry)
         yield Service(
             doors=service.doors,
             pulling=service.pulling,
-            tasks={**service.tasks, "outbox": relay.run, "registry": registry.synchroniser.run},
-            checks={**service.checks, "outbox": relay.check, "device-registry": registry.synchroniser.check},
+            tasks={**service.tasks, "outbox": relay.run, "registry": registry.run},
+            checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
         )
 
 

@@ -68,8 +68,8 @@ class Command:
     not_before_us: int
     """District's clock, as the two that follow."""
     expire_us: int
-    verify_by_us: int = 0
-    """Event time of the last observation that may verify it; 0 before it was dispatched."""
+    verify_by_us: int
+    """Event time of the last observation that may verify it."""
     dispatch_street_us: int = 0
     """District's clock at its dispatch: no observation from before can verify it."""
     dispatch_time_us: int = 0
@@ -97,8 +97,11 @@ def settled(command: Command, state: State, reason: Reason, detail: str, *, wall
     return replace(command, state=state, reason=str(reason), detail=detail, settle_time_us=wall_us)
 
 
-def dispatched(command: Command, *, street_us: int, wall_us: int, verify_by_us: int) -> Command | None:
-    """Return the command as handed to its driver, or nothing where it went on already."""
+def dispatched(command: Command, *, street_us: int, wall_us: int) -> Command | None:
+    """Return the command as handed to its driver, or nothing where it went on already.
+
+    One that is sent after it should have begun may be verified that much later.
+    """
     if not may_become(command.state, State.DISPATCHED):
         return None
     return replace(
@@ -106,7 +109,7 @@ def dispatched(command: Command, *, street_us: int, wall_us: int, verify_by_us: 
         state=State.DISPATCHED,
         dispatch_street_us=street_us,
         dispatch_time_us=wall_us,
-        verify_by_us=verify_by_us,
+        verify_by_us=command.verify_by_us + max(0, street_us - command.not_before_us),
     )
 
 

@@ -49,9 +49,10 @@ class Evaluation:
     def hear(self, district: District, readings: Sequence[Reading], moment: Moment) -> Batch:
         """Evaluate what the readings wake; stale ones only update what is known."""
         step = _Step(district, moment)
-        for reading in readings:
-            newest = district.remember(reading)
-            if newest and moment.street_us - reading.time_us <= STALE_US:
+        # What was told together is known before any of it is judged.
+        newest = [reading for reading in readings if district.remember(reading)]
+        for reading in newest:
+            if moment.street_us - reading.time_us <= STALE_US:
                 self._wake(step, reading)
         return self._asked(step, step.lamps)
 

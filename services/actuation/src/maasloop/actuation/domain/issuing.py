@@ -23,6 +23,7 @@ from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from .signal_reasons import reason_of
 from .signals import kernel as signal_kernel
 from .street_clock import ClockKind
+from .verification import patience_us
 
 EXPIRY_LAMPS_S = 900
 EXPIRY_SIGNALS_S = 180
@@ -100,6 +101,7 @@ def _draft(district: District, request: Request, moment: Moment) -> Command:
         create_time_us=moment.wall_us,
         not_before_us=not_before_us,
         expire_us=request.expire_us or not_before_us + _expiry_s(request.setpoint) * SECOND_US,
+        verify_by_us=not_before_us + patience_us(request.setpoint),
         request_digest=request.digest,
     )
 
@@ -159,7 +161,9 @@ def _light(district: District, draft: Command, level: LightLevel, moment: Moment
     if isinstance(verdict, lamp_kernel.Refused):
         return _refused(draft, Refusal(verdict.reason, verdict.detail), moment)
     district.lamp_states[draft.device] = verdict.after
-    return _accepted(district, replace(draft, setpoint=verdict.setpoint, detail=verdict.adapted), moment)
+    verify_by_us = draft.not_before_us + patience_us(verdict.setpoint, steady=verdict.steady)
+    command = replace(draft, setpoint=verdict.setpoint, detail=verdict.adapted, verify_by_us=verify_by_us)
+    return _accepted(district, command, moment)
 
 
 def _sequence(district: District, draft: Command, sequence: SignalSequence, moment: Moment) -> Batch:

@@ -13,6 +13,8 @@ POWER = "power"
 SIGNAL_STATE = "signal-state"
 LAMP_PATIENCE_S = 10
 """After the ramp."""
+STEADY_PATIENCE_S = 75
+"""A lamp whose level does not change tells its power once a minute only."""
 SIGNAL_PATIENCE_S = 3
 """After the last step."""
 LOCAL_PATIENCE_S = 60
@@ -36,16 +38,15 @@ class NotYet:
 Proof = Seen | NotYet
 
 
-def verify_by_us(command: Command, street_us: int) -> int:
-    """Return the event time of the last observation that may verify a command dispatched now."""
-    begins_us = max(street_us, command.not_before_us)
-    return begins_us + int(_patience_s(command.setpoint) * SECOND_US)
+def patience_us(setpoint: Setpoint, *, steady: bool = False) -> int:
+    """Return how long after its beginning a setpoint may be verified; ``steady`` = it changes nothing."""
+    return int(_patience_s(setpoint, steady=steady) * SECOND_US)
 
 
-def _patience_s(setpoint: Setpoint) -> float:
+def _patience_s(setpoint: Setpoint, *, steady: bool) -> float:
     match setpoint:
         case LightLevel():
-            return setpoint.ramp_s + LAMP_PATIENCE_S
+            return setpoint.ramp_s + (STEADY_PATIENCE_S if steady else LAMP_PATIENCE_S)
         case SignalSequence():
             return setpoint.lasts_s + SIGNAL_PATIENCE_S
         case LocalControl():

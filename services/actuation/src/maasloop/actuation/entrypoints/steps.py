@@ -144,8 +144,8 @@ class Steps:
         pending = self._pending.get(district.id, [])
         readings = [reading for reading in pending if reading.second <= ready.second]
         self._pending[district.id] = [reading for reading in pending if reading.second > ready.second]
-        batch = self._due(district, Moment(ready.second * SECOND_US, wall_us))
-        batch.merge(self._decide(district, ready, readings, wall_us))
+        due = self._due(district, Moment(ready.second * SECOND_US, wall_us))
+        batch = self._decide(district, ready, readings, due, wall_us)
         metrics.DECISIONS.labels(district.id, str(ready.late).lower()).inc()
         metrics.DECIDE_SECONDS.observe(self.clock.monotonic_s() - started_s)
         return batch

@@ -30,10 +30,12 @@ class DecideSecond:
         self._city = city
         self._evaluation = evaluation
 
-    def __call__(self, district: District, ready: SecondReady, readings: Sequence[Reading], wall_us: int) -> Batch:
-        """Decide on a second of a field-clock district, readings in any order."""
+    def __call__(
+        self, district: District, ready: SecondReady, readings: Sequence[Reading], due: Batch, wall_us: int
+    ) -> Batch:
+        """Decide on a second of a field-clock district, readings in any order, after what was due by time."""
         moment = Moment(ready.second * SECOND_US, wall_us)
-        batch = Batch()
+        batch = due
         reasons = self.control_signals(district, ready.second, moment, batch)
         ordered = sorted(readings, key=lambda one: (one.time_us, one.device, one.observed_property))
         for step in (

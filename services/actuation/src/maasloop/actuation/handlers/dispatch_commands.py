@@ -6,7 +6,6 @@ from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.command import Command, State, dispatched
 from maasloop.actuation.domain.district import District, Moment
-from maasloop.actuation.domain.verification import verify_by_us
 from maasloop.actuation.ports import Downlink, Ledger
 
 RESEND_EVERY_US = 2_000_000
@@ -30,12 +29,7 @@ class DispatchCommands:
             current = district.commands.get(command.id)
             if current is None or current.state is not State.ACCEPTED or current.expire_us <= moment.street_us:
                 continue
-            sent = dispatched(
-                current,
-                street_us=moment.street_us,
-                wall_us=moment.wall_us,
-                verify_by_us=verify_by_us(current, moment.street_us),
-            )
+            sent = dispatched(current, street_us=moment.street_us, wall_us=moment.wall_us)
             if sent is None:
                 continue
             district.keep(sent)

@@ -27,6 +27,8 @@ class Permitted:
     setpoint: LightLevel
     adapted: str
     after: LampState
+    steady: bool
+    """The lamp shows this level already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def judge(
     ramp_s = _ramp_s(present, level, wish.ramp_s, notes)
     raised_us = street_us if level > present + LEVEL_TOLERANCE_PERCENT else (state.raised_us if state else 0)
     after = LampState(present, level, street_us, ramp_s, expire_us, raised_us)
-    return Permitted(LightLevel(level, ramp_s), "; ".join(notes), after)
+    steady = abs(level - present) <= LEVEL_TOLERANCE_PERCENT
+    return Permitted(LightLevel(level, ramp_s), "; ".join(notes), after, steady)
 
 
 def _level(lamp: Lamp, wished: float, authority: Authority, notes: list[str]) -> float | None:
