@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
@@ -26,22 +26,6 @@ if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
 
 DEVICES = 20
-
-
-@contextmanager
-def _process(dsn: str, nats_url: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = {
-        **os.environ,
-        "MAASLOOP_DEVICE_REGISTRY__POSTGRES_DSN": dsn,
-        "MAASLOOP_DEVICE_REGISTRY__NATS_URL": nats_url,
-        "MAASLOOP_DEVICE_REGISTRY__GRPC_ADDRESS": f"127.0.0.1:{port}",
-    }
-    child = subprocess.Popen([sys.executable, "-m", "maasloop.device_registry"], env=environment)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
 
 
 @asynccontextmanager
@@ -73,13 +57,17 @@ async def _create(stub: "DeviceServiceAsyncStub", number: int) -> None:
     await call(stub.CreateDevice, request)
 
 
-async def test_kill_9_with_facts_untold_loses_none(service_dsn: Callable[[str], str], nats_process: NatsServer) -> None:
+async def test_kill_9_with_facts_untold_loses_none(
+    service_dsn: Callable[[str], str],
+    nats_process: NatsServer,
+    registry_process: Any,  # noqa: ANN401
+) -> None:
     """Devices that were created while the broker was away are told after a crash, once each and in order."""
     (port,) = free_ports(1)
     dsn = service_dsn("device-registry")
     async with bus_connection.connect(nats_process.url, name="test") as bus:
         await ensure(bus)
-        with _process(dsn, nats_process.url, port) as child:
+        with registry_process(dsn, nats_process.url, port) as child:
             async with _stub(port) as stub:
                 await _populate(stub)
                 assert len(await _events(bus, 2)) == 2
@@ -89,7 +77,7 @@ async def test_kill_9_with_facts_untold_loses_none(service_dsn: Callable[[str], 
             child.send_signal(signal.SIGKILL)
             child.wait()
         nats_process.start()
-        with _process(dsn, nats_process.url, port):
+        with registry_process(dsn, nats_process.url, port):
             events = await _events(bus, DEVICES + 2)
             state = (await bus.api("STREAM.INFO.DEVICES"))["state"]
 
@@ -99,12 +87,16 @@ async def test_kill_9_with_facts_untold_loses_none(service_dsn: Callable[[str], 
     assert all(before < after for before, after in pairwise(revisions))
 
 
-async def test_sigterm_ends_with_status_0(service_dsn: Callable[[str], str], nats_url: str) -> None:
+async def test_sigterm_ends_with_status_0(
+    service_dsn: Callable[[str], str],
+    nats_url: str,
+    registry_process: Any,  # noqa: ANN401
+) -> None:
     """An asked process ends by itself."""
     (port,) = free_ports(1)
     async with bus_connection.connect(nats_url, name="test") as bus:
         await ensure(bus)
-    with _process(service_dsn("device-registry"), nats_url, port) as child:
+    with registry_process(service_dsn("device-registry"), nats_url, port) as child:
         async with _stub(port):
             child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0
