@@ -17,6 +17,8 @@ EXIT_STORAGE_MIN_M = 15.0
 # A vehicle is inserted with its whole length on the lane: a loop nearer to the beginning would not see it pass.
 LANE_START_M = 6.0
 UPSTREAM_MIN_M = 12.0
+CHANGING_SHARE = 0.05
+_PREFIX_MAX = 40
 _LANES_WALKED_MAX = 30
 
 Position = Literal["stop-line", "upstream", "exit"]
@@ -45,7 +47,7 @@ class Spot:
 
 def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:  # noqa: ANN401 - sumolib carries no types
     """Return every loop of one junction; ``serves`` names SUMO lanes (for an exit the exit lane itself)."""
-    prefix = network.id if len(network.id) <= 40 else f"{network.id[:30].rstrip('-')}-{network.id[-8:]}"
+    prefix = network.id if len(network.id) <= _PREFIX_MAX else f"{network.id[:30].rstrip('-')}-{network.id[-8:]}"
     lanes = ordered_lanes(network)
     return [
         *_stop_line_loops(net, prefix, lanes),
@@ -80,9 +82,20 @@ def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]: 
         for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M):
             if spot.distance_m >= UPSTREAM_MIN_M:
                 found.setdefault(spot.lane.getID(), (spot, []))[1].append(lane_id)
+    by_edge: dict[str, list[str]] = {}
+    for lane_id in lanes:
+        by_edge.setdefault(net.getLane(lane_id).getEdge().getID(), []).append(lane_id)
     for number, (spot, served) in enumerate(found.values()):
-        serves = tuple((lane_id, 1.0 / len(served)) for lane_id in served)
+        near = {other for lane_id in served for other in by_edge[net.getLane(lane_id).getEdge().getID()]}
+        serves = _shares(served, [lane_id for lane_id in lanes if lane_id in near and lane_id not in served])
         yield Loop(f"{prefix}-u{number}", spot.lane.getID(), spot.position_m, "upstream", spot.distance_m, serves)
+
+
+def _shares(straight: list[str], beside: list[str]) -> tuple[tuple[str, float], ...]:
+    """Share what passes: most drive straight on, some change to a lane beside. The controller learns the true shares."""
+    changing = CHANGING_SHARE if beside else 0.0
+    shares = [(lane, round((1.0 - changing) / len(straight), 4)) for lane in straight]
+    return (*shares, *((lane, round(changing / len(beside), 4)) for lane in beside if changing > 0))
 
 
 def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:  # noqa: ANN401

@@ -91,7 +91,10 @@ class Controller:
         held = state.lease is not None and state.lease.until_s > not_before_s
         for index, stage in ranked:
             if stage == current and held and state.lease.until_s - not_before_s > self.parameters.refresh_s:
-                if expiry_latest_s(self.sheet, state, _stay(state), not_before_s) - not_before_s >= self.parameters.guard_s:
+                if (
+                    expiry_latest_s(self.sheet, state, _stay(state), not_before_s) - not_before_s
+                    >= self.parameters.guard_s
+                ):
                     return Hold(f"index {index:.3f}")
             decision = self._ask(state, stage, not_before_s, index)
             if decision is not None:

@@ -17,6 +17,8 @@ RATE_MEMORY_S = 180.0
 BEYOND_MAX = 12.0
 BLIND_AFTER_S = 30.0
 BLIND_RATE = 0.08
+SHARE_TRUST = 6.0
+SHARE_FADE = 0.98
 _SPARE = 1e-6
 
 
@@ -50,9 +52,59 @@ class LoopMemory:
         return self.covered_s >= STANDING_S
 
 
+class UpstreamShares:
+    """Which lane a vehicle over one upstream loop is taken to go to: by stated shares at first, then by learned ones.
+
+    Whole vehicles are assigned, in proportion; where one leaves over the line of a lane, that lane's share grows.
+    """
+
+    def __init__(self, stated: Mapping[str, float]) -> None:
+        """Begin with the shares of the data sheet."""
+        self.shares = dict(stated)
+        self._stated = dict(stated)
+        self._passed = 0.0
+        self._found = dict.fromkeys(stated, 0.0)
+        self._credit: dict[str | None, float] = dict.fromkeys((*stated, None), 0.0)
+
+    def assign(self) -> str | None:
+        """Return the lane that the next vehicle is taken to go to; nothing where it is taken to go elsewhere."""
+        self._passed = self._passed * SHARE_FADE + 1.0
+        base = self._passed + SHARE_TRUST
+        for lane, found in self._found.items():
+            self._found[lane] = found * SHARE_FADE
+            self.shares[lane] = (self._found[lane] + SHARE_TRUST * self._stated[lane]) / base
+        total = sum(self.shares.values())
+        if total > 1.0:
+            self.shares = {lane: share / total for lane, share in self.shares.items()}
+        for lane, share in self.shares.items():
+            self._credit[lane] += share
+        self._credit[None] += max(0.0, 1.0 - total)
+        chosen = max(self._credit, key=lambda lane: self._credit[lane])
+        self._credit[chosen] -= 1.0
+        return chosen
+
+    def stated(self, lane: str) -> float:
+        """Return the share that the data sheet states."""
+        return self._stated[lane]
+
+    def found(self, lane: str, weight: float) -> None:
+        """Note that a vehicle of this loop left over the line of ``lane``."""
+        if lane in self._found:
+            self._found[lane] += weight
+
+
+@dataclass
+class Expected:
+    """A vehicle, or a share of one: when it is at the line, and the loop that announced it."""
+
+    at_s: float
+    weight: float
+    source: UpstreamShares | None = None
+
+
 @dataclass
 class LaneEstimate:
-    """One lane: expected vehicles as (second at the line, weight), first in first out, and what the head wants."""
+    """One lane: expected vehicles, first in first out, and what the head wants."""
 
     id: str
     speed_mps: float
@@ -60,7 +112,7 @@ class LaneEstimate:
     storage_m: float
     shares: dict[str, float]
     """Group to the share of the lane's vehicles that want it."""
-    vehicles: deque[list[float]] = field(default_factory=deque)
+    vehicles: deque[Expected] = field(default_factory=deque)
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
     standing: bool = False
@@ -70,56 +122,77 @@ class LaneEstimate:
     excluded: set[str] = field(default_factory=set)
     """Groups that the head does not seem to want: it stood while they were green."""
     beyond: float = 0.0
+    arrived: float = 0.0
+    """Vehicles announced this second."""
 
     @property
     def queue(self) -> float:
         """Return the vehicles on the lane and on their way to it."""
-        return sum(weight for _, weight in self.vehicles) + self.beyond
+        return sum(vehicle.weight for vehicle in self.vehicles) + self.beyond
 
-    def arrive(self, at_s: float, weight: float) -> None:
+    def arrive(self, at_s: float, weight: float, source: UpstreamShares | None = None) -> None:
         """Expect a vehicle, or a share of one, at the line."""
         if weight > 0:
-            self.vehicles.append([at_s, weight])
+            self.arrived += weight
+            self.vehicles.append(Expected(at_s, weight, source))
 
-    def depart(self, count: float) -> None:
-        """Take vehicles that left over the line off the front."""
-        left = count
+    def depart(self, count: float) -> float:
+        """Take vehicles that left over the line off the front; return how many of them no loop had announced here."""
+        left, unannounced = count, 0.0
         while left > _SPARE and self.vehicles:
-            taken = min(left, self.vehicles[0][1])
-            self.vehicles[0][1] -= taken
+            first = self.vehicles[0]
+            taken = min(left, first.weight)
+            first.weight -= taken
             left -= taken
-            if self.vehicles[0][1] <= _SPARE:
+            if first.source is not None:
+                first.source.found(self.id, taken)
+            else:
+                unannounced += taken
+            if first.weight <= _SPARE:
                 self.vehicles.popleft()
+        return unannounced + left if unannounced + left > _SPARE else 0.0
 
-    def settle(self, second_s: float, stop: LoopMemory | None) -> None:
-        """Bring expectation and stop line together: who stands is there, who should have come and is not, went off."""
-        self.standing = stop is not None and stop.standing
-        if self.standing:
-            self._stand_at_line(second_s)
-        elif stop is not None and stop.empty_s >= EMPTY_S:
-            while self.vehicles and self.vehicles[0][0] < second_s - LATE_S:
-                self.vehicles.popleft()
+    def missing(self, second_s: float, stop: LoopMemory | None) -> list[Expected]:
+        """Take out and return those who should have come to the line by now, while it is empty: they went elsewhere."""
+        gone: list[Expected] = []
+        if stop is not None and not self.standing and stop.empty_s >= EMPTY_S:
+            while self.vehicles and self.vehicles[0].at_s < second_s - LATE_S:
+                gone.append(self.vehicles.popleft())
+        return gone
 
-    def _stand_at_line(self, second_s: float) -> None:
-        """Whoever stands at the line is the first of those expected, or one that no loop announced."""
+    def lacking(self, second_s: float) -> float:
+        """Bring forward whom the occupied line shows to be there; return what of one vehicle nobody had expected."""
         lacking = 1.0
         for vehicle in self.vehicles:
-            vehicle[0] = min(vehicle[0], second_s)
-            lacking -= vehicle[1]
-            if lacking <= 0:
-                return
-        self.vehicles.append([second_s, lacking])
+            vehicle.at_s = min(vehicle.at_s, second_s)
+            lacking -= vehicle.weight
+            if lacking <= _SPARE:
+                return 0.0
+        return lacking
 
-    def reach_upstream(self, *, blocked: bool, arrivals: float) -> None:
+    def give_up(self, second_s: float) -> Expected | None:
+        """Take out the first vehicle that should be at the line by now, for a lane beside that has one too many."""
+        if self.standing or not self.vehicles or self.vehicles[0].at_s > second_s + 1.0:
+            return None
+        return self.vehicles.popleft()
+
+    def take_in(self, vehicle: Expected, second_s: float) -> None:
+        """Take a vehicle that did not come to a lane beside, unless it already stands here unannounced."""
+        for known in self.vehicles:
+            if known.source is None:
+                known.source = vehicle.source
+                return
+        self.vehicles.append(Expected(second_s, vehicle.weight, vehicle.source))
+
+    def reach_upstream(self, *, blocked: bool) -> None:
         """Note whether the queue covers the upstream loop: then the lane is full, and more wait behind it."""
         if blocked:
-            lacking = self.storage_m / SPACE_PER_VEHICLE_M - sum(weight for _, weight in self.vehicles)
+            lacking = self.storage_m / SPACE_PER_VEHICLE_M - sum(vehicle.weight for vehicle in self.vehicles)
             if lacking > 0:
-                at_s = self.vehicles[-1][0] if self.vehicles else 0.0
-                self.vehicles.append([at_s, lacking])
+                self.vehicles.append(Expected(self.vehicles[-1].at_s if self.vehicles else 0.0, lacking))
             self.beyond = min(BEYOND_MAX, self.beyond + self.rate)
         else:
-            self.beyond = max(0.0, self.beyond - arrivals) * 0.98
+            self.beyond = max(0.0, self.beyond - self.arrived) * 0.98
 
     def head_chances(self) -> Mapping[str, float]:
         """Return what the vehicle at the line may want, given what it did not take."""

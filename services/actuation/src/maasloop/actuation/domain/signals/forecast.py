@@ -40,8 +40,9 @@ def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
     alive, first = 1.0, True
-    for at_s, weight in lane.vehicles:
-        ready_s = max(clock_s, at_s - now_s)
+    for vehicle in lane.vehicles:
+        weight = vehicle.weight
+        ready_s = max(clock_s, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:
             ready_s += yielding * (outlook.released_s - ready_s)
         if ready_s > horizon_s or alive < 0.02:

@@ -230,9 +230,7 @@ def _bounds(sheet: Sheet, state: JunctionState, request: SequenceRequest) -> Ite
         yield Refused(RefusalReason.MAXIMUM_WAIT, detail, (due[1],))
 
 
-def _wait_deadline(
-    sheet: Sheet, state: JunctionState, steps: tuple[SequenceStep, ...]
-) -> tuple[float, str] | None:
+def _wait_deadline(sheet: Sheet, state: JunctionState, steps: tuple[SequenceStep, ...]) -> tuple[float, str] | None:
     """Return the earliest deadline of a waiting group that these steps leave red, and the group.
 
     Who serves a group with an earlier deadline may let the later ones wait: served one by one, each wait is bounded.
@@ -254,9 +252,7 @@ def _call(group: GroupState) -> float:
     return group.called_since_s if group.called_since_s is not None else group.since_s
 
 
-def _green_since(
-    group: GroupState, name: str, steps: tuple[SequenceStep, ...], not_before_s: float
-) -> float | None:
+def _green_since(group: GroupState, name: str, steps: tuple[SequenceStep, ...], not_before_s: float) -> float | None:
     """Return since when the group is green at the end of the steps or until it ends in them."""
     if group.green:
         return group.since_s

@@ -62,7 +62,7 @@ def outlook_of(
         for name, groups in plan.opposing:
             other = perception.lanes[name]
             part = sum(other.shares[group] for group in groups)
-            waiting = sum(weight for at_s, weight in other.vehicles if at_s <= state.second_s)
+            waiting = sum(vehicle.weight for vehicle in other.vehicles if vehicle.at_s <= state.second_s)
             start_s = min(starts[group] for group in groups)
             released_s = max(released_s, start_s + waiting * other.headway_s * part)
             opposing_rate += other.rate * part

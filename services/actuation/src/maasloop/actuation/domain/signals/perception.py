@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from .aspects import GREENS, Aspect, Aspects
-from .estimate import BLIND_AFTER_S, BLIND_RATE, RATE_MEMORY_S, LaneEstimate, LoopMemory, LoopReading
+from .estimate import BLIND_AFTER_S, BLIND_RATE, RATE_MEMORY_S, Expected, LaneEstimate, LoopMemory, LoopReading, UpstreamShares
 from .sheet import Detector, DetectorPosition, Sheet
 
 EXIT_STANDING_S = 4
@@ -12,6 +12,7 @@ STALL_YIELDING_S = 25
 STALL_MEMORY_S = 20.0
 WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
+BLOCKING_SHARE_MIN = 0.3
 TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "l": 1.0}
 _FREE_SPEED_SHARE = 0.95
 
@@ -37,6 +38,16 @@ class Perception:
         self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
         self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
         self._exits = _by_lane(sheet, DetectorPosition.EXIT)
+        self._sources = {
+            detector.id: UpstreamShares(dict(detector.serves))
+            for detector in sheet.detectors
+            if detector.position is DetectorPosition.UPSTREAM
+        }
+        self._distances_m = {detector.id: detector.distance_m for detector in sheet.detectors}
+        self._beside = {
+            lane: sorted({other for source in self._sources.values() if lane in source.shares for other in source.shares} - {lane})
+            for lane in self.lanes
+        }
 
     def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> None:
         """Take in the readings of one second and what the signals showed in it."""
@@ -49,6 +60,7 @@ class Perception:
             for name, detectors in self._exits.items()
             if any(self._loops[one.id].covered_s >= EXIT_STANDING_S for one, _ in detectors)
         }
+        self._hear_upstream(second_s, readings)
         for lane in self.lanes.values():
             self._hear_lane(lane, second_s, readings, aspects)
 
@@ -73,25 +85,62 @@ class Perception:
     def _hear_lane(
         self, lane: LaneEstimate, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects
     ) -> None:
-        arrived, blocked = 0.0, False
-        for detector, share in self._upstream.get(lane.id, ()):
-            reading = readings.get(detector.id)
-            if reading is not None and reading.count > 0:
-                arrived += reading.count * share
-                travel_s = detector.distance_m / (lane.speed_mps * _FREE_SPEED_SHARE)
-                lane.arrive(second_s + travel_s, reading.count * share)
-            blocked = blocked or self._loops[detector.id].standing
         stops = [detector for detector, _ in self._stops.get(lane.id, ())]
         left = sum(readings[one.id].count for one in stops if one.id in readings)
-        if left > 0:
-            lane.depart(left)
-        counted = arrived if self._upstream.get(lane.id) else left
-        lane.rate += (counted - lane.rate) / RATE_MEMORY_S
+        unexpected = lane.depart(left) if left > 0 else 0.0
+        self._from_beside(lane, unexpected, second_s, left_already=True)
+        upstream = self._upstream.get(lane.id, ())
+        lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
         stop = self._stop_memory(stops)
-        lane.settle(second_s, stop)
-        lane.reach_upstream(blocked=blocked, arrivals=arrived)
+        lane.standing = stop is not None and stop.standing
+        if lane.standing:
+            self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
+        for vehicle in lane.missing(second_s, stop):
+            self._to_beside(lane, vehicle, second_s)
+        blocked = any(
+            self._loops[one.id].standing and self._sources[one.id].shares[lane.id] >= BLOCKING_SHARE_MIN
+            for one, _ in upstream
+        )
+        lane.reach_upstream(blocked=blocked)
         self._blind(lane, second_s, stop)
         self._stall(lane, second_s, left, aspects)
+
+    def _hear_upstream(self, second_s: float, readings: Mapping[str, LoopReading]) -> None:
+        for lane in self.lanes.values():
+            lane.arrived = 0.0
+        for name, source in self._sources.items():
+            reading = readings.get(name)
+            for _ in range(round(reading.count) if reading is not None else 0):
+                chosen = source.assign()
+                if chosen is not None:
+                    lane = self.lanes[chosen]
+                    travel_s = self._distances_m[name] / (lane.speed_mps * _FREE_SPEED_SHARE)
+                    lane.arrive(second_s + travel_s, 1.0, source)
+
+    def _from_beside(self, lane: LaneEstimate, count: float, second_s: float, *, left_already: bool) -> None:
+        """Account for a vehicle nobody had expected on this lane: one expected on a lane beside is it, if overdue."""
+        if count <= 0.0:
+            return
+        given = (self.lanes[name].give_up(second_s) for name in self._beside[lane.id])
+        vehicle = next((one for one in given if one is not None), None)
+        source = vehicle.source if vehicle is not None else None
+        if not left_already:
+            lane.arrive(second_s, count, source)
+        elif source is not None:
+            source.found(lane.id, count)
+        else:
+            own = [self._sources[detector.id] for detector, _ in self._upstream.get(lane.id, ())]
+            total = sum(one.stated(lane.id) for one in own)
+            for one in own:
+                one.found(lane.id, count * one.stated(lane.id) / total)
+
+    def _to_beside(self, lane: LaneEstimate, vehicle: Expected, second_s: float) -> None:
+        """Move a vehicle that did not come here to a lane beside where somebody stands; else it went elsewhere."""
+        for name in self._beside[lane.id]:
+            other = self.lanes[name]
+            if other.standing and vehicle.source is not None and name in vehicle.source.shares:
+                other.take_in(vehicle, second_s)
+                return
 
     def _stop_memory(self, stops: list[Detector]) -> LoopMemory | None:
         memories = [self._loops[one.id] for one in stops]

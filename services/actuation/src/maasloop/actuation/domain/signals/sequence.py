@@ -12,7 +12,9 @@ from .sheet import Sheet
 from .state import GroupState, JunctionState
 
 
-def way_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_before_s: float) -> tuple[SequenceStep, ...]:
+def way_to(
+    sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_before_s: float
+) -> tuple[SequenceStep, ...]:
     """Return the steps that lead to the groups of ``stage`` being green and all others red; whole seconds.
 
     The groups of ``stage`` must be compatible with each other.
@@ -45,9 +47,7 @@ def time_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_bef
     return {name: max(0.0, _start(sheet, state, name, ends, not_before_s) - not_before_s) for name in stage}
 
 
-def _yellow_times(
-    sheet: Sheet, name: str, group: GroupState, not_before_s: float
-) -> tuple[float, float] | None:
+def _yellow_times(sheet: Sheet, name: str, group: GroupState, not_before_s: float) -> tuple[float, float] | None:
     """Return from when to when a group that ends shows yellow; nothing for one that is red."""
     timing = sheet.group[name]
     if group.green:

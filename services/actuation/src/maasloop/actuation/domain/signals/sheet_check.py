@@ -96,7 +96,9 @@ def _times(sheet: Sheet) -> Iterator[Contradiction]:
 def _group_times(group: SignalGroup, speed_mps: float) -> Iterator[Contradiction]:
     floor_s = yellow_floor_s(speed_mps)
     if group.yellow_s < floor_s - 1e-6:
-        yield Contradiction((group.id,), f"yellow of {group.id} is {group.yellow_s:g} s, its speed asks {floor_s:.2g} s")
+        yield Contradiction(
+            (group.id,), f"yellow of {group.id} is {group.yellow_s:g} s, its speed asks {floor_s:.2g} s"
+        )
     if group.all_red_s < ALL_RED_FLOOR_S:
         yield Contradiction((group.id,), f"all-red of {group.id} is under {ALL_RED_FLOOR_S:g} s")
     if group.minimum_green_s < GREEN_FLOOR_S:
