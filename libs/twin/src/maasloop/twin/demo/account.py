@@ -90,11 +90,11 @@ class Accountant:
         self._parent = str(DistrictName(self._district))
 
     async def end_control(self, policy: str) -> None:
-        """Return the district to local control, and wait until every command has ended."""
+        """Return the district to local control, and let its devices prove it."""
         await call(self._policies.SetPolicyMode, SetPolicyModeRequest(name=policy, mode=Policy.Mode.MODE_OFF))
         release = ReleaseDistrictRequest(name=self._parent, justification="The demo is over.")
         await call(self._commands.ReleaseDistrict, release)
-        await self._until(self._commands_ended, SETTLE_TIMEOUT_S)
+        await self._play.epilogue(self._commands_ended)
 
     async def draw(self) -> Account:
         """Wait until nothing is under way any more, and return the account."""

@@ -68,20 +68,20 @@ async def perform(cast: Cast, course: Course, props: Props) -> Outcome:
     simulation = StreetSimulation(
         cast.site, seed=course.seed, duration_s=course.duration_s, work_dir=props.work_dir / "street"
     )
-    with simulation:
-        play = build_play(cast, simulation, _sockets(cast, props), course, clock)
-        story = ConsentStory(connections, cast.district, records[cast.rider], BICYCLE, play.tally, clock)
-        accountant = Accountant(connections, play, watching, rows, clock)
-        await watching.listen()
-        async with in_background(watching.run()), connected(play, connections.bus):
-            await clock.sleep(PROJECTION_WAIT_S)
-            props.tell("the clock of the street begins to tick")
-            await play.warm_up()
+    play = build_play(cast, simulation, _sockets(cast, props), course, clock)
+    story = ConsentStory(connections, cast.district, records[cast.rider], BICYCLE, play.tally, clock)
+    accountant = Accountant(connections, play, watching, rows, clock)
+    await watching.listen()
+    async with in_background(watching.run()), connected(play, connections.bus):
+        await clock.sleep(PROJECTION_WAIT_S)
+        props.tell("the clock of the street begins to tick")
+        await play.warm_up()
+        with simulation:
             await _play(play, story, Scene(play, watching, props.baseline, DelayMeter()), props)
-            props.tell("back to local control; drawing the account")
-            await accountant.end_control(policy)
-            account = await accountant.draw()
-            await accountant.deliveries_done()
+        props.tell("back to local control; drawing the account")
+        await accountant.end_control(policy)
+        account = await accountant.draw()
+        await accountant.deliveries_done()
     return Outcome(play, account, story.seen, simulation, await _versions(props, rows))
 
 

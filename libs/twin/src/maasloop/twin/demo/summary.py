@@ -96,7 +96,7 @@ def summarise(
         mean_delay_s=round(street.mean_delay_s, 2),
         mean_delay_fixed_s=_rounded(street.mean_delay_fixed_s),
         energy_ratio=round(sum(lamp.used_wh for lamp in lamps) / class_wh, 4) if class_wh else 0.0,
-        duration_s=tally.seconds,
+        duration_s=play.duration_s,
         wall_s=round(wall_s, 1),
         versions=versions,
     )

@@ -1,6 +1,7 @@
 """A street cabinet: it speaks for its lamps, their presence detectors and their power meters.
 
-A lamp tells of presence when it changes, of level and power when they settle, and of all of them once in a while.
+A lamp tells of presence when it changes, of level and power after a command and when they settle, and of all of them
+once in a while.
 Some lamps misbehave on purpose: one kind refuses what it is told, the other falls silent when it is spoken to.
 """
 
@@ -64,6 +65,7 @@ class Cabinet:
             return None
         if command.setpoint.WhichOneof("setpoint") == "local_control":
             mounted.lamp.release(self._second + 1)
+            mounted.said_percent = None
             return Answer(command.command_id, command.device)
         known = mounted.answers.get(command.command_id)
         if known is not None:
@@ -104,6 +106,7 @@ class Cabinet:
             mounted.refused.append(command.command_id)
             return Answer(command.command_id, command.device, "DRIVER_FAULT")
         mounted.lamp.take(light_command(command))
+        mounted.said_percent = None
         return Answer(command.command_id, command.device)
 
     def _tell(self, mounted: MountedLamp, second: int, number: int, *, present: bool) -> list[Reading]:

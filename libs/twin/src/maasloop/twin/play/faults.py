@@ -30,7 +30,7 @@ class Fault(StrEnum):
 
 
 SHARES: dict[Fault, float] = {
-    Fault.LATE: 0.05,
+    Fault.LATE: 0.08,
     Fault.DUPLICATE: 0.10,
     Fault.CONFLICTING: 0.05,
     Fault.OUT_OF_RANGE: 0.05,

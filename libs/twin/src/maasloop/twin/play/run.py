@@ -25,6 +25,8 @@ from maasloop.twin.play.tally import LoopTimer, Tally
 WARM_UP_SECONDS_MAX = 60
 WARM_UP_MARGIN_S = 1
 ALIGNMENT_MAX_S = 86_400
+EPILOGUE_MAX_S = 90
+"""Street seconds that devices get to prove that they obeyed the last commands."""
 
 
 class DecisionsMissing(Exception):
@@ -71,6 +73,14 @@ class Play:
             if left_s > 0:
                 await self.clock.sleep(left_s)
 
+    async def epilogue(self, done: Callable[[], Awaitable[bool]]) -> None:
+        """Let devices tick on in empty streets until ``done``, so that they can prove what they were told last."""
+        self.street.clear()
+        for passed_s in range(EPILOGUE_MAX_S):
+            await self._second(self.begin_s + self.duration_s + passed_s, [])
+            if await done():
+                return
+
     async def _second(self, second: int, lamps: Sequence[tuple[str, str]]) -> None:
         payloads = self.street.advance(second)
         for controller in self.street.controllers.values():
@@ -107,10 +117,10 @@ def clock_payload(second: int, payloads: Sequence[Payload]) -> Payload:
 
 
 def first_second(now_us: int, duration_s: int, scenario_begin_s: int, cycles_s: Sequence[int]) -> int:
-    """Return the street second at which a play begins: as long ago as it will last, so that no event leads its receipt.
+    """Return the street second at which a play begins: so long ago that no event leads its receipt, to the very end.
 
     It is moved back a little further, so that the local programmes stand where they stand at the scenario's own begin.
     """
-    latest = now_us // MICROSECONDS - duration_s - 1
+    latest = now_us // MICROSECONDS - duration_s - EPILOGUE_MAX_S
     period_s = math.lcm(*cycles_s) if cycles_s else 1
     return latest if period_s > ALIGNMENT_MAX_S else latest - (latest - scenario_begin_s) % period_s

@@ -1,6 +1,6 @@
 """One second of the whole street: signals show, traffic moves, lamps burn, and everybody says what there is to say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Protocol
 
@@ -46,13 +46,44 @@ class Traffic(Protocol):
         ...
 
 
+class EmptyStreet:
+    """Traffic that has gone home: signals show what they are told, nothing moves."""
+
+    def __init__(self, loops: Iterable[str]) -> None:
+        """Know the loops that see nothing."""
+        self._loops = dict.fromkeys(loops, LoopReading(0, 0.0))
+        self._states: dict[str, str] = {}
+        self._second = 0
+
+    def show(self, junction_id: str, state: str) -> None:
+        """Show a state at a junction."""
+        self._states[junction_id] = state
+
+    def step(self) -> int:
+        """Let one second pass."""
+        self._second += 1
+        return self._second
+
+    def signal_states(self) -> dict[str, str]:
+        """Return the state that every junction shows."""
+        return dict(self._states)
+
+    def loop_readings(self) -> dict[str, LoopReading]:
+        """Return empty loops."""
+        return self._loops
+
+    def vehicle_positions(self) -> dict[str, tuple[float, float]]:
+        """Return nobody."""
+        return {}
+
+
 class StreetPlay:
     """The devices of a district over a running simulation. Call ``advance`` with rising street seconds."""
 
     def __init__(self, cast: Cast, street: Traffic, *, begin_s: int, duration_s: int, seed: int) -> None:
         """Put everybody in place before second ``begin_s``."""
         self.cast = cast
-        self.street = street
+        self.street: Traffic = street
         random = Random(seed)
         self.controllers = {junction.id: SignalController(junction) for junction in cast.site.junctions}
         self.cabinets = self._mount(random, begin_s)
@@ -79,6 +110,11 @@ class StreetPlay:
     def lamps(self) -> Iterator[MountedLamp]:
         """Return every lamp."""
         return (mounted for cabinet in self.cabinets.values() for mounted in cabinet.lamps.values())
+
+    def clear(self) -> None:
+        """Send everybody home; devices stay."""
+        self.street = EmptyStreet(self.cast.site.loops)
+        self._cyclists = self._cyclists[:1]
 
     def advance(self, second: int) -> list[Payload]:
         """Let street second ``second`` pass and return what is said about it."""
