@@ -46,8 +46,8 @@ def test_presence_is_told_when_it_changes() -> None:
     assert told(tick(cabinet, BEGIN_S + 3)) == {"presence": 0.0}
 
 
-def test_level_and_power_are_told_when_the_ramp_ends() -> None:
-    """The power meter's word on the target level is what a command is verified by."""
+def test_level_and_power_are_told_after_a_command_and_when_the_ramp_ends() -> None:
+    """The power meter's word on the target level is what a command is verified by, also where nothing changes."""
     cabinet = cabinet_with()
     tick(cabinet, BEGIN_S)
     cabinet.hear(light("c1", 30.0, at=BEGIN_S + 1, ramp_s=3.0))
