@@ -82,7 +82,7 @@ class AlertRule(_message.Message):
     district: _builtins.str
     """Required. Id of the district."""
     category: _builtins.str
-    """Required. Category that subscriptions choose by, for example `air`, `water`, `light`, `traffic`."""
+    """Required. Category that subscriptions choose by, an id, for example `air`, `water`, `light`, `traffic`."""
     etag: _builtins.str
     """Changes with every change."""
     disabled: _builtins.bool
@@ -101,7 +101,9 @@ class AlertRule(_message.Message):
 
     @_builtins.property
     def title(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Required. Title by language (`nl`, `en`), a template with `{device}`, `{value}`, `{time}`; both are needed."""
+        """Required. Title by language (`nl`, `en`), a template with `{device}`, `{value}`, `{time}`; both are needed. `{value}`
+        is the number, the word, the outcome of the command, or the seconds of silence.
+        """
 
     @_builtins.property
     def body(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -133,7 +135,9 @@ Global___AlertRule: _TypeAlias = AlertRule  # noqa: Y015
 
 @_typing.final
 class ObservationCondition(_message.Message):
-    """A condition on readings of one observed property."""
+    """A condition on readings of one observed property. Expressions have no macros that loop. Readings are judged in order
+    of event time: one that is not newer than what raised, repeated or resolved an alert changes nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,7 +147,9 @@ class ObservationCondition(_message.Message):
     observed_property: _builtins.str
     """Required. Id of the observed property."""
     raise_condition: _builtins.str
-    """Required. CEL, boolean, over `value` (double), `state` (string) and `device` (string): raises the alert."""
+    """Required. CEL, boolean, over `value` (double, 0 for a word), `state` (string, empty for a number) and `device`
+    (string): raises the alert.
+    """
     resolve_condition: _builtins.str
     """Optional. CEL, boolean: resolves it; empty means the negation."""
     def __init__(
@@ -168,16 +174,22 @@ class CommandCondition(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RAISE_CONDITION_FIELD_NUMBER: _builtins.int
+    RESOLVE_CONDITION_FIELD_NUMBER: _builtins.int
     raise_condition: _builtins.str
     """Required. CEL, boolean, over `state`, `reason`, `device` and `issuer` (strings)."""
+    resolve_condition: _builtins.str
+    """Optional. CEL, boolean, over the same: a later command of the device that resolves the alert; empty means that only
+    a person resolves it.
+    """
     def __init__(
         self,
         *,
         raise_condition: _builtins.str = ...,
+        resolve_condition: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["raise_condition", b"raise_condition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["raise_condition", b"raise_condition", "resolve_condition", b"resolve_condition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

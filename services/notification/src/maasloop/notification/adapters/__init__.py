@@ -1,0 +1,1 @@
+"""One neighbour a file: tables, expressions, registry, webhooks, mail."""

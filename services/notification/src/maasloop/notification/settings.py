@@ -1,0 +1,29 @@
+"""Settings of notification: ``MAASLOOP_NOTIFICATION__…``."""
+
+from pydantic import Field
+
+from maasloop.notification.domain.delivery import PAUSES_S
+from maasloop.runtime.settings import ServiceSettings
+
+
+class NotificationSettings(ServiceSettings, service="notification"):
+    """What notification can be told."""
+
+    device_registry_address: str = "127.0.0.1:50052"
+    """Host and port of the registry, which says what clock a district has."""
+    smtp_host: str = "127.0.0.1"
+    """Host of the mail server that takes our mail."""
+    smtp_port: int = Field(default=25, ge=1, le=65_535)
+    """Port of the mail server."""
+    smtp_sender: str = Field(default="maasloop@localhost", pattern=r"^[^\s@]+@[^\s@]+$")
+    """Address that mail comes from; its domain is also that of Message-IDs."""
+    webhook_private_networks: bool = True
+    """Call webhooks on loopback and private networks; link-local addresses are never called."""
+    alerts_per_rule_minute_max: int = Field(default=60, ge=1, le=100_000)
+    """Alerts that one rule raises a minute; what is beyond is counted and not raised."""
+    retry_pauses_s: tuple[float, ...] = Field(default=PAUSES_S, min_length=1, max_length=32)
+    """Pause in seconds after each failed attempt to deliver; after the last one the delivery is given up."""
+    delivery_lease_s: float = Field(default=60.0, ge=1, le=600)
+    """Seconds after which an attempt whose process died is made again; longer than any channel takes."""
+    postgres_connections_max: int = Field(default=8, ge=3, le=100)
+    """Most connections to the database."""
