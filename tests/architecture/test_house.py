@@ -66,6 +66,9 @@ SABOTAGES = (
     ),
     Sabotage(directions.pure_domains, f"{INGEST}/domain/a.py", "from ..ports import X\n", "from .b import X\n"),
     Sabotage(directions.unworldly_domains, f"{INGEST}/domain/a.py", "import logging\n", "import math\n"),
+    Sabotage(
+        directions.unworldly_domains, f"{INGEST}/domain/a.py", "async def f(): pass\n", "from urllib import parse\n"
+    ),
     Sabotage(directions.lonely_handlers, f"{INGEST}/handlers/a.py", "from .b import b\n", "from ..ports import B\n"),
     Sabotage(directions.lonely_handlers, f"{INGEST}/handlers/a.py", "from maasloop.ingest.handlers import b\n", ""),
     Sabotage(words.registered_subjects, f"{INGEST}/app.py", 'x = f"maasloop.observation.recorded.v1.{y}"\n', ""),

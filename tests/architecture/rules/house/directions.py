@@ -1,10 +1,11 @@
 """Rules about imports by pattern: who may know a neighbour or a library."""
 
+import ast
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from house.tree import Source, Tree, Violation, imports, within
+from house.tree import Tree, Violation, imports, within
 
 CLIENTS = ("maasloop.cli*", "maasloop.twin*", "maasloop.testing*", "maasloop.stack*")
 EDGES = ("maasloop.*.adapters.*", "maasloop.*.entrypoints.*")
@@ -13,18 +14,29 @@ LIBRARIES = tuple(
     f"maasloop.{name}*" for name in ("api", "bus", "rpc", "postgres", "telemetry", "runtime", "stack", "testing")
 )
 
+WORLDLY = (
+    *("asyncio", "http", "io", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading"),
+    "urllib.request",
+)
+
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "aiomqtt": (*CLIENTS, "maasloop.*.entrypoints.mqtt*"),
     "aiosmtplib": ("maasloop.notification.adapters.*",),
     "cel": ("maasloop.actuation.adapters.*", "maasloop.notification.adapters.*"),
-    "grpc": ("maasloop.api*", "maasloop.rpc*", *CLIENTS, "maasloop.*.entrypoints.rpc*", "maasloop.*.adapters.*"),
+    "grpc": (
+        *("maasloop.api*", "maasloop.rpc*", "maasloop.runtime.following", *CLIENTS),
+        *("maasloop.*.app", "maasloop.*.entrypoints.rpc*", "maasloop.*.adapters.*"),
+    ),
     "httpx2": (*CLIENTS, "maasloop.*.adapters.*"),
     "libsumo": ("maasloop.twin*",),
     "maasloop.api": (*LIBRARIES, *CLIENTS, *EDGES, "maasloop.*.app"),
     "maasloop.bus": (*LIBRARIES, *CLIENTS, *EDGES, "maasloop.*.app", "maasloop.*.__main__"),
     "maasloop.postgres": ("maasloop.postgres*", "maasloop.runtime*", *CLIENTS, *TABLES, "maasloop.*.app"),
     "nats": ("maasloop.bus*", "maasloop.testing*", "maasloop.stack*"),
-    "psycopg": ("maasloop.postgres*", "maasloop.runtime.outbox*", "maasloop.testing*", "maasloop.stack*", *TABLES),
+    "psycopg": (
+        *("maasloop.postgres*", "maasloop.runtime.outbox*", "maasloop.testing*", "maasloop.stack*"),
+        *("maasloop.twin.demo.rows", *TABLES),
+    ),
     "psycopg_pool": ("maasloop.postgres*", "maasloop.testing*", "maasloop.stack*", *TABLES),
     "pydantic_settings": ("maasloop.*.settings", "maasloop.runtime*", "maasloop.stack*", "maasloop.cli*"),
     "starlette": ("maasloop.runtime*", "maasloop.testing*", "maasloop.*.entrypoints.http*"),
@@ -57,16 +69,14 @@ def pure_domains(tree: Tree) -> Iterator[Violation]:
 
 def unworldly_domains(tree: Tree) -> Iterator[Violation]:
     """A domain neither waits, nor logs, nor reads or writes anything."""
-    worldly = ("asyncio", "logging", "os", "socket", "subprocess", "threading", "pathlib", "io", "urllib", "http")
     for source in tree.packages:
         if source.room[:1] == ("domain",):
-            yield from _worldly(source, worldly)
-
-
-def _worldly(source: Source, worldly: tuple[str, ...]) -> Iterator[Violation]:
-    for node, name in imports(source):
-        if name.partition(".")[0] in worldly:
-            yield source.at(node, f"a domain imports {name}: it decides, others act")
+            for node, name in imports(source):
+                if any(within(name, each) for each in WORLDLY):
+                    yield source.at(node, f"a domain imports {name}: it decides, others act")
+            for each in ast.walk(source.syntax):
+                if isinstance(each, ast.AsyncFunctionDef | ast.Await):
+                    yield source.at(each, "a domain waits: it decides, others act")
 
 
 def lonely_handlers(tree: Tree) -> Iterator[Violation]:
