@@ -17,32 +17,24 @@ page; keys of a nested object are separated by `__` in the environment.
 """
 
 
-def settings_class(service: str) -> type[ServiceSettings] | None:
-    """Return the settings class of a service, nothing as long as it has none."""
-    name = f"maasloop.{service.replace('-', '_')}.settings"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return None
+def settings_class(service: str) -> type[ServiceSettings]:
+    """Return the settings class of a service."""
+    module = importlib.import_module(f"maasloop.{service.replace('-', '_')}.settings")
     classes = (each for each in vars(module).values() if isinstance(each, type) and issubclass(each, ServiceSettings))
     return next(each for each in classes if each.service == service)
 
 
 def settings_page() -> str:
     """Return the page."""
-    known = ((service, settings_class(service)) for service in SERVICES)
-    sections = [section(service, settings_table(service, each)) for service, each in known if each]
+    sections = [section(service, settings_table(service, settings_class(service))) for service in SERVICES]
     return page("Settings", "`settings.py` of each service", _INTRODUCTION, *sections)
 
 
 def settings_schemas() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each schema."""
     for service in SERVICES:
-        each = settings_class(service)
-        if each:
-            yield f"settings/{service}.schema.json", json.dumps(_schema(each), indent=2) + "\n"
+        schema = json.dumps(_schema(settings_class(service)), indent=2)
+        yield f"settings/{service}.schema.json", f"{schema}\n"
 
 
 def _schema(settings: type[ServiceSettings]) -> dict[str, Any]:
