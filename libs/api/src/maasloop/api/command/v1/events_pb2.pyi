@@ -72,7 +72,9 @@ class DecisionRecorded(_message.Message):
     late: _builtins.bool
     """The decision was made on fewer readings than announced, because they did not come in time."""
     digest: _builtins.str
-    """SHA-256 over the command ids and reasons in order, in hexadecimal: two runs that decide the same have the same."""
+    """SHA-256 over the reasons in order, in hexadecimal. They hold no time of day, as ids do: two runs that decide the same
+    have the same.
+    """
     @_builtins.property
     def command_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of the commands that were issued; each is on its way to its device."""
