@@ -29,7 +29,7 @@ from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
-from maasloop.runtime.following import Follower
+from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
 from maasloop.runtime.http import HttpDoor
@@ -51,10 +51,12 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         connected(settings.device_registry_address) as registry_channel,
         connected(settings.consent_address) as consent_channel,
     ):
+        devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
+        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent.facts_of)
         known: Projection[Facts] = Projection("devices", clock)
         consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
-        devices = Follower(bus, known, devices_owner(registry_channel, registry.facts_of), clock)
-        consents = Follower(bus, consented, consent_owner(consent_channel, consent.facts_of), clock)
+        devices = Follower(bus, known, devices_from, clock)
+        consents = Follower(bus, consented, consent_from, clock)
         resolver = Registry(lambda: known.items)
         known.listen(resolver.changed)
         gate = consent.ConsentGate(consented, clock)

@@ -5,24 +5,48 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from maasloop.bus import connection as bus_connection
-from maasloop.bus.streams import OBSERVATION_ROWS, PERSONAL_ROWS, QUARANTINE_COUNT, Durable
+from maasloop.bus.streams import (
+    DURABLES,
+    OBSERVATION_ROWS,
+    OBSERVATIONS,
+    PERSONAL,
+    PERSONAL_ROWS,
+    QUARANTINE,
+    QUARANTINE_COUNT,
+    RESPONSES,
+    Durable,
+)
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
+from maasloop.rpc.server import RpcServer
 from maasloop.runtime.confirming import OwnerVoice
-from maasloop.runtime.following import Follower
+from maasloop.runtime.following import Follower, Owner
+from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
-from maasloop.timeseries.adapters import registry
+from maasloop.timeseries.adapters import consent, registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
+from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
 from maasloop.timeseries.adapters.streams import Streams
+from maasloop.timeseries.adapters.tailing import StreamTail
+from maasloop.timeseries.adapters.visibility import ProjectedVisibility
+from maasloop.timeseries.domain.permission import ConsentFacts
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
+from maasloop.timeseries.entrypoints.rpc import SERVICE, SeriesDoor
 from maasloop.timeseries.entrypoints.stream import Writer
+from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
+from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
+from maasloop.timeseries.handlers.free_streams import FreeStreams
+from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
+from maasloop.timeseries.handlers.read_observations import ReadObservations
 from maasloop.timeseries.handlers.store_observations import StoreObservations
+from maasloop.timeseries.handlers.watch_observations import WatchObservations
 from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
@@ -39,18 +63,41 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
         bus_connection.connect(settings.nats_url, name=NAME) as bus,
         connected(settings.device_registry_address) as registry_channel,
+        connected(settings.consent_address) as consent_channel,
     ):
+        devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
+        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent.facts_of)
         known: Projection[Facts] = Projection("devices", clock)
-        devices = Follower(bus, known, devices_owner(registry_channel, registry.facts_of), clock)
+        consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
+        consents = Follower(bus, consented, consent_from, clock)
+        visibility = ProjectedVisibility(known, consent.ConsentGate(consented, clock))
+        devices = Follower(bus, known, devices_from, clock)
         writers = {
             durable.name: _writer(durable, bus, dsn, pool, known=known, clock=clock, stack=stack)
             for durable in (OBSERVATION_ROWS, PERSONAL_ROWS, QUARANTINE_COUNT)
         }
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
+        streams, reader = Streams(bus), PostgresReader(pool)
+        tail = StreamTail(bus, streams, {writer.stream: writer.progress for writer in writers.values()})
+        server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
+        SeriesDoor(
+            latest=ListLatestObservations(reader, visibility),
+            read=ReadObservations(reader, visibility),
+            aggregate=AggregateObservations(reader, visibility),
+            watch=WatchObservations(tail, visibility),
+            balance=GetCustodyBalance(reader, tail),
+        ).register(server)
         yield Service(
+            doors=[server],
             pulling={name: writer.pull for name, writer in writers.items()},
-            tasks={"devices": devices.run, "outbox": relay.run},
+            tasks={
+                "devices": devices.run,
+                "consent": consents.run,
+                "outbox": relay.run,
+                "retention": ForgetOldRows(reader, clock).run,
+                "streams": FreeStreams(streams, _owners(), clock).run,
+            },
             checks={
                 "database": lambda: check(pool),
                 "nats": partial(_linked, bus),
@@ -80,6 +127,18 @@ def _writer(
     stack.push_async_callback(store.close)
     handler = StoreObservations(index=index, store=store)
     return Writer(bus=bus, durable=durable, streams=Streams(bus), store=store, handler=handler, clock=clock)
+
+
+def _owners() -> dict[str, list[str]]:
+    """Return the durables of each custody stream whose acknowledgement is a commit.
+
+    One that begins with the newest message needs no older one.
+    """
+    owners: dict[str, list[str]] = {}
+    for stream in (OBSERVATIONS, PERSONAL, QUARANTINE, RESPONSES):
+        members = [durable for durable in DURABLES if durable.stream == stream.name]
+        owners[stream.name] = [durable.name for durable in members if durable.deliver == "all"]
+    return owners
 
 
 async def _linked(bus: bus_connection.Bus) -> str | None:

@@ -42,6 +42,10 @@ def compact(
     properties, property_of = _used(
         columns.property_index[rows], [other.property_index for other in (*states, *positions)]
     )
+
+    def place(used: NDArray[np.uint32], index: int) -> int:
+        return int(np.searchsorted(used, index))
+
     return build_columns(
         [names.devices[index] for index in devices.tolist()],
         [names.observed_properties[index] for index in properties.tolist()],
@@ -49,8 +53,10 @@ def compact(
         property_of[: -len(states) - len(positions) or None],
         columns.event_time_us[rows],
         columns.value[rows],
-        states=_moved(states, devices, properties),
-        positions=_moved(positions, devices, properties),
+        states=[_state(row, place(devices, row.device_index), place(properties, row.property_index)) for row in states],
+        positions=[
+            _position(row, place(devices, row.device_index), place(properties, row.property_index)) for row in positions
+        ],
     )
 
 
@@ -59,16 +65,16 @@ def _used(numbers: NDArray[np.uint32], others: Sequence[int]) -> tuple[NDArray[n
     return used, places
 
 
-def _moved[Row: (StateObservation, PositionObservation)](
-    rows: Sequence[Row], devices: NDArray[np.uint32], properties: NDArray[np.uint32]
-) -> list[Row]:
-    moved = []
-    for row in rows:
-        copy = type(row).FromString(row.SerializeToString())
-        copy.device_index = int(np.searchsorted(devices, row.device_index))
-        copy.property_index = int(np.searchsorted(properties, row.property_index))
-        moved.append(copy)
-    return moved
+def _state(row: StateObservation, device: int, observed_property: int) -> StateObservation:
+    return StateObservation(
+        device_index=device, property_index=observed_property, event_time_us=row.event_time_us, state=row.state
+    )
+
+
+def _position(row: PositionObservation, device: int, observed_property: int) -> PositionObservation:
+    return PositionObservation(
+        device_index=device, property_index=observed_property, event_time_us=row.event_time_us, position=row.position
+    )
 
 
 def size_bytes(columns: Columns) -> int:
@@ -123,12 +129,14 @@ def join(many: Sequence[Columns]) -> Columns:
         if len(columns.value):
             device_index.append(device_of[columns.device_index])
             property_index.append(property_of[columns.property_index])
-        for row in columns.states:
-            state = StateObservation(event_time_us=row.event_time_us, state=row.state)
-            states.append(_placed(state, row, device_of, property_of))
-        for place in columns.positions:
-            position = PositionObservation(event_time_us=place.event_time_us, position=place.position)
-            positions.append(_placed(position, place, device_of, property_of))
+        states += [
+            _state(row, int(device_of[row.device_index]), int(property_of[row.property_index]))
+            for row in columns.states
+        ]
+        positions += [
+            _position(row, int(device_of[row.device_index]), int(property_of[row.property_index]))
+            for row in columns.positions
+        ]
     nothing = np.empty(0, np.uint32)
     return build_columns(
         list(devices),
@@ -140,11 +148,3 @@ def join(many: Sequence[Columns]) -> Columns:
         states=states,
         positions=positions,
     )
-
-
-def _placed[Row: (StateObservation, PositionObservation)](
-    copy: Row, row: Row, device_of: NDArray[np.uint32], property_of: NDArray[np.uint32]
-) -> Row:
-    copy.device_index = int(device_of[row.device_index])
-    copy.property_index = int(property_of[row.property_index])
-    return copy

@@ -126,7 +126,8 @@ class PostgresSeriesIndex:
         for kind, rows in kinds:
             pairs = [(names.devices[row.device_index], names.observed_properties[row.property_index]) for row in rows]
             ids = await self._ids_of(message, pairs, kind) if pairs else []
-            for series, row in zip(ids, rows, strict=True):
+            for place, series in enumerate(ids):
+                row: State | Position = rows[place]
                 result = _result(row)
                 table = TABLES[self._table[series]]
                 others.append(Other(table, series, row.event_time_us, message.receipt_time_us, result))

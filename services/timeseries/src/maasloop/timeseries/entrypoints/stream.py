@@ -102,6 +102,7 @@ class Writer:
         self._acknowledge_early = acknowledge_early
         self._cursor = Cursor(Life(durable.stream, "", 0), 0, 0)
         self._pending = 0
+        self.stream = durable.stream
         self.progress = _Progress()
 
     async def check(self) -> str | None:

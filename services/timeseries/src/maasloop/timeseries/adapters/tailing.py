@@ -1,0 +1,189 @@
+"""Messages of the custody streams as readers follow them: after they are stored, and without a say in their custody.
+
+A watch has a consumer of its own for each stream, which the broker forgets when nobody asks it any more. A message is
+passed on when the writer has committed it.
+
+Tasks: one a stream and watch, ended with the watch.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded
+from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
+from maasloop.bus.columns import READINGS_HEADER, parse_packed, read_columns
+from maasloop.bus.connection import Bus
+from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.streams import OBSERVATIONS, PERSONAL, QUARANTINE, Durable
+from maasloop.bus.subjects import OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
+from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from maasloop.core.reasons import Reason
+from maasloop.timeseries.ports import Seen
+
+from .streams import Streams
+
+SIGN_OF_LIFE_S = 10.0
+QUEUE_MAX = 64
+OUTSTANDING_MAX = 64
+WATCHES_MAX = 64
+ALIVE_CHECK_S = 5.0
+FORGOTTEN_AFTER_S = 60
+COUNT_TIMEOUT_S = 10.0
+NANOSECONDS = 1_000_000_000
+WATCHED = (OBSERVATIONS.name, PERSONAL.name)
+
+
+class Progress(Protocol):
+    """How far the writer of a stream is."""
+
+    @property
+    def committed(self) -> int:
+        """Everything up to here is stored."""
+        ...
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when that changes, and replaced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    stream: str
+    delivery: Delivery
+
+
+type _Queue = asyncio.Queue[_Stored | Exception]
+
+
+class StreamTail:
+    """Follows streams for watches, and counts what lies in them."""
+
+    def __init__(self, bus: Bus, streams: Streams, progress: Mapping[str, Progress]) -> None:
+        """``progress`` tells by stream what is stored."""
+        self._bus = bus
+        self._streams = streams
+        self._progress = progress
+        self._running = 0
+
+    @asynccontextmanager
+    async def follow(self, district: str, after: Mapping[str, int] | None) -> AsyncIterator[AsyncIterator[Seen]]:
+        """Yield what is stored from now on, or after a token."""
+        if self._running >= WATCHES_MAX:
+            message = f"{WATCHES_MAX} watches run already"
+            raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=5.0)
+        self._running += 1
+        pumps: list[asyncio.Task[None]] = []
+        try:
+            start = await self._start(after)
+            queue: _Queue = asyncio.Queue(QUEUE_MAX)
+            pumps = [
+                asyncio.create_task(self._pump(stream, district, sequence, queue), name=f"watch {stream}")
+                for stream, sequence in start.items()
+            ]
+            yield _seen(queue, start)
+        finally:
+            self._running -= 1
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _start(self, after: Mapping[str, int] | None) -> dict[str, int]:
+        if after is None:
+            return {stream: self._progress[stream].committed for stream in WATCHED}
+        start = {}
+        for stream in WATCHED:
+            info = await self._streams.info(stream)
+            start[stream] = after.get(stream, info.last_sequence)
+            if not info.first_sequence - 1 <= start[stream] <= info.last_sequence:
+                message = f"{stream} does not hold what came after the token any more"
+                raise FailedPrecondition(Reason.RESUME_TOKEN_EXPIRED, message)
+        return start
+
+    async def _pump(self, stream: str, district: str, after: int, queue: _Queue) -> None:
+        try:
+            name = await self._consumer(stream, [OBSERVATION_RECORDED.wildcard(district)], after)
+            async with Pull(self._bus, Durable(name, stream, "timeseries"), outstanding_max=OUTSTANDING_MAX) as pull:
+                while True:
+                    taken = await pull.take(OUTSTANDING_MAX, wait_s=ALIVE_CHECK_S)
+                    if not taken:
+                        await self._require_consumer(stream, name)
+                    for delivery in taken:
+                        await self._wait_stored(stream, delivery.stream_sequence)
+                        await queue.put(_Stored(stream, delivery))
+        except Exception as error:
+            await queue.put(error)
+
+    async def _wait_stored(self, stream: str, sequence: int) -> None:
+        progress = self._progress[stream]
+        while progress.committed < sequence:
+            await progress.changed.wait()
+
+    async def _consumer(self, stream: str, subjects: list[str], after: int, *, headers_only: bool = False) -> str:
+        config = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": after + 1,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "filter_subjects": subjects,
+            "inactive_threshold": FORGOTTEN_AFTER_S * NANOSECONDS,
+            "mem_storage": True,
+            "headers_only": headers_only,
+        }
+        answer = await self._bus.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
+        if "error" in answer:
+            raise _lost(str(answer["error"].get("description")))
+        return str(answer["name"])
+
+    async def _require_consumer(self, stream: str, name: str) -> None:
+        if "error" in await self._bus.api(f"CONSUMER.INFO.{stream}.{name}"):
+            raise _lost("the broker forgot the watch")
+
+    async def readings_after(self, stream: str, sequence: int, district: str) -> int:
+        """Return the readings in a stream's messages after a sequence; empty district = all."""
+        last = (await self._streams.info(stream)).last_sequence
+        if last <= sequence:
+            return 0
+        fact = OBSERVATION_QUARANTINED if stream == QUARANTINE.name else OBSERVATION_RECORDED
+        subject = fact.wildcard(district) if district else fact.wildcard()
+        name = await self._consumer(stream, [subject], sequence, headers_only=True)
+        readings = 0
+        try:
+            async with (
+                asyncio.timeout(COUNT_TIMEOUT_S),
+                Pull(self._bus, Durable(name, stream, "timeseries"), outstanding_max=1_024) as pull,
+            ):
+                pending = 1
+                while pending and (taken := await pull.take(1_024, wait_s=1.0)):
+                    readings += sum(int(each.headers.get(READINGS_HEADER, "0")) for each in taken)
+                    pending = taken[-1].pending
+        except TimeoutError:
+            raise _lost(f"the messages of {stream} could not be counted in {COUNT_TIMEOUT_S:g} s") from None
+        finally:
+            await self._bus.api(f"CONSUMER.DELETE.{stream}.{name}")
+        return readings
+
+
+async def _seen(queue: _Queue, start: dict[str, int]) -> AsyncIterator[Seen]:
+    token = dict(start)
+    yield Seen(None, personal=False, token=dict(token))
+    while True:
+        try:
+            async with asyncio.timeout(SIGN_OF_LIFE_S):
+                stored = await queue.get()
+        except TimeoutError:
+            yield Seen(None, personal=False, token=dict(token))
+            continue
+        if isinstance(stored, Exception):
+            raise stored
+        token[stored.stream] = stored.delivery.stream_sequence
+        packed = parse_packed(PackedObservationsRecorded, ObservationsRecorded, stored.delivery.body)
+        columns = read_columns(packed.observations)
+        yield Seen(columns if len(columns) else None, stored.stream == PERSONAL.name, dict(token))
+
+
+def _lost(why: str) -> Unavailable:
+    return Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, why, {"neighbour": "nats"})

@@ -1,0 +1,27 @@
+"""Who may be seen: whose a device is by the registry, and what the person permits by the consent gate."""
+
+from maasloop.runtime.projection import Projection, State
+from maasloop.timeseries.domain.series import Facts, PersonalDevice
+
+from .consent import ConsentGate
+
+
+class ProjectedVisibility:
+    """Closed for personal readings wherever there is doubt."""
+
+    def __init__(self, known: Projection[Facts], gate: ConsentGate) -> None:
+        """Ask these two projections."""
+        self._known = known
+        self._gate = gate
+
+    def ready(self) -> bool:
+        """Tell whether it is known whose devices are."""
+        return self._known.state is not State.CLOSED
+
+    def visible(self, district: str, device: str, *, personal: bool) -> bool:
+        """Tell whether readings of a device may be shown now."""
+        facts = self._known.get(f"districts/{district}/devices/{device}")
+        if isinstance(facts, PersonalDevice):
+            return self._gate.permits(facts.data_subject, facts.processing_activity)
+        # A series that was personal once and whose person is not known shows nothing.
+        return not personal

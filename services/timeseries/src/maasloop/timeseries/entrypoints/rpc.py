@@ -1,0 +1,265 @@
+"""The gRPC door: SeriesService."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.api.common.v1.geo_pb2 import Point
+from maasloop.api.observation.v1 import series_service_pb2 as messages
+from maasloop.api.observation.v1 import series_service_pb2_grpc as stubs
+from maasloop.api.observation.v1.observation_pb2 import (
+    Observation,
+    ObservationColumns,
+    PositionObservation,
+    StateObservation,
+)
+from maasloop.bus.columns import Columns, build_columns
+from maasloop.core.errors import FailedPrecondition, InvalidArgument
+from maasloop.core.ids import DeviceName, DistrictName
+from maasloop.core.reasons import Reason
+from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
+from maasloop.rpc.server import RpcServer
+from maasloop.rpc.times import timestamp_from_us, us_from_timestamp
+from maasloop.timeseries.domain.custody import Balance
+from maasloop.timeseries.domain.series import Kind
+from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
+from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
+from maasloop.timeseries.handlers.read_observations import ROWS_A_READ_MAX, ReadObservations
+from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
+from maasloop.timeseries.ports import Bucket, GapFill, Newest, Range, Selection
+
+LATEST_PAGE = 1_000
+LATEST_PAGE_MAX = 10_000
+SERVICE = messages.DESCRIPTOR.services_by_name["SeriesService"]
+
+_FILLS = {
+    messages.GAP_FILL_UNSPECIFIED: GapFill.OMIT,
+    messages.GAP_FILL_EMPTY: GapFill.EMPTY,
+    messages.GAP_FILL_LAST: GapFill.LAST,
+    messages.GAP_FILL_LINEAR: GapFill.LINEAR,
+}
+
+type _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SeriesDoor(stubs.SeriesServiceServicer):
+    """What was remembered."""
+
+    def __init__(
+        self,
+        *,
+        latest: ListLatestObservations,
+        read: ReadObservations,
+        aggregate: AggregateObservations,
+        watch: WatchObservations,
+        balance: GetCustodyBalance,
+    ) -> None:
+        """One handler a method."""
+        self._latest = latest
+        self._read = read
+        self._aggregate = aggregate
+        self._watch = watch
+        self._balance = balance
+
+    def register(self, server: RpcServer) -> None:
+        """Add the service to a server."""
+        stubs.add_SeriesServiceServicer_to_server(self, server.registrar)
+
+    async def ListLatestObservations(  # noqa: N802 - named by the contract
+        self, request: messages.ListLatestObservationsRequest, context: _Context
+    ) -> messages.ListLatestObservationsResponse:
+        """Return a page of newest observations."""
+        selection = _selection(request.selection)
+        arguments = {"selection": request.selection.SerializeToString(deterministic=True).hex()}
+        position = decode_page_token(request.page_token, arguments)
+        size = page_size(request.page_size, default=LATEST_PAGE, largest=LATEST_PAGE_MAX)
+        after = None if position is None else (str(position[0]), str(position[1]), int(position[2]))
+        newest, following = await self._latest(selection, size=size, after=after)
+        return messages.ListLatestObservationsResponse(
+            observations=[_observation(selection.district, each) for each in newest],
+            next_page_token=encode_page_token(following, arguments) if following else "",
+        )
+
+    async def ReadObservations(  # noqa: N802
+        self, request: messages.ReadObservationsRequest, context: _Context
+    ) -> AsyncIterator[messages.ReadObservationsResponse]:
+        """Stream a range."""
+        start_us = us_from_timestamp(request.start_time, "start_time")
+        end_us = us_from_timestamp(request.end_time, "end_time")
+        held: list[Range] = []
+        async for piece in self._read(_selection(request.selection), start_us, end_us):
+            if held and sum(len(each.time_us) for each in held) + len(piece.time_us) > ROWS_A_READ_MAX:
+                yield messages.ReadObservationsResponse(observations=_columns(held))
+                held = []
+            held.append(piece)
+        if held:
+            yield messages.ReadObservationsResponse(observations=_columns(held))
+
+    async def AggregateObservations(  # noqa: N802
+        self, request: messages.AggregateObservationsRequest, context: _Context
+    ) -> messages.AggregateObservationsResponse:
+        """Return figures of time buckets."""
+        if request.bucket.nanos:
+            raise InvalidArgument(Reason.REQUEST_INVALID, "bucket must be whole seconds", {"field": "bucket"})
+        selection = _selection(request.selection)
+        found = await self._aggregate(
+            selection,
+            us_from_timestamp(request.start_time, "start_time"),
+            us_from_timestamp(request.end_time, "end_time"),
+            request.bucket.seconds,
+            _FILLS.get(request.gap_fill, GapFill.OMIT),
+        )
+        return messages.AggregateObservationsResponse(
+            series=[
+                messages.SeriesBuckets(
+                    device=str(DeviceName(selection.district, series.device)),
+                    observed_property=f"observedProperties/{series.observed_property}",
+                    buckets=[_bucket(bucket) for bucket in buckets],
+                )
+                for series, buckets in found
+            ]
+        )
+
+    async def WatchObservations(  # noqa: N802
+        self, request: messages.WatchObservationsRequest, context: _Context
+    ) -> AsyncIterator[messages.WatchObservationsResponse]:
+        """Stream what is stored."""
+        after = _opened(request.resume_token)
+        async for watched in self._watch(_selection(request.selection), after):
+            yield _watched(watched)
+
+    async def GetCustodyBalance(  # noqa: N802
+        self, request: messages.GetCustodyBalanceRequest, context: _Context
+    ) -> messages.CustodyBalance:
+        """Return what became of every acknowledged reading."""
+        district = DistrictName.parse(request.parent).district if request.parent else ""
+        return _balance(await self._balance(district))
+
+
+def _selection(selection: messages.SeriesSelection) -> Selection:
+    district = DistrictName.parse(selection.parent).district
+    return Selection(district, tuple(selection.devices), tuple(selection.observed_properties))
+
+
+def _observation(district: str, newest: Newest) -> Observation:
+    observation = Observation(
+        device=str(DeviceName(district, newest.series.device)),
+        observed_property=f"observedProperties/{newest.series.observed_property}",
+        event_time=timestamp_from_us(newest.time_us),
+        receipt_time=timestamp_from_us(newest.receipt_time_us),
+    )
+    if isinstance(newest.result, str):
+        observation.state = newest.result
+    elif isinstance(newest.result, float):
+        observation.value = newest.result
+    else:
+        observation.position.CopyFrom(Point(longitude=newest.result[0], latitude=newest.result[1]))
+    return observation
+
+
+def _columns(pieces: Sequence[Range]) -> ObservationColumns:
+    devices: dict[str, int] = {}
+    properties: dict[str, int] = {}
+    device_index: list[NDArray[Any]] = []
+    property_index: list[NDArray[Any]] = []
+    times_us: list[NDArray[Any]] = []
+    values: list[NDArray[Any]] = []
+    states: list[StateObservation] = []
+    positions: list[PositionObservation] = []
+    for piece in pieces:
+        device = devices.setdefault(piece.series.device, len(devices))
+        observed_property = properties.setdefault(piece.series.observed_property, len(properties))
+        place: dict[str, Any] = {"device_index": device, "property_index": observed_property}
+        if piece.series.table.kind is Kind.NUMBERS:
+            device_index.append(np.full(len(piece.time_us), device))
+            property_index.append(np.full(len(piece.time_us), observed_property))
+            times_us.append(piece.time_us)
+            values.append(cast("NDArray[Any]", piece.results))
+            continue
+        for time_us, result in zip(piece.time_us.tolist(), piece.results, strict=True):
+            if isinstance(result, str):
+                states.append(StateObservation(**place, event_time_us=time_us, state=result))
+            else:
+                point = Point(longitude=result[0], latitude=result[1])
+                positions.append(PositionObservation(**place, event_time_us=time_us, position=point))
+    empty: NDArray[Any] = np.empty(0)
+    return build_columns(
+        list(devices),
+        list(properties),
+        np.concatenate(device_index or [empty]),
+        np.concatenate(property_index or [empty]),
+        np.concatenate(times_us or [empty]),
+        np.concatenate(values or [empty]),
+        states=states,
+        positions=positions,
+    ).message()
+
+
+def _bucket(bucket: Bucket) -> messages.Bucket:
+    return messages.Bucket(
+        start_time=timestamp_from_us(bucket.start_us),
+        count=bucket.count,
+        mean=bucket.mean,
+        min=bucket.minimum,
+        max=bucket.maximum,
+        first=bucket.first,
+        last=bucket.last,
+    )
+
+
+def _watched(watched: Watched) -> messages.WatchObservationsResponse:
+    answer = messages.WatchObservationsResponse(resume_token=_sealed(watched.token))
+    if watched.columns is None:
+        return answer
+    columns = cast("Columns", watched.columns)
+    if watched.numbers is not None:
+        names = columns.names()
+        chosen = columns.take(watched.numbers)
+        columns = build_columns(
+            names.devices,
+            names.observed_properties,
+            chosen.device_index,
+            chosen.property_index,
+            chosen.event_time_us,
+            chosen.value,
+            states=cast("list[StateObservation]", watched.states),
+            positions=cast("list[PositionObservation]", watched.positions),
+        )
+    answer.observations.CopyFrom(columns.message())
+    return answer
+
+
+def _sealed(token: Mapping[str, int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(token, sort_keys=True).encode()).decode()
+
+
+def _opened(token: str) -> Mapping[str, int] | None:
+    if not token:
+        return None
+    try:
+        found = json.loads(base64.urlsafe_b64decode(token.encode()))
+        return {str(stream): int(sequence) for stream, sequence in found.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise FailedPrecondition(Reason.RESUME_TOKEN_EXPIRED, "resume_token is not one of ours") from None
+
+
+def _balance(balance: Balance) -> messages.CustodyBalance:
+    terms = balance.terms
+    return messages.CustodyBalance(
+        accepted_count=balance.accepted,
+        stored_count=terms.stored,
+        duplicate_count=terms.duplicate,
+        conflict_count=terms.conflict,
+        quarantined_count=terms.quarantined,
+        refused_consent_count=terms.refused_consent,
+        shed_count=terms.shed,
+        dead_lettered_count=terms.dead_lettered,
+        in_stream_count=balance.in_stream,
+        lost_count=balance.lost,
+    )

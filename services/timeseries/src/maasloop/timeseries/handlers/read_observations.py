@@ -1,0 +1,43 @@
+"""The observations of a range, series by series."""
+
+from collections.abc import AsyncIterator
+
+from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
+from maasloop.core.reasons import Reason
+from maasloop.timeseries.ports import ObservationReader, Range, Selection, Visibility
+
+SERIES_MAX = 10_000
+SPAN_MAX_US = 366 * 86_400 * 1_000_000
+ROWS_A_READ_MAX = 10_000
+
+
+class ReadObservations:
+    """Reads in pieces, so that neither a transaction nor memory grows with the range."""
+
+    def __init__(self, reader: ObservationReader, visibility: Visibility) -> None:
+        """Read what may be seen."""
+        self._reader = reader
+        self._visibility = visibility
+
+    async def __call__(self, selection: Selection, start_us: int, end_us: int) -> AsyncIterator[Range]:
+        """Yield pieces of at most ``ROWS_A_READ_MAX`` rows, each of one series, in order of time within a series."""
+        if end_us < start_us:
+            raise InvalidArgument(Reason.REQUEST_INVALID, "end_time lies before start_time", {"field": "end_time"})
+        if end_us - start_us > SPAN_MAX_US:
+            raise ResourceExhausted(Reason.RANGE_TOO_LONG, "a range spans at most 366 days", {"limit": "366 d"})
+        if not self._visibility.ready():
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, "the registry's facts have not arrived")
+        found = await self._reader.series(selection, after=None, size=SERIES_MAX + 1)
+        if len(found) > SERIES_MAX:
+            message = f"the selection holds more than {SERIES_MAX} series"
+            raise ResourceExhausted(Reason.RANGE_TOO_LONG, message, {"limit": str(SERIES_MAX)})
+        for series in found:
+            at_us = start_us
+            # Asked for every piece: a consent that ends hides the rest.
+            while self._visibility.visible(selection.district, series.device, personal=series.personal):
+                piece = await self._reader.range(series, at_us, end_us, ROWS_A_READ_MAX)
+                if len(piece.time_us):
+                    yield piece
+                if len(piece.time_us) < ROWS_A_READ_MAX:
+                    break
+                at_us = int(piece.time_us[-1]) + 1

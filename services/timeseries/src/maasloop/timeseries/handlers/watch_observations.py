@@ -1,0 +1,63 @@
+"""The observations as they are stored."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.timeseries.ports import Columns, Position, Seen, Selection, State, Tail, Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a watch shows of one message: some of its rows, or nothing but where to resume."""
+
+    columns: Columns | None
+    numbers: NDArray[np.bool_] | None
+    """Which numbers; none = all rows as they are."""
+    states: list[State]
+    positions: list[Position]
+    token: Mapping[str, int]
+
+
+class WatchObservations:
+    """Passes on what is selected and may be seen at the moment it is passed on."""
+
+    def __init__(self, tail: Tail, visibility: Visibility) -> None:
+        """Follow this tail."""
+        self._tail = tail
+        self._visibility = visibility
+
+    async def __call__(self, selection: Selection, after: Mapping[str, int] | None) -> AsyncIterator[Watched]:
+        """Yield what is stored, and a sign of life where nothing is."""
+        async with self._tail.follow(selection.district, after) as seen, aclosing(seen):  # type: ignore[type-var]
+            async for each in seen:
+                yield self._shown(selection, each)
+
+    def _shown(self, selection: Selection, seen: Seen) -> Watched:
+        columns = seen.columns
+        if columns is None:
+            return Watched(None, None, [], [], seen.token)
+        names = columns.names()
+        wanted_devices, wanted_properties = set(selection.devices), set(selection.observed_properties)
+        devices = np.array(
+            [
+                (not wanted_devices or name in wanted_devices)
+                and self._visibility.visible(selection.district, name, personal=seen.personal)
+                for name in names.devices
+            ],
+            np.bool_,
+        )
+        properties = np.array(
+            [not wanted_properties or name in wanted_properties for name in names.observed_properties], np.bool_
+        )
+        if devices.all() and properties.all():
+            return Watched(columns, None, list(columns.states), list(columns.positions), seen.token)
+        numbers = devices[columns.device_index] & properties[columns.property_index]
+        states = [row for row in columns.states if devices[row.device_index] and properties[row.property_index]]
+        positions = [row for row in columns.positions if devices[row.device_index] and properties[row.property_index]]
+        if not (numbers.any() or states or positions):
+            return Watched(None, None, [], [], seen.token)
+        return Watched(columns, numbers, states, positions, seen.token)

@@ -1,0 +1,119 @@
+"""The city of the bench: 10,000 registered devices with one series each, and readings of them by the street second."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import grpc
+import numpy as np
+
+from maasloop.api.device.v1.device_pb2 import DeviceType, District, ObservedProperty
+from maasloop.api.device.v1.device_service_pb2 import (
+    CreateDeviceTypeRequest,
+    CreateDistrictRequest,
+    CreateObservedPropertyRequest,
+    ImportDevicesRequest,
+)
+from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
+from maasloop.api.observation.v1.packed_pb2 import PackedRecordObservationsRequest
+from maasloop.bus.columns import build_columns
+
+DISTRICT = "bench"
+PARENT = f"districts/{DISTRICT}"
+OBSERVED_PROPERTY = "vehicle-count"
+DEVICES = 10_000
+ROWS_A_MESSAGE = 1_000
+IMPORT_CHUNK_BYTES = 512 * 1024
+KNOWN_TIMEOUT_S = 60.0
+
+
+def device_id(number: int) -> str:
+    """Return the id of a device."""
+    return f"loop-{number:06d}"
+
+
+async def register(channel: grpc.aio.Channel, devices: int = DEVICES) -> None:
+    """Make the catalogue and import the devices."""
+    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+    await registry.CreateDistrict(CreateDistrictRequest(district_id=DISTRICT, district=District(display_name="Bench")))
+    await registry.CreateObservedProperty(
+        CreateObservedPropertyRequest(
+            observed_property_id=OBSERVED_PROPERTY,
+            observed_property=ObservedProperty(
+                display_name="Vehicles in a second",
+                domain="traffic",
+                kind=ObservedProperty.KIND_NUMBER,
+                unit="1",
+                range_min=0,
+                range_max=100,
+                retention="7d",
+            ),
+        )
+    )
+    properties = [f"observedProperties/{OBSERVED_PROPERTY}"]
+    await registry.CreateDeviceType(
+        CreateDeviceTypeRequest(
+            device_type_id="induction-loop",
+            device_type=DeviceType(display_name="Induction loop", observed_properties=properties),
+        )
+    )
+    await registry.ImportDevices(_chunks(devices))
+
+
+async def _chunks(devices: int) -> AsyncIterator[ImportDevicesRequest]:
+    lines = (
+        json.dumps({"name": f"{PARENT}/devices/{device_id(number)}", "deviceType": "deviceTypes/induction-loop"})
+        for number in range(devices)
+    )
+    content = "\n".join(lines).encode() + b"\n"
+    for start in range(0, len(content), IMPORT_CHUNK_BYTES):
+        yield ImportDevicesRequest(
+            parent=PARENT,
+            format=ImportDevicesRequest.FORMAT_JSON_LINES,
+            activate=True,
+            content=content[start : start + IMPORT_CHUNK_BYTES],
+        )
+
+
+def requests(start_us: int, seconds: int, seed: int = 7) -> list[bytes]:
+    """Return serialized requests: each a second of 1,000 different series, every series once a second."""
+    generator = np.random.default_rng(seed)
+    dictionaries = [
+        [device_id(number) for number in range(first, first + ROWS_A_MESSAGE)]
+        for first in range(0, DEVICES, ROWS_A_MESSAGE)
+    ]
+    index = np.arange(ROWS_A_MESSAGE)
+    made = []
+    for second in range(seconds):
+        for devices in dictionaries:
+            columns = build_columns(
+                devices,
+                [OBSERVED_PROPERTY],
+                index,
+                np.zeros(ROWS_A_MESSAGE, np.uint32),
+                np.full(ROWS_A_MESSAGE, start_us + second * 1_000_000),
+                generator.integers(0, 5, ROWS_A_MESSAGE).astype(np.float64),
+            )
+            request = PackedRecordObservationsRequest(parent=PARENT, observations=columns.packed())
+            made.append(request.SerializeToString())
+    return made
+
+
+def recorder(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[bytes, RecordObservationsResponse]:
+    """Return RecordObservations for requests that are serialized already."""
+    return channel.unary_unary(
+        "/maasloop.api.observation.v1.IngestService/RecordObservations",
+        request_serializer=bytes,
+        response_deserializer=RecordObservationsResponse.FromString,
+    )
+
+
+async def wait_until_known(channel: grpc.aio.Channel, time_us: int) -> None:
+    """Return when ingest knows all devices: one reading of each of the last is taken."""
+    last = [device_id(number) for number in range(DEVICES - 10, DEVICES)]
+    columns = build_columns(last, [OBSERVED_PROPERTY], range(10), [0] * 10, [time_us] * 10, [1.0] * 10)
+    request = RecordObservationsRequest(parent=PARENT, observations=columns.message()).SerializeToString()
+    async with asyncio.timeout(KNOWN_TIMEOUT_S):
+        while (await recorder(channel)(request)).accepted_count < len(last):
+            await asyncio.sleep(0.2)
