@@ -205,7 +205,7 @@ class World:
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Wait until something holds; the time-out of the test is the limit."""
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - any condition, told by nobody
             await asyncio.sleep(PAUSE_S)
 
     async def until_state(self, name: str, state: Any) -> command_pb2.Command:  # noqa: ANN401 - an enum number
@@ -257,7 +257,7 @@ async def _running(servers: Servers) -> AsyncIterator[int]:
     )
     process = Process(assemble, settings, of_package(PACKAGE))
     living = asyncio.create_task(process.live())
-    while not process.probes.started:
+    while not process.probes.started or await process.probes._checks["device-registry"]() is not None:
         if living.done():
             message = f"the service ended with status {living.result()}"
             raise RuntimeError(message)

@@ -1,5 +1,7 @@
 """A district with a field clock: seconds are counted, decided in lockstep, and signals obey and are verified."""
 
+# ruff: noqa: ANN401 - the classes of the fixtures live in conftest, which cannot be imported by name
+
 from collections.abc import Callable
 from typing import Any
 

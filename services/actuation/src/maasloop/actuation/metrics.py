@@ -6,6 +6,9 @@ COMMANDS = metrics.counter(
     "maasloop_actuation_commands_total", "Changes of commands by new state and reason", ["state", "reason"]
 )
 COMMIT_SECONDS = metrics.histogram("maasloop_actuation_commit_seconds", "Time of a group commit")
+REACTION_SECONDS = metrics.histogram(
+    "maasloop_actuation_reaction_seconds", "From the storing of a message by the broker to the sending of its commands"
+)
 DECISIONS = metrics.counter(
     "maasloop_actuation_decisions_total", "Seconds decided in districts with a field clock", ["district", "late"]
 )

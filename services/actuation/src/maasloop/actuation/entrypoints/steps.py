@@ -109,9 +109,14 @@ class Steps:
             batch.merge(self._evaluate.pass_second(district, second, moment))
         return batch
 
-    def start(self, batch: Batch, after: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Make a batch durable and send what is accepted in it, beside others; then run ``after``."""
-        task = asyncio.create_task(self._fly(batch, after), name="commit-and-dispatch")
+    def start(
+        self, batch: Batch, after: Callable[[], Awaitable[None]] | None = None, *, stored_ns: int | None = None
+    ) -> None:
+        """Make a batch durable and send what is accepted in it, beside others; then run ``after``.
+
+        ``stored_ns`` is when the broker stored the first message that led to it.
+        """
+        task = asyncio.create_task(self._fly(batch, after, stored_ns), name="commit-and-dispatch")
         self._flights.add(task)
         task.add_done_callback(self._landed)
 
@@ -158,10 +163,13 @@ class Steps:
         batch.merge(self._pass_time(district, moment))
         return batch
 
-    async def _fly(self, batch: Batch, after: Callable[[], Awaitable[None]] | None) -> None:
+    async def _fly(self, batch: Batch, after: Callable[[], Awaitable[None]] | None, stored_ns: int | None) -> None:
         if batch:
             await self.ledger.commit(batch)
-            await self.send(batch.accepted())
+            accepted = batch.accepted()
+            await self.send(accepted)
+            if accepted and stored_ns is not None:
+                metrics.REACTION_SECONDS.observe(self.clock.now_us() / 1e6 - stored_ns / 1e9)
             if batch.decisions:
                 await self._tell(batch)
         if after is not None:

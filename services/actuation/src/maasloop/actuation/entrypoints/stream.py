@@ -68,7 +68,8 @@ class StreetStream:
         for district in touched.values():
             batch.merge(self._steps.decide_ready(district))
         await self._steps.room()
-        self._steps.start(batch, _acknowledging(good))
+        stored_ns = min((delivery.stored_ns for delivery in good), default=None)
+        self._steps.start(batch, _acknowledging(good), stored_ns=stored_ns)
 
     def _hear(self, district: District, selection: Selection, delivery: Delivery) -> Batch:
         metrics.READINGS.labels("used").inc(len(selection.readings))

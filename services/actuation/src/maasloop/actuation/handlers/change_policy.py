@@ -5,7 +5,7 @@ from dataclasses import replace
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.policy import Mode, Policy
 from maasloop.actuation.ports import Conditions, PolicyStore
-from maasloop.core.errors import Conflict, NotFound
+from maasloop.core.errors import Conflict, InvalidArgument, NotFound
 from maasloop.core.ids import require_id
 from maasloop.core.reasons import Reason
 
@@ -21,6 +21,10 @@ class ChangePolicy:
 
     async def create(self, policy: Policy, wall_us: int) -> Policy:
         """Store a new policy in shadow mode."""
+        for field in ("display_name", "observed_properties", "on_condition"):
+            if not getattr(policy, field):
+                message = f"a new policy needs {field}"
+                raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": f"policy.{field}", "rule": "required"})
         require_id(policy.id, "policy_id")
         require_id(policy.district, "policy.district")
         for name in policy.observed_properties:
