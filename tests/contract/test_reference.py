@@ -13,8 +13,9 @@ from generators.reference_asyncapi import asyncapi_text
 from generators.reference_limits import Limit, limits
 from generators.reference_protos import proto_page
 from generators.reference_settings import SERVICES, settings_class, settings_schemas, settings_table
-from generators.reference_subjects import subjects_page
+from generators.reference_subjects import UPLINKS, subjects_page
 from maasloop.bus.subjects import FACTS, DownlinkKind, UplinkKind
+from maasloop.ingest.entrypoints.payloads import CONTENT_TYPES
 from maasloop.runtime.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,14 @@ def test_every_fact_and_topic_is_described() -> None:
         for kind in kinds:
             assert f"dev/v1/{{district}}/{{device}}/{way}/{kind}" in addresses
             assert f"dev.v1.{{district}}.{{device}}.{way}.{kind}" in page
+
+
+@pytest.mark.parametrize("kind", [UplinkKind.OBSERVATIONS_PB, UplinkKind.RESPONSES_PB])
+def test_devices_are_told_the_message_that_ingest_reads(kind: UplinkKind) -> None:
+    """The body of a protobuf topic is described as the message that ingest decodes there."""
+    message = CONTENT_TYPES[kind].rpartition(".")[2]
+
+    assert f"`{message}`" in UPLINKS[kind]
 
 
 def test_asyncapi_references_resolve() -> None:
