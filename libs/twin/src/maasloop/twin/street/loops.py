@@ -131,6 +131,9 @@ def _predecessors(lane: Any) -> list[Any]:  # noqa: ANN401
         before = connection.getFromLane()
         if before.getEdge().getFunction() == "internal":
             continue
+        if connection.getDirection() == connection.LINKDIR_TURN:
+            # Who turns round at the end of a road does not announce those whose trip begins there.
+            continue
         if connection.getTLSID():
             return []
         found.append(before)

@@ -17,7 +17,7 @@ RATE_MEMORY_S = 180.0
 BEYOND_MAX = 12.0
 BLIND_AFTER_S = 30.0
 BLIND_RATE = 0.08
-SHARE_TRUST = 6.0
+SHARE_TRUST = 20.0
 SHARE_FADE = 0.98
 _SPARE = 1e-6
 
@@ -116,6 +116,8 @@ class LaneEstimate:
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
     standing: bool = False
+    empty_s: int = 0
+    """Seconds that the stop line has been empty."""
     stood_s: int = 0
     """Seconds that the head has stood while at least one of the lane's groups was green."""
     stalled_until_s: float = 0.0
@@ -152,10 +154,10 @@ class LaneEstimate:
                 self.vehicles.popleft()
         return unannounced + left if unannounced + left > _SPARE else 0.0
 
-    def missing(self, second_s: float, stop: LoopMemory | None) -> list[Expected]:
+    def missing(self, second_s: float) -> list[Expected]:
         """Take out and return those who should have come to the line by now, while it is empty: they went elsewhere."""
         gone: list[Expected] = []
-        if stop is not None and not self.standing and stop.empty_s >= EMPTY_S:
+        if self.empty_s >= EMPTY_S:
             while self.vehicles and self.vehicles[0].at_s < second_s - LATE_S:
                 gone.append(self.vehicles.popleft())
         return gone
@@ -172,7 +174,7 @@ class LaneEstimate:
 
     def give_up(self, second_s: float) -> Expected | None:
         """Take out the first vehicle that should be at the line by now, for a lane beside that has one too many."""
-        if self.standing or not self.vehicles or self.vehicles[0].at_s > second_s + 1.0:
+        if self.empty_s < EMPTY_S or not self.vehicles or self.vehicles[0].at_s > second_s - 1.0:
             return None
         return self.vehicles.popleft()
 

@@ -93,9 +93,10 @@ class Perception:
         lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
         stop = self._stop_memory(stops)
         lane.standing = stop is not None and stop.standing
+        lane.empty_s = stop.empty_s if stop is not None else 0
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
-        for vehicle in lane.missing(second_s, stop):
+        for vehicle in lane.missing(second_s):
             self._to_beside(lane, vehicle, second_s)
         blocked = any(
             self._loops[one.id].standing and self._sources[one.id].shares[lane.id] >= BLOCKING_SHARE_MIN
