@@ -1,0 +1,64 @@
+"""Where the services are: options first, then the environment, then ``.maasloop/stack.json``."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maasloop.stack.errors import StackError
+from maasloop.stack.state import StackState, StateDirectory
+
+ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What the command line says about addresses; everything else is looked up when it is needed."""
+
+    root: Path
+    nats: str = ""
+    mqtt: str = ""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """``host:port`` by service name."""
+
+    def stack(self) -> StackState:
+        """Return the running stack of the checkout, or raise ``StackError``."""
+        return StateDirectory(self.root).read()
+
+    def service(self, name: str) -> str:
+        """Return ``host:port`` of a service's gRPC door."""
+        given = self.services.get(name) or _environment(f"{name}_ADDRESS")
+        if given:
+            return given
+        services = self.stack().services
+        if name not in services:
+            raise StackError(name, "is not part of the running stack")
+        return services[name].grpc
+
+    def nats_url(self) -> str:
+        """Return the address of NATS."""
+        return self.nats or _environment("NATS_URL") or self.stack().nats_url
+
+    def mqtt_url(self) -> str:
+        """Return the address of the MQTT door; empty where only NATS was given."""
+        given = self.mqtt or _environment("MQTT_URL")
+        if given or self.nats or _environment("NATS_URL"):
+            return given
+        stack = self.stack()
+        return f"mqtt://{stack.mqtt_host}:{stack.mqtt_port}"
+
+
+def service_addresses(given: list[str]) -> dict[str, str]:
+    """Read ``SERVICE=HOST:PORT`` options."""
+    found = {}
+    for option in given:
+        service, equals, address = option.partition("=")
+        if not equals or ":" not in address:
+            message = f"--address takes SERVICE=HOST:PORT, for example device-registry=127.0.0.1:50051; got {option}"
+            raise ValueError(message)
+        found[service] = address
+    return found
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(ENVIRONMENT_PREFIX + name.upper().replace("-", "_"), "")

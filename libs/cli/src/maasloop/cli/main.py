@@ -1,0 +1,133 @@
+"""The command ``maasloop``: its nouns, its plug-ins, and how failures are told."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maasloop.core.errors import MaasloopError, Retryable
+from maasloop.stack.errors import StackError
+from maasloop.stack.state import find_root
+
+from .addresses import Addresses, service_addresses
+from .nouns import (
+    account,
+    alerts,
+    catalogue,
+    commands,
+    consent,
+    deliveries,
+    devices,
+    doctor,
+    observations,
+    overrides,
+    policies,
+    quarantine,
+    stack,
+    streams,
+    subjects,
+    subscriptions,
+    watch,
+)
+
+type Command = Callable[..., None]
+
+PLUGINS = "maasloop.cli"
+REFUSED = 1
+NO_ANSWER = 3
+
+NOUNS = {
+    "catalogue": catalogue.app,
+    "devices": devices.app,
+    "observations": observations.app,
+    "commands": commands.app,
+    "overrides": overrides.app,
+    "policies": policies.app,
+    "alerts": alerts.app,
+    "subscriptions": subscriptions.app,
+    "deliveries": deliveries.app,
+    "consent": consent.app,
+    "quarantine": quarantine.app,
+    "streams": streams.app,
+}
+
+
+def build() -> typer.Typer:
+    """Put the command together."""
+    app = typer.Typer(
+        name="maasloop",
+        help="The nervous system of a city, from a terminal.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    commands_first: tuple[Command, ...] = (stack.status, stack.up, stack.down, stack.reset, doctor.doctor)
+    for command in commands_first:
+        app.command()(command)
+    for name, noun in NOUNS.items():
+        app.add_typer(noun, name=name)
+    commands_last: tuple[Command, ...] = (overrides.release, account.account, subjects.subjects, watch.watch)
+    for command in commands_last:
+        app.command()(command)
+    for plugin in sorted(entry_points(group=PLUGINS), key=lambda point: point.name):
+        plugin.load()(app)
+    return app
+
+
+def _options(
+    context: typer.Context,
+    root: Annotated[
+        Path | None, typer.Option(help="Checkout whose running stack is meant; the one around here by default.")
+    ] = None,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(help="SERVICE=HOST:PORT, instead of the stack's; also MAASLOOP_CLI__<SERVICE>_ADDRESS."),
+    ] = None,
+    nats: Annotated[str, typer.Option(help="Address of NATS; also MAASLOOP_CLI__NATS_URL.")] = "",
+    mqtt: Annotated[str, typer.Option(help="Address of the MQTT door; also MAASLOOP_CLI__MQTT_URL.")] = "",
+) -> None:
+    """Talk to the running stack of this checkout, or to the addresses given."""
+    try:
+        services = service_addresses(address or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    context.obj = Addresses(root or find_root(Path.cwd()), nats, mqtt, services)
+
+
+def run() -> None:
+    """Run the command line and end the process; a failure is one sentence with its reason."""
+    try:
+        build()()
+    except MaasloopError as error:
+        _tell(f"{error.reason}: {error.message}")
+        sys.exit(NO_ANSWER if isinstance(error, Retryable) else REFUSED)
+    except StackError as error:
+        _tell(str(error))
+        sys.exit(NO_ANSWER)
+    except OSError as error:
+        _tell(str(error))
+        sys.exit(REFUSED)
+    except Exception as error:
+        fault = _fault_of_a_service(error)
+        if fault is None:
+            raise
+        _tell(fault)
+        sys.exit(REFUSED)
+
+
+def _fault_of_a_service(error: Exception) -> str | None:
+    """Return the sentence for a call that failed inside the service, which carries a trace id and no detail."""
+    import grpc
+
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return None
+    return f"{error.code().name}: {error.details()}"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"maasloop: {text}\n")

@@ -1,0 +1,164 @@
+"""The command line against the real registry, the real consent service and the real bus."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maasloop.api.consent.v1 import consent_service_pb2
+from maasloop.api.consent.v1.consent_pb2 import ProcessingActivity
+from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceStub
+from maasloop.api.device.v1 import device_service_pb2
+from maasloop.api.device.v1.device_pb2 import DeviceType, District
+from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
+from maasloop.bus import connection as bus_connection
+from maasloop.bus.subjects import CONSENT_GRANTED
+from maasloop.rpc import client
+from maasloop.rpc.client import call
+from maasloop.stack.ports import free_ports
+
+
+@pytest.fixture(name="address")
+def _address(
+    service_dsn: Callable[[str], str],
+    nats_url: str,
+    request: pytest.FixtureRequest,
+    maasloop: Any,  # noqa: ANN401
+) -> Iterator[str]:
+    service: str = request.param
+    prefix = f"MAASLOOP_{service.upper().replace('-', '_')}__"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    settings = {"POSTGRES_DSN": service_dsn(service), "NATS_URL": nats_url, "GRPC_ADDRESS": address}
+    assert maasloop("--nats", nats_url, "streams", "ensure").status == 0
+    child = subprocess.Popen(
+        [sys.executable, "-m", f"maasloop.{service.replace('-', '_')}"],
+        env={**os.environ, **{prefix + name: value for name, value in settings.items()}},
+    )
+    yield address
+    child.kill()
+    child.wait()
+
+
+async def _populate_registry(address: str) -> None:
+    async with client.connected(address) as channel:
+        await client.wait_ready(channel, "device-registry")
+        stub = DeviceServiceStub(channel)
+        lamp = DeviceType(display_name="Lamp")
+        await call(
+            stub.CreateDeviceType,
+            device_service_pb2.CreateDeviceTypeRequest(device_type_id="lamp", device_type=lamp),
+        )
+        district = District(display_name="Noord")
+        await call(
+            stub.CreateDistrict, device_service_pb2.CreateDistrictRequest(district_id="noord", district=district)
+        )
+
+
+@pytest.mark.parametrize("address", ["device-registry"], indirect=True)
+def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: Path) -> None:  # noqa: ANN401
+    """A file goes in, devices come out, and a wrong file is refused by row."""
+    _run(_populate_registry(address))
+    options = ["--address", f"device-registry={address}", "devices"]
+    file = tmp_path / "lamps.csv"
+    file.write_text("device,device_type,longitude,latitude\nlamp-1,lamp,4.5,51.9\nlamp-2,lamp,,\n")
+
+    assert maasloop(*options, "import", str(file), "--district", "noord", "--activate").out.startswith("2 devices")
+    assert len(maasloop(*options, "list", "noord", "--state", "active").out.splitlines()) == 3
+    assert "lamp-1" in maasloop(*options, "list", "--box", "4,51,5,52").out
+    shown = json.loads(maasloop(*options, "get", "noord/lamp-1", "--json").out)
+    assert shown["location"] == {"longitude": 4.5, "latitude": 51.9}
+    ended = maasloop(*options, "get", "noord/lamp-9")
+    assert (ended.status, ended.error.split(":")[1]) == (1, " RESOURCE_NOT_FOUND")
+    file.write_text("device,device_type\nlamp-3,unknown\n")
+    ended = maasloop(*options, "import", str(file), "--district", "noord")
+    assert ended.status == 1
+    assert "row 2" in ended.error
+
+
+async def _populate_consent(address: str) -> None:
+    async with client.connected(address) as channel:
+        await client.wait_ready(channel, "consent")
+        activity = ProcessingActivity(
+            display_name="Air",
+            purpose="Cleaner air",
+            legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
+            data_categories=["pm25"],
+            controller="City",
+        )
+        activity.retention.seconds = 86_400
+        request = consent_service_pb2.CreateProcessingActivityRequest(
+            processing_activity_id="air", processing_activity=activity
+        )
+        await call(ConsentServiceStub(channel).CreateProcessingActivity, request)
+
+
+@pytest.mark.parametrize("address", ["consent"], indirect=True)
+def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str) -> None:  # noqa: ANN401
+    """The exit status of a check tells whether it is permitted."""
+    _run(_populate_consent(address))
+    options = ["--address", f"consent={address}", "consent"]
+
+    assert maasloop(*options, "check", "someone", "air").status == 1
+    assert maasloop(*options, "withdraw", "someone", "air").status == 1
+    granted = json.loads(maasloop(*options, "grant", "someone", "air", "--notice", "1", "--json").out)
+    assert granted["state"] == "STATE_GIVEN"
+    assert maasloop(*options, "check", "someone", "air").status == 0
+    assert "STATE_WITHDRAWN" in maasloop(*options, "withdraw", "someone", "air").out
+    assert maasloop(*options, "withdraw", granted["name"]).status == 0
+    ended = maasloop(*options, "check", "someone", "air")
+    assert (ended.status, ended.out) == (1, "not permitted: the person's consent is withdrawn\n")
+
+
+def test_streams_are_ensured_once(maasloop: Any, nats_url: str, mqtt_address: tuple[str, int]) -> None:  # noqa: ANN401
+    """The second time nothing changes."""
+    options = ["--nats", nats_url, "--mqtt", f"mqtt://{mqtt_address[0]}:{mqtt_address[1]}", "streams", "ensure"]
+
+    assert "created stream OBSERVATIONS" in maasloop(*options).out
+    assert maasloop(*options).out == "everything is as declared\n"
+    assert json.loads(maasloop(*options, "--json").out) == []
+
+
+def test_a_broker_that_is_away_is_named(maasloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    """The bus must answer at once."""
+    monkeypatch.setattr("maasloop.cli.calling.CONNECT_TIMEOUT_S", 0.3)
+    ended = maasloop("--nats", "nats://127.0.0.1:1", "streams", "ensure")
+
+    assert ended.status == 3
+    assert "NEIGHBOUR_UNAVAILABLE" in ended.error
+
+
+def test_any_subject_is_watched(maasloop: Any, nats_url: str) -> None:  # noqa: ANN401
+    """Facts are decoded by their envelope, confirmations by their subject, device topics as text."""
+    ended = threading.Event()
+
+    async def publish() -> None:
+        body = consent_service_pb2.CheckConsentResponse(permitted=True).SerializeToString()
+        async with bus_connection.connect(nats_url, name="test") as bus:
+            while not ended.is_set():
+                await bus.tell("dev.v1.noord.lamp-1.up.observations-json", b'{"a":1}')
+                await bus.tell(CONSENT_GRANTED.subject("all", "someone"), body, {"ce-type": "unknown"})
+                await bus.check()
+
+    thread = threading.Thread(target=lambda: _run(publish()))
+    thread.start()
+    try:
+        device = maasloop("--nats", nats_url, "watch", "dev.v1.>", "--count", "1", "--json")
+        granted = maasloop("--nats", nats_url, "watch", "maasloop.consent.>", "--count", "1")
+    finally:
+        ended.set()
+        thread.join()
+
+    assert json.loads(device.out)["body"] == {"a": 1}
+    assert CONSENT_GRANTED.subject("all", "someone") in granted.out
+
+
+def _run(work: Any) -> None:  # noqa: ANN401
+    import asyncio
+
+    asyncio.run(work)
