@@ -171,9 +171,7 @@ def _foes(first: Iterable[Any], second: Iterable[Any]) -> bool:
     )
 
 
-def _minor_first(
-    first: int, second: int, connections: list[list[Any]], together: list[str]
-) -> tuple[int, int]:
+def _minor_first(first: int, second: int, connections: list[list[Any]], together: list[str]) -> tuple[int, int]:
     """Order two foes: who yields comes first, by the programme where it is plain, else by the junction's right of way."""
     for state in together:
         if state[first] == "g" and state[second] == "G":

@@ -128,9 +128,7 @@ def _compatible(network: SignalNetwork) -> list[tuple[int, int]]:
 
 def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...]) -> dict[str, Any]:  # noqa: ANN401
     speed_mps = float(lane.getSpeed())
-    upstream = [
-        loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)
-    ]
+    upstream = [loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)]
     return {
         "id": lane_id,
         "speed_mps": round(speed_mps, 2),

@@ -88,18 +88,22 @@ class Controller:
             return Hold("the local programme is clearing")
         current = frozenset(name for name, group in state.groups.items() if group.green)
         ranked = self._ranked(state, current, not_before_s)
-        held = state.lease is not None and state.lease.until_s > not_before_s
         for index, stage in ranked:
-            if stage == current and held and state.lease.until_s - not_before_s > self.parameters.refresh_s:
-                if (
-                    expiry_latest_s(self.sheet, state, _stay(state), not_before_s) - not_before_s
-                    >= self.parameters.guard_s
-                ):
-                    return Hold(f"index {index:.3f}")
+            if stage == current and self._may_stay(state, not_before_s):
+                return Hold(f"index {index:.3f}")
             decision = self._ask(state, stage, not_before_s, index)
             if decision is not None:
                 return decision
         return Hold("nothing else may be asked for now")
+
+    def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:
+        """Tell whether what is held lasts long enough, and may last: nobody waits too long for it."""
+        held_until_s = state.lease.until_s if state.lease is not None else not_before_s
+        stay = (SequenceStep(0, state.aspects()),)
+        allowed_until_s = expiry_latest_s(self.sheet, state, stay, not_before_s)
+        parameters = self.parameters
+        lasting = held_until_s - not_before_s > parameters.refresh_s
+        return lasting and allowed_until_s - not_before_s >= parameters.guard_s
 
     def _ask(self, state: JunctionState, stage: Stage, not_before_s: float, index: float) -> Ask | None:
         steps = way_to(self.sheet, state, stage, not_before_s)
@@ -176,10 +180,6 @@ def _best_block(events: list[tuple[float, float]], begun_s: float, penalty_s: fl
             pending = False
             best = max(best, (served - damped_rate * begun_s) / (begun_s + penalty_s))
         served += weight
-        at_s = max(at_s, begun_s)
-        best = max(best, (served - damped_rate * at_s) / (at_s + penalty_s))
+        until_s = max(at_s, begun_s)
+        best = max(best, (served - damped_rate * until_s) / (until_s + penalty_s))
     return best
-
-
-def _stay(state: JunctionState) -> tuple[SequenceStep, ...]:
-    return (SequenceStep(0, state.aspects()),)

@@ -9,6 +9,9 @@ START_LOSS_S = 1.5
 BEHIND_HORIZON_MAX = 24
 GAP_CRITICAL_S = 4.5
 GAP_FOLLOW_S = 2.5
+_CHANCE_MIN = 0.02
+_RATE_MIN = 0.005
+_GAP_HEADWAY_MAX_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,14 @@ def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s
         ready_s = max(clock_s, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:
             ready_s += yielding * (outlook.released_s - ready_s)
-        if ready_s > horizon_s or alive < 0.02:
+        if ready_s > horizon_s or alive < _CHANCE_MIN:
             break
         chance = outlook.head_goes if first else outlook.goes
         alive *= chance if weight >= 1.0 else chance**weight
         first = False
         events.append((ready_s, weight * alive))
         clock_s = ready_s + weight * slower_s
-    if lane.beyond > 0.0 and clock_s < horizon_s and alive >= 0.02:
+    if lane.beyond > 0.0 and clock_s < horizon_s and alive >= _CHANCE_MIN:
         for _ in range(min(BEHIND_HORIZON_MAX, int(lane.beyond))):
             alive *= outlook.goes
             events.append((clock_s, alive))
@@ -64,8 +67,8 @@ def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s
 
 def gap_headway_s(opposing_rate: float, headway_s: float) -> float:
     """Return the mean seconds a vehicle that gives way needs, by gap acceptance in a random opposing flow."""
-    if opposing_rate <= 0.005:
+    if opposing_rate <= _RATE_MIN:
         return headway_s
     capacity = opposing_rate * math.exp(-opposing_rate * GAP_CRITICAL_S)
     capacity /= 1.0 - math.exp(-opposing_rate * GAP_FOLLOW_S)
-    return max(headway_s, min(30.0, 1.0 / max(capacity, 1e-3)))
+    return max(headway_s, min(_GAP_HEADWAY_MAX_S, 1.0 / max(capacity, 1e-3)))

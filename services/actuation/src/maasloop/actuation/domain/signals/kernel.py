@@ -7,6 +7,7 @@ an expiry after which the field returns to its local programme. The whole sequen
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
+from itertools import pairwise
 
 from .aspects import NEVER_REMOTE, Aspect, Aspects
 from .sheet import Sheet
@@ -151,7 +152,7 @@ def _form(sheet: Sheet, request: SequenceRequest) -> Iterator[Refused]:
     if request.junction != sheet.junction:
         yield Refused(RefusalReason.JUNCTION_UNKNOWN, f"this sheet is of {sheet.junction}, not {request.junction}")
     offsets = [step.offset_s for step in request.steps]
-    increasing = all(before < after for before, after in zip(offsets, offsets[1:], strict=False))
+    increasing = all(before < after for before, after in pairwise(offsets))
     if not 1 <= len(offsets) <= STEPS_MAX or offsets[0] != 0 or not increasing or offsets[-1] > SEQUENCE_MAX_S:
         detail = f"1 to {STEPS_MAX} steps with rising offsets from 0 to at most {SEQUENCE_MAX_S:g} s are needed"
         yield Refused(RefusalReason.SEQUENCE_MALFORMED, detail)
@@ -187,9 +188,9 @@ def _times(state: JunctionState, request: SequenceRequest) -> Iterator[Refused]:
 
 def _rights(state: JunctionState, request: SequenceRequest) -> Iterator[Refused]:
     lease = state.lease
-    if lease is not None and lease.until_s > state.second_s and lease.issuer != request.issuer:
-        if lease.level >= request.level:
-            yield Refused(RefusalReason.LEASE_HELD, f"{lease.issuer} holds the junction until {lease.until_s:g}")
+    foreign = lease is not None and lease.until_s > state.second_s and lease.issuer != request.issuer
+    if lease is not None and foreign and lease.level >= request.level:
+        yield Refused(RefusalReason.LEASE_HELD, f"{lease.issuer} holds the junction until {lease.until_s:g}")
     recent = [second for second in state.accepted_s if second > state.second_s - RATE_WINDOW_S]
     if state.second_s in recent or len(recent) >= RATE_MAX:
         detail = f"at most one request a second and {RATE_MAX} in {RATE_WINDOW_S:g} s"

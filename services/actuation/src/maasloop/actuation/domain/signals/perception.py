@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from .aspects import GREENS, Aspect, Aspects
-from .estimate import BLIND_AFTER_S, BLIND_RATE, RATE_MEMORY_S, Expected, LaneEstimate, LoopMemory, LoopReading, UpstreamShares
+from .estimate import (
+    BLIND_AFTER_S,
+    BLIND_RATE,
+    RATE_MEMORY_S,
+    Expected,
+    LaneEstimate,
+    LoopMemory,
+    LoopReading,
+    UpstreamShares,
+)
 from .sheet import Detector, DetectorPosition, Sheet
 
 EXIT_STANDING_S = 4
@@ -45,7 +54,10 @@ class Perception:
         }
         self._distances_m = {detector.id: detector.distance_m for detector in sheet.detectors}
         self._beside = {
-            lane: sorted({other for source in self._sources.values() if lane in source.shares for other in source.shares} - {lane})
+            lane: sorted(
+                {other for source in self._sources.values() if lane in source.shares for other in source.shares}
+                - {lane}
+            )
             for lane in self.lanes
         }
 

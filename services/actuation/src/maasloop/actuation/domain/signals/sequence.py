@@ -30,7 +30,7 @@ def way_to(
     for moment in moments:
         if moment < not_before_s:
             continue
-        shown = {name: _shown(sheet, name, moment, ends, starts) for name in state.groups}
+        shown = {name: _shown(name, moment, ends, starts) for name in state.groups}
         _give_way(sheet, shown)
         if not steps or shown != steps[-1].aspects:
             steps.append(SequenceStep(moment - not_before_s, shown))
@@ -78,7 +78,6 @@ def _start(
 
 
 def _shown(
-    sheet: Sheet,
     name: str,
     moment: float,
     ends: dict[str, tuple[float, float] | None],
