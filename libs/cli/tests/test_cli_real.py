@@ -12,15 +12,9 @@ from typing import Any
 import pytest
 
 from maasloop.api.consent.v1 import consent_service_pb2
-from maasloop.api.consent.v1.consent_pb2 import ProcessingActivity
-from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceStub
-from maasloop.api.device.v1 import device_service_pb2
-from maasloop.api.device.v1.device_pb2 import DeviceType, District
-from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
 from maasloop.bus import connection as bus_connection
 from maasloop.bus.subjects import CONSENT_GRANTED
 from maasloop.rpc import client
-from maasloop.rpc.client import call
 from maasloop.stack.ports import free_ports
 
 
@@ -45,25 +39,58 @@ def _address(
     child.wait()
 
 
-async def _populate_registry(address: str) -> None:
+CATALOGUE = {
+    "observedProperties": [
+        {
+            "name": "observedProperties/power",
+            "displayName": "Power",
+            "domain": "energy",
+            "kind": "KIND_NUMBER",
+            "unit": "W",
+            "retention": "2y",
+        }
+    ],
+    "districts": [{"name": "districts/noord", "displayName": "Noord"}],
+    "deviceTypes": [
+        {"name": "deviceTypes/lamp", "displayName": "Lamp", "observedProperties": ["observedProperties/power"]}
+    ],
+    "deviceGroups": [{"name": "districts/noord/deviceGroups/kade", "displayName": "Kade"}],
+}
+ACTIVITIES = {
+    "processingActivities": [
+        {
+            "name": "processingActivities/air",
+            "displayName": "Air",
+            "purpose": "Cleaner air",
+            "legalBasis": "LEGAL_BASIS_CONSENT",
+            "dataCategories": ["pm25"],
+            "retention": "86400s",
+            "controller": "City",
+        }
+    ]
+}
+
+
+async def _wait_for(address: str) -> None:
     async with client.connected(address) as channel:
-        await client.wait_ready(channel, "device-registry")
-        stub = DeviceServiceStub(channel)
-        lamp = DeviceType(display_name="Lamp")
-        await call(
-            stub.CreateDeviceType,
-            device_service_pb2.CreateDeviceTypeRequest(device_type_id="lamp", device_type=lamp),
-        )
-        district = District(display_name="Noord")
-        await call(
-            stub.CreateDistrict, device_service_pb2.CreateDistrictRequest(district_id="noord", district=district)
-        )
+        await client.wait_ready(channel, "the service")
+
+
+def _apply(maasloop: Any, address: str, file: Path, service: str, catalogue: object) -> list[str]:  # noqa: ANN401
+    """Apply a catalogue and return the outcomes."""
+    _run(_wait_for(address))
+    file.write_text(json.dumps(catalogue))
+    ended = maasloop("--address", f"{service}={address}", "catalogue", "apply", str(file), "--json")
+    assert ended.status == 0, ended.error
+    return [row["outcome"] for row in json.loads(ended.out)]
 
 
 @pytest.mark.parametrize("address", ["device-registry"], indirect=True)
 def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: Path) -> None:  # noqa: ANN401
     """A file goes in, devices come out, and a wrong file is refused by row."""
-    _run(_populate_registry(address))
+    catalogue = tmp_path / "catalogue.json"
+    assert _apply(maasloop, address, catalogue, "device-registry", CATALOGUE) == ["created"] * 4
+    assert _apply(maasloop, address, catalogue, "device-registry", CATALOGUE) == ["exists"] * 4
     options = ["--address", f"device-registry={address}", "devices"]
     file = tmp_path / "lamps.csv"
     file.write_text("device,device_type,longitude,latitude\nlamp-1,lamp,4.5,51.9\nlamp-2,lamp,,\n")
@@ -81,27 +108,10 @@ def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: 
     assert "row 2" in ended.error
 
 
-async def _populate_consent(address: str) -> None:
-    async with client.connected(address) as channel:
-        await client.wait_ready(channel, "consent")
-        activity = ProcessingActivity(
-            display_name="Air",
-            purpose="Cleaner air",
-            legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
-            data_categories=["pm25"],
-            controller="City",
-        )
-        activity.retention.seconds = 86_400
-        request = consent_service_pb2.CreateProcessingActivityRequest(
-            processing_activity_id="air", processing_activity=activity
-        )
-        await call(ConsentServiceStub(channel).CreateProcessingActivity, request)
-
-
 @pytest.mark.parametrize("address", ["consent"], indirect=True)
-def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str) -> None:  # noqa: ANN401
+def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str, tmp_path: Path) -> None:  # noqa: ANN401
     """The exit status of a check tells whether it is permitted."""
-    _run(_populate_consent(address))
+    assert _apply(maasloop, address, tmp_path / "activities.json", "consent", ACTIVITIES) == ["created"]
     options = ["--address", f"consent={address}", "consent"]
 
     assert maasloop(*options, "check", "someone", "air").status == 1
