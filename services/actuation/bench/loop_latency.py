@@ -37,9 +37,11 @@ from maasloop.stack.local import LocalStack, StackOptions
 
 DISTRICT = "bench"
 GATEWAY = "cabinet-01"
+SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "consent")
 BATCH = 1_000
 CHUNK_BYTES = 256 * 1024
 DIM_LOT = 100
+SENDERS = 32
 DIMMED_AFTER_S = 15.0
 ARRIVAL_TIMEOUT_S = 10.0
 CLASS_PERCENT = 40.0
@@ -61,7 +63,7 @@ class Device:
         """Note when commands arrive."""
         async for message in self.client.messages:
             heard_s = time.perf_counter()
-            command = json.loads(bytes(message.payload))  # type: ignore[arg-type]
+            command = json.loads(bytes(message.payload))
             lamp, level = command["device"], command["setpoint"]["lightLevel"]["levelPercent"]
             if level > FLOOR_PERCENT:
                 self.arrived.setdefault(lamp, heard_s)
@@ -73,7 +75,7 @@ class Device:
             self._answers.put_nowait(("observations-json", json.dumps({"observations": [power]}).encode()))
 
     async def answer(self) -> None:
-        """Send what lamps say."""
+        """Send what lamps say; one of several senders, because each waits for its PUBACK."""
         while True:
             kind, body = await self._answers.get()
             await self.client.publish(topic(kind), body, qos=1)
@@ -198,7 +200,7 @@ async def background(channel: grpc.aio.Channel, others: list[str], rate: int, co
             names,
             ["temperature"],
             np.arange(count),
-            np.zeros(count),
+            np.zeros(count, np.int64),
             np.full(count, now_us()),
             rng.normal(12, 3, count),
         )
@@ -222,6 +224,7 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
         grpc.aio.insecure_channel(address["ingest"]) as ingest,
         aiomqtt.Client(host, port, identifier="bench-cabinet", max_inflight_messages=200) as client,
     ):
+        client.pending_calls_threshold = 1_000
         await register(registry, lamps, others)
         await make_policy(actuation)
         await client.subscribe(f"dev/v1/{DISTRICT}/+/down/commands", qos=0)
@@ -229,7 +232,7 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
         counted = [0]
         tasks = [
             asyncio.create_task(lamp_field.hear()),
-            asyncio.create_task(lamp_field.answer()),
+            *(asyncio.create_task(lamp_field.answer()) for _ in range(SENDERS)),
             asyncio.create_task(background(ingest, others, arguments.background, counted)),
         ]
         try:
@@ -295,23 +298,20 @@ def summary(samples: list[float], loops: int, background_rate: float) -> dict[st
     }
 
 
-async def run(arguments: argparse.Namespace) -> dict[str, Any]:
+async def run(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Start a platform of its own, measure, and stop it."""
-    with tempfile.TemporaryDirectory(prefix="maasloop-bench-") as root:
-        Path(root).chmod(0o755)
-        services = ("ingest", "device-registry", "timeseries", "actuation", "consent")
-        async with LocalStack(Path(root), StackOptions(services=services, durable_initdb=False)) as stack:
-            found = await measure(stack, arguments)
-            found["rss_mib"] = {name: rss_mib(process.pid) for name, process in stack.processes.items()}
-            if arguments.keep_logs:
-                found_metrics(stack, Path(arguments.keep_logs))
-                for log in stack.directory.logs.glob("*.log"):
-                    (Path(arguments.keep_logs) / log.name).write_bytes(log.read_bytes())
-            return found
+    async with LocalStack(root, StackOptions(services=SERVICES, durable_initdb=False)) as stack:
+        found = await measure(stack, arguments)
+        found["rss_mib"] = {name: rss_mib(process.pid) for name, process in stack.processes.items()}
+        if arguments.keep_logs:
+            keep(stack, Path(arguments.keep_logs))
+        return found
 
 
-def found_metrics(stack: LocalStack, folder: Path) -> None:
-    """Keep what the services counted."""
+def keep(stack: LocalStack, folder: Path) -> None:
+    """Keep what the services logged and counted."""
+    for log in stack.directory.logs.glob("*.log"):
+        (folder / log.name).write_bytes(log.read_bytes())
     for name in stack.services:
         with urllib.request.urlopen(f"http://{stack.addresses[name].health}/metrics", timeout=5) as answer:
             (folder / f"{name}.metrics").write_bytes(answer.read())
@@ -334,7 +334,9 @@ def main() -> None:
     parser.add_argument("--keep-logs", default="", help="folder to copy the logs to")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
-    found = asyncio.run(run(arguments))
+    with tempfile.TemporaryDirectory(prefix="maasloop-bench-") as root:
+        Path(root).chmod(0o755)
+        found = asyncio.run(run(Path(root), arguments))
     if arguments.json:
         print(json.dumps(found))
         return
