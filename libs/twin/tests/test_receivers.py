@@ -5,6 +5,7 @@ import smtplib
 from email.message import EmailMessage
 
 import httpx2
+import pytest
 import standardwebhooks
 
 from maasloop.twin.demo.alerting import running_receivers
@@ -24,7 +25,7 @@ def signed(secret: str) -> dict[str, str]:
 def test_a_signed_webhook_is_taken() -> None:
     """The signature was made with the secret of the subscription."""
     with running_receivers() as receivers:
-        receivers.secret = SECRET
+        receivers.district, receivers.secret = "d", SECRET
         answer = httpx2.post(receivers.webhook_url, content=BODY, headers=signed(SECRET))
 
     assert answer.status_code == 204
@@ -34,7 +35,7 @@ def test_a_signed_webhook_is_taken() -> None:
 def test_a_forged_webhook_is_refused() -> None:
     """Another secret, or none: not an alert of ours."""
     with running_receivers() as receivers:
-        receivers.secret = SECRET
+        receivers.district, receivers.secret = "d", SECRET
         other = "whsec_" + "A" * 32
         answers = [
             httpx2.post(receivers.webhook_url, content=BODY, headers=signed(other)),
@@ -45,13 +46,27 @@ def test_a_forged_webhook_is_refused() -> None:
     assert (receivers.webhooks, receivers.webhooks_forged) == (0, 2)
 
 
-def test_a_mail_is_taken() -> None:
-    """A real SMTP dialogue ends with a subject that people can read."""
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "maasloop@example.org", "wijkteam@example.org", "Veel fijnstof — nú"
-    mail.set_content("Blijf binnen.")
-    with running_receivers() as receivers, smtplib.SMTP("127.0.0.1", receivers.smtp_port, timeout=10) as server:
-        server.send_message(mail)
+def test_a_webhook_of_an_earlier_demo_is_gone() -> None:
+    """It is neither taken nor held against the sender."""
+    with running_receivers() as receivers:
+        receivers.district, receivers.secret = "d", SECRET
+        answer = httpx2.post(f"{receivers.base_url}/other", content=BODY, headers=signed(SECRET))
 
-    assert receivers.mails == 1
-    assert receivers.subjects == ["Veel fijnstof — nú"]
+    assert answer.status_code == 410
+    assert (receivers.webhooks, receivers.webhooks_forged) == (0, 0)
+
+
+@pytest.mark.parametrize(("district", "counted"), [("d", 1), ("other", 0)])
+def test_a_mail_to_the_district_counts(district: str, counted: int) -> None:
+    """A real SMTP dialogue ends with a subject that people can read; mails of an earlier demo are taken uncounted."""
+    mail = EmailMessage()
+    mail["From"], mail["Subject"] = "maasloop@example.org", "Veel fijnstof — nú"
+    mail["To"] = f"wijkteam-{district}@example.org"
+    mail.set_content("Blijf binnen.")
+    with running_receivers() as receivers:
+        receivers.district = "d"
+        with smtplib.SMTP("127.0.0.1", receivers.smtp_port, timeout=10) as server:
+            server.send_message(mail)
+
+    assert receivers.mails == counted
+    assert receivers.subjects == ["Veel fijnstof — nú"] * counted

@@ -1,6 +1,7 @@
 """The act itself: make the district known, play it, withdraw a consent half-way, and draw the account."""
 
 import asyncio
+import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import libsumo
 from rich.console import Console
 
 from maasloop.core.clock import Clock
+from maasloop.core.errors import MaasloopError
 from maasloop.stack.state import StackState
 from maasloop.twin.demo.account import Account, Accountant
 from maasloop.twin.demo.alerting import Receivers, create_alerting
 from maasloop.twin.demo.background import in_background
+from maasloop.twin.demo.earlier import quiet_demos
 from maasloop.twin.demo.picture import Picture, Scene
 from maasloop.twin.demo.places import Connections
 from maasloop.twin.demo.registration import create_policy, grant_consents, register_catalogue, register_district
@@ -31,6 +34,7 @@ from maasloop.twin.play.delay_so_far import DelayMeter
 from maasloop.twin.play.run import Play
 from maasloop.twin.street.simulation import StreetSimulation
 
+QUIET_TIMEOUT_S = 3.0
 PROJECTION_WAIT_S = 2.0
 """Changes of the registry and of consent are at their followers well within this."""
 
@@ -61,8 +65,18 @@ class Outcome:
 
 
 async def perform(cast: Cast, course: Course, props: Props) -> Outcome:
-    """Perform the act of one district and return what is to be summarised."""
+    """Perform the act of one district and return what is to be summarised; ended early, nothing that acts stays."""
+    try:
+        return await _perform(cast, course, props)
+    except asyncio.CancelledError:
+        with contextlib.suppress(MaasloopError, TimeoutError):
+            await asyncio.wait_for(quiet_demos(props.connections), QUIET_TIMEOUT_S)
+        raise
+
+
+async def _perform(cast: Cast, course: Course, props: Props) -> Outcome:
     connections, clock = props.connections, props.clock
+    await quiet_demos(connections)
     records, policy = await _register(cast, props)
     watching, rows = Watching(connections, cast.district), Rows(_timeseries_dsn(props.state), cast.district)
     simulation = StreetSimulation(
@@ -82,6 +96,7 @@ async def perform(cast: Cast, course: Course, props: Props) -> Outcome:
         await accountant.end_control(policy)
         account = await accountant.draw()
         await accountant.deliveries_done()
+        await quiet_demos(connections)
     return Outcome(play, account, story.seen, simulation, await _versions(props, rows))
 
 

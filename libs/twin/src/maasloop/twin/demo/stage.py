@@ -3,18 +3,17 @@
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from maasloop.core.clock import Clock, SystemClock
-from maasloop.core.ids import to_id
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.services import setting_name
 from maasloop.twin.demo.act import Outcome, Props, perform
 from maasloop.twin.demo.alerting import LOOPBACK, Receivers, running_receivers
 from maasloop.twin.demo.background import in_background
+from maasloop.twin.demo.earlier import district_name
 from maasloop.twin.demo.places import connected_to
 from maasloop.twin.demo.summary import Street, Summary, problems, sentences, summarise, warnings
 from maasloop.twin.play.assemble import Course
@@ -29,7 +28,6 @@ from maasloop.twin.street.site import read_site
 
 SUMMARY = "summary.json"
 VIOLATIONS_TOLD_MAX = 10
-DISTRICT_NAME_LENGTH_MAX = 40
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ class Demo:
             connections = await stack.enter_async_context(connected_to(state))
             now = self._clock.now()
             cast = gather_cast(district_name(site.scenario.name, now), site)
+            receivers.district = cast.district
             cycles_s = sorted({junction.local.cycle_s for junction in site.junctions})
             begin_s = first_second(self._clock.now_us(), options.duration_s, site.scenario.begin_s, cycles_s)
             course = Course(begin_s, options.duration_s, options.speed, options.seed)
@@ -110,11 +109,6 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
-
-
-def district_name(scenario: str, now: datetime) -> str:
-    """Name a district of its own for every demo: rows of an earlier one are nobody's business."""
-    return f"{to_id(scenario)[:DISTRICT_NAME_LENGTH_MAX].rstrip('-')}-{now:%m%d-%H%M%S}"
 
 
 def _mail_settings(receivers: Receivers) -> dict[str, str]:

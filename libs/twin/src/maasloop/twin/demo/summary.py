@@ -132,6 +132,8 @@ def warnings(summary: Summary, withdrawal: Withdrawal, tally: Tally) -> Iterator
             yield f"{count} faults of kind {kind} were injected, {found} accounted for"
     if summary.late_decisions:
         yield f"{summary.late_decisions} of {tally.seconds} decisions came late"
+    if withdrawal.visible_before < 1:
+        yield "before the consent was withdrawn, its readings could not be seen"
     if withdrawal.refused_after_s is None:
         yield "after the consent was withdrawn, no reading was refused in time"
     if withdrawal.hidden_after_s is None:

@@ -17,7 +17,7 @@ from maasloop.twin.demo.places import Connections
 from maasloop.twin.play.tally import Tally
 
 HIDDEN_WITHIN_S = 5.0
-POLL_S = 0.1
+POLL_S = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +52,17 @@ class ConsentStory:
         refused_before = self._tally.consent_refusals
         await call(self._consent.WithdrawConsent, WithdrawConsentRequest(name=self._record))
         began_s = self._clock.monotonic_s()
-        while (passed_s := self._clock.monotonic_s() - began_s) < HIDDEN_WITHIN_S:
+        while self._since(began_s) < HIDDEN_WITHIN_S:
             if self.seen.refused_after_s is None and self._tally.consent_refusals > refused_before:
-                self.seen.refused_after_s = passed_s
+                self.seen.refused_after_s = self._since(began_s)
             if self.seen.hidden_after_s is None and await self._visible() == 0:
-                self.seen.hidden_after_s = passed_s
+                self.seen.hidden_after_s = self._since(began_s)
             if self.seen.refused_after_s is not None and self.seen.hidden_after_s is not None:
                 break
             await asyncio.sleep(POLL_S)
+
+    def _since(self, began_s: float) -> float:
+        return self._clock.monotonic_s() - began_s
 
     async def _visible(self) -> int:
         request = ListLatestObservationsRequest(selection=self._selection)

@@ -1,7 +1,7 @@
 """The quiet devices: air, noise, rain, parking, waste, crowds, daylight, and two sensors that people carry.
 
-Their values follow the second and a seed only. Two stories are written in: soot drifts over the first air station, and
-a shower passes.
+Their values follow the second and a seed only. Three stories are written in: soot drifts over the first air station, a
+shower passes, and one noise station falls silent.
 """
 
 import math
@@ -37,6 +37,7 @@ class Stations:
         """Write the stories of the run."""
         self.soot = Story(duration_s // 5, duration_s // 5 + max(40, duration_s // 5))
         self.shower = Story(duration_s // 2, duration_s // 2 + max(30, duration_s // 6))
+        self.silence = Story(duration_s // 3, duration_s)
         self._begin_s = begin_s
         self._random = Random(seed)
         self._occupied: dict[str, bool] = {}
@@ -56,7 +57,7 @@ class Stations:
 
     def noise(self, station: str, number: int, second: int, vehicles: int) -> list[Reading]:
         """Return what a noise station says."""
-        if (second + number) % SLOW_S:
+        if (second + number) % SLOW_S or (number == 0 and self.silence.tells(second - self._begin_s)):
             return []
         level = 48.0 + 6.0 * math.log10(1 + vehicles)
         return [Reading(station, "noise-level", second * MICROSECONDS, self._around(level, 1.5))]
