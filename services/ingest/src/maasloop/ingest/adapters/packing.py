@@ -38,10 +38,10 @@ def compact(
 ) -> Columns:
     """Return chosen rows with a dictionary of the names they use."""
     names = columns.names()
-    devices, device_of = _used(columns.device_index[rows], [other.device_index for other in (*states, *positions)])
-    properties, property_of = _used(
-        columns.property_index[rows], [other.property_index for other in (*states, *positions)]
-    )
+    others = [(row.device_index, row.property_index) for row in states]
+    others += [(row.device_index, row.property_index) for row in positions]
+    devices, device_of = _used(columns.device_index[rows], [device for device, _ in others])
+    properties, property_of = _used(columns.property_index[rows], [each for _, each in others])
 
     def place(used: NDArray[np.uint32], index: int) -> int:
         return int(np.searchsorted(used, index))
@@ -49,8 +49,8 @@ def compact(
     return build_columns(
         [names.devices[index] for index in devices.tolist()],
         [names.observed_properties[index] for index in properties.tolist()],
-        device_of[: -len(states) - len(positions) or None],
-        property_of[: -len(states) - len(positions) or None],
+        device_of[: -len(others) or None],
+        property_of[: -len(others) or None],
         columns.event_time_us[rows],
         columns.value[rows],
         states=[_state(row, place(devices, row.device_index), place(properties, row.property_index)) for row in states],
