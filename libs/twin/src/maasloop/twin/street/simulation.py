@@ -38,6 +38,8 @@ class SimulationOptions:
     """Leave the signals to the network's own programmes and place no loops."""
     record_states: bool = True
     """Write the signal states of every second for the judge."""
+    additional: tuple[Path, ...] = ()
+    """Further files for SUMO, such as other programmes."""
     vehicle_positions: bool = False
     """Write every vehicle's position each second (large)."""
 
@@ -144,7 +146,7 @@ class StreetSimulation:
 
     def _command(self) -> list[str]:
         scenario = self.site.scenario
-        additional = [str(path) for path in scenario.additional]
+        additional = [str(path) for path in (*scenario.additional, *self._options.additional)]
         if not self._options.own_programmes or self._options.record_states:
             additional.append(str(self._write_additional()))
         command = ["sumo", "--net-file", str(scenario.net), "--begin", str(scenario.begin_s)]
