@@ -1,0 +1,60 @@
+"""What is written by hand equals what the contract says."""
+
+from google.protobuf.json_format import MessageToDict, Parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maasloop.actuation.adapters.downlink import device_command
+from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
+from maasloop.actuation.domain.setpoint_json import WORDS, from_json, to_json
+from maasloop.actuation.domain.signal_reasons import _REASONS
+from maasloop.actuation.domain.signals.kernel import RefusalReason, SequenceStep
+from maasloop.actuation.entrypoints.setpoints import from_message, to_message
+from maasloop.api.command.v1.command_pb2 import DeviceCommand
+
+ASPECTS = st.dictionaries(st.sampled_from(["g0", "g1", "g2"]), st.sampled_from(sorted(WORDS)), min_size=1)
+STEPS = st.lists(st.builds(SequenceStep, st.integers(0, 60), ASPECTS), min_size=1, max_size=5).map(tuple)
+SETPOINTS = st.one_of(
+    st.builds(LightLevel, st.floats(0, 100), st.floats(0, 60)),
+    st.builds(SignalSequence, STEPS, ASPECTS),
+    st.just(LocalControl()),
+)
+
+
+@given(SETPOINTS)
+def test_a_setpoint_survives_every_form(setpoint: Setpoint) -> None:
+    """Through JSON text and through the message it stays the same."""
+    import json
+
+    assert from_json(json.dumps(to_json(setpoint))) == setpoint
+    assert from_message(to_message(setpoint)) == setpoint
+
+
+@given(SETPOINTS)
+def test_the_downlink_is_protobuf_json(setpoint: Setpoint) -> None:
+    """A device that reads with the contract's own parser reads what was meant."""
+    command = Command(
+        id="c1",
+        district="noord",
+        device="lamp-1",
+        setpoint=setpoint,
+        authority=Authority.ADAPTIVE,
+        issuer="policies/follow",
+        cause="x",
+        state=State.ACCEPTED,
+        create_time_us=1,
+        not_before_us=1_764_000_000_000_001,
+        expire_us=1_764_000_900_000_001,
+        verify_by_us=1,
+    )
+    read = Parse(device_command(command), DeviceCommand())
+
+    assert (read.command_id, read.device) == ("c1", "lamp-1")
+    assert (read.not_before_time_us, read.expire_time_us) == (command.not_before_us, command.expire_us)
+    assert MessageToDict(read.setpoint) == MessageToDict(to_message(setpoint))
+
+
+def test_every_reason_of_the_signal_kernel_has_a_name_in_the_contract() -> None:
+    """A new reason of the kernel must be given one."""
+    assert set(_REASONS) == {reason.name for reason in RefusalReason}
