@@ -24,6 +24,8 @@ from maasloop.api.command.v1.events_pb2 import CommandChanged
 from maasloop.api.device.v1.device_pb2 import Device, District
 from maasloop.api.device.v1.device_service_pb2 import GetDeviceRequest, ListDistrictsRequest, ListDistrictsResponse
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceServicer, add_DeviceServiceServicer_to_server
+from maasloop.api.notification.v1 import notification_service_pb2 as pb
+from maasloop.api.notification.v1.alert_pb2 import Alert, AlertRule, Delivery, Subscription
 from maasloop.api.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from maasloop.api.observation.v1.observation_pb2 import StateObservation
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
@@ -51,19 +53,22 @@ WAIT_S = 20.0
 READING = f"{subjects.OBSERVATION_RECORDED.message}"
 
 
-async def until[T](ask: Callable[[], Awaitable[T | None]] | Callable[[], T | None]) -> T:
+async def until(ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever is asked for
     """Return the first answer that is true, or fail."""
     async with asyncio.timeout(WAIT_S):
         while True:
             answer = ask()
             found = await answer if isinstance(answer, Awaitable) else answer
             if found:
-                return cast("T", found)
+                return found
             await asyncio.sleep(0.02)
 
 
+type Eventually = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
 @pytest.fixture(name="eventually")
-def _eventually() -> Callable[[Any], Awaitable[Any]]:
+def _eventually() -> Eventually:
     return until
 
 
@@ -108,6 +113,12 @@ async def _receiver() -> AsyncIterator[WebhookReceiver]:
     await door.stop(1)
 
 
+@pytest.fixture(name="hold")
+def _hold(receiver: WebhookReceiver) -> None:
+    """Let the receiver answer nothing until the test ends, or sets the event."""
+    receiver.hold = asyncio.Event()
+
+
 @dataclass
 class MailReceiver:
     """A real SMTP server; ``script`` holds the answers to the next messages, then 250."""
@@ -119,9 +130,7 @@ class MailReceiver:
 
     async def handle_DATA(self, server: SMTP, session: Session, given: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a message and answer by the script."""
-        message = cast(
-            "EmailMessage", BytesParser(policy=email.policy.default).parsebytes(cast("bytes", given.content))
-        )
+        message = BytesParser(policy=email.policy.default).parsebytes(cast("bytes", given.content))
         self.offered.append(message)
         answer = self.script.pop(0) if self.script else "250 taken"
         if answer.startswith("2"):
@@ -163,7 +172,7 @@ class FakeRegistry(DeviceServiceServicer):
 
 @pytest.fixture(name="registry")
 async def _registry() -> AsyncIterator[tuple[FakeRegistry, str]]:
-    fake = FakeRegistry()
+    fake = FakeRegistry()  # type: ignore[abstract]  # the others answer UNIMPLEMENTED
     server = RpcServer(f"{LOOPBACK}:0")
     add_DeviceServiceServicer_to_server(fake, server.registrar)
     await server.start()
@@ -245,8 +254,30 @@ class Running:
     service: Service
     dsn: str
     stop: asyncio.Event
-    tasks: list[asyncio.Future[None]]
+    tasks: list[asyncio.Task[None]]
     closing: AsyncExitStack
+
+    async def create_rule(self, rule: AlertRule, rule_id: str = "a-rule") -> AlertRule:
+        """Create a rule."""
+        return await client.call(
+            self.stub.CreateAlertRule, pb.CreateAlertRuleRequest(alert_rule_id=rule_id, alert_rule=rule)
+        )
+
+    async def subscribe(self, subscription_id: str, subscription: Subscription) -> Subscription:
+        """Create a subscription."""
+        request = pb.CreateSubscriptionRequest(
+            parent="districts/noord", subscription_id=subscription_id, subscription=subscription
+        )
+        return await client.call(self.stub.CreateSubscription, request)
+
+    async def alerts(self) -> Sequence[Alert]:
+        """Return the alerts of the district, newest first."""
+        return (await client.call(self.stub.ListAlerts, pb.ListAlertsRequest(parent="districts/noord"))).alerts
+
+    async def deliveries(self, state: "Delivery.State.ValueType" = Delivery.STATE_UNSPECIFIED) -> Sequence[Delivery]:
+        """Return the deliveries of the district in a state, or all."""
+        request = pb.ListDeliveriesRequest(parent="districts/noord", state=state)
+        return (await client.call(self.stub.ListDeliveries, request)).deliveries
 
     async def end(self, *, gently: bool = True) -> None:
         """Stop, either after what is under way or in the middle of it."""
@@ -254,7 +285,8 @@ class Running:
         if not gently:
             for task in self.tasks:
                 task.cancel()
-        await asyncio.wait(self.tasks, timeout=1.0)
+        else:
+            await asyncio.wait(self.tasks, timeout=1.0)
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -292,7 +324,7 @@ async def _start(
 
     yield start
     for started in running:
-        await started.end()
+        await started.end(gently=False)
 
 
 async def _running(settings: NotificationSettings, dsn: str) -> Running:
@@ -302,10 +334,14 @@ async def _running(settings: NotificationSettings, dsn: str) -> Running:
     await closing.enter_async_context(_serving(server))
     channel = await closing.enter_async_context(client.connected(server.address))
     stop = asyncio.Event()
-    tasks = [asyncio.ensure_future(work()) for work in service.tasks.values()]
-    tasks += [asyncio.ensure_future(pull(stop)) for pull in service.pulling.values()]
+    tasks = [asyncio.create_task(_run(work())) for work in service.tasks.values()]
+    tasks += [asyncio.create_task(_run(pull(stop))) for pull in service.pulling.values()]
     await until(lambda: _ready(service))
     return Running(NotificationServiceStub(channel), service, dsn, stop, tasks, closing)
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work
 
 
 async def _ready(service: Service) -> bool:

@@ -1,7 +1,8 @@
 """From a reading on the bus to a verified webhook and a mail, with everything between them real."""
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from maasloop.api.notification.v1 import notification_service_pb2 as pb
 from maasloop.api.notification.v1.alert_pb2 import (
@@ -20,7 +21,9 @@ from maasloop.bus.pull import Pull
 from maasloop.bus.streams import Durable
 from maasloop.rpc.client import call
 
-NOORD = "districts/noord"
+if TYPE_CHECKING:
+    from services.notification.tests.conftest import City, Eventually, MailReceiver, Running, WebhookReceiver
+
 SOOT = AlertRule(
     district="noord",
     category="air",
@@ -32,38 +35,18 @@ SOOT = AlertRule(
 )
 
 
-async def create_rule(stub: Any, rule: AlertRule, rule_id: str = "soot") -> AlertRule:  # noqa: ANN401
-    """Create a rule."""
-    created: AlertRule = await call(
-        stub.CreateAlertRule, pb.CreateAlertRuleRequest(alert_rule_id=rule_id, alert_rule=rule)
-    )
-    return created
-
-
-async def subscribe(stub: Any, subscription_id: str, subscription: Subscription) -> Subscription:  # noqa: ANN401
-    """Create a subscription."""
-    request = pb.CreateSubscriptionRequest(parent=NOORD, subscription_id=subscription_id, subscription=subscription)
-    created: Subscription = await call(stub.CreateSubscription, request)
-    return created
-
-
-async def alerts(stub: Any) -> list[Alert]:  # noqa: ANN401
-    """List the alerts."""
-    return list((await call(stub.ListAlerts, pb.ListAlertsRequest(parent=NOORD))).alerts)
-
-
 async def test_a_reading_becomes_a_webhook_and_a_mail(
-    notification: Any,
-    city: Any,
-    receiver: Any,
-    mail: Any,
-    eventually: Any,  # noqa: ANN401
+    notification: "Running",
+    city: "City",
+    receiver: "WebhookReceiver",
+    mail: "MailReceiver",
+    eventually: "Eventually",
 ) -> None:
     """A reading above the limit reaches a Dutch webhook, signed, and an English mail, each in its language."""
-    await create_rule(notification.stub, SOOT)
-    hook = await subscribe(notification.stub, "desk", Subscription(language="nl", webhook=Webhook(url=receiver.url)))
+    await notification.create_rule(SOOT)
+    hook = await notification.subscribe("desk", Subscription(language="nl", webhook=Webhook(url=receiver.url)))
     receiver.secret = hook.webhook.secret
-    await subscribe(notification.stub, "team", Subscription(language="en", email=Email(address="team@example.org")))
+    await notification.subscribe("team", Subscription(language="en", email=Email(address="team@example.org")))
     await city.readings(
         "pm25", [("station-1", 1_767_225_600_000_000, 80.5), ("station-2", 1_767_225_600_000_000, 12.0)]
     )
@@ -78,9 +61,8 @@ async def test_a_reading_becomes_a_webhook_and_a_mail(
     assert mail.taken[0]["subject"] == "Alert: Much fine dust at station-1"
     assert "80.5 micrograms at 1 January 2026 00:00:00 UTC." in mail.taken[0].get_content()
 
-    async def delivered() -> list[Delivery]:
-        found = await call(notification.stub.ListDeliveries, pb.ListDeliveriesRequest(parent=NOORD))
-        done = [one for one in found.deliveries if one.state == Delivery.STATE_DELIVERED]
+    async def delivered() -> Sequence[Delivery]:
+        done = await notification.deliveries(Delivery.STATE_DELIVERED)
         return done if len(done) == 2 else []
 
     deliveries = await eventually(delivered)
@@ -90,21 +72,21 @@ async def test_a_reading_becomes_a_webhook_and_a_mail(
 
 
 async def test_an_alert_lives_from_raised_to_resolved(
-    notification: Any,
-    city: Any,
-    receiver: Any,
-    eventually: Any,  # noqa: ANN401
+    notification: "Running",
+    city: "City",
+    receiver: "WebhookReceiver",
+    eventually: "Eventually",
 ) -> None:
     """Repeated readings count as occurrences of one alert; a person takes it; a good reading ends it; each is told once."""
-    await create_rule(notification.stub, SOOT)
-    hook = await subscribe(notification.stub, "desk", Subscription(language="en", webhook=Webhook(url=receiver.url)))
+    await notification.create_rule(SOOT)
+    hook = await notification.subscribe("desk", Subscription(language="en", webhook=Webhook(url=receiver.url)))
     receiver.secret = hook.webhook.secret
     await city.readings("pm25", [("station-1", 1_000_000, 80.0)])
     await city.readings("pm25", [("station-1", 2_000_000, 90.0)])
     await city.readings("pm25", [("station-1", 3_000_000, 50.0)])
 
     async def seen_twice() -> Alert | None:
-        found = await alerts(notification.stub)
+        found = await notification.alerts()
         return found[0] if found and found[0].occurrence_count == 2 else None
 
     alert = await eventually(seen_twice)
@@ -116,15 +98,15 @@ async def test_an_alert_lives_from_raised_to_resolved(
     await eventually(lambda: len(receiver.received) == 3)
     told = [payload["type"] for _, payload in receiver.received]
     assert sorted(told) == ["alert.acknowledged", "alert.raised", "alert.resolved"]
-    ended = await alerts(notification.stub)
+    ended = await notification.alerts()
     assert [one.state for one in ended] == [Alert.STATE_RESOLVED]
     assert len({identity for identity, _ in receiver.received}) == 3
 
 
 async def test_a_failed_command_raises_and_a_verified_one_resolves(
-    notification: Any,
-    city: Any,
-    eventually: Any,  # noqa: ANN401
+    notification: "Running",
+    city: "City",
+    eventually: "Eventually",
 ) -> None:
     """A rule over command outcomes raises on a failure and resolves on what it was told to resolve on."""
     rule = AlertRule(
@@ -134,37 +116,37 @@ async def test_a_failed_command_raises_and_a_verified_one_resolves(
         title={"nl": "{device} gehoorzaamt niet", "en": "{device} does not obey"},
         body={"nl": "{value}", "en": "{value}"},
     )
-    await create_rule(notification.stub, rule)
+    await notification.create_rule(rule)
     await city.settled("lamp-1", "FAILED", "DEVICE_REFUSED")
     await city.settled("lamp-1", "SUPERSEDED", "COMMAND_SUPERSEDED")
 
     async def raised() -> Alert | None:
-        return next(iter(await alerts(notification.stub)), None)
+        return next(iter(await notification.alerts()), None)
 
     alert = await eventually(raised)
     assert (alert.state, alert.body["en"]) == (Alert.STATE_RAISED, "FAILED (DEVICE_REFUSED)")
     await city.settled("lamp-1", "VERIFIED", "EFFECT_OBSERVED")
 
     async def resolved() -> bool:
-        return (await alerts(notification.stub))[0].state == Alert.STATE_RESOLVED
+        return (await notification.alerts())[0].state == Alert.STATE_RESOLVED
 
     await eventually(resolved)
 
 
 async def test_every_change_of_an_alert_is_a_fact_on_the_bus(
-    notification: Any,
-    city: Any,
-    eventually: Any,  # noqa: ANN401
+    notification: "Running",
+    city: "City",
+    eventually: "Eventually",
 ) -> None:
     """Raised and resolved travel on the stream ALERTS with the alert as it was then."""
-    await create_rule(notification.stub, SOOT)
+    await notification.create_rule(SOOT)
     durable = Durable("test-alerts", "ALERTS", "test")
     answer = await city.bus.api(
         "CONSUMER.DURABLE.CREATE.ALERTS.test-alerts", {"stream_name": "ALERTS", "config": durable.config()}
     )
     assert "error" not in answer
     await city.readings("pm25", [("station-1", 1_000_000, 80.0), ("station-1", 2_000_000, 10.0)])
-    facts = []
+    facts: list[tuple[str, Alert]] = []
     async with Pull(city.bus, durable) as pull, asyncio.timeout(20):
         while len(facts) < 2:
             for delivery in await pull.take(10, wait_s=1.0):

@@ -51,9 +51,9 @@ def mail_of(delivery: Delivery, target: Email, sender: str) -> EmailMessage:
     message["Subject"] = delivery.subject
     message["Date"] = format_datetime(delivery.create_time)
     message["Message-ID"] = f"<{delivery.id}@{domain}>"
-    message["Content-Language"] = delivery.language
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(delivery.content)
+    message["Content-Language"] = delivery.language
     return message
 
 
