@@ -73,6 +73,7 @@ def test_the_tutorial_for_integrators(environment: dict[str, str]) -> None:
     """A listener that knows only the contract hears what a device sends over MQTT."""
     listening, publishing = ("listen.py", "publish.py")
     heard = ""
+    waiting: subprocess.Popen[str] | None = None
     for line in _lines("integrator.md"):
         if line in MAKE_TARGETS:
             continue
@@ -82,7 +83,7 @@ def test_the_tutorial_for_integrators(environment: dict[str, str]) -> None:
             )
             continue
         if publishing in line:
-            while waiting.poll() is None:
+            while waiting is not None and waiting.poll() is None:
                 assert "acknowledged" in _run(line, environment)
                 try:
                     heard = waiting.communicate(timeout=2)[0]
