@@ -221,8 +221,12 @@ def _bounds(sheet: Sheet, state: JunctionState, request: SequenceRequest) -> Ite
             continue
         longest = sheet.group[name].maximum_green_s
         foe = min(waiting, key=lambda one: _call(state.groups[one]))
-        begins_s = max(since_s, _call(state.groups[foe]))
-        if _green_until(name, request) - begins_s > longest and _green_until(name, request) > since_s:
+        until_s = _green_until(name, request)
+        allowed_s = max(since_s, _call(state.groups[foe])) + longest
+        if until_s < request.expires_s:
+            # Whatever went before, ending it at the first possible moment is right.
+            allowed_s = max(allowed_s, request.not_before_s, since_s + sheet.group[name].minimum_green_s)
+        if until_s > allowed_s:
             detail = f"{name} could stay green for more than {longest:g} s while {foe} waits"
             yield Refused(RefusalReason.MAXIMUM_GREEN, detail, (name, foe))
     due = _wait_deadline(sheet, state, request.steps)

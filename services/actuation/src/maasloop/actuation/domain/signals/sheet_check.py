@@ -129,8 +129,8 @@ def _local(sheet: Sheet) -> Iterator[Contradiction]:
         return
     second_s = 0.0
     groups = dict(JunctionState.first_seen(sheet, second_s, shown[0]).groups)
-    for index in range(1, 2 * len(steps) + 1):
-        second_s += steps[(index - 1) % len(steps)].duration_s
+    for index in range(2 * len(steps) + 1):
+        second_s += steps[(index - 1) % len(steps)].duration_s if index else 0.0
         groups, breach = advance(sheet, groups, second_s, shown[index % len(steps)])
         if breach is not None:
             yield Contradiction(breach.groups, f"the local programme breaks {breach.rule}: {breach.detail}")

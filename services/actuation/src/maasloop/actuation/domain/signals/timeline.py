@@ -50,9 +50,9 @@ def _breaches(
 ) -> Iterator[Breach]:
     for name, now in after.items():
         yield from _own_breaches(sheet, name, before[name], now, second_s)
-        if now.aspect is Aspect.RED:
-            continue
-        yield from _pair_breaches(sheet, name, before[name], after, second_s)
+    for name, now in after.items():
+        if now.aspect is not Aspect.RED:
+            yield from _pair_breaches(sheet, name, before[name], after, second_s)
 
 
 def _own_breaches(sheet: Sheet, name: str, was: GroupState, now: GroupState, second_s: float) -> Iterator[Breach]:
@@ -84,7 +84,7 @@ def _pair_breaches(
     now = after[name]
     for foe in sheet.foes[name]:
         other = after[foe]
-        if other.green:
+        if now.green and other.green:
             detail = f"{name} {now.aspect.name} and {foe} {other.aspect.name} conflict"
             yield Breach(Rule.CONFLICT, (name, foe), second_s, detail)
         elif now.green and other.aspect is Aspect.YELLOW:
