@@ -64,6 +64,9 @@ class Junction:
             self.state = self._first_seen(second, shown)
         called = self.controller.hear(second, loops, aspects)
         self.state = self.state.observe(second, aspects, called)
+        if self.state.busy_until_s > second:
+            # Its last step must be seen before another one follows, or it could never be verified.
+            return Hold("a sequence is running")
         return self.controller.decide(self.state)
 
     def judge(self, request: SequenceRequest) -> Verdict | None:
