@@ -1,0 +1,100 @@
+"""What is read from a network: conflicts, clearances, plans and loops, against the judge's own reading."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from maasloop.core.ids import valid_id
+from maasloop.twin.street.judge import judge_states
+from maasloop.twin.street.network import yellow_for
+from maasloop.twin.street.scenario import load_scenario, scenario_names
+from maasloop.twin.street.signals import SignalDevice
+from maasloop.twin.street.site import Site, read_site
+
+SCENARIOS = ("cologne1", "cologne3", "cologne8", "ingolstadt1", "ingolstadt7", "ingolstadt21", "grid4x4")
+
+
+def site_of(name: str) -> Site:
+    """Read the site of a scenario of the wheel."""
+    return read_site(load_scenario(name))
+
+
+def test_scenarios_are_found_by_name_and_by_path(tmp_path: Path) -> None:
+    """Every directory of the wheel is a scenario, and so is any .sumocfg; an unknown name says what there is."""
+    assert set(SCENARIOS) <= set(scenario_names())
+    by_name = load_scenario("cologne1")
+    config = tmp_path / "other.sumocfg"
+    config.write_text(f'<configuration><input><net-file value="{by_name.net}"/></input></configuration>')
+    assert load_scenario(str(config)).net == by_name.net
+    with pytest.raises(LookupError, match="cologne1"):
+        load_scenario("nowhere")
+
+
+@pytest.mark.parametrize(("kmh", "seconds"), [(30, 4), (50, 4), (60, 4), (70, 5), (80, 5), (100, 6)])
+def test_yellow_follows_the_speed(kmh: int, seconds: int) -> None:
+    """Yellow is at least 4 s and grows with the speed, in whole seconds."""
+    assert yellow_for(kmh / 3.6) == seconds
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_local_programme_is_in_order(name: str) -> None:
+    """Every junction's local programme, played for three cycles by its device, passes the judge."""
+    site = site_of(name)
+    for junction in site.junctions:
+        device = SignalDevice(junction)
+        states = [(second, device.tick(second)) for second in range(3 * junction.local.cycle_s)]
+        assert judge_states(site.scenario.net, junction.tls, states) == []
+        assert device.conflicts_seen == 0
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_cycle_is_kept_and_greens_are_long_enough(name: str) -> None:
+    """The stretched plan keeps the network's cycle where the minimum greens leave room."""
+    for junction in site_of(name).junctions:
+        own = round(sum(phase.duration_s for phase in junction.network.phases))
+        stages = [step.duration_s for step in junction.local.steps if step.stage]
+        assert min(stages) >= 5
+        assert junction.local.cycle_s == own or all(length == 5 for length in stages)
+
+
+def test_an_unsafe_plan_is_named() -> None:
+    """Where the network's own plan shows two foes in protected green, the minor yields and the sheet says so."""
+    junction = next(one for one in site_of("ingolstadt7").junctions if one.tls == "gneJ210")
+    assert junction.network.unsafe_pairs
+    assert all("yields" in note for note in junction.sheet["notes"])
+    for minor, major in junction.network.unsafe_pairs:
+        assert not any(step.state[minor] == "G" and step.state[major] == "G" for step in junction.local.steps)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_ids_and_loops_are_sound(name: str) -> None:
+    """Ids are ids of the city, every controlled lane has a stop-line loop, upstream loops lie about 80 m away at most."""
+    site = site_of(name)
+    for junction in site.junctions:
+        assert valid_id(junction.id)
+        stops = {loop.serves[0][0] for loop in junction.loops if loop.kind == "stop-line"}
+        assert stops == {link.lane for group in junction.network.groups for link in group.links}
+        for loop in junction.loops:
+            assert valid_id(loop.id)
+            assert loop.kind != "upstream" or loop.distance_m <= 81
+            assert abs(sum(share for _, share in loop.serves) - 1.0) < 0.01
+    assert len(site.loops) == sum(len(junction.loops) for junction in site.junctions)
+
+
+def test_intergreen_and_conflict_go_together() -> None:
+    """A sheet states an intergreen both ways for every conflict, and no pair both conflicts and fits."""
+    for junction in site_of("cologne8").junctions:
+        sheet = junction.sheet
+        both_ways = {(row[0], row[1]) for row in sheet["intergreens"]}
+        conflicts = {tuple(pair) for pair in sheet["conflicts"]}
+        assert both_ways == conflicts | {pair[::-1] for pair in conflicts}
+        assert not conflicts & {tuple(pair) for pair in sheet["compatible"]}
+
+
+def test_clearance_follows_every_stage() -> None:
+    """Between two stages of a plan whoever ends shows yellow first."""
+    for junction in site_of("cologne1").junctions:
+        states = [step.state for step in junction.local.steps]
+        for before, after in pairwise([*states, states[0]]):
+            assert not any(was in "Gg" and now == "r" for was, now in zip(before, after, strict=True))
