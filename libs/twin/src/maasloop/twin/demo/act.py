@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Props:
     clock: Clock
     work_dir: Path
     tell: Callable[[str], None]
+    interfere: Callable[[int], Awaitable[None]]
+    """Called after every street second with the seconds passed."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ async def _play(play: Play, story: ConsentStory, scene: Scene, props: Props) -> 
             if passed_s == play.duration_s // 2:
                 telling.append(asyncio.create_task(story.tell(), name="withdrawal"))
             picture.show(passed_s)
+            await props.interfere(passed_s)
 
         await play.run(after_second)
     await asyncio.gather(*telling)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,8 @@ def demo(
     root: Annotated[Path | None, typer.Option(help="Checkout whose .maasloop holds the state.")] = None,
 ) -> None:
     """Play a city on the whole stack, show it, and account for every reading in the end."""
+    # The terminal is for the picture: gRPC's own core writes there otherwise.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from maasloop.twin.demo.stage import Demo, DemoOptions
 
     where = (root or find_root(Path.cwd())).resolve()

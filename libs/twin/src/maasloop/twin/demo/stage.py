@@ -1,8 +1,10 @@
 """The whole demo: starts servers, services and receivers, lets the act be performed, and sums up."""
 
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -50,15 +52,32 @@ class Ended:
     sentences: list[str]
 
 
+type Interference = Callable[[LocalStack, int], Awaitable[None]]
+"""Gets the running stack and the street seconds passed."""
+
+
+async def _leave_alone(stack: LocalStack, passed_s: int) -> None:
+    """Break nothing."""
+
+
 class Demo:
     """One demo; ``run`` does everything and returns how it ended."""
 
-    def __init__(self, root: Path, options: DemoOptions, console: Console, clock: Clock | None = None) -> None:
-        """Take the checkout whose ``.maasloop`` holds the state."""
+    def __init__(
+        self,
+        root: Path,
+        options: DemoOptions,
+        console: Console,
+        *,
+        clock: Clock | None = None,
+        interfere: Interference | None = None,
+    ) -> None:
+        """Take the checkout whose ``.maasloop`` holds the state; ``interfere`` is for tests that break things."""
         self._root = root
         self._options = options
         self._console = console
         self._clock = clock or SystemClock()
+        self._interfere = interfere or _leave_alone
         self._directory = root / ".maasloop" / "demo"
         self._baseline = Baseline()
 
@@ -83,7 +102,15 @@ class Demo:
             begin_s = first_second(self._clock.now_us(), options.duration_s, site.scenario.begin_s, cycles_s)
             course = Course(begin_s, options.duration_s, options.speed, options.seed)
             props = Props(
-                state, connections, receivers, self._baseline, self._console, self._clock, self._directory, self._tell
+                state=state,
+                connections=connections,
+                receivers=receivers,
+                baseline=self._baseline,
+                console=self._console,
+                clock=self._clock,
+                work_dir=self._directory,
+                tell=self._tell,
+                interfere=partial(self._interfere, local),
             )
             outcome = await perform(cast, course, props)
             await compared
