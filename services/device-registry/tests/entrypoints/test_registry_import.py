@@ -174,6 +174,7 @@ async def test_a_repeated_import_gets_the_same_answer(stub: "DeviceServiceAsyncS
     assert first.created_count == 1
 
 
+@pytest.mark.timeout(600)
 async def test_a_hundred_thousand_devices_are_told_in_lots(
     stub: "DeviceServiceAsyncStub",
     registry: Any,  # noqa: ANN401

@@ -10,7 +10,8 @@ No task belongs to this module; every watcher waits in the task of its call, for
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
@@ -59,20 +60,21 @@ class Watching:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def watch(self, resume_revision: int) -> AsyncIterator[WatchLot]:
-        """Yield lots for ever; ends only with an error or with its caller."""
+    async def watch(self, resume_revision: int) -> AsyncGenerator[WatchLot]:
+        """Yield lots for ever; ends only with an error or with its caller, who closes it (``aclosing``)."""
         if self._running >= WATCHERS_MAX:
             raise ResourceExhausted(Reason.OVERLOADED, f"{WATCHERS_MAX} watches run already", retry_after_s=5.0)
         self._running += 1
         _watchers.inc()
         try:
-            async for lot in self._lots(resume_revision):
-                yield lot
+            async with aclosing(self._lots(resume_revision)) as lots:
+                async for lot in lots:
+                    yield lot
         finally:
             self._running -= 1
             _watchers.dec()
 
-    async def _lots(self, resume_revision: int) -> AsyncIterator[WatchLot]:
+    async def _lots(self, resume_revision: int) -> AsyncGenerator[WatchLot]:
         head = await self._reader.head()
         if resume_revision > head:
             message = f"revision {resume_revision} was never given (the last is {head}): begin with a snapshot"
@@ -84,10 +86,11 @@ class Watching:
         if at < head or resume_revision == head:
             # The last revisions were changed again meanwhile, or there was nothing to send.
             yield WatchLot([], head, snapshot_complete=True)
-        async for lot_after in self._changes(head):
-            yield lot_after
+        async with aclosing(self._changes(head)) as lots:
+            async for lot_after in lots:
+                yield lot_after
 
-    async def _changes(self, at: int) -> AsyncIterator[WatchLot]:
+    async def _changes(self, at: int) -> AsyncGenerator[WatchLot]:
         while True:
             changed = self._changed
             head = await self._reader.head()

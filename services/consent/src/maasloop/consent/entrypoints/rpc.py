@@ -1,6 +1,7 @@
 """The gRPC door of consent."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -137,12 +138,13 @@ class ConsentDoor(ConsentServiceServicer):
         self, request: pb.WatchConsentRequest, context: Context
     ) -> AsyncIterator[pb.WatchConsentResponse]:
         """Send a snapshot, then changes."""
-        async for lot in self._watching.watch(request.resume_revision):
-            yield pb.WatchConsentResponse(
-                resources=[events_pb2.ConsentResource.FromString(body) for body in lot.bodies],
-                revision=lot.revision,
-                snapshot_complete=lot.snapshot_complete,
-            )
+        async with aclosing(self._watching.watch(request.resume_revision)) as lots:
+            async for lot in lots:
+                yield pb.WatchConsentResponse(
+                    resources=[events_pb2.ConsentResource.FromString(body) for body in lot.bodies],
+                    revision=lot.revision,
+                    snapshot_complete=lot.snapshot_complete,
+                )
 
 
 def _record_id(name: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import IO, cast
 
 from maasloop.api.device.v1 import device_pb2, events_pb2
@@ -11,10 +12,11 @@ from maasloop.api.device.v1.device_service_pb2_grpc import (
     DeviceServiceServicer,
     add_DeviceServiceServicer_to_server,
 )
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.ids import DeviceName, DistrictName, parse_name
 from maasloop.core.reasons import Reason
 from maasloop.device_registry.domain.device import Device, DeviceState
+from maasloop.device_registry.domain.importing import ImportResult
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind, refuse
 from maasloop.device_registry.entrypoints import messages
 from maasloop.device_registry.entrypoints.import_rows import csv_rows, decoded, json_rows
@@ -37,6 +39,8 @@ from maasloop.runtime.watching import Watching
 IMPORT_BYTES_MAX = 256 * 1024 * 1024
 IMPORT_MEMORY_BYTES = 4 * 1024 * 1024
 """A larger file waits on disk for its import."""
+IMPORTS_MAX = 2
+"""Imports that run at once, others are told to come back."""
 ANY_DISTRICT = "-"
 
 FORMATS = pb.ImportDevicesRequest.Format
@@ -71,6 +75,7 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         self._retire_device = retire_device
         self._import_devices = import_devices
         self._watching = watching
+        self._imports = 0
 
     def register(self, server: RpcServer) -> None:
         """Serve on this server."""
@@ -123,31 +128,41 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         self, request_iterator: AsyncIterator[pb.ImportDevicesRequest], context: Context
     ) -> pb.ImportDevicesResponse:
         """Import devices."""
-        first = await anext(request_iterator, None)
+        if self._imports >= IMPORTS_MAX:
+            raise ResourceExhausted(Reason.OVERLOADED, f"{IMPORTS_MAX} imports run already", retry_after_s=5.0)
+        self._imports += 1
+        try:
+            done = await self._import(request_iterator)
+        finally:
+            self._imports -= 1
+        return pb.ImportDevicesResponse(
+            created_count=done.created_count, unchanged_count=done.unchanged_count, revision=done.revision
+        )
+
+    async def _import(self, chunks: AsyncIterator[pb.ImportDevicesRequest]) -> ImportResult:
+        first = await anext(chunks, None)
         if first is None or first.format not in {FORMATS.FORMAT_JSON_LINES, FORMATS.FORMAT_CSV}:
             raise refuse("format", "the first chunk says the format: JSON Lines or CSV", "enum.defined_only")
         district = DistrictName.parse(first.parent).district
         await self._get_resource(Key(Kind.DISTRICT, "", district))
         with tempfile.SpooledTemporaryFile(max_size=IMPORT_MEMORY_BYTES) as spooled:
             file = cast("IO[bytes]", spooled)
-            digest = await _spool(first, request_iterator, file)
+            digest = await _spool(first, chunks, file)
             rows = json_rows(file) if first.format == FORMATS.FORMAT_JSON_LINES else csv_rows(file, district)
             identity = Request(first.request_id, "ImportDevices", digest)
-            done = await self._import_devices(district, decoded(rows), identity, activate=first.activate)
-        return pb.ImportDevicesResponse(
-            created_count=done.created_count, unchanged_count=done.unchanged_count, revision=done.revision
-        )
+            return await self._import_devices(district, decoded(rows), identity, activate=first.activate)
 
     async def WatchDevices(  # noqa: N802
         self, request: pb.WatchDevicesRequest, context: Context
     ) -> AsyncIterator[pb.WatchDevicesResponse]:
         """Send a snapshot, then changes."""
-        async for lot in self._watching.watch(request.resume_revision):
-            yield pb.WatchDevicesResponse(
-                resources=[events_pb2.RegistryResource.FromString(body) for body in lot.bodies],
-                revision=lot.revision,
-                snapshot_complete=lot.snapshot_complete,
-            )
+        async with aclosing(self._watching.watch(request.resume_revision)) as lots:
+            async for lot in lots:
+                yield pb.WatchDevicesResponse(
+                    resources=[events_pb2.RegistryResource.FromString(body) for body in lot.bodies],
+                    revision=lot.revision,
+                    snapshot_complete=lot.snapshot_complete,
+                )
 
 
 async def _spool(
