@@ -36,6 +36,7 @@ type Maasloop = Callable[..., Ended]
 def _maasloop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Maasloop:
     def maasloop(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["maasloop", *arguments])
+        capsys.readouterr()  # What the servers of the test have logged is not the command's.
         with pytest.raises(SystemExit) as ended:
             run()
         printed = capsys.readouterr()

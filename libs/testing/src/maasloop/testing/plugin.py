@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.servers.databases import DATABASE, create_service_database, role_name
@@ -47,6 +48,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _kind(item: pytest.Item) -> int:
     return max(index for index, kind in enumerate(KINDS) if not kind or item.get_closest_marker(kind))
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_logging() -> Iterator[None]:
+    """Undo what a test's command or service has done to logging, which belongs to the whole process."""
+    configuration = structlog.get_config()
+    configured = structlog.is_configured()
+    yield
+    if configured:
+        structlog.configure(**configuration)
+    else:
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
