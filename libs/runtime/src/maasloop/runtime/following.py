@@ -135,7 +135,7 @@ class Follower[T]:
                 self._projection.apply(self._owner.change(message.data))
         except Exception:
             # What could not be read shows as a gap.
-            _log.exception("fact_unreadable", projection=self._projection.name, subject=message.subject)
+            _log.exception("fact_unreadable", projection=self._projection.name)
 
     async def _fetch(self) -> Snapshot[T]:
         items: dict[str, T] = {}

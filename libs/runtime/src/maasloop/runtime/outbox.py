@@ -163,7 +163,8 @@ class OutboxRelay:
                 await self._publish(row)
             except Exception as error:
                 _failures.inc()
-                _log.warning("outbox_publish_failed", id=row.id, subject=row.subject, error=repr(error))
+                # The subject may hold a person's pseudonym.
+                _log.warning("outbox_publish_failed", id=row.id, fact=row.ce_type, error=type(error).__name__)
                 return published
             published.append(row.id)
             _published.inc()
