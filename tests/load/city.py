@@ -58,13 +58,19 @@ async def register(channel: grpc.aio.Channel, devices: int = DEVICES) -> None:
             device_type=DeviceType(display_name="Induction loop", observed_properties=properties),
         )
     )
-    await registry.ImportDevices(_chunks(devices))
+    await add(channel, first=0, devices=devices)
 
 
-async def _chunks(devices: int) -> AsyncIterator[ImportDevicesRequest]:
+async def add(channel: grpc.aio.Channel, *, first: int, devices: int) -> None:
+    """Import more devices."""
+    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+    await registry.ImportDevices(_chunks(first, devices))
+
+
+async def _chunks(first: int, devices: int) -> AsyncIterator[ImportDevicesRequest]:
     lines = (
         json.dumps({"name": f"{PARENT}/devices/{device_id(number)}", "deviceType": "deviceTypes/induction-loop"})
-        for number in range(devices)
+        for number in range(first, first + devices)
     )
     content = "\n".join(lines).encode() + b"\n"
     for start in range(0, len(content), IMPORT_CHUNK_BYTES):
@@ -109,11 +115,11 @@ def recorder(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[byte
     )
 
 
-async def wait_until_known(channel: grpc.aio.Channel, time_us: int) -> None:
+async def wait_until_known(channel: grpc.aio.Channel, time_us: int, *, last: int = DEVICES) -> None:
     """Return when ingest knows all devices: one reading of each of the last is taken."""
-    last = [device_id(number) for number in range(DEVICES - 10, DEVICES)]
-    columns = build_columns(last, [OBSERVED_PROPERTY], range(10), [0] * 10, [time_us] * 10, [1.0] * 10)
+    newest = [device_id(number) for number in range(last - 10, last)]
+    columns = build_columns(newest, [OBSERVED_PROPERTY], range(10), [0] * 10, [time_us] * 10, [1.0] * 10)
     request = RecordObservationsRequest(parent=PARENT, observations=columns.message()).SerializeToString()
     async with asyncio.timeout(KNOWN_TIMEOUT_S):
-        while (await recorder(channel)(request)).accepted_count < len(last):
+        while (await recorder(channel)(request)).accepted_count < len(newest):
             await asyncio.sleep(0.2)

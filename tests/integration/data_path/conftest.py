@@ -135,8 +135,11 @@ class City:
         """Return the custody balance as soon as nothing is on its way, and require that it is exact."""
 
         async def quiet() -> CustodyBalance | None:
-            balance = await self.balance()
-            return balance if not balance.in_stream_count and balance == await self.balance() else None
+            try:
+                balance = await self.balance()
+                return balance if not balance.in_stream_count and balance == await self.balance() else None
+            except grpc.aio.AioRpcError:
+                return None
 
         balance = await self.until(quiet)
         assert balance is not None
