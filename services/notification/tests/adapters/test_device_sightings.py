@@ -11,7 +11,7 @@ KEY = ("noord", "noise-level")
 def _note(sightings: MemorySightings, devices: tuple[str, ...], rows: list[tuple[int, int]]) -> None:
     index = np.array([device for device, _ in rows], np.uint32)
     times = np.array([time for _, time in rows], np.int64)
-    names = Names(devices, ("noise-level",), {device: place for place, device in enumerate(devices)})
+    names = Names(devices, ("noise-level",))
     batch = ReadingBatch("noord", names, index, np.zeros_like(index), times, np.zeros(len(rows)), ())
     sightings.note(batch, "noise-level", index, times)
 

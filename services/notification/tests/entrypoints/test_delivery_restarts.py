@@ -163,6 +163,20 @@ async def test_one_slow_receiver_does_not_hold_up_others(
     assert len(receiver.received) == IN_FLIGHT_PER_SUBSCRIPTION_MAX
 
 
+async def test_an_alert_is_told_in_order(
+    notification: "Running", city: "City", receiver: "WebhookReceiver", eventually: "Eventually"
+) -> None:
+    """That an alert is over is told after it was told that it began, also where the beginning needs several attempts."""
+    await _hook(notification, receiver)
+    receiver.script = [500, 500]
+    await notification.create_rule(SOOT)
+    await city.readings("pm25", [("station-1", 1_000_000, 80.0), ("station-1", 2_000_000, 1.0)])
+
+    await _settled(notification, eventually, 2)
+    told = [payload["type"] for _, payload in receiver.received]
+    assert told == ["alert.raised"] * 3 + ["alert.resolved"]
+
+
 async def test_readings_that_come_again_change_nothing(
     start: "Start", city: "City", receiver: "WebhookReceiver", eventually: "Eventually"
 ) -> None:

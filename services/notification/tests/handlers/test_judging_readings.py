@@ -52,7 +52,7 @@ def _batch(
     indexes = {device: index for index, device in enumerate(devices)}
     return ReadingBatch(
         "noord",
-        Names(devices, properties, indexes),
+        Names(devices, properties),
         np.array([indexes[device] for device, _, _ in rows], np.uint32),
         np.zeros(len(rows), np.uint32),
         np.array([event_us for _, event_us, _ in rows], np.int64),

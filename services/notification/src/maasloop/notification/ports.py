@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -48,14 +49,17 @@ class StateReading(NamedTuple):
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """The dictionary of a batch, parsed once for all batches that repeat it."""
 
     devices: Sequence[str]
     properties: Sequence[str]
-    device_indexes: Mapping[str, int]
-    """Position of each device in ``devices``."""
+
+    @cached_property
+    def device_indexes(self) -> Mapping[str, int]:
+        """Position of each device in ``devices``; made when a rule first looks."""
+        return {device: index for index, device in enumerate(self.devices)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,15 @@
 """Settings of notification: ``MAASLOOP_NOTIFICATION__…``."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from maasloop.notification.domain.delivery import PAUSES_S
 from maasloop.runtime.settings import ServiceSettings
+
+PAUSE_MAX_S = 7 * 86_400.0
+LEASE_MIN_S = 1.0
+LEASE_MAX_S = 600.0
 
 
 class NotificationSettings(ServiceSettings, service="notification"):
@@ -21,9 +27,11 @@ class NotificationSettings(ServiceSettings, service="notification"):
     """Call webhooks on loopback and private networks; link-local addresses are never called."""
     alerts_per_rule_minute_max: int = Field(default=60, ge=1, le=100_000)
     """Alerts that one rule raises a minute; what is beyond is counted and not raised."""
-    retry_pauses_s: tuple[float, ...] = Field(default=PAUSES_S, min_length=1, max_length=32)
+    retry_pauses_s: tuple[Annotated[float, Field(ge=0, le=PAUSE_MAX_S)], ...] = Field(
+        default=PAUSES_S, min_length=1, max_length=32
+    )
     """Pause in seconds after each failed attempt to deliver; after the last one the delivery is given up."""
-    delivery_lease_s: float = Field(default=60.0, ge=1, le=600)
+    delivery_lease_s: float = Field(default=60.0, ge=LEASE_MIN_S, le=LEASE_MAX_S)
     """Seconds after which an attempt whose process died is made again; longer than any channel takes."""
     postgres_connections_max: int = Field(default=8, ge=3, le=100)
     """Most connections to the database."""

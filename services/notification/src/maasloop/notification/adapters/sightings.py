@@ -15,7 +15,7 @@ from maasloop.telemetry import metrics
 
 DEVICES_MAX = 200_000
 """Devices of one district and property; more are not watched for silence, and counted."""
-PLACES_CACHED_MAX = 64
+PLACES_CACHED_MAX = 32
 NEVER_US = np.iinfo(np.int64).min
 
 UNWATCHED = metrics.counter("maasloop_notification_sightings_unwatched_total", "Devices beyond the limit of a property")

@@ -1,5 +1,6 @@
 """Mail: one plain text message over SMTP, with a Message-ID that is the same at every attempt."""
 
+import asyncio
 from email.errors import MessageError
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -11,7 +12,8 @@ from maasloop.core.reasons import Reason
 from maasloop.notification.domain.delivery import Attempt, Claim, Deferred, Delivery, Refused, Taken
 from maasloop.notification.domain.subscription import Email
 
-TIMEOUT_S = 20.0
+STEP_TIMEOUT_S = 15.0
+TOTAL_TIMEOUT_S = 30.0
 _PERMANENT = 500
 
 
@@ -30,7 +32,8 @@ class SmtpChannel:
             return Refused(Reason.ADDRESS_INVALID, "the subscription has no e-mail address")
         try:
             message = mail_of(claim.delivery, target, self._sender)
-            _, answer = await aiosmtplib.send(message, hostname=self._host, port=self._port, timeout=TIMEOUT_S)
+            async with asyncio.timeout(TOTAL_TIMEOUT_S):
+                _, answer = await aiosmtplib.send(message, hostname=self._host, port=self._port, timeout=STEP_TIMEOUT_S)
         except aiosmtplib.SMTPRecipientsRefused as error:
             return _meaning(error.recipients[0])
         except aiosmtplib.SMTPResponseException as error:

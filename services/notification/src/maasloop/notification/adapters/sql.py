@@ -89,6 +89,11 @@ CLAIM_DELIVERIES = """
                 SELECT FROM unnest(%(busy_districts)s::text[], %(busy_subscriptions)s::text[]) AS b (district, id)
                 WHERE b.district = d.district AND b.id = d.subscription
             )
+            AND NOT EXISTS (
+                SELECT FROM deliveries AS e
+                WHERE e.district = d.district AND e.alert = d.alert AND e.subscription = d.subscription
+                    AND e.state = 'PENDING' AND e.position < d.position
+            )
         ORDER BY next_attempt_time LIMIT %(scanned_max)s
     ), fair AS (
         SELECT district, id FROM (

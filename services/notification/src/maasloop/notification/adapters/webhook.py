@@ -80,7 +80,7 @@ class WebhookChannel:
             url.copy_with(host=address),
             content=content,
             headers=headers,
-            extensions={"sni_hostname": url.host},
+            extensions={"sni_hostname": url.raw_host.decode("ascii")},
         )
         answer = await self._client.send(request, stream=True)
         try:

@@ -35,7 +35,7 @@ from maasloop.rpc.times import us_from_timestamp
 from maasloop.telemetry import tracing
 
 SILENCE_INTERVAL_S = 1.0
-NAMES_CACHED_MAX = 256
+NAMES_CACHED_MAX = 32
 _NANOSECONDS = 1_000
 
 _log = structlog.get_logger()
@@ -157,8 +157,7 @@ def decode_readings(delivery: Delivery) -> ReadingBatch | None:
 @lru_cache(maxsize=NAMES_CACHED_MAX)
 def _names(dictionary: bytes) -> Names:
     names = SeriesDictionary.FromString(dictionary)
-    devices = tuple(names.devices)
-    return Names(devices, tuple(names.observed_properties), {device: index for index, device in enumerate(devices)})
+    return Names(tuple(names.devices), tuple(names.observed_properties))
 
 
 def decode_outcome(delivery: Delivery) -> CommandOutcome:

@@ -60,18 +60,21 @@ class RaiseAlerts:
         at = dict(standings)
         changed: dict[str, Alert] = {}
         announcements = []
+        refused: Counter[str] = Counter()
         for signal in signals:
             step = heard(at.get(signal.key, Standing()), signal, now=now, new_id=str(uuid4()))
             if step is None:
                 continue
             if step.occasion is Occasion.RAISED:
                 if left[signal.rule.id] <= 0:
-                    REFUSED.labels(Reason.RATE_LIMITED).inc()
-                    _log.warning("alert_rate_limited", rule=signal.rule.id, device=signal.device)
+                    refused[signal.rule.id] += 1
                     continue
                 left[signal.rule.id] -= 1
             at[signal.key] = Standing(step.alert if step.alert.open else None, signal.event_us)
             changed[step.alert.id] = step.alert
             if step.occasion is not None:
                 announcements.append(Announcement(step.alert, step.occasion))
+        for rule, count in refused.items():
+            REFUSED.labels(Reason.RATE_LIMITED).inc(count)
+            _log.warning("alerts_rate_limited", rule=rule, count=count, per_minute_max=self._per_rule_minute_max)
         return changed, announcements
