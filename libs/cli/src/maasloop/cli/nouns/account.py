@@ -42,12 +42,12 @@ def account(
 
 
 def _print(accepted: int, terms: dict[str, int], missing: int, lost: int) -> None:
-    say(f"{'accepted':<16} {accepted:>14,}")
+    say(f"{'accepted':<18} {accepted:>14,}")
     for term, count in terms.items():
-        say(f"  {term:<14} {count:>14,}  {TERMS[term]}")
+        say(f"  {term:<16} {count:>14,}  {TERMS[term]}")
     if missing:
-        say(f"  {'unexplained':<14} {missing:>14,}  the sum differs from what was accepted")
+        say(f"  {'unexplained':<16} {missing:>14,}  the sum differs from what was accepted")
     if lost:
-        say(f"{'lost':<16} {lost:>14,}  missing from a producer's running total: investigate")
+        say(f"{'lost':<18} {lost:>14,}  missing from a producer's running total: investigate")
     if not missing and not lost:
         say("every accepted reading is accounted for")
