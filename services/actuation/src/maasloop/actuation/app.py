@@ -55,6 +55,8 @@ NAME = "actuation"
 PACKAGE = "maasloop.actuation"
 LEASES_AGE_MAX_US = 1_200_000_000
 """Commands older than this have expired on any clock that runs at least at wall speed."""
+OVERRIDES_AGE_MAX_US = 31 * 86_400_000_000
+"""A field clock may lie this far behind the wall: the door takes no older events."""
 FORGET_EVERY_S = 3_600.0
 
 _log = structlog.get_logger()
@@ -172,8 +174,9 @@ async def _restore(parts: _Parts) -> None:
         policies=await parts.policies.all(),
         open_commands=commands,
         leases=await parts.records.leases(now_us - LEASES_AGE_MAX_US),
-        overrides=await parts.records.live_overrides(0),
+        overrides=await parts.records.live_overrides(now_us - OVERRIDES_AGE_MAX_US),
         released=await parts.records.released_districts(),
+        monotonic_s=parts.clock.monotonic_s(),
     )
     parts.ledger.defer(unsent(parts.city, now_us))
     _log.info("state_restored", open_commands=len(commands), policies=len(parts.city.policies))

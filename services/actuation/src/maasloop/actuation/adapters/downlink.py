@@ -5,13 +5,19 @@ Best effort by design: nothing is stored on the way, so that an absent device ca
 
 import json
 
+import structlog
+
 from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.setpoint_json import to_json
 from maasloop.bus import subjects
 from maasloop.bus.connection import Bus
 from maasloop.telemetry import metrics
 
-SENT = metrics.counter("maasloop_actuation_downlinks_total", "Commands handed to devices, repetitions included")
+SENT = metrics.counter(
+    "maasloop_actuation_downlinks_total", "Commands handed to devices, repetitions included", ["outcome"]
+)
+
+_log = structlog.get_logger()
 
 
 class NativeDownlink:
@@ -24,8 +30,14 @@ class NativeDownlink:
     async def send(self, command: Command) -> None:
         """Publish once, without proof."""
         subject = subjects.downlink(command.district, command.device, subjects.DownlinkKind.COMMANDS)
-        await self._bus.tell(subject, device_command(command))
-        SENT.inc()
+        try:
+            await self._bus.tell(subject, device_command(command))
+        except Exception as error:
+            # Best effort: it is sent again until it is answered.
+            SENT.labels("failed").inc()
+            _log.warning("downlink_failed", command=command.id, device=command.device, error=repr(error))
+        else:
+            SENT.labels("sent").inc()
 
 
 def device_command(command: Command) -> bytes:

@@ -48,5 +48,10 @@ class StreetClock:
 
     def set(self, kind: ClockKind, device: str) -> None:
         """Follow the registry; another clock device starts afresh."""
-        if (kind, device) != (self.kind, self.device):
-            self.kind, self.device, self.heard_us, self.heard_at_s = kind, device, 0, 0.0
+        if self.device not in {"", device}:
+            self.heard_us, self.heard_at_s = 0, 0.0
+        self.kind, self.device = kind, device
+
+    def resume(self, time_us: int, monotonic_s: float) -> None:
+        """Know a time from before a restart: it runs on from there until the clock device speaks."""
+        self.heard_us, self.heard_at_s = max(self.heard_us, time_us), monotonic_s

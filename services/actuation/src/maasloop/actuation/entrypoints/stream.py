@@ -58,13 +58,13 @@ class StreetStream:
         for delivery in deliveries:
             try:
                 selection = self._selector.select(delivery.body)
+                district = self._steps.city.district(selection.district)
+                batch.merge(self._hear(district, selection, delivery))
             except Exception as error:
                 await bury(self._bus, STREET, delivery, error)
                 continue
             good.append(delivery)
-            district = self._steps.city.district(selection.district)
             touched[district.id] = district
-            batch.merge(self._hear(district, selection, delivery))
         for district in touched.values():
             batch.merge(self._steps.decide_ready(district))
         await self._steps.room()

@@ -48,12 +48,13 @@ class Timekeeping:
             batch.merge(self._steps.decide_ready(district))
             if new_second:
                 batch.merge(self._steps.pass_second(district))
-            if self._ticks % RESEND_EVERY_TICKS == 0:
-                await self._steps.send([one for one in district.commands.values() if self._left(one)])
-                await self._steps.dispatch.resend(district, self._steps.moment(district))
         if batch:
             await self._steps.room()
             self._steps.start(batch)
+        if self._ticks % RESEND_EVERY_TICKS == 0:
+            for district in list(self._steps.city.districts.values()):
+                await self._steps.send([one for one in district.commands.values() if self._left(one)])
+                await self._steps.dispatch.resend(district, self._steps.moment(district))
 
     def _left(self, command: Command) -> bool:
         """Tell whether a command was accepted a while ago, before a restart, and not sent since."""

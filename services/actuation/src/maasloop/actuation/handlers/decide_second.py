@@ -7,6 +7,8 @@ the twin waits for it.
 import hashlib
 from collections.abc import Sequence
 
+import structlog
+
 from maasloop.actuation.domain.arbitration import Lost, arbitrate
 from maasloop.actuation.domain.barrier import SecondReady
 from maasloop.actuation.domain.batch import Batch, Decision, DecisionReason
@@ -20,6 +22,8 @@ from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, SignalSequence
 from maasloop.actuation.domain.signals.controller import Ask, Hold
 from maasloop.actuation.domain.signals.kernel import SequenceRequest
+
+_log = structlog.get_logger()
 
 
 class DecideSecond:
@@ -62,7 +66,13 @@ class DecideSecond:
         self, district: District, device: str, junction: Junction, second: int, moment: Moment, batch: Batch
     ) -> DecisionReason:
         issuer = junction.controller.issuer
-        decision = junction.decide(second)
+        try:
+            decision = junction.decide(second)
+        except Exception as error:
+            # One junction's fault leaves that junction to its local programme and the others at work.
+            _log.exception("controller_failed", district=district.id, device=device)
+            del district.junctions[device]
+            return DecisionReason(device, "fallback", f"the controller failed: {type(error).__name__}")
         if isinstance(decision, Hold):
             return DecisionReason(device, "hold", decision.reason)
         if district.released:

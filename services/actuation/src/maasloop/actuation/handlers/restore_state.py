@@ -24,6 +24,7 @@ def restore(
     leases: Iterable[Command],
     overrides: Iterable[Override],
     released: Iterable[str],
+    monotonic_s: float,
 ) -> None:
     """Fill an empty city. Leases are the newest commands of their devices."""
     for policy in policies:
@@ -32,7 +33,9 @@ def restore(
         if command.state in OPEN or command.state is State.VERIFIED:
             _restore_lease(city.district(command.district), command)
     for command in open_commands:
-        city.district(command.district).keep(command)
+        district = city.district(command.district)
+        district.keep(command)
+        district.clock.resume(command.dispatch_street_us, monotonic_s)
     for override in overrides:
         city.district(override.district).overrides[override.id] = override
     for name in released:
