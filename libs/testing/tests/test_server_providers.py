@@ -1,5 +1,6 @@
 """Where servers come from is decided by the environment and by what this machine has."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,18 @@ def test_a_test_that_takes_a_server_is_marked_and_runs_last(tmp_path: Path) -> N
 
     assert [line.partition("::")[2] for line in every.splitlines()[:3]] == ["test_plain", "test_server", "test_story"]
     assert [line.partition("::")[2] for line in units.splitlines()[:1]] == ["test_plain"]
+
+
+def test_scratch_of_a_killed_session_is_removed(tmp_path: Path) -> None:
+    """Directories of a process that is gone are deleted, those of a living one stay."""
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    orphan = tmp_path / f"{providers.SCRATCH_PREFIX}{gone.pid}-x"
+    ours = tmp_path / f"{providers.SCRATCH_PREFIX}{os.getpid()}-x"
+    for directory in (orphan, ours):
+        (directory / "data").mkdir(parents=True)
+
+    providers.remove_orphans(tmp_path)
+
+    assert not orphan.exists()
+    assert ours.exists()

@@ -29,7 +29,11 @@ MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108 - names inside are made by tem
 MEMORY_FREE_MIN_BYTES = 8 * 1024**3
 """Scratch directories lie in memory from this much free."""
 FALLBACK_DIRECTORY = Path("/var/lib/maasloop")
+SCRATCH_PREFIX = "maasloop-test-"
 MQTT_PORT = 1883
+
+SMALL_POSTGRES = {"shared_buffers": "128MB", "min_wal_size": "80MB", "max_wal_size": "1GB"}
+"""Tests run several servers at once, and their data may lie in memory."""
 
 
 def nats_is_local() -> bool:
@@ -80,7 +84,9 @@ def given_timescale() -> Iterator[TimescaleEndpoint]:
 def local_postgres() -> Iterator[PostgresServer]:
     """Start a PostgreSQL server in a temporary directory that its account can reach."""
     with scratch_directory() as directory:
-        server = PostgresServer(directory / "data", log_path=directory / "postgres.log", durable_initdb=False)
+        server = PostgresServer(
+            directory / "data", log_path=directory / "postgres.log", settings=SMALL_POSTGRES, durable_initdb=False
+        )
         server.start()
         try:
             yield server
@@ -95,10 +101,20 @@ def scratch_directory() -> Iterator[Path]:
     It lies in memory where there is plenty: the tests kill processes and never cut the power, so what a server has
     written survives there as well, and hundreds of short-lived databases do not wait for one disk.
     """
-    with tempfile.TemporaryDirectory(prefix="maasloop-test-", dir=scratch_parent()) as name:
+    parent = scratch_parent()
+    remove_orphans(parent)
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=parent) as name:
         directory = Path(name)
         directory.chmod(0o711)
         yield directory
+
+
+def remove_orphans(parent: Path) -> None:
+    """Remove scratch directories of sessions that were killed: in memory they would cost it until the next boot."""
+    for directory in parent.glob(f"{SCRATCH_PREFIX}*-*"):
+        owner = directory.name.removeprefix(SCRATCH_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def scratch_parent() -> Path:
