@@ -238,6 +238,8 @@ STREET = Durable(
     "actuation-street",
     "OBSERVATIONS",
     "actuation",
+    # What a killed process had in hand comes again while it is young enough to cause a command.
+    ack_wait_s=5,
     max_ack_pending=8_192,
     deliver="new",
     meaning="Readings to decide upon; a restart begins with the newest, since old ones never cause a command.",
