@@ -104,12 +104,10 @@ class Servers:
 
 
 @dataclass
-class World:
-    """What a test talks to."""
+class Talk:
+    """Devices and ingest, as the service hears them."""
 
     bus: Bus
-    commands: CommandServiceStub
-    policies: PolicyServiceStub
     received: list[dict[str, Any]] = field(default_factory=list)
     facts: list[tuple[str, bytes]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], Awaitable[None]] | None = None
@@ -171,6 +169,23 @@ class World:
         recorded = ResponseRecorded(district=DISTRICT, response=response)
         await self._publish(subjects.RESPONSE_RECORDED, command["device"], recorded.SerializeToString())
 
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """Wait until something holds; the time-out of the test is the limit."""
+        while not holds():  # noqa: ASYNC110 - any condition, told by nobody
+            await asyncio.sleep(PAUSE_S)
+
+    async def _publish(self, fact: subjects.Fact, key: str, body: bytes) -> None:
+        envelope = Envelope(uuid4().hex, fact.message, "maasloop/test", 0)
+        await self.bus.publish(fact.subject(DISTRICT, key), body, envelope.headers())
+
+
+@dataclass
+class World(Talk):
+    """The running service as well."""
+
+    commands: CommandServiceStub = field(kw_only=True)
+    policies: PolicyServiceStub = field(kw_only=True)
+
     async def issue(self, device: str, level: float, **command: Any) -> command_pb2.Command:  # noqa: ANN401 - fields
         """Ask for a level of a lamp as a person."""
         setpoint = command_pb2.Setpoint(light_level=command_pb2.LightLevel(level_percent=level))
@@ -203,11 +218,6 @@ class World:
             )
         return policy
 
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Wait until something holds; the time-out of the test is the limit."""
-        while not holds():  # noqa: ASYNC110 - any condition, told by nobody
-            await asyncio.sleep(PAUSE_S)
-
     async def until_state(self, name: str, state: Any) -> command_pb2.Command:  # noqa: ANN401 - an enum number
         """Wait until a command is in a state; the name may be its id."""
         name = name if "/" in name else f"districts/{DISTRICT}/commands/{name}"
@@ -216,10 +226,6 @@ class World:
             if command.state == state:
                 return command
             await asyncio.sleep(PAUSE_S)
-
-    async def _publish(self, fact: subjects.Fact, key: str, body: bytes) -> None:
-        envelope = Envelope(uuid4().hex, fact.message, "maasloop/test", 0)
-        await self.bus.publish(fact.subject(DISTRICT, key), body, envelope.headers())
 
 
 @pytest.fixture
@@ -280,7 +286,7 @@ def make_world(servers: Servers) -> Callable[[], AbstractAsyncContextManager[Wor
             connection.connect(servers.nats_url, name="test-devices") as bus,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            world = World(bus, CommandServiceStub(channel), PolicyServiceStub(channel))
+            world = World(bus, commands=CommandServiceStub(channel), policies=PolicyServiceStub(channel))
             every = subjects.downlink(DISTRICT, "every", subjects.DownlinkKind.COMMANDS).replace(".every.", ".*.")
             await bus.listen(every, world.hear_command)
             for fact in FACTS:
@@ -296,6 +302,12 @@ async def world(make_world: Callable[[], AbstractAsyncContextManager[World]]) ->
     """Return the running service, and ways to talk to it."""
     async with make_world() as found:
         yield found
+
+
+@pytest.fixture
+def make_talk() -> Callable[[Bus], Talk]:
+    """Return a way to be devices and ingest without a service in this process."""
+    return Talk
 
 
 @pytest.fixture

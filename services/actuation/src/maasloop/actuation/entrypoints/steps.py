@@ -135,13 +135,13 @@ class Steps:
         while self._flights:
             await asyncio.wait(self._flights)
 
-    async def send(self, commands: Sequence[Command]) -> None:
-        """Send durable commands."""
+    async def send(self, commands: Sequence[Command], *, perhaps_again: bool = False) -> None:
+        """Send durable commands; ``perhaps_again`` = some may have been sent before a restart."""
         by_district: dict[str, list[Command]] = {}
         for command in commands:
             by_district.setdefault(command.district, []).append(command)
         for name, part in by_district.items():
-            await self.dispatch(part, self.moment(self.city.district(name)))
+            await self.dispatch(part, self.moment(self.city.district(name)), perhaps_again=perhaps_again)
 
     def _decide_one(self, district: District, ready: SecondReady) -> Batch:
         started_s = self.clock.monotonic_s()

@@ -53,7 +53,8 @@ class Timekeeping:
             self._steps.start(batch)
         if self._ticks % RESEND_EVERY_TICKS == 0:
             for district in list(self._steps.city.districts.values()):
-                await self._steps.send([one for one in district.commands.values() if self._left(one)])
+                left = [one for one in district.commands.values() if self._left(one)]
+                await self._steps.send(left, perhaps_again=True)
                 await self._steps.dispatch.resend(district, self._steps.moment(district))
 
     def _left(self, command: Command) -> bool:

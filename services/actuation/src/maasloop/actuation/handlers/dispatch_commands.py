@@ -1,6 +1,7 @@
 """Accepted commands go to their driver, directly after they are durable, and again until answered or expired."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
@@ -21,8 +22,11 @@ class DispatchCommands:
         self._downlink = downlink
         self._ledger = ledger
 
-    async def __call__(self, commands: Sequence[Command], moment: Moment) -> None:
-        """Send durable commands; one that changed meanwhile, or whose expiry passed, stays here."""
+    async def __call__(self, commands: Sequence[Command], moment: Moment, *, perhaps_again: bool = False) -> None:
+        """Send durable commands; one that changed meanwhile, or whose expiry passed, stays here.
+
+        ``perhaps_again`` = they may have been sent before a restart, so that observations from since then count.
+        """
         batch = Batch()
         for command in commands:
             district = self._city.district(command.district)
@@ -32,6 +36,8 @@ class DispatchCommands:
             sent = dispatched(current, street_us=moment.street_us, wall_us=moment.wall_us)
             if sent is None:
                 continue
+            if perhaps_again:
+                sent = replace(sent, dispatch_street_us=min(sent.dispatch_street_us, sent.not_before_us))
             district.keep(sent)
             batch.commands.append(sent)
             await self._downlink.send(sent)

@@ -1,0 +1,107 @@
+"""kill -9 in the middle of the loop: what was decided goes on, what was in hand comes again, nothing happens twice."""
+
+# ruff: noqa: ANN401 - the classes of the fixtures live in conftest, which cannot be imported by name
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from maasloop.actuation.app import PACKAGE
+from maasloop.api.observation.v1.events_pb2 import DeviceResponse
+from maasloop.bus import connection, subjects
+from maasloop.postgres.migrate import migrate, of_package
+
+LAMPS = [f"lamp-{number}" for number in range(10, 40)]
+
+
+@asynccontextmanager
+async def _process(servers: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the service as a process of its own, and make sure that it is gone afterwards."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    prefix = "MAASLOOP_ACTUATION__"
+    environment = {
+        f"{prefix}NATS_URL": servers.nats_url,
+        f"{prefix}POSTGRES_DSN": servers.dsn,
+        f"{prefix}GRPC_ADDRESS": f"127.0.0.1:{port}",
+        f"{prefix}DEVICE_REGISTRY_ADDRESS": servers.registry_address,
+        f"{prefix}DRAIN_S": "2",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", PACKAGE, env=os.environ | environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.fixture
+async def many_lamps(servers: Any) -> None:
+    """Add lamps, and an active policy in the tables."""
+    for lamp in LAMPS:
+        config = {"installed_power_w": 100, "standby_power_w": 2, "class_level_percent": 80, "floor_percent": 20}
+        servers.registry.add_device(lamp, "streetlight", config)
+    await migrate(servers.dsn, of_package(PACKAGE))
+    rule = {
+        "display_name": "Follow",
+        "district": "noord",
+        "observed_properties": ["presence"],
+        "on_condition": "value > 0.5",
+        "off_condition": "",
+        "hold_us": 0,
+        "scope": "DEVICE",
+        "on_level_percent": 80.0,
+        "off_level_percent": 20.0,
+        "mode": "ACTIVE",
+    }
+    async with await psycopg.AsyncConnection.connect(servers.dsn) as database:
+        await database.execute("INSERT INTO policies VALUES ('follow', 1, %s, 'e1', 1)", (json.dumps(rule),))
+
+
+@pytest.mark.timeout(120)
+async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
+    servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
+) -> None:
+    """Presence that was heard before, during and after the kill leads to one verified command a lamp."""
+    async with connection.connect(servers.nats_url, name="test-devices") as bus:
+        talk = make_talk(bus)
+
+        async def obey(command: dict[str, Any]) -> None:
+            await talk.respond(command, DeviceResponse.ANSWER_ACKNOWLEDGED)
+            await talk.report([(command["device"], "power", 2 + 98 * 0.8, now_us())], domain="energy")
+
+        talk.answer = obey
+        every = subjects.downlink("noord", "every", subjects.DownlinkKind.COMMANDS).replace(".every.", ".*.")
+        await bus.listen(every, talk.hear_command)
+        async with _process(servers) as first:
+            await talk.report([("lamp-1", "presence", 1.0, now_us())])
+            await talk.until(lambda: talk.received)
+            for lamp in LAMPS[:20]:
+                await talk.report([(lamp, "presence", 1.0, now_us())])
+            first.send_signal(signal.SIGKILL)
+            await first.wait()
+        for lamp in LAMPS[20:]:
+            await talk.report([(lamp, "presence", 1.0, now_us())])
+        async with _process(servers):
+            states: list[tuple[str, str]] = []
+            while Counter(state for _, state in states)["VERIFIED"] < len(LAMPS) + 1:
+                await asyncio.sleep(0.1)
+                async with await psycopg.AsyncConnection.connect(servers.dsn) as database:
+                    cursor = await database.execute("SELECT device, state FROM commands")
+                    states = await cursor.fetchall()
+
+    assert Counter(device for device, _ in states) == Counter(["lamp-1", *LAMPS])
