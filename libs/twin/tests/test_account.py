@@ -9,6 +9,7 @@ from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry
 from maasloop.api.observation.v1.series_service_pb2 import CustodyBalance
 from maasloop.twin.demo.account import (
     COLUMNS,
+    JSON,
     STORE,
     Account,
     balance_exact,
@@ -17,7 +18,7 @@ from maasloop.twin.demo.account import (
     refuse_quarantined,
 )
 from maasloop.twin.demo.summary import Summary, problems
-from maasloop.twin.devices.readings import Reading, to_columns
+from maasloop.twin.devices.readings import Reading, to_columns, to_json
 from maasloop.twin.play.ledger import Ledger
 
 WRONG = Reading("lamp-0001", "power", 5, 1.0e9)
@@ -78,6 +79,20 @@ def test_a_reading_refused_at_a_door_was_not_acknowledged_as_good() -> None:
     refuse_quarantined(ledger, [entry(WRONG)])
 
     assert ledger.good_count == 1
+
+
+def test_a_payload_that_was_refused_as_a_whole_was_not_acknowledged_either() -> None:
+    """The quarantine keeps JSON as it came; where all of it was refused, all of it counts."""
+    ledger = Ledger(0)
+    ledger.acknowledge([WRONG, OTHER])
+    payload = to_json([WRONG, OTHER])
+    kept = QuarantineEntry(door="mqtt", content_type=JSON, payload=payload, reading_count=1)
+    refuse_quarantined(ledger, [kept])
+    mixed = ledger.good_count
+    kept.reading_count = 2
+    refuse_quarantined(ledger, [kept])
+
+    assert (mixed, ledger.good_count) == (2, 0)
 
 
 def test_a_conflict_at_the_store_leaves_the_first_reading_good() -> None:

@@ -10,6 +10,7 @@ from maasloop.twin.devices.readings import (
     Position,
     Reading,
     from_columns,
+    from_json,
     in_column_order,
     to_columns,
     to_json,
@@ -46,9 +47,11 @@ def test_json_carries_every_kind_of_result() -> None:
         Reading("j1", "signal-state", 5, "rG"),
         Reading("bicycle-01", "position", 5, Position(5.7, 50.8)),
     ]
-    found = json.loads(to_json(readings))["observations"]
+    body = to_json(readings)
+    found = json.loads(body)["observations"]
 
     assert found[0] == {"device": "air-01", "property": "pm25", "time": 5, "value": 12.5}
+    assert from_json(body) == readings
     assert found[1]["state"] == "rG"
     assert found[2]["position"] == {"longitude": 5.7, "latitude": 50.8}
 

@@ -124,6 +124,20 @@ def _json(reading: Reading) -> dict[str, Any]:
     return one
 
 
+def from_json(body: bytes) -> list[Reading]:
+    """Return the readings of a payload as ``to_json`` writes it; none of one that holds something else."""
+    said = json.loads(body).get("observations", [])
+    return [Reading(one["device"], one["property"], one["time"], _result(one)) for one in said]
+
+
+def _result(one: dict[str, Any]) -> float | str | Position:
+    if "state" in one:
+        return str(one["state"])
+    if "position" in one:
+        return Position(one["position"]["longitude"], one["position"]["latitude"])
+    return float(one["value"])
+
+
 def to_senml(readings: Sequence[Reading], units: dict[str, str]) -> bytes:
     """Return readings of one device as SenML JSON (RFC 8428), with base name and base time in the first record."""
     first = readings[0]
