@@ -11,6 +11,7 @@ Tasks: ``pull``, and one for the commit under way, which it awaits.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 
 import structlog
@@ -55,6 +56,16 @@ class _Taken:
     subject: str
     body: bytes
     delivery: Delivery | None
+
+
+class _Outcome(Enum):
+    """What became of a lot."""
+
+    STORED = "stored"
+    APART = "apart"
+    """Its messages were stored one by one, and what was made ready meanwhile has to be made again."""
+    MOVED = "moved"
+    """Another writer was here: everything in hand is taken from the stream again."""
 
 
 @dataclass(slots=True)
@@ -122,7 +133,7 @@ class Writer:
             forget()
 
     async def _loop(self, pull: Pull, stop: asyncio.Event, reconnected: asyncio.Event) -> None:
-        committing: asyncio.Task[bool] | None = None
+        committing: asyncio.Task[_Outcome] | None = None
         try:
             while not stop.is_set():
                 deliveries = await pull.take(MESSAGES_A_LOT_MAX, wait_s=TAKE_WAIT_S)
@@ -132,21 +143,23 @@ class Writer:
                     await _finished(committing)
                     committing = None
                     await self._patiently(self._begin)
-                taken = await self._in_order(deliveries)
-                for part in _parts(taken):
+                for part in _parts(await self._in_order(deliveries)):
                     made = await self._made(part)
-                    if not await _finished(committing):
-                        # The lot before was taken apart, and what this one was made from with it.
-                        made = await self._made(part)
+                    outcome = await _finished(committing)
                     committing = None
+                    if outcome is _Outcome.MOVED:
+                        break
+                    if outcome is _Outcome.APART:
+                        made = await self._made(part)
                     if made is not None:
                         committing = asyncio.create_task(self._commit(made), name=f"commit {self._durable.stream}")
                     else:
                         await self._one_by_one(part)
             await _finished(committing)
         finally:
-            if committing is not None and not committing.done():
-                await asyncio.wait({committing})
+            if committing is not None:
+                committing.cancel()
+                await asyncio.gather(committing, return_exceptions=True)
 
     async def _begin(self) -> None:
         """Read how far this life of the stream has been stored; a stream that was set back begins a new epoch."""
@@ -204,18 +217,21 @@ class Writer:
             return None
         return _Pending(lot, taken)
 
-    async def _commit(self, made: _Pending) -> bool:
-        """Store a lot; false where it had to be taken apart."""
+    async def _commit(self, made: _Pending) -> _Outcome:
         if self._acknowledge_early:
             await _acknowledge(made.taken)
         try:
             await self._patiently(lambda: self._stored(made.lot))
+        except PositionMoved:
+            await self._patiently(self._begin)
+            await _acknowledge([each for each in made.taken if each.sequence <= self._cursor.committed])
+            return _Outcome.MOVED
         except Exception:
             log.exception("lot_taken_apart", stream=self._durable.stream, first=made.taken[0].sequence)
             await self._one_by_one(made.taken)
-            return False
+            return _Outcome.APART
         await self._settled(made.taken, made.lot)
-        return True
+        return _Outcome.STORED
 
     async def _stored(self, lot: Lot) -> None:
         with LOT_SECONDS.labels(self._durable.stream).time():
@@ -241,6 +257,9 @@ class Writer:
             try:
                 message = decode(each.sequence, each.subject, each.body)
                 await self._store_alone(message, each)
+            except PositionMoved:
+                await self._patiently(self._begin)
+                return
             except Exception as error:
                 await self._patiently(self._restart)
                 await self._give_up(each, error)
@@ -280,8 +299,8 @@ class Writer:
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-async def _finished(committing: asyncio.Task[bool] | None) -> bool:
-    return True if committing is None else await committing
+async def _finished(committing: asyncio.Task[_Outcome] | None) -> _Outcome:
+    return _Outcome.STORED if committing is None else await committing
 
 
 async def _acknowledge(taken: Sequence[_Taken]) -> None:
