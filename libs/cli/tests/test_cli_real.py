@@ -1,9 +1,6 @@
 """The command line against the real registry, the real consent service and the real bus."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from maasloop.bus import connection as bus_connection
 from maasloop.bus.subjects import CONSENT_GRANTED
 from maasloop.rpc import client
 from maasloop.stack.ports import free_ports
+from maasloop.testing.service_process import service_process
 
 
 @pytest.fixture(name="address")
@@ -26,17 +24,10 @@ def _address(
     maasloop: Any,  # noqa: ANN401
 ) -> Iterator[str]:
     service: str = request.param
-    prefix = f"MAASLOOP_{service.upper().replace('-', '_')}__"
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    settings = {"POSTGRES_DSN": service_dsn(service), "NATS_URL": nats_url, "GRPC_ADDRESS": address}
     assert maasloop("--nats", nats_url, "streams", "ensure").status == 0
-    child = subprocess.Popen(
-        [sys.executable, "-m", f"maasloop.{service.replace('-', '_')}"],
-        env={**os.environ, **{prefix + name: value for name, value in settings.items()}},
-    )
-    yield address
-    child.kill()
-    child.wait()
+    with service_process(service, postgres_dsn=service_dsn(service), nats_url=nats_url, grpc_address=address):
+        yield address
 
 
 CATALOGUE = {

@@ -1,11 +1,8 @@
 """The whole registry in this process: real database, real broker, real gRPC server and channel."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -53,25 +50,3 @@ async def _registry(service_dsn: Callable[[str], str], nats_url: str) -> AsyncIt
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-
-@contextmanager
-def _process(dsn: str, nats_url: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = {
-        **os.environ,
-        "MAASLOOP_DEVICE_REGISTRY__POSTGRES_DSN": dsn,
-        "MAASLOOP_DEVICE_REGISTRY__NATS_URL": nats_url,
-        "MAASLOOP_DEVICE_REGISTRY__GRPC_ADDRESS": f"127.0.0.1:{port}",
-    }
-    child = subprocess.Popen([sys.executable, "-m", "maasloop.device_registry"], env=environment)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
-@pytest.fixture(name="registry_process")
-def _registry_process() -> Callable[[str, str, int], AbstractContextManager["subprocess.Popen[bytes]"]]:
-    """Starts a registry of its own process, given a connection string, a broker and a port."""
-    return _process

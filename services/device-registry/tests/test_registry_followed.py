@@ -1,8 +1,9 @@
 """Whoever follows the registry holds its state, through imports, crashes and a broker that goes away."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from maasloop.api.device.v1 import device_service_pb2 as pb
@@ -19,6 +20,7 @@ from maasloop.runtime.following import Follower, devices
 from maasloop.runtime.projection import Projection, State
 from maasloop.stack.ports import free_ports
 from maasloop.stack.servers.nats import NatsServer
+from maasloop.testing.service_process import service_process
 
 if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
@@ -52,6 +54,10 @@ async def _following(address: str, nats_url: str) -> AsyncIterator[Projection[st
 async def _until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110 - a projection has no event for everything a test waits for
         await asyncio.sleep(LOOK_S)
+
+
+def _registry(dsn: str, nats_url: str, port: int) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    return service_process("device-registry", postgres_dsn=dsn, nats_url=nats_url, grpc_address=f"127.0.0.1:{port}")
 
 
 async def _populate(stub: "DeviceServiceAsyncStub") -> None:
@@ -94,11 +100,7 @@ async def test_a_follower_holds_every_change(registry: Any) -> None:  # noqa: AN
         assert len(projection.items) == IMPORTED + 1
 
 
-async def test_a_follower_survives_what_it_follows(
-    service_dsn: Callable[[str], str],
-    nats_process: NatsServer,
-    registry_process: Any,  # noqa: ANN401
-) -> None:
+async def test_a_follower_survives_what_it_follows(service_dsn: Callable[[str], str], nats_process: NatsServer) -> None:
     """Broker and registry are killed with changes untold; when both are back the follower holds them all."""
     (port,) = free_ports(1)
     address, dsn = f"127.0.0.1:{port}", service_dsn("device-registry")
@@ -106,7 +108,7 @@ async def test_a_follower_survives_what_it_follows(
         await ensure(bus)
     async with _following(address, nats_process.url) as projection, client.connected(address) as channel:
         stub = DeviceServiceStub(channel)
-        with registry_process(dsn, nats_process.url, port):
+        with _registry(dsn, nats_process.url, port):
             await client.wait_ready(channel, "device-registry")
             await _populate(stub)
             await _until(lambda: projection.open and projection.revision == 2)
@@ -115,5 +117,5 @@ async def test_a_follower_survives_what_it_follows(
                 await _create(stub, f"lamp-{number}")
         nats_process.start()
         assert len(projection.items) < DEVICES
-        with registry_process(dsn, nats_process.url, port):
+        with _registry(dsn, nats_process.url, port):
             await _until(lambda: len(projection.items) == DEVICES and projection.open)

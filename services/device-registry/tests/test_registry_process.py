@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
@@ -21,11 +21,16 @@ from maasloop.rpc import client
 from maasloop.rpc.client import call
 from maasloop.stack.ports import free_ports
 from maasloop.stack.servers.nats import NatsServer
+from maasloop.testing.service_process import service_process
 
 if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
 
 DEVICES = 20
+
+
+def _registry(dsn: str, nats_url: str, port: int) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    return service_process("device-registry", postgres_dsn=dsn, nats_url=nats_url, grpc_address=f"127.0.0.1:{port}")
 
 
 @asynccontextmanager
@@ -57,17 +62,13 @@ async def _create(stub: "DeviceServiceAsyncStub", number: int) -> None:
     await call(stub.CreateDevice, request)
 
 
-async def test_kill_9_with_facts_untold_loses_none(
-    service_dsn: Callable[[str], str],
-    nats_process: NatsServer,
-    registry_process: Any,  # noqa: ANN401
-) -> None:
+async def test_kill_9_with_facts_untold_loses_none(service_dsn: Callable[[str], str], nats_process: NatsServer) -> None:
     """Devices that were created while the broker was away are told after a crash, once each and in order."""
     (port,) = free_ports(1)
     dsn = service_dsn("device-registry")
     async with bus_connection.connect(nats_process.url, name="test") as bus:
         await ensure(bus)
-        with registry_process(dsn, nats_process.url, port) as child:
+        with _registry(dsn, nats_process.url, port) as child:
             async with _stub(port) as stub:
                 await _populate(stub)
                 assert len(await _events(bus, 2)) == 2
@@ -77,7 +78,7 @@ async def test_kill_9_with_facts_untold_loses_none(
             child.send_signal(signal.SIGKILL)
             child.wait()
         nats_process.start()
-        with registry_process(dsn, nats_process.url, port):
+        with _registry(dsn, nats_process.url, port):
             events = await _events(bus, DEVICES + 2)
             state = (await bus.api("STREAM.INFO.DEVICES"))["state"]
 
@@ -87,16 +88,12 @@ async def test_kill_9_with_facts_untold_loses_none(
     assert all(before < after for before, after in pairwise(revisions))
 
 
-async def test_sigterm_ends_with_status_0(
-    service_dsn: Callable[[str], str],
-    nats_url: str,
-    registry_process: Any,  # noqa: ANN401
-) -> None:
+async def test_sigterm_ends_with_status_0(service_dsn: Callable[[str], str], nats_url: str) -> None:
     """An asked process ends by itself."""
     (port,) = free_ports(1)
     async with bus_connection.connect(nats_url, name="test") as bus:
         await ensure(bus)
-    with registry_process(service_dsn("device-registry"), nats_url, port) as child:
+    with _registry(service_dsn("device-registry"), nats_url, port) as child:
         async with _stub(port):
             child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0

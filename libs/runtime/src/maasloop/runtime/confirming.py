@@ -1,8 +1,8 @@
-"""What an owner says on the bus: its facts, from the outbox, and once a second how far they go.
+"""What an owner says on the bus: its facts, from the outbox, and once a second how far it is.
 
-``OwnerVoice.publish`` is what the outbox relay calls. ``confirm`` is a task: it tells the last revision whose facts the
-broker has, so that a projection that holds it knows that it lacks nothing. While facts wait, that is the revision this
-process published last; when none waits, it is the owner's last.
+``OwnerVoice.publish`` is what the outbox relay calls. ``confirm`` is a task: it tells the last committed revision, so that
+a projection that holds it knows that it lacks nothing. It waits a moment for the facts of that revision to go first, and
+tells it in any case: where facts cannot leave, projections notice that they are behind, and close or fetch a snapshot.
 """
 
 from typing import Protocol
@@ -19,6 +19,9 @@ from .outbox import OutboxRow
 from .owning import Standing
 
 CONFIRM_INTERVAL_S = 1.0
+FACTS_AWAITED_S = 0.5
+"""Longest time that a confirmation waits for facts to go first."""
+LOOK_S = 0.02
 
 _log = structlog.get_logger()
 
@@ -39,7 +42,7 @@ class OwnerVoice:
         self._bus = bus
         self._source = source
         self._clock = clock
-        self._published_revision: int | None = None
+        self._published_revision = 0
 
     async def publish(self, row: OutboxRow) -> None:
         """Return when the broker has stored the fact."""
@@ -49,16 +52,21 @@ class OwnerVoice:
             self._published_revision = row.revision
 
     async def confirm(self, owner: Stander, subject: str) -> None:
-        """Tell for ever how far the published facts go; best effort, a silent owner is noticed by its projections."""
+        """Tell for ever how far the owner is; best effort, a silent owner is noticed by its projections."""
         while True:
             try:
                 revision = await self._confirmable(owner)
-                if revision is not None and self._bus.connected:
+                if self._bus.connected:
                     await self._bus.tell(subject, RevisionConfirmed(revision=revision).SerializeToString())
             except Retryable as error:
                 _log.warning("confirmation_missed", reason=error.message)
             await self._clock.sleep(CONFIRM_INTERVAL_S)
 
-    async def _confirmable(self, owner: Stander) -> int | None:
+    async def _confirmable(self, owner: Stander) -> int:
         standing = await owner.standing()
-        return self._published_revision if standing.pending else standing.revision
+        revision = standing.revision
+        deadline_s = self._clock.monotonic_s() + FACTS_AWAITED_S
+        while standing.pending and self._published_revision < revision and self._clock.monotonic_s() < deadline_s:
+            await self._clock.sleep(LOOK_S)
+            standing = await owner.standing()
+        return revision

@@ -112,7 +112,7 @@ class RevisionConfirmed(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The last revision that was committed and published."""
+    """The last revision that was committed; its facts were published before, unless they cannot leave."""
     def __init__(
         self,
         *,
