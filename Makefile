@@ -72,8 +72,8 @@ chart: ## lint, render and round-trip the Helm chart
 docs: ## generate docs/reference/
 	@$(BIN)/python scripts/generate_reference.py
 
-bench: setup ## measure the data path, into .maasloop/bench/
-	@$(BIN)/maasloop bench
+bench: setup ## measure the data path and the loop, into .maasloop/bench/
+	@$(BIN)/python -m tests.load.data_path && $(BIN)/python services/actuation/bench/loop_latency.py
 
 faults: setup ## kill each process in turn while the loop runs
 	@$(BIN)/pytest -m e2e -k "kill or fault"
