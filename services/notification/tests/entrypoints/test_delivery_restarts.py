@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maasloop.api.notification.v1.alert_pb2 import (
+    Alert,
     AlertRule,
     Delivery,
     Email,
@@ -216,3 +217,29 @@ async def test_a_rule_may_not_flood_people(start: "Start", city: "City", eventua
 
     await eventually(counted)
     assert len(await notification.alerts()) == 6
+
+
+async def test_two_instances_raise_one_alert(
+    start: "Start", city: "City", receiver: "WebhookReceiver", eventually: "Eventually"
+) -> None:
+    """Instances that share the readings keep one open alert between them, and each message is sent by one of them."""
+    first, second = await start(), await start()
+    await _hook(first, receiver)
+    await first.create_rule(SOOT)
+
+    async def raised() -> bool:
+        # The other instance learns of the rule, and of the alert, at its next look.
+        now_us = city.clock.now_us()
+        await city.readings("pm25", [("station-1", now_us, 80.0)])
+        return sum(alert.occurrence_count for alert in await second.alerts()) >= 5
+
+    await eventually(raised)
+    assert len(await first.alerts()) == 1
+
+    async def resolved() -> bool:
+        await city.readings("pm25", [("station-1", city.clock.now_us(), 10.0)])
+        return all(alert.state == Alert.STATE_RESOLVED for alert in await first.alerts())
+
+    await eventually(resolved)
+    await _settled(first, eventually, 2)
+    assert [payload["type"] for _, payload in receiver.received] == ["alert.raised", "alert.resolved"]

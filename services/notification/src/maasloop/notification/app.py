@@ -26,7 +26,7 @@ from maasloop.notification.domain.street_clock import StreetClocks
 from maasloop.notification.domain.watchlist import Watchlist
 from maasloop.notification.entrypoints.messages import alert_event
 from maasloop.notification.entrypoints.rpc import NotificationDoor
-from maasloop.notification.entrypoints.stream import CatalogueEar, CommandDoor, ReadingDoor, SilenceWatch
+from maasloop.notification.entrypoints.stream import CatalogueEar, CommandDoor, ReadingDoor, SilenceTimer
 from maasloop.notification.handlers.acknowledge_alert import AcknowledgeAlert
 from maasloop.notification.handlers.create_rule import CreateRule
 from maasloop.notification.handlers.create_subscription import CreateSubscription
@@ -157,7 +157,7 @@ def _service(parts: _Parts, relay: OutboxRelay) -> Service:
         tasks={
             "outbox": relay.run,
             "registry": parts.registry.follow,
-            "silence": SilenceWatch(readings, silence, raise_alerts, parts.clock).run,
+            "silence": SilenceTimer(readings, silence, raise_alerts, parts.clock).run,
             "sightings": parts.sighting_store.run,
             "watchlist": lambda: _refreshing(parts.refresh, parts.clock),
             "prune": parts.deliveries.prune,

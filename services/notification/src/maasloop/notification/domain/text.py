@@ -22,12 +22,9 @@ DECIMALS_SHOWN = 3
 PLAIN_FROM = 0.001
 PLAIN_TO = 1e15
 
-_MONTHS: Mapping[str, tuple[str, ...]] = {
-    DUTCH: ("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus", "september", "oktober",
-            "november", "december"),
-    ENGLISH: ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-              "November", "December"),
-}  # fmt: skip
+_DUTCH_MONTHS = "januari februari maart april mei juni juli augustus september oktober november december"  # codespell:ignore juni,juli,oktober
+_ENGLISH_MONTHS = "January February March April May June July August September October November December"
+_MONTHS: Mapping[str, list[str]] = {DUTCH: _DUTCH_MONTHS.split(), ENGLISH: _ENGLISH_MONTHS.split()}
 
 type Shown = float | str
 """The value that a text shows: of a reading, or a word."""

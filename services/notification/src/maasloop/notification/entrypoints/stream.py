@@ -36,7 +36,7 @@ from maasloop.telemetry import tracing
 
 SILENCE_INTERVAL_S = 1.0
 NAMES_CACHED_MAX = 32
-_NANOSECONDS = 1_000
+_NS_PER_US = 1_000
 
 _log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class ReadingDoor:
         if batch is not None:
             with tracing.span("judge_readings", parent=delivery.headers.get(tracing.TRACEPARENT)):
                 await self._raise_alerts(self._judge(batch))
-        self._stored_us = delivery.stored_ns // _NANOSECONDS
+        self._stored_us = delivery.stored_ns // _NS_PER_US
         self._behind = delivery.pending > 0
 
     async def heard_us(self) -> int | None:
@@ -96,7 +96,7 @@ class CommandDoor:
             await self._raise_alerts(self._judge(decode_outcome(delivery)))
 
 
-class SilenceWatch:
+class SilenceTimer:
     """Looks for silent devices once a second. Task: ``run``."""
 
     def __init__(self, readings: ReadingDoor, judge: JudgeSilence, raise_alerts: RaiseAlerts, clock: Clock) -> None:

@@ -15,6 +15,8 @@ from maasloop.notification.ports import AlertChange, Alerts
 from maasloop.telemetry import metrics
 
 RATE_WINDOW = timedelta(minutes=1)
+PATIENCE_S = 1.0
+"""A rule that raised all it may is not asked about new alerts for this long, so that a flood costs no transactions."""
 
 CHANGES = metrics.counter("maasloop_notification_alert_changes_total", "Changes of alerts", ["occasion"])
 REFUSED = metrics.counter("maasloop_notification_signals_refused_total", "Signals that raised nothing", ["reason"])
@@ -30,9 +32,11 @@ class RaiseAlerts:
         self._watchlist = watchlist
         self._clock = clock
         self._per_rule_minute_max = per_rule_minute_max
+        self._full_until_s: dict[str, float] = {}
 
     async def __call__(self, signals: Sequence[Signal]) -> list[Announcement]:
         """Store what the signals make of alerts, and return what was told."""
+        signals = self._admitted(signals)
         if not signals:
             return []
         async with self._alerts.change() as change:
@@ -47,6 +51,19 @@ class RaiseAlerts:
         for announcement in announcements:
             CHANGES.labels(announcement.occasion).inc()
         return announcements
+
+    def _admitted(self, signals: Sequence[Signal]) -> list[Signal]:
+        """Leave out what would only be refused."""
+        now_s = self._clock.monotonic_s()
+        full = {rule for rule, until_s in self._full_until_s.items() if now_s < until_s}
+        admitted = [
+            signal
+            for signal in signals
+            if signal.rule.id not in full or signal.device in self._watchlist.open_devices(signal.rule.id)
+        ]
+        if len(admitted) < len(signals):
+            REFUSED.labels(Reason.RATE_LIMITED).inc(len(signals) - len(admitted))
+        return admitted
 
     async def _left(self, change: AlertChange, rules: Sequence[str]) -> Counter[str]:
         """Return how many alerts each rule may still raise."""
@@ -76,5 +93,6 @@ class RaiseAlerts:
                 announcements.append(Announcement(step.alert, step.occasion))
         for rule, count in refused.items():
             REFUSED.labels(Reason.RATE_LIMITED).inc(count)
+            self._full_until_s[rule] = self._clock.monotonic_s() + PATIENCE_S
             _log.warning("alerts_rate_limited", rule=rule, count=count, per_minute_max=self._per_rule_minute_max)
         return changed, announcements
