@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from generators.descriptors import File, read_image
+from generators.pages import MARK
 from generators.reference_asyncapi import asyncapi_text
 from generators.reference_limits import limits_page
 from generators.reference_protos import proto_page
@@ -29,9 +30,15 @@ def main() -> None:
         path = arguments.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    for path in [path for path in arguments.out.rglob("*") if path.is_file()]:
-        if path.relative_to(arguments.out).as_posix() not in made:
-            path.unlink()
+    for name in generated_names(arguments.out) - made.keys():
+        (arguments.out / name).unlink()
+
+
+def generated_names(folder: Path) -> set[str]:
+    """Return the files of a folder that were generated; pages written by hand lie beside them."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    made = [path for path in files if path.suffix == ".json" or MARK in path.read_text()]
+    return {path.relative_to(folder).as_posix() for path in made}
 
 
 def pages() -> dict[str, str]:

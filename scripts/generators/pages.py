@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+MARK = "by `make docs`; never edited"
+"""Tells a generated page from one written by hand."""
+
 
 def page(title: str, source: str, *parts: str) -> str:
     """Return a page with its origin."""
-    head = f"# {title}\n\n<!-- Generated from {source} by `make docs`; never edited. -->\n"
+    head = f"# {title}\n\n<!-- Generated from {source} {MARK}. -->\n"
     return "\n".join([head, *(part.strip("\n") + "\n" for part in parts if part.strip())])
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import yaml
 
+from generators.pages import MARK
 from generators.reference_subjects import address, device_kinds, device_mqtt_topic, device_topic
 from maasloop.bus.subjects import FACTS, INGEST_RECORD, Fact, UplinkKind
 from maasloop.core.ids import ID_PATTERN
 
-_HEAD = "# Generated from maasloop.bus.subjects by `make docs`; never edited.\n"
+_HEAD = f"# Generated from maasloop.bus.subjects {MARK}.\n"
 
 
 def asyncapi_text(version: str) -> str:
