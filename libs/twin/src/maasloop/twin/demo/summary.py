@@ -184,4 +184,6 @@ def sentences(summary: Summary, withdrawal: Withdrawal) -> Iterator[str]:
 
 
 def _seconds(value: float | None) -> str:
-    return "?" if value is None else f"{value:.1f} s"
+    if value is None:
+        return "?"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

@@ -65,7 +65,8 @@ class Cabinet:
             return None
         if command.setpoint.WhichOneof("setpoint") == "local_control":
             mounted.lamp.release(self._second + 1)
-            mounted.said_percent = None
+            # The end of remote control is the end of the trouble with it.
+            mounted.said_percent, mounted.silent_until = None, 0
             return Answer(command.command_id, command.device)
         known = mounted.answers.get(command.command_id)
         if known is not None:
