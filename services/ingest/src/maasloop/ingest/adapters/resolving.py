@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from maasloop.core.domains import PERSONAL
 from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
 from maasloop.ingest.ports import KEYS, Batch, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
@@ -91,6 +92,9 @@ class Registry:
             found = resolve(known, district, names.devices[device], names.observed_properties[observed_property])
             if isinstance(found, str):
                 series.reason[pair] = code(found)
+                if self.personal(district, names.devices[device]):
+                    # What is refused of a person is not kept either.
+                    series.key[pair] = KEYS.index(PERSONAL)
                 continue
             facts = found.facts
             series.reason[pair] = 0

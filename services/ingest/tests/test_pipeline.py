@@ -1,0 +1,332 @@
+"""The pipeline against a judge that looks at one reading after the other."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maasloop.api.common.v1.geo_pb2 import Point
+from maasloop.api.observation.v1.observation_pb2 import PositionObservation, StateObservation
+from maasloop.bus.columns import Columns, build_columns
+from maasloop.core.domains import PERSONAL, Domain
+from maasloop.core.errors import InvalidArgument
+from maasloop.core.reasons import Reason
+from maasloop.ingest.adapters.packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
+from maasloop.ingest.adapters.resolving import Registry
+from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, PropertyFacts, TypeFacts
+from maasloop.ingest.domain.outcome import Door, Recorded
+from maasloop.ingest.handlers.record_observations import RecordObservations
+from maasloop.ingest.handlers.refuse_payload import RefusePayload
+from maasloop.ingest.ports import Batch, Portion, Quarantined
+
+NOW_US = 1_764_000_000_000_000
+DAY_US = 86_400 * 1_000_000
+DEVICES = ["lamp", "cabinet", "station", "bike", "wearable", "sleeper", "stranger"]
+PROPERTIES = ["power", "presence", "mode", "place", "count", "unheard"]
+
+
+def _property(domain: Domain, kind: Kind, low: float, high: float, days: int) -> PropertyFacts:
+    return PropertyFacts(domain, kind, "1", low, high, days * DAY_US)
+
+
+KNOWN: dict[str, Facts] = {
+    "observedProperties/power": _property(Domain.ENERGY, Kind.NUMBER, 0, 2_000, 730),
+    "observedProperties/presence": _property(Domain.MOBILITY, Kind.BOOLEAN, 0, 1, 90),
+    "observedProperties/mode": _property(Domain.LIGHT, Kind.STATE, -VALUE_MAX, VALUE_MAX, 90),
+    "observedProperties/place": _property(Domain.MOBILITY, Kind.POSITION, -VALUE_MAX, VALUE_MAX, 7),
+    "observedProperties/count": _property(Domain.TRAFFIC, Kind.NUMBER, -VALUE_MAX, VALUE_MAX, 7),
+    "observedProperties/unheard": _property(Domain.AIR, Kind.NUMBER, 0, 1, 7),
+    "deviceTypes/thing": TypeFacts(frozenset(PROPERTIES) - {"unheard"}),
+    "districts/noord/devices/lamp": DeviceFacts("thing", True, "cabinet", "", ""),
+    "districts/noord/devices/cabinet": DeviceFacts("thing", True, "", "", ""),
+    "districts/noord/devices/station": DeviceFacts("thing", True, "", "", ""),
+    "districts/noord/devices/bike": DeviceFacts("thing", True, "", "anna", "air"),
+    "districts/noord/devices/wearable": DeviceFacts("thing", True, "", "bert", "health"),
+    "districts/noord/devices/sleeper": DeviceFacts("thing", False, "", "", ""),
+}
+PERSONS = {"bike": "anna", "wearable": "bert"}
+
+
+@dataclass
+class RecordingPublisher:
+    """Keeps what would have been published."""
+
+    portions: list[Portion] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    without_consent: int = 0
+
+    async def record(self, portion: Portion) -> None:
+        """Keep a portion."""
+        self.portions.append(portion)
+
+    async def refuse_consent(self, _district: str, count: int) -> None:
+        """Keep a count."""
+        self.without_consent += count
+
+    async def quarantine(self, quarantined: Quarantined) -> None:
+        """Keep a refusal."""
+        self.quarantined.append(quarantined)
+
+
+class Consenting:
+    """A gate that lets some persons through."""
+
+    def __init__(self, *persons: str) -> None:
+        """Let these through."""
+        self._persons = persons
+
+    def permits(self, data_subject: str, _activity: str) -> bool:
+        """Tell whether a person consents."""
+        return data_subject in self._persons
+
+
+class Uncounted:
+    """Counts nothing."""
+
+    def recorded(self, _door: Door, _recorded: Recorded) -> None:
+        """Count nothing."""
+
+
+def _pipeline(*consenting: str) -> tuple[RecordObservations, RecordingPublisher]:
+    registry, publisher = Registry(lambda: KNOWN), RecordingPublisher()
+    record = RecordObservations(
+        resolve=registry,
+        speaks_for=registry.speaks_for,
+        personal=registry.personal,
+        gate=Consenting(*consenting),
+        publisher=publisher,
+        counts=Uncounted(),
+    )
+    return record, publisher
+
+
+type Row = tuple[int, int, int, float | str | tuple[float, float]]
+
+_times = st.sampled_from(
+    [0, -1, -6 * DAY_US, -7 * DAY_US, -7 * DAY_US - 1, -30 * DAY_US, -30 * DAY_US - 1, 300_000_000, 300_000_001]
+)
+_numbers = st.sampled_from([0.0, 1.0, 0.5, -0.1, 2_000.0, 2_000.1, float("nan"), float("inf"), VALUE_MAX])
+_words = st.sampled_from(["rG", "", "x" * 256, "x" * 257, "a\0b", "ü" * 129])
+_places = st.tuples(st.sampled_from([6.9, 180.1, float("nan")]), st.sampled_from([50.9, -90.1]))
+_device, _observed = st.integers(0, len(DEVICES) - 1), st.integers(0, len(PROPERTIES) - 1)
+
+
+def _rows(results: st.SearchStrategy[float | str | tuple[float, float]]) -> st.SearchStrategy[list[Row]]:
+    return st.lists(st.tuples(_device, _observed, _times.map(lambda shift: NOW_US + shift), results), max_size=12)
+
+
+def _columns(numbers: list[Row], words: list[Row], places: list[Row]) -> Columns:
+    def place(row: Row) -> dict[str, int]:
+        return {"device_index": row[0], "property_index": row[1], "event_time_us": row[2]}
+
+    return build_columns(
+        DEVICES,
+        PROPERTIES,
+        [row[0] for row in numbers],
+        [row[1] for row in numbers],
+        [row[2] for row in numbers],
+        [cast("float", row[3]) for row in numbers],
+        states=[StateObservation(**place(row), state=cast("str", row[3])) for row in words],
+        positions=[
+            PositionObservation(**place(row), position=Point(longitude=at[0], latitude=at[1]))
+            for row in places
+            for at in [cast("tuple[float, float]", row[3])]
+        ],
+    )
+
+
+def _judge(row: Row, sender: str, consenting: set[str]) -> Reason | None:
+    """Return why one reading is refused, slowly and obviously."""
+    device, observed, (_, _, time_us, result) = DEVICES[row[0]], PROPERTIES[row[1]], row
+    facts = KNOWN.get(f"districts/noord/devices/{device}")
+    personal = observed != "unheard" and PERSONS.get(device)
+    if personal and personal not in consenting:
+        return Reason.CONSENT_MISSING
+    if not isinstance(facts, DeviceFacts):
+        return Reason.DEVICE_UNKNOWN
+    if not facts.active:
+        return Reason.DEVICE_INACTIVE
+    if observed == "unheard":
+        return Reason.PROPERTY_UNKNOWN
+    if sender and sender not in {device, facts.gateway}:
+        return Reason.DEVICE_FOREIGN
+    about = KNOWN[f"observedProperties/{observed}"]
+    assert isinstance(about, PropertyFacts)
+    return _judge_value(result, about) or _judge_time(time_us, about)
+
+
+def _judge_value(result: float | str | tuple[float, float], about: PropertyFacts) -> Reason | None:
+    if isinstance(result, str):
+        if about.kind is not Kind.STATE:
+            return Reason.VALUE_NOT_A_NUMBER
+        return None if 0 < len(result.encode()) <= 256 and "\0" not in result else Reason.TEXT_INVALID
+    if isinstance(result, tuple):
+        if about.kind is not Kind.POSITION:
+            return Reason.VALUE_NOT_A_NUMBER
+        return None if abs(result[0]) <= 180 and abs(result[1]) <= 90 else Reason.VALUE_OUT_OF_RANGE
+    boolean = about.kind is Kind.BOOLEAN
+    if (
+        about.kind not in {Kind.NUMBER, Kind.BOOLEAN}
+        or not np.isfinite(result)
+        or (boolean and result not in {0.0, 1.0})
+    ):
+        return Reason.VALUE_NOT_A_NUMBER
+    return None if about.range_min <= result <= about.range_max else Reason.VALUE_OUT_OF_RANGE
+
+
+def _judge_time(time_us: int, about: PropertyFacts) -> Reason | None:
+    if time_us < NOW_US - min(about.retention_us, 30 * DAY_US):
+        return Reason.TIME_TOO_OLD
+    return Reason.TIME_IN_FUTURE if time_us > NOW_US + 300_000_000 else None
+
+
+def _named(columns: Columns) -> Counter[tuple[str, str, int, object]]:
+    names = columns.names()
+    found: Counter[tuple[str, str, int, object]] = Counter()
+    for row in zip(columns.device_index, columns.property_index, columns.event_time_us, columns.value, strict=True):
+        found[names.devices[row[0]], names.observed_properties[row[1]], int(row[2]), float(row[3])] += 1
+    for state in columns.states:
+        place = (names.devices[state.device_index], names.observed_properties[state.property_index])
+        found[*place, state.event_time_us, state.state] += 1
+    for position in columns.positions:
+        place = (names.devices[position.device_index], names.observed_properties[position.property_index])
+        found[*place, position.event_time_us, (position.position.longitude, position.position.latitude)] += 1
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    _rows(_numbers),
+    _rows(_words),
+    _rows(_places),
+    st.sampled_from(["", "cabinet", "lamp", "bike"]),
+    st.sets(st.sampled_from(["anna", "bert"])),
+)
+async def test_every_reading_is_published_once_or_refused_for_the_right_reason(
+    numbers: list[Row], words: list[Row], places: list[Row], sender: str, consenting: set[str]
+) -> None:
+    """Portions hold exactly the good readings, by subject; every other index is answered with the judge's reason."""
+    record, publisher = _pipeline(*consenting)
+    rows = [*numbers, *words, *places]
+    columns = _columns(numbers, words, places)
+    verdicts = [_judge(row, sender, consenting) for row in rows]
+
+    recorded = await record(Batch("noord", Door.GRPC, columns, NOW_US, sender))
+
+    assert {each.index: each.reason for each in recorded.refusals} == {
+        index: verdict for index, verdict in enumerate(verdicts) if verdict
+    }
+    assert (recorded.accepted_count, recorded.refused_count) == (verdicts.count(None), len(rows) - verdicts.count(None))
+    _require_right_portions(publisher, rows, verdicts)
+    _require_right_quarantine(publisher, rows, verdicts)
+
+
+def _require_right_portions(publisher: RecordingPublisher, rows: list[Row], verdicts: list[Reason | None]) -> None:
+    good: Counter[tuple[str, str, int, object]] = Counter()
+    for row, verdict in zip(rows, verdicts, strict=True):
+        if verdict is None:
+            good[DEVICES[row[0]], PROPERTIES[row[1]], row[2], row[3]] += 1
+    published: Counter[tuple[str, str, int, object]] = Counter()
+    for portion in publisher.portions:
+        named = _named(columns_of(portion))
+        published += named
+        for device, observed, _, _ in named:
+            about = KNOWN[f"observedProperties/{observed}"]
+            assert isinstance(about, PropertyFacts)
+            assert portion.key == (PERSONAL if device in PERSONS else about.domain)
+        if portion.key != PERSONAL and portion.numbers is not None:
+            assert not set(columns_of(portion).names().devices) & PERSONS.keys()
+    assert published == good
+
+
+def _require_right_quarantine(publisher: RecordingPublisher, rows: list[Row], verdicts: list[Reason | None]) -> None:
+    refused = Counter(verdict for verdict in verdicts if verdict)
+    assert publisher.without_consent == refused.pop(Reason.CONSENT_MISSING, 0)
+    kept: Counter[Reason] = Counter()
+    for entry in publisher.quarantined:
+        kept[entry.reason] += entry.reading_count
+        if entry.rows is not None:
+            assert not {device for device, *_ in _named(columns_of(entry.rows))} & PERSONS.keys()
+    assert kept == refused
+
+
+async def test_a_payload_that_names_a_person_is_not_kept() -> None:
+    """One personal reading in a payload keeps its original bytes out of quarantine, whatever else is wrong with it."""
+    record, publisher = _pipeline("anna")
+    columns = _columns([(3, 0, NOW_US, -1.0), (2, 0, NOW_US, -1.0)], [], [])
+
+    await record(Batch("noord", Door.HTTP, columns, NOW_US, payload=b"secret", content_type="application/json"))
+
+    assert all(b"secret" not in entry.payload for entry in publisher.quarantined)
+    assert {(entry.device, entry.reading_count) for entry in publisher.quarantined} == {("", 1), ("station", 1)}
+
+
+async def test_an_undecodable_payload_of_a_person_is_not_kept() -> None:
+    """Of a payload that a personal device sent and nobody can read nothing is kept but that it came."""
+    registry, publisher = Registry(lambda: KNOWN), RecordingPublisher()
+    refuse = RefusePayload(personal=registry.personal, publisher=publisher, counts=Uncounted())
+    error = InvalidArgument(Reason.PAYLOAD_UNDECODABLE, "not JSON")
+
+    for device in ("bike", "station"):
+        await refuse(
+            error,
+            door=Door.MQTT,
+            district="noord",
+            device=device,
+            receipt_time_us=NOW_US,
+            content_type="application/json",
+            payload=b"{",
+        )
+
+    assert [(entry.device, entry.payload) for entry in publisher.quarantined] == [("", b""), ("station", b"{")]
+
+
+async def test_a_change_of_the_registry_changes_the_verdict() -> None:
+    """What was found out about a dictionary is forgotten when the registry changes."""
+    known = dict(KNOWN)
+    registry = Registry(lambda: known)
+    batch = Batch("noord", Door.GRPC, _columns([(6, 0, NOW_US, 1.0)], [], []), NOW_US)
+    before = int(registry(batch).reason[6 * len(PROPERTIES)])
+    known["districts/noord/devices/stranger"] = DeviceFacts("thing", True, "", "", "")
+    registry.changed()
+
+    assert before != 0
+    assert int(registry(batch).reason[6 * len(PROPERTIES)]) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(_rows(_numbers), _rows(_words), _rows(_places)), min_size=1, max_size=4))
+def test_joined_columns_hold_the_rows_of_all(many: list[tuple[list[Row], list[Row], list[Row]]]) -> None:
+    """Joining loses and adds nothing."""
+    columns = [_columns(*rows) for rows in many]
+    expected: Counter[tuple[str, str, int, object]] = Counter()
+    for each in columns:
+        expected += _named(each)
+
+    assert repr(sorted(map(repr, _named(join(columns)).elements()))) == repr(sorted(map(repr, expected.elements())))
+
+
+@pytest.mark.parametrize("devices", [10, 9_000])
+def test_parts_are_small_enough_and_hold_everything(devices: int) -> None:
+    """A large batch is cut into messages of at most 512 KiB, whether its dictionary is small or large."""
+    count = 60_000
+    columns = build_columns(
+        [f"device-{number:020d}" for number in range(devices)],
+        ["power"],
+        np.arange(count) % devices,
+        np.zeros(count, np.uint32),
+        np.arange(count),
+        np.arange(count, dtype=np.float64),
+    )
+
+    cut = list(parts(columns))
+
+    assert all(size_bytes(part) <= MESSAGE_MAX_BYTES for part in cut)
+    assert sorted(np.concatenate([part.value for part in cut]).tolist()) == list(range(count))
+    for part in cut:
+        names = part.names().devices
+        assert names[part.device_index[0]] == f"device-{int(part.value[0]) % devices:020d}"
