@@ -1,5 +1,6 @@
 """The registry as a process of its own: what was answered is told, whatever dies in between."""
 
+import asyncio
 import base64
 import os
 import signal
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
 
 DEVICES = 20
+RELAY_TRIES_S = 2.0
+"""Long enough for a relay that forgets before the broker has answered to show it."""
 
 
 def _registry(dsn: str, nats_url: str, port: int) -> AbstractContextManager["subprocess.Popen[bytes]"]:
@@ -75,6 +78,7 @@ async def test_kill_9_with_facts_untold_loses_none(service_dsn: Callable[[str], 
                 nats_process.kill9()
                 for number in range(DEVICES):
                     await _create(stub, number)
+                await asyncio.sleep(RELAY_TRIES_S)
             child.send_signal(signal.SIGKILL)
             child.wait()
         nats_process.start()
