@@ -15,6 +15,9 @@ from maasloop.rpc import client
 from maasloop.stack.ports import free_ports
 from maasloop.testing.service_process import service_process
 
+pytestmark = pytest.mark.timeout(180)
+"""Starting processes takes long on a busy machine."""
+
 
 @pytest.fixture(name="address")
 def _address(

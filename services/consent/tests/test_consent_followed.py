@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
+import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from maasloop.api.consent.v1 import consent_service_pb2 as pb
@@ -27,6 +28,9 @@ from maasloop.testing.service_process import service_process
 
 if TYPE_CHECKING:
     from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceAsyncStub
+
+pytestmark = pytest.mark.timeout(180)
+"""Starting processes takes long on a busy machine."""
 
 CONFIRM_WITHIN_S = 3.0
 LOOK_S = 0.05

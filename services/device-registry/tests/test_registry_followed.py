@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
@@ -24,6 +26,9 @@ from maasloop.testing.service_process import service_process
 
 if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
+
+pytestmark = pytest.mark.timeout(180)
+"""Starting processes takes long on a busy machine."""
 
 DEVICES = 20
 IMPORTED = 2_500

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
@@ -26,6 +28,9 @@ from maasloop.testing.service_process import service_process
 
 if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
+
+pytestmark = pytest.mark.timeout(180)
+"""Starting processes takes long on a busy machine."""
 
 DEVICES = 20
 RELAY_TRIES_S = 2.0
