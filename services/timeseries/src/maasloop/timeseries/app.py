@@ -85,7 +85,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             latest=ListLatestObservations(reader, visibility),
             read=ReadObservations(reader, visibility),
             aggregate=AggregateObservations(reader, visibility),
-            watch=WatchObservations(tail, visibility),
+            watch=WatchObservations(tail, visibility, clock),
             balance=GetCustodyBalance(reader, tail),
         ).register(server)
         yield Service(

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.clock import Clock
 from maasloop.timeseries.ports import Columns, Position, Seen, Selection, State, Tail, Visibility
+
+SILENCE_MAX_S = 5.0
+"""Longest time without a word while messages pass that show nothing; without any message the tail speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +29,22 @@ class Watched:
 class WatchObservations:
     """Passes on what is selected and may be seen at the moment it is passed on."""
 
-    def __init__(self, tail: Tail, visibility: Visibility) -> None:
+    def __init__(self, tail: Tail, visibility: Visibility, clock: Clock) -> None:
         """Follow this tail."""
         self._tail = tail
         self._visibility = visibility
+        self._clock = clock
 
     async def __call__(self, selection: Selection, after: Mapping[str, int] | None) -> AsyncIterator[Watched]:
         """Yield what is stored, and a sign of life where nothing is."""
         async with self._tail.follow(selection.district, after) as seen, aclosing(seen):  # type: ignore[type-var]
+            said_s = float("-inf")
             async for each in seen:
-                yield self._shown(selection, each)
+                watched = self._shown(selection, each)
+                # Messages that show nothing are passed over in silence, but not for long.
+                if watched.columns is not None or self._clock.monotonic_s() - said_s >= SILENCE_MAX_S:
+                    said_s = self._clock.monotonic_s()
+                    yield watched
 
     def _shown(self, selection: Selection, seen: Seen) -> Watched:
         columns = seen.columns
