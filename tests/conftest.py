@@ -1,0 +1,17 @@
+"""What crosses services needs servers: tests are marked by their folder, so that `make check` never starts a stack."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+MARKS = {"integration": pytest.mark.integration, "e2e": pytest.mark.e2e}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies below ``tests/integration`` and ``tests/e2e``."""
+    for item in items:
+        for folder, mark in MARKS.items():
+            if item.path.is_relative_to(ROOT / folder):
+                item.add_marker(mark)
