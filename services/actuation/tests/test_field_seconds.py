@@ -1,9 +1,11 @@
-"""A district with a field clock: seconds are counted, decided in lockstep, and signals obey and are verified."""
+"""Seconds of a district: counted and decided in lockstep with a field clock, or once a second of UTC."""
 
 # ruff: noqa: ANN401 - the classes of the fixtures live in conftest, which cannot be imported by name
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -17,7 +19,8 @@ from maasloop.actuation.domain.signals.sheet import (
     SignalGroup,
 )
 from maasloop.actuation.domain.signals.sheet_data import write_sheet
-from maasloop.api.command.v1.command_pb2 import Command
+from maasloop.api.command.v1.command_pb2 import Command, Setpoint, SignalAspect, SignalSequence, SignalStep
+from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
 from maasloop.api.command.v1.events_pb2 import DecisionRecorded
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
@@ -55,14 +58,19 @@ def _crossing() -> Sheet:
 
 
 @pytest.fixture
-def crossing(servers: Any) -> str:
-    """Add a field clock and a crossing to the registry."""
-    registry = servers.registry
-    registry.add(
+def field_clock(servers: Any) -> None:
+    """Let a device move the district's clock."""
+    servers.registry.add(
         district=device_pb2.District(
             name="districts/noord", clock=device_pb2.District.CLOCK_FIELD, clock_device="street-clock"
         )
     )
+
+
+@pytest.fixture
+def crossing(servers: Any) -> str:
+    """Add a crossing with its loops, and a clock device, to the registry."""
+    registry = servers.registry
     registry.add_type("street-clock")
     registry.add_type("signal-controller", device_pb2.DeviceType.CAPABILITY_SIGNAL_SEQUENCE)
     registry.add_type("induction-loop")
@@ -89,13 +97,18 @@ class Street:
         self.sequence = command
         await self.world.respond(command, DeviceResponse.ANSWER_ACKNOWLEDGED)
 
-    async def pass_second(self, *, announced: int = 5) -> DecisionRecorded:
-        """Let a second pass: report it, announce it, and wait for the decision."""
+    async def report(self) -> None:
+        """Report what loops and signals show in this second."""
         self._show()
         time_us = self.second * SECOND_US
         numbers = [(loop, "vehicle-count", 0.0, time_us) for loop in LOOPS]
         numbers += [("loop-a", "occupancy", 0.0, time_us), ("loop-b", "occupancy", 1.0, time_us)]
         await self.world.report(numbers, [("crossing", "signal-state", self.state, time_us)], domain="traffic")
+
+    async def pass_second(self, *, announced: int = 5) -> DecisionRecorded:
+        """Let a second pass: report it, announce it, and wait for the decision."""
+        await self.report()
+        time_us = self.second * SECOND_US
         clock = [("street-clock", "street-second", float(self.second), time_us)]
         clock += [("street-clock", "readings-sent-traffic", float(announced), time_us)]
         await self.world.report(clock, domain="traffic")
@@ -120,7 +133,9 @@ class Street:
                 self.state = "".join(CHARACTERS[step["aspects"][group]] for group in ("a", "b"))
 
 
-async def test_signals_follow_the_queue_and_are_verified(crossing: str, world: Any, now_us: Callable[[], int]) -> None:
+async def test_signals_follow_the_queue_and_are_verified(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
+) -> None:
     """Vehicles that wait get green by a sequence with its clearance, and the state read afterwards verifies it."""
     street = Street(world, now_us() // SECOND_US - 600)
     decisions = [await street.pass_second() for _ in range(30)]
@@ -135,7 +150,7 @@ async def test_signals_follow_the_queue_and_are_verified(crossing: str, world: A
 
 
 async def test_a_second_with_missing_readings_is_decided_late(
-    crossing: str, world: Any, now_us: Callable[[], int]
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
 ) -> None:
     """A second of which a reading never comes is decided after the patience, and says so."""
     street = Street(world, now_us() // SECOND_US - 600)
@@ -145,3 +160,64 @@ async def test_a_second_with_missing_readings_is_decided_late(
 
     assert decision.late
     assert (decision.reading_count, decision.announced_count) == (5, 6)
+
+
+async def test_two_runs_decide_the_same(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
+) -> None:
+    """The digest of a second tells what was decided and not when: the same street gives the same digests."""
+    street = Street(world, now_us() // SECOND_US - 600)
+    first = [(await street.pass_second()).digest for _ in range(3)]
+    again = Street(world, street.second + 100)
+    second = [(await again.pass_second()).digest for _ in range(3)]
+
+    assert first[1:] == second[1:]
+
+
+async def test_a_wall_clock_decides_once_a_second(crossing: str, world: Any, now_us: Callable[[], int]) -> None:
+    """Where no device moves the clock, the controller looks at its junction every second of UTC."""
+    street = Street(world, now_us() // SECOND_US)
+    while not world.received:
+        street.second = now_us() // SECOND_US
+        await street.report()
+        await asyncio.sleep(0.5)
+    ends = max(step["offsetS"] for step in street.sequence["setpoint"]["signalSequence"]["steps"])
+    ends += int(street.sequence["notBeforeTimeUs"]) // SECOND_US
+    while now_us() // SECOND_US <= ends:
+        street.second = now_us() // SECOND_US
+        await street.report()
+        await asyncio.sleep(0.5)
+
+    first = await world.until_state(world.received[0]["commandId"], Command.STATE_VERIFIED)
+    assert first.issuer == "controllers/crossing"
+
+
+async def test_a_junction_whose_signals_are_not_heard_is_held(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
+) -> None:
+    """Without a signal state nothing is asked for, and the decision says why."""
+    street = Street(world, now_us() // SECOND_US - 600)
+    street.state = "?!"
+    decision = await street.pass_second()
+
+    assert list(decision.command_ids) == []
+    assert [(one.target, one.decision) for one in decision.reasons] == [("crossing", "hold")]
+
+
+async def test_a_refused_data_sheet_is_never_commanded(servers: Any, make_world: Any) -> None:
+    """A sheet that contradicts itself makes every command to its junction REFUSED, with the reason."""
+    sheet = write_sheet(_crossing()) | {"compatible": [["a", "b"]]}
+    servers.registry.add_type("signal-controller", device_pb2.DeviceType.CAPABILITY_SIGNAL_SEQUENCE)
+    servers.registry.add_device("crossing", "signal-controller", sheet)
+    async with make_world() as world:
+        step = SignalStep(aspects={"a": SignalAspect.SIGNAL_ASPECT_RED, "b": SignalAspect.SIGNAL_ASPECT_RED})
+        command = await world.commands.IssueCommand(
+            IssueCommandRequest(
+                parent="districts/noord",
+                command=Command(device="crossing", setpoint=Setpoint(signal_sequence=SignalSequence(steps=[step]))),
+                request_id=str(uuid4()),
+            )
+        )
+
+    assert command.state == Command.STATE_REFUSED
+    assert command.reason == "DATA_SHEET_INVALID"
