@@ -12,7 +12,7 @@ from maasloop.timeseries.handlers.aggregate_observations import AggregateObserva
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ReadObservations
-from maasloop.timeseries.ports import Bucket, GapFill, Selection
+from maasloop.timeseries.ports.reading import Bucket, GapFill, Selection
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Reading, Rig

@@ -17,7 +17,7 @@ from maasloop.bus.subjects import OBSERVATION_QUARANTINED
 from maasloop.core.reasons import Reason
 from maasloop.rpc.times import timestamp_from_us
 from maasloop.runtime.outbox import OutboxRow
-from maasloop.timeseries.ports import Conflict, Lot, SeriesIndex
+from maasloop.timeseries.ports.writing import Conflict, Lot, SeriesIndex
 
 DOOR = "timeseries"
 READINGS_A_FACT_MAX = 2_000

@@ -19,7 +19,7 @@ from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.series import Kind, Table
-from maasloop.timeseries.ports import Bucket, GapFill, Newest, Range, Selection, SeriesRow
+from maasloop.timeseries.ports.reading import Bucket, GapFill, Newest, Range, Selection, SeriesRow
 
 from . import sql_reads as sql
 

@@ -15,15 +15,7 @@ from maasloop.postgres.pool import Connection, Pool, connect
 from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.timeseries.domain.custody import ProducerCount, Terms
 from maasloop.timeseries.domain.series import Kind, Table
-from maasloop.timeseries.ports import (
-    Conflict,
-    Existing,
-    KeyTaken,
-    Lot,
-    Numbers,
-    Other,
-    PositionMoved,
-)
+from maasloop.timeseries.ports.writing import Conflict, Existing, KeyTaken, Lot, Numbers, Other, PositionMoved
 
 from . import sql
 

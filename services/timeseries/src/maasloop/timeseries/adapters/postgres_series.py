@@ -19,7 +19,8 @@ from maasloop.core.reasons import Reason
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, SeriesKey, Table
-from maasloop.timeseries.ports import Message, Names, Other, Position, Resolved, State
+from maasloop.timeseries.ports.columns import Names, Position, State
+from maasloop.timeseries.ports.writing import Message, Other, Resolved
 
 from . import sql
 

@@ -8,7 +8,7 @@ from maasloop.bus.connection import Bus
 from maasloop.core.clock import to_us
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.timeseries.ports import StreamInfo, StreamMessage
+from maasloop.timeseries.ports.streams import StreamInfo, StreamMessage
 
 _NO_MESSAGE = 10037
 """JetStream error code: no message found."""

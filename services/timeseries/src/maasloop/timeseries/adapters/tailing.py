@@ -21,7 +21,7 @@ from maasloop.bus.streams import OBSERVATIONS, PERSONAL, QUARANTINE, Durable
 from maasloop.bus.subjects import OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
 from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.timeseries.ports import Seen
+from maasloop.timeseries.ports.reading import Seen
 
 from .streams import Streams
 

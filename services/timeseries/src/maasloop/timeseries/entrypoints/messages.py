@@ -10,7 +10,7 @@ from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.domain.custody import Terms
-from maasloop.timeseries.ports import Message
+from maasloop.timeseries.ports.writing import Message
 
 OWN_DOOR = "timeseries"
 """Conflicts that this service itself sent to quarantine; they are counted as conflicts already."""

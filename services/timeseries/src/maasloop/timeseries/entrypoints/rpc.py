@@ -32,7 +32,7 @@ from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ROWS_A_READ_MAX, ReadObservations
 from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
-from maasloop.timeseries.ports import Bucket, GapFill, Newest, Range, Selection
+from maasloop.timeseries.ports.reading import Bucket, GapFill, Newest, Range, Selection
 
 LATEST_PAGE = 1_000
 LATEST_PAGE_MAX = 10_000

@@ -26,7 +26,8 @@ from maasloop.core.errors import Retryable
 from maasloop.telemetry.metrics import counter, gauge, histogram
 from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
 from maasloop.timeseries.handlers.store_observations import StoreObservations
-from maasloop.timeseries.ports import Lot, Message, PositionMoved, RowStore, StreamBrowser
+from maasloop.timeseries.ports.streams import StreamBrowser
+from maasloop.timeseries.ports.writing import Lot, Message, PositionMoved, RowStore
 
 from .messages import decode, given_up
 

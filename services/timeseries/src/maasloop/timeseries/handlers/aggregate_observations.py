@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.domain.series import Kind
-from maasloop.timeseries.ports import Bucket, GapFill, ObservationReader, Selection, SeriesRow, Visibility
+from maasloop.timeseries.ports.reading import Bucket, GapFill, ObservationReader, Selection, SeriesRow, Visibility
 
 BUCKETS_MAX = 100_000
 SERIES_MAX = 10_000

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Retryable
-from maasloop.timeseries.ports import StreamBrowser
+from maasloop.timeseries.ports.streams import StreamBrowser
 
 INTERVAL_S = 30.0
 FULL_SHARE = 0.5

@@ -1,7 +1,7 @@
 """The custody balance: what became of every reading that was acknowledged."""
 
 from maasloop.timeseries.domain.custody import Balance
-from maasloop.timeseries.ports import CustodyReader, ReadingCounter
+from maasloop.timeseries.ports.reading import CustodyReader, ReadingCounter
 
 
 class GetCustodyBalance:

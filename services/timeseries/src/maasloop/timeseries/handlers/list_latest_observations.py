@@ -2,7 +2,7 @@
 
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.timeseries.ports import Newest, ObservationReader, Selection, SeriesRow, Visibility
+from maasloop.timeseries.ports.reading import Newest, ObservationReader, Selection, SeriesRow, Visibility
 
 type Position = tuple[str, str, int]
 

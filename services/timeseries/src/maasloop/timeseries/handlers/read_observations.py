@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.timeseries.ports import ObservationReader, Range, Selection, Visibility
+from maasloop.timeseries.ports.reading import ObservationReader, Range, Selection, Visibility
 
 SERIES_MAX = 10_000
 SPAN_MAX_US = 366 * 86_400 * 1_000_000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maasloop.timeseries.domain.custody import ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import TABLES, Table
-from maasloop.timeseries.ports import (
+from maasloop.timeseries.ports.writing import (
     Conflict,
     KeyTaken,
     Lot,

@@ -1,0 +1,126 @@
+"""The shape in which readings travel between the rooms: columns, as the wire has them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Names(Protocol):
+    """What indexes of a batch point to."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """Ids of devices."""
+        ...
+
+    @property
+    def observed_properties(self) -> Sequence[str]:
+        """Ids of observed properties."""
+        ...
+
+
+class Point(Protocol):
+    """A place, WGS 84."""
+
+    @property
+    def longitude(self) -> float:
+        """Degrees east."""
+        ...
+
+    @property
+    def latitude(self) -> float:
+        """Degrees north."""
+        ...
+
+
+class State(Protocol):
+    """An observation that is a word."""
+
+    @property
+    def device_index(self) -> int:
+        """Position of the device among the names."""
+        ...
+
+    @property
+    def property_index(self) -> int:
+        """Position of the observed property among the names."""
+        ...
+
+    @property
+    def event_time_us(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """The word."""
+        ...
+
+
+class Position(Protocol):
+    """An observation that is a place."""
+
+    @property
+    def device_index(self) -> int:
+        """Position of the device among the names."""
+        ...
+
+    @property
+    def property_index(self) -> int:
+        """Position of the observed property among the names."""
+        ...
+
+    @property
+    def event_time_us(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+    @property
+    def position(self) -> Point:
+        """The place."""
+        ...
+
+
+class Columns(Protocol):
+    """Readings as columns: numbers as four arrays, then the rarer states and positions."""
+
+    @property
+    def dictionary(self) -> bytes:
+        """The serialized names: producers repeat them, so that they serve as a key."""
+        ...
+
+    @property
+    def device_index(self) -> NDArray[np.uint32]:
+        """Position of each number's device among the names."""
+        ...
+
+    @property
+    def property_index(self) -> NDArray[np.uint32]:
+        """Position of each number's observed property among the names."""
+        ...
+
+    @property
+    def event_time_us(self) -> NDArray[np.int64]:
+        """Microseconds since the epoch."""
+        ...
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """The numbers."""
+        ...
+
+    @property
+    def states(self) -> Sequence[State]:
+        """The words."""
+        ...
+
+    @property
+    def positions(self) -> Sequence[Position]:
+        """The places."""
+        ...
+
+    def names(self) -> Names:
+        """Return what the indexes point to."""
+        ...
