@@ -105,6 +105,11 @@ class Bus:
         self._on_reconnect.add(call)
         return lambda: self._on_reconnect.discard(call)
 
+    async def disconnected(self) -> None:
+        """Say that the link is gone, unless we end it ourselves."""
+        if not self._draining:
+            log.warning("bus_disconnected")
+
     async def reconnected(self) -> None:
         """Tell everybody who asked that what was under way on the old link is lost."""
         log.info("bus_reconnected")
@@ -169,7 +174,7 @@ async def _connect_patiently(url: str, name: str) -> Bus:
                 pending_size=PENDING_BYTES_MAX,
                 allow_reconnect=True,
                 error_cb=_report,
-                disconnected_cb=_disconnected,
+                disconnected_cb=bus.disconnected,
                 reconnected_cb=bus.reconnected,
             )
         except (NatsError, OSError, TimeoutError) as error:
@@ -184,10 +189,6 @@ async def _connect_patiently(url: str, name: str) -> Bus:
 
 async def _report(error: Exception) -> None:
     log.debug("bus_error", error=str(error) or type(error).__name__)
-
-
-async def _disconnected() -> None:
-    log.warning("bus_disconnected")
 
 
 async def _watch(client: Client) -> None:

@@ -232,7 +232,10 @@ PERSONAL_ROWS = Durable(
     "timeseries-personal", "PERSONAL", "timeseries", max_ack_pending=1_024, meaning="Personal readings to be rows."
 )
 QUARANTINE_COUNT = Durable(
-    "timeseries-quarantine", "QUARANTINE", "timeseries", meaning="Refused readings to be counted in the custody balance."
+    "timeseries-quarantine",
+    "QUARANTINE",
+    "timeseries",
+    meaning="Refused readings to be counted in the custody balance.",
 )
 STREET = Durable(
     "actuation-street",
