@@ -19,6 +19,7 @@ HEARTBEAT_S = 60
 RAMP_REPORT_S = 5
 SILENCE_S = 60
 ANSWERS_REMEMBERED_MAX = 64
+CHANGE_MIN_PERCENT = 1.0
 TROUBLE_AFTER_S = 45
 """A troubled lamp behaves for this long, so that it is known before it fails."""
 
@@ -43,6 +44,7 @@ class MountedLamp:
     silent_until: int = 0
     refused: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    ignored: set[str] = field(default_factory=set)
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -71,7 +73,7 @@ class Cabinet:
         known = mounted.answers.get(command.command_id)
         if known is not None:
             return known
-        if self._drops(mounted, command.command_id):
+        if self._drops(mounted, command):
             return None
         answer = self._answer(mounted, command)
         mounted.answers[command.command_id] = answer
@@ -94,17 +96,20 @@ class Cabinet:
         awaited, self._awaited = self._awaited, []
         return awaited
 
-    def _drops(self, mounted: MountedLamp, command_id: str) -> bool:
+    def _drops(self, mounted: MountedLamp, command: DeviceCommand) -> bool:
         if mounted.trouble is not Trouble.SILENT or self._second < self._begin_s + TROUBLE_AFTER_S:
             return False
-        if command_id not in mounted.dropped:
-            mounted.dropped.append(command_id)
+        if command.command_id not in mounted.ignored:
+            mounted.ignored.add(command.command_id)
             mounted.silent_until = max(mounted.silent_until, self._second + SILENCE_S)
+            if _asks_for_change(mounted.lamp, command):
+                mounted.dropped.append(command.command_id)
         return True
 
     def _answer(self, mounted: MountedLamp, command: DeviceCommand) -> Answer:
         if mounted.trouble is Trouble.REFUSING and self._second >= self._begin_s + TROUBLE_AFTER_S:
-            mounted.refused.append(command.command_id)
+            if _asks_for_change(mounted.lamp, command):
+                mounted.refused.append(command.command_id)
             return Answer(command.command_id, command.device, "DRIVER_FAULT")
         mounted.lamp.take(light_command(command))
         mounted.said_percent = None
@@ -137,3 +142,8 @@ class Cabinet:
         if lamp.level_percent == mounted.said_percent:
             return False
         return lamp.level_percent == lamp.target_percent or second % RAMP_REPORT_S == 0
+
+
+def _asks_for_change(lamp: Lamp, command: DeviceCommand) -> bool:
+    """Tell whether disobedience can be seen: a lamp that does so anyway is proven by its meter."""
+    return abs(command.setpoint.light_level.level_percent - lamp.target_percent) > CHANGE_MIN_PERCENT

@@ -58,7 +58,9 @@ class Lamp:
 
     @property
     def target_percent(self) -> float:
-        """Return the level that the lamp moves to."""
+        """Return the level that the lamp moves to, or is about to."""
+        if self._waiting is not None:
+            return self._waiting.level_percent
         return self._ramp[3] if self._ramp else self.level_percent
 
     @property
