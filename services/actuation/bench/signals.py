@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
-from maasloop.actuation.domain.signals.controller import Ask, Controller
+from maasloop.actuation.domain.signals.controller import Ask, Controller, Release
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, Verdict, forget, judge, record
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -51,6 +51,7 @@ class Outcome:
     wait_max_s: float
     decision_ms_p99: float
     refused: int
+    releases: int
 
 
 class Desk:
@@ -66,6 +67,7 @@ class Desk:
         self.times_ms: list[float] = []
         self.wait_max_s = 0.0
         self.answers: Counter[str] = Counter()
+        self.releases = 0
 
     def decide(self, second: int, readings: dict[str, LoopReading], shown: str) -> None:
         """Hear one second, decide, ask the kernel, and hand what it permits to the field."""
@@ -78,6 +80,10 @@ class Desk:
         decision = self.controller.decide(self.state)
         if isinstance(decision, Ask):
             self._ask(second, decision.request, self.state)
+        elif isinstance(decision, Release):
+            self.device.release(second + 1)
+            self.state = forget(self.state)
+            self.releases += 1
         self.times_ms.append((time.thread_time() - began) * 1_000.0)
         for group in self.state.groups.values():
             if group.called_since_s is not None:
@@ -128,6 +134,7 @@ def run_controlled(scenario: str, seed: int, seconds: int, work_dir: Path, permi
         wait_max_s=max((desk.wait_max_s for desk in desks.values()), default=0.0),
         decision_ms_p99=times_ms[int(len(times_ms) * 0.99)] if times_ms else 0.0,
         refused=sum(count for desk in desks.values() for name, count in desk.answers.items() if name != "ACCEPTED"),
+        releases=sum(desk.releases for desk in desks.values()),
     )
 
 
@@ -141,7 +148,7 @@ def run_baseline(scenario: str, control: str, seed: int, seconds: int, work_dir:
     with street:
         for _ in range(seconds):
             street.step()
-    return Outcome(scenario, control, seed, seconds, mean_delay_s(street.tripinfo), 0, 0.0, 0.0, 0)
+    return Outcome(scenario, control, seed, seconds, mean_delay_s(street.tripinfo), 0, 0.0, 0.0, 0, 0)
 
 
 def _actuated_programmes(site: Site, work_dir: Path) -> Path:

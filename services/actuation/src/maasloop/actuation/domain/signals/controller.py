@@ -5,6 +5,7 @@ called)``, then ``decision = controller.decide(state)``. A decision on second t 
 has to pass the kernel.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from .stages import Stage, stages_of
 from .state import JunctionState
 
 ISSUER = "signal-controller"
+LOCK_CYCLES = 2
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Controller:
         self.perception = Perception(self.sheet)
         self.stages = stages_of(self.sheet)
         self._plans: dict[Stage, StagePlan] = {}
+        self._local_until_s = -math.inf
+        self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
 
     def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> frozenset[str]:
         """Take in one second of readings and the aspects shown; return the groups that are called."""
@@ -84,6 +88,12 @@ class Controller:
         not_before_s = state.second_s + 1
         if state.busy_until_s > not_before_s:
             return Hold("a sequence is running")
+        if state.second_s < self._local_until_s:
+            return Hold("the local programme is to undo a lock")
+        locked = self.perception.locked()
+        if locked is not None:
+            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
+            return Release(f"{locked} stands under green and nobody leaves")
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
         current = frozenset(name for name, group in state.groups.items() if group.green)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 STANDING_OCCUPANCY = 0.95
 STANDING_S = 2
-EMPTY_S = 4
-LATE_S = 4.0
+EMPTY_S = 3
+LATE_S = 3.0
 SPACE_PER_VEHICLE_M = 7.0
 RATE_MEMORY_S = 180.0
 BEYOND_MAX = 12.0
@@ -118,6 +118,8 @@ class LaneEstimate:
     standing: bool = False
     empty_s: int = 0
     """Seconds that the stop line has been empty."""
+    locked_s: int = 0
+    """Seconds of full green in which a vehicle stood and none left, since the last one left."""
     stood_s: int = 0
     """Seconds that the head has stood while at least one of the lane's groups was green."""
     stalled_until_s: float = 0.0

@@ -7,7 +7,7 @@ from .estimate import LaneEstimate
 
 START_LOSS_S = 1.5
 BEHIND_HORIZON_MAX = 24
-GAP_CRITICAL_S = 4.5
+GAP_CRITICAL_S = 5.0
 GAP_FOLLOW_S = 2.5
 _CHANCE_MIN = 0.02
 _RATE_MIN = 0.005

@@ -14,9 +14,11 @@ from .estimate import (
     UpstreamShares,
 )
 from .sheet import Detector, DetectorPosition, Sheet
+from .turning import TurnShares
 
 EXIT_STANDING_S = 4
 STALL_S = 6
+LOCK_S = 45
 STALL_YIELDING_S = 25
 STALL_MEMORY_S = 20.0
 WANTS_OTHER_S = 4
@@ -24,6 +26,7 @@ CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
 TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "l": 1.0}
 _FREE_SPEED_SHARE = 0.95
+_GOING = GREENS | {Aspect.YELLOW}
 
 
 class Perception:
@@ -34,14 +37,12 @@ class Perception:
         self.sheet = sheet
         self.lanes: dict[str, LaneEstimate] = {}
         self.groups_of: dict[str, tuple[str, ...]] = {}
+        self.exits_of = {group.id: group.exits for group in sheet.groups}
+        self._turns = TurnShares({lane.id: _assumed_turns(sheet, lane.id) for lane in sheet.lanes}, self.exits_of)
         for lane in sheet.lanes:
-            groups = [group for group in sheet.groups if lane.id in group.lanes]
-            weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in groups}
-            total = sum(weights.values()) or 1.0
-            shares = {name: weight / total for name, weight in weights.items()}
+            shares = self._turns.shares[lane.id]
             self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
             self.groups_of[lane.id] = tuple(shares)
-        self.exits_of = {group.id: group.exits for group in sheet.groups}
         self.full_exits: set[str] = set()
         self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
         self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
@@ -73,6 +74,7 @@ class Perception:
             if any(self._loops[one.id].covered_s >= EXIT_STANDING_S for one, _ in detectors)
         }
         self._hear_upstream(second_s, readings)
+        self._turns.seen(second_s, self._exits_passed(readings))
         for lane in self.lanes.values():
             self._hear_lane(lane, second_s, readings, aspects)
 
@@ -89,6 +91,15 @@ class Perception:
                 )
         return frozenset(found)
 
+    def locked(self) -> str | None:
+        """Return a lane that stands although it has had its green again and again, and start counting anew."""
+        lane = next((one for one in self.lanes.values() if one.locked_s >= LOCK_S), None)
+        if lane is None:
+            return None
+        for one in self.lanes.values():
+            one.locked_s = 0
+        return lane.id
+
     def free(self, group: str) -> bool:
         """Tell whether at least one exit of a group has room."""
         exits = self.exits_of[group]
@@ -100,6 +111,10 @@ class Perception:
         stops = [detector for detector, _ in self._stops.get(lane.id, ())]
         left = sum(readings[one.id].count for one in stops if one.id in readings)
         unexpected = lane.depart(left) if left > 0 else 0.0
+        if left > 0:
+            going = tuple(name for name in self.groups_of[lane.id] if aspects[name] in _GOING)
+            for _ in range(round(left)):
+                self._turns.departed(second_s, lane.id, going)
         self._from_beside(lane, unexpected, second_s, left_already=True)
         upstream = self._upstream.get(lane.id, ())
         lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
@@ -129,6 +144,14 @@ class Perception:
                     lane = self.lanes[chosen]
                     travel_s = self._distances_m[name] / (lane.speed_mps * _FREE_SPEED_SHARE)
                     lane.arrive(second_s + travel_s, 1.0, source)
+
+    def _exits_passed(self, readings: Mapping[str, LoopReading]) -> list[str]:
+        return [
+            name
+            for name, detectors in self._exits.items()
+            for one, _ in detectors
+            for _ in range(round(readings[one.id].count) if one.id in readings else 0)
+        ]
 
     def _from_beside(self, lane: LaneEstimate, count: float, second_s: float, *, left_already: bool) -> None:
         """Account for a vehicle nobody had expected on this lane: one expected on a lane beside is it, if overdue."""
@@ -180,16 +203,24 @@ class Perception:
         if left > 0:
             lane.excluded.clear()
             lane.stalled_until_s = 0.0
+            lane.locked_s = 0
         if left > 0 or not lane.standing or not any(aspect in GREENS for aspect in shown):
             lane.stood_s = 0
             return
         lane.stood_s += 1
+        lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
         if lane.stood_s >= WANTS_OTHER_S:
             green = {name for name in self.groups_of[lane.id] if aspects[name] is Aspect.GREEN and self.free(name)}
             lane.excluded |= green
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S
+
+
+def _assumed_turns(sheet: Sheet, lane: str) -> dict[str, float]:
+    weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in sheet.groups if lane in group.lanes}
+    total = sum(weights.values()) or 1.0
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _by_lane(sheet: Sheet, position: DetectorPosition) -> dict[str, list[tuple[Detector, float]]]:

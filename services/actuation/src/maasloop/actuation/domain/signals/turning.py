@@ -1,0 +1,64 @@
+"""Learns which way the vehicles of a lane go: from what was green when they left, and from the loops of the exits.
+
+A loop cannot tell where a vehicle wants to go, and most lanes serve more than one signal group. But whoever left under a
+single green went that way, and whoever left under several is seen again a few seconds later in an exit.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+CROSSING_MIN_S = 2.0
+CROSSING_MAX_S = 12.0
+TURN_TRUST = 10.0
+TURN_FADE = 0.985
+PENDING_MAX = 64
+
+
+@dataclass
+class _Departure:
+    second_s: float
+    lane: str
+    ways: tuple[str, ...]
+
+
+class TurnShares:
+    """The shares of one junction: lane to group to share."""
+
+    def __init__(self, stated: Mapping[str, Mapping[str, float]], exits_of: Mapping[str, tuple[str, ...]]) -> None:
+        """Begin with assumed shares; ``exits_of`` names the exits of each group."""
+        self.shares: dict[str, dict[str, float]] = {lane: dict(ways) for lane, ways in stated.items()}
+        self._stated = {lane: dict(ways) for lane, ways in stated.items()}
+        self._found = {lane: dict.fromkeys(ways, 0.0) for lane, ways in stated.items()}
+        self._exits_of = exits_of
+        self._pending: deque[_Departure] = deque(maxlen=PENDING_MAX)
+
+    def departed(self, second_s: float, lane: str, ways: tuple[str, ...]) -> None:
+        """Note a vehicle that left a lane while these of its groups were green."""
+        if len(ways) == 1:
+            self._credit(lane, ways[0])
+        elif ways:
+            self._pending.append(_Departure(second_s, lane, ways))
+
+    def seen(self, second_s: float, exits: Iterable[str]) -> None:
+        """Note vehicles over the loops of these exits, each the oldest departure that it can be."""
+        while self._pending and second_s - self._pending[0].second_s > CROSSING_MAX_S:
+            self._pending.popleft()
+        for name in exits:
+            for departure in self._pending:
+                if second_s - departure.second_s < CROSSING_MIN_S:
+                    break
+                ways = [way for way in departure.ways if name in self._exits_of[way]]
+                if ways:
+                    self._credit(departure.lane, ways[0])
+                    self._pending.remove(departure)
+                    break
+
+    def _credit(self, lane: str, way: str) -> None:
+        found, stated = self._found[lane], self._stated[lane]
+        for known in found:
+            found[known] *= TURN_FADE
+        found[way] += 1.0
+        base = sum(found.values()) + TURN_TRUST
+        for known, count in found.items():
+            self.shares[lane][known] = (count + TURN_TRUST * stated[known]) / base
