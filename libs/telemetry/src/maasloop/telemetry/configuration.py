@@ -66,7 +66,8 @@ def flush(timeout_s: float = 5.0) -> None:
 def _renderer(log_format: LogFormat, *, colours: bool) -> structlog.typing.Processor:
     if log_format == "json":
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(colors=colours)
+    # The default formatter shows local variables, which hold payloads and readings of persons.
+    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _exception_processors(log_format: LogFormat) -> list[structlog.typing.Processor]:
