@@ -1,0 +1,143 @@
+"""The publisher over a real broker: joined when it helps, proven, and never lost with a caller."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded, ReadingsQuarantined
+from maasloop.bus.columns import READINGS_HEADER, build_columns
+from maasloop.bus.connection import Bus, connect
+from maasloop.bus.ensure import ensure
+from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.streams import Durable
+from maasloop.bus.subjects import parse_fact
+from maasloop.core.clock import SystemClock
+from maasloop.core.errors import ResourceExhausted
+from maasloop.core.reasons import Reason
+from maasloop.ingest.adapters.bus import LARGE_ROWS, BusPublisher
+from maasloop.ingest.domain.outcome import Door
+from maasloop.ingest.ports import Portion, Quarantined
+
+NOW_US = 1_764_000_000_000_000
+
+
+@dataclass
+class Stream:
+    """What lies in a stream."""
+
+    bus: Bus
+    name: str
+
+    async def messages(self) -> list[Delivery]:
+        """Return every message."""
+        config = {"ack_policy": "none", "inactive_threshold": 5_000_000_000}
+        made = await self.bus.api(f"CONSUMER.CREATE.{self.name}", {"stream_name": self.name, "config": config})
+        count = (await self.bus.api(f"STREAM.INFO.{self.name}"))["state"]["messages"]
+        found: list[Delivery] = []
+        async with Pull(self.bus, Durable(made["name"], self.name, "ingest")) as pull, asyncio.timeout(5):
+            while len(found) < count:
+                found += await pull.take(256, wait_s=1.0)
+        return found
+
+    async def bound(self, max_bytes: int) -> None:
+        """Change how much it holds."""
+        config = (await self.bus.api(f"STREAM.INFO.{self.name}"))["config"]
+        answer = await self.bus.api(f"STREAM.UPDATE.{self.name}", {**config, "max_bytes": max_bytes})
+        assert "error" not in answer, answer
+
+
+@pytest.fixture(name="bus")
+async def _bus(nats_url: str) -> AsyncIterator[Bus]:
+    async with connect(nats_url, name="test") as bus:
+        await ensure(bus)
+        yield bus
+
+
+def _portion(first: int, count: int, device: str = "a") -> Portion:
+    columns = build_columns(
+        [device], ["pm25"], [0] * count, [0] * count, range(NOW_US + first, NOW_US + first + count), [1.0] * count
+    )
+    return Portion("noord", "air", columns, None, (), (), NOW_US, count)
+
+
+async def test_what_waits_for_a_proof_goes_together(bus: Bus) -> None:
+    """Of a hundred small batches at once the first goes alone and the others in few messages; nothing is lost."""
+    publisher = BusPublisher(bus, SystemClock())
+
+    await asyncio.gather(*(publisher.record(_portion(number, 1, f"d{number}")) for number in range(100)))
+
+    messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
+    times = [time_us for message in messages for time_us in message.observations.event_time_us]
+    assert sorted(times) == list(range(NOW_US, NOW_US + 100))
+    assert len(messages) <= 3
+    assert messages[-1].producer_total == 100
+
+
+async def test_a_batch_that_finds_its_subject_idle_goes_at_once(bus: Bus) -> None:
+    """One after the other, each small batch is a message of its own."""
+    publisher = BusPublisher(bus, SystemClock())
+    for number in range(3):
+        await publisher.record(_portion(number, 1))
+
+    found = await Stream(bus, "OBSERVATIONS").messages()
+
+    assert [each.headers[READINGS_HEADER] for each in found] == ["1", "1", "1"]
+    assert parse_fact(found[0].subject).key == "air"
+    assert found[0].headers["ce-id"] == found[0].headers["Nats-Msg-Id"]
+
+
+async def test_a_cancelled_caller_takes_nobody_elses_readings_with_it(bus: Bus) -> None:
+    """Readings that were joined with those of a caller who gave up are stored."""
+    publisher = BusPublisher(bus, SystemClock())
+    first = asyncio.create_task(publisher.record(_portion(0, 1)))
+    second = asyncio.create_task(publisher.record(_portion(1, 1)))
+    third = asyncio.create_task(publisher.record(_portion(2, 1)))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, third)
+
+    messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
+    assert {NOW_US, NOW_US + 2} <= {time for message in messages for time in message.observations.event_time_us}
+
+
+@pytest.mark.parametrize("count", [1, LARGE_ROWS])
+async def test_a_full_stream_is_told_to_everybody_and_not_counted(bus: Bus, count: int) -> None:
+    """Everyone whose readings found no room hears STREAM_FULL, and the producer's total does not hold them."""
+    publisher, stream = BusPublisher(bus, SystemClock()), Stream(bus, "OBSERVATIONS")
+    await publisher.record(_portion(0, 1))
+    await stream.bound(1)
+    outcomes = await asyncio.gather(
+        *(publisher.record(_portion(1 + number * count, count)) for number in range(5)), return_exceptions=True
+    )
+    await stream.bound(1024**2)
+    await publisher.record(_portion(10_000, 1))
+
+    assert all(isinstance(each, ResourceExhausted) and each.reason == Reason.STREAM_FULL for each in outcomes)
+    last = ObservationsRecorded.FromString((await stream.messages())[-1].body)
+    assert last.producer_total == 2
+
+
+async def test_the_same_refusal_twice_is_stored_and_counted_once(bus: Bus) -> None:
+    """A door that tries again makes no second entry, and no loss out of the running total."""
+    publisher = BusPublisher(bus, SystemClock())
+    refusal = Quarantined(Door.MQTT, "noord", "a", Reason.DEVICE_UNKNOWN, "", 2, NOW_US, "application/json", b"{}")
+    for _ in range(3):
+        await publisher.quarantine(refusal)
+    await publisher.quarantine(Quarantined(Door.MQTT, "Not an id", "", Reason.PAYLOAD_UNDECODABLE, "", 1, 1, "", b"x"))
+
+    found = await Stream(bus, "QUARANTINE").messages()
+    messages = [ReadingsQuarantined.FromString(each.body) for each in found]
+    assert [(message.producer_total, message.entry.reading_count) for message in messages] == [(2, 2), (3, 1)]
+    assert parse_fact(found[1].subject).district == "unknown"
+
+
+async def test_refused_consent_travels_as_a_number_only(bus: Bus) -> None:
+    """What the consent gate refused leaves no trace but its count."""
+    await BusPublisher(bus, SystemClock()).refuse_consent("noord", 7)
+
+    (found,) = await Stream(bus, "PERSONAL").messages()
+    message = ObservationsRecorded.FromString(found.body)
+    assert (message.refused_consent_count, message.reading_count) == (7, 7)
+    assert message.observations.ByteSize() == 0
