@@ -13,8 +13,11 @@ from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
 from maasloop.actuation.adapters.registry import Registry
+from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.evaluation import Evaluation
+from maasloop.actuation.domain.facts import Device
+from maasloop.actuation.domain.journal import Entry, JournalEntry
 from maasloop.actuation.entrypoints.command_feed import CommandFeed
 from maasloop.actuation.entrypoints.messages import MessageCodec
 from maasloop.actuation.entrypoints.readings import Selector
@@ -44,6 +47,7 @@ from maasloop.bus import connection as bus_connection
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import Retryable
+from maasloop.core.reasons import Reason
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
@@ -88,7 +92,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         city = City()
         parts = _Parts(clock, bus, city, ledger, PostgresRecords(pool), PostgresPolicies(pool))
         await _restore(parts)
-        registry = Registry(bus, channel, city, clock)
+        registry = Registry(bus, channel, city, clock, lambda district, device: _refused(parts, district, device))
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         service = _service(settings, parts, pool, registry)
@@ -180,6 +184,20 @@ async def _restore(parts: _Parts) -> None:
     )
     parts.ledger.defer(unsent(parts.city, now_us))
     _log.info("state_restored", open_commands=len(commands), policies=len(parts.city.policies))
+
+
+def _refused(parts: _Parts, district: str, device: Device) -> None:
+    """Write down that a device is never commanded as it is described now."""
+    entry = JournalEntry(
+        parts.clock.now_us(),
+        district,
+        Entry.DATA_SHEET_REFUSED,
+        device.id,
+        NAME,
+        str(Reason.DATA_SHEET_INVALID),
+        device.config_refusal,
+    )
+    parts.ledger.defer(Batch(journal=[entry]))
 
 
 async def _forget(parts: _Parts) -> None:

@@ -5,7 +5,7 @@ Configuration is read once a revision. Task: ``run``, which follows the registry
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -55,12 +55,17 @@ class DistrictItem:
 Item = DeviceItem | TypeItem | DistrictItem
 
 
+type Refused = Callable[[str, Device], None]
+"""Hears of a device whose configuration is refused, with its district."""
+
+
 class Registry:
     """Keeps a city's facts as the registry has them."""
 
-    def __init__(self, bus: Bus, channel: grpc.aio.Channel, city: City, clock: Clock) -> None:
+    def __init__(self, bus: Bus, channel: grpc.aio.Channel, city: City, clock: Clock, refused: Refused) -> None:
         """Follow the registry behind the channel."""
         self._city = city
+        self._refused = refused
         self.synchronised = asyncio.Event()
         """Set with the first snapshot: before it no reading can be told from one of an unknown device."""
         projection: Projection[Item] = Projection("devices", clock)
@@ -78,6 +83,7 @@ class Registry:
                     self._city.district(district).facts.put(device)
                     if device.config_refusal:
                         _log.warning("device_never_commanded", device=key, reason=device.config_refusal)
+                        self._refused(district, device)
                 case TypeItem(capabilities=capabilities):
                     self._city.capabilities[key.rpartition("/")[2]] = capabilities
                 case DistrictItem():

@@ -18,6 +18,8 @@ from .reading import SECOND_US, Reading
 from .setpoint import SignalSequence
 from .street_clock import StreetClock
 
+LATEST_AGE_MAX_US = 3_600 * SECOND_US
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -134,12 +136,15 @@ class District:
             self.newest[reading.observed_property] = reading
         return True
 
-    def latest_near(self, device: str, properties: Iterable[str]) -> Latest:
-        """Return, for each property, its newest value of the device itself, else of the whole district."""
+    def latest_near(self, device: str, properties: Iterable[str], street_us: int) -> Latest:
+        """Return, for each property, its newest value of the device itself, else of the whole district.
+
+        A value that is older than ``LATEST_AGE_MAX_US`` says nothing about now.
+        """
         found: dict[str, float | str] = {}
         for name in properties:
             reading = self.latest.get(name, {}).get(device) or self.newest.get(name)
-            if reading is not None:
+            if reading is not None and street_us - reading.time_us <= LATEST_AGE_MAX_US:
                 found[name] = reading.state or reading.value
         return found
 

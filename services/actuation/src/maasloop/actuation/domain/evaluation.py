@@ -11,10 +11,12 @@ from .journal import Entry, JournalEntry
 from .lamps.kernel import Permitted, judge
 from .lighting import LAMP_EXPIRY_US, ask_for
 from .policy import Conditions, Mode, Policy, Scope, ScopeState
-from .reading import STALE_US, Reading
+from .reading import SECOND_US, STALE_US, Reading
 from .setpoint import LightLevel
 
 DETAIL_LENGTH_MAX = 500
+KEEP_EVERY_S = 5
+"""Seconds between two looks at a lamp that something is wanted of."""
 ERRORS_JOURNALLED_MAX = 16
 """Failing evaluations of one step that are written down; the rest is the same fault again."""
 
@@ -66,13 +68,21 @@ class Evaluation:
         return self._asked(step, step.lamps)
 
     def keep(self, district: District, moment: Moment) -> Batch:
-        """Ask again for what is still wanted: before its command expires, after a failure, or after an override."""
+        """Ask again for what is still wanted of every lamp, because something that held it let go."""
         return self._asked(_Step(district, moment), district.wanted)
+
+    def keep_some(self, district: District, moment: Moment) -> Batch:
+        """Ask again for what is still wanted of a share of the lamps: of each of them every ``KEEP_EVERY_S``.
+
+        Before its command expires, or after a failure.
+        """
+        turn = moment.street_us // SECOND_US % KEEP_EVERY_S
+        return self._asked(_Step(district, moment), list(district.wanted)[turn::KEEP_EVERY_S])
 
     def _wake(self, step: _Step, reading: Reading) -> None:
         district = step.district
         for policy in self._city.policies_for(district.id, reading.observed_property):
-            latest = district.latest_near(reading.device, self._conditions.properties(policy))
+            latest = district.latest_near(reading.device, self._conditions.properties(policy), step.moment.street_us)
             answer = self._conditions.answer(policy, reading, latest)
             if answer.error:
                 if len(step.batch.journal) < ERRORS_JOURNALLED_MAX:

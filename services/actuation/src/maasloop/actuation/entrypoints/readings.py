@@ -24,6 +24,8 @@ from maasloop.bus.columns import Columns, read_columns
 STREET_SECOND = "street-second"
 READINGS_SENT = "readings-sent-"
 DICTIONARIES_MAX = 512
+NAMES_MAX = 200_000
+"""Device names kept in dictionaries, as a bound of memory."""
 LOOPS = (VEHICLE_COUNT, OCCUPANCY)
 
 
@@ -63,6 +65,7 @@ class Selector:
         self._city = city
         self._conditions = conditions
         self._known: dict[tuple[str, bytes], _Known] = {}
+        self._names = 0
         self._properties: dict[str, frozenset[str]] = {}
         self._policy_version = -1
 
@@ -88,9 +91,11 @@ class Selector:
         known = self._known.get(key)
         if known is not None and known.version == version:
             return known
-        if len(self._known) >= DICTIONARIES_MAX:
-            self._known.clear()
         names = columns.names()
+        self._names += len(names.devices)
+        if len(self._known) >= DICTIONARIES_MAX or self._names > NAMES_MAX:
+            self._known.clear()
+            self._names = len(names.devices)
         properties = list(names.observed_properties)
         needed = self._needed(district.id)
         devices = list(names.devices)

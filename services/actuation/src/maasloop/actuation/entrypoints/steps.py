@@ -106,7 +106,7 @@ class Steps:
         if district.clock.kind is ClockKind.WALL:
             second = moment.street_us // SECOND_US
             self._decide.control_signals(district, second, moment, batch)
-            batch.merge(self._evaluate.pass_second(district, second, moment))
+            batch.merge(self._evaluate.pass_second(district, moment))
         return batch
 
     def start(

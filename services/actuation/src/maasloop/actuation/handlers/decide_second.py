@@ -45,7 +45,7 @@ class DecideSecond:
         for step in (
             self._evaluation.hear(district, ordered, moment),
             self._evaluation.pass_time(district, moment),
-            self._evaluation.keep(district, moment),
+            self._evaluation.keep_some(district, moment),
         ):
             batch.merge(step)
         issued = [command for command in batch.commands if command.state is State.ACCEPTED]

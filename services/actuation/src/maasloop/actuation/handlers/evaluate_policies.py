@@ -7,9 +7,6 @@ from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.evaluation import Evaluation
 from maasloop.actuation.domain.reading import Reading
 
-KEEP_EVERY_S = 5
-"""Seconds between two looks at every lamp that something is wanted of."""
-
 
 class EvaluatePolicies:
     """Turns readings into commands of lamps; what it returns is not durable yet."""
@@ -22,9 +19,8 @@ class EvaluatePolicies:
         """Evaluate at once what the readings wake."""
         return self._evaluation.hear(district, readings, moment)
 
-    def pass_second(self, district: District, second: int, moment: Moment) -> Batch:
-        """End holds, and every few seconds ask again for what is still wanted."""
+    def pass_second(self, district: District, moment: Moment) -> Batch:
+        """End holds, and ask again for what is still wanted."""
         batch = self._evaluation.pass_time(district, moment)
-        if second % KEEP_EVERY_S == 0:
-            batch.merge(self._evaluation.keep(district, moment))
+        batch.merge(self._evaluation.keep_some(district, moment))
         return batch
