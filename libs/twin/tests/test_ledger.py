@@ -30,6 +30,17 @@ def test_what_was_refused_was_not_acknowledged_as_good() -> None:
     assert not ledger.holds(reading(1))
 
 
+def test_what_was_refused_once_and_taken_later_is_good() -> None:
+    """A device that sends a reading again when it was refused has it acknowledged in the end."""
+    ledger = Ledger(0)
+    ledger.acknowledge([reading(1)])
+    ledger.refuse([reading(1)], "DEVICE_UNKNOWN")
+    ledger.acknowledge([reading(1)])
+
+    assert ledger.good_count == 1
+    assert ledger.holds(reading(1))
+
+
 def test_other_seconds_and_series_stay_apart() -> None:
     """Neighbouring keys never fall together."""
     ledger = Ledger(1_000_000)
