@@ -58,7 +58,7 @@ proto: ## generate stubs and error reasons from proto/
 	@$(BIN)/python scripts/generate_protos.py
 
 proto-release: ## take today's contracts as the ones that may not break
-	@$(BIN)/python scripts/generate_protos.py --image proto/baseline.binpb
+	@$(BIN)/python scripts/generate_protos.py --release
 
 proto-breaking: ## compare the contracts with the released ones
 	@$(BIN)/pytest -q tests/contract -k breaking

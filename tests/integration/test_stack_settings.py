@@ -20,7 +20,7 @@ def _settings(service: str) -> type[ServiceSettings]:
 def test_a_service_knows_every_setting_and_misses_no_address(service: str) -> None:
     """Each variable is a field of the settings, and each address among the fields is given."""
     settings = _settings(service)
-    addresses = choose_addresses()
+    addresses = choose_addresses({})
     dsns = dict.fromkeys(SERVICES, "postgresql://127.0.0.1/x")
 
     given = service_environment(service, Neighbours("nats://127.0.0.1:1", dsns, addresses))

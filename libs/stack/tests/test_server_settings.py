@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from maasloop.stack.errors import StackError
-from maasloop.stack.ports import PORT_FIRST, PORT_LAST, free_ports
+from maasloop.stack.ports import PORT_FIRST, PORT_LAST, PORTS_VARIABLE, configured_ports, free_ports
 from maasloop.stack.servers import container, postgres
 from maasloop.stack.servers.nats import NatsPorts, NatsServer
 from maasloop.stack.servers.postgres import SETTINGS
-from maasloop.stack.services import NEIGHBOURS, Neighbours, choose_addresses, service_environment
+from maasloop.stack.services import LISTENERS, NEIGHBOURS, Neighbours, choose_addresses, service_environment
 
 
 def test_nats_waits_for_the_disk_and_binds_loopback(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_ports_are_different_and_outside_the_outgoing_range() -> None:
 
 def test_a_service_is_told_its_neighbours() -> None:
     """Each service gets its own addresses, its own role, and the addresses of those it asks."""
-    addresses = choose_addresses()
+    addresses = choose_addresses({})
     dsns = {service: f"dsn-of-{service}" for service in addresses}
 
     environment = service_environment("ingest", Neighbours("nats://n", dsns, addresses))
@@ -71,3 +71,22 @@ def test_a_service_is_told_its_neighbours() -> None:
     assert environment["MAASLOOP_INGEST__HTTP_ADDRESS"] == addresses["ingest"].http
     assert environment["MAASLOOP_INGEST__DEVICE_REGISTRY_ADDRESS"] == addresses["device-registry"].grpc
     assert set(NEIGHBOURS) == set(addresses)
+
+
+def test_configured_ports_are_taken_and_the_others_are_free() -> None:
+    """A port that is configured by its listener's name is used; every other listener gets a free one of its own."""
+    (free,) = free_ports(1)
+    ports = configured_ports(LISTENERS, {PORTS_VARIABLE: f"ingest-http={free}"})
+
+    addresses = choose_addresses(ports)
+
+    assert addresses["ingest"].http == f"127.0.0.1:{free}"
+    every = [address for one in addresses.values() for address in (one.grpc, one.health, one.http) if address]
+    assert len(set(every)) == len(every)
+
+
+@pytest.mark.parametrize("text", ["nats", "nats=", "nats=0", "nats=70000", "teapot=1234", "nats=4222 mqtt=4222"])
+def test_a_port_that_cannot_be_is_refused_with_a_sentence(text: str) -> None:
+    """Unknown listeners, numbers that are no ports and ports given twice stop the start."""
+    with pytest.raises(StackError, match=PORTS_VARIABLE):
+        configured_ports(LISTENERS, {PORTS_VARIABLE: text})

@@ -18,11 +18,12 @@ from typing import Self
 
 from maasloop.core.clock import SystemClock
 from maasloop.stack.errors import StackError
+from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
 from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_database, role_name
 from maasloop.stack.servers.nats import NatsPorts, NatsServer
 from maasloop.stack.servers.provider import postgres_server
-from maasloop.stack.services import Neighbours, choose_addresses, module_name, service_environment
+from maasloop.stack.services import LISTENERS, Neighbours, choose_addresses, module_name, service_environment
 from maasloop.stack.state import StackState, StateDirectory
 from maasloop.stack.supervision import Supervisor
 
@@ -53,8 +54,6 @@ class StackOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of every service, and stronger than what the stack sets."""
 
-    nats_ports: NatsPorts | None = None
-    postgres_port: int | None = None
     progress: Callable[[str], None] | None = None
     """Told each step in a few words."""
 
@@ -69,14 +68,19 @@ class LocalStack:
         self._clock = SystemClock()
         self._exit_stack = contextlib.AsyncExitStack()
         logs = self.directory.logs
-        self.nats = NatsServer(self.directory.nats, ports=self.options.nats_ports, log_path=logs / "nats.log")
+        ports = configured_ports(LISTENERS)
+        free = NatsPorts.free()
+        nats_ports = NatsPorts(
+            ports.get("nats", free.client), ports.get("mqtt", free.mqtt), ports.get("nats-monitor", free.monitor)
+        )
+        self.nats = NatsServer(self.directory.nats, ports=nats_ports, log_path=logs / "nats.log")
         self.postgres = postgres_server(
             self.directory,
-            port=self.options.postgres_port,
+            port=ports.get("postgres"),
             log_path=logs / "postgres.log",
             durable_initdb=self.options.durable_initdb,
         )
-        self.addresses = choose_addresses()
+        self.addresses = choose_addresses(ports)
         neighbours = Neighbours(self.nats.url, self.service_dsns, self.addresses)
         self.services = {
             service: ManagedProcess(

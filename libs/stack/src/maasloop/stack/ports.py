@@ -1,19 +1,47 @@
-"""Free TCP ports that stay ours across a restart.
+"""TCP ports of loopback: those that were configured, and free ones that stay ours across a restart.
 
 They come from below the range from which the kernel serves outgoing connections (32768 and up): there a client of
 another process can take the port of a server that is down for a second, and the restart fails.
 """
 
+import os
 import random
 import socket
+from collections.abc import Collection, Mapping
+
+from maasloop.stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 PORT_FIRST = 20_000
 PORT_LAST = 32_000
+PORT_MAX = 65_535
 ATTEMPTS_MAX = 200
 """Tries before no free port is reported."""
 
+PORTS_VARIABLE = "MAASLOOP_STACK__PORTS"
+"""Environment variable with ports by listener, for example ``nats=4222 mqtt=1883 ingest-http=8080``."""
+
 _random = random.SystemRandom()
+
+
+def configured_ports(listeners: Collection[str], environment: Mapping[str, str] = os.environ) -> dict[str, int]:
+    """Return the configured ports by listener; the others are taken free.
+
+    Raises ``StackError`` with the sentence that mends it for an unknown listener, a number that is no port, a port that
+    is given twice, and one on which something listens already.
+    """
+    found: dict[str, int] = {}
+    for word in environment.get(PORTS_VARIABLE, "").split():
+        listener, _, number = word.partition("=")
+        if listener not in listeners:
+            problem = f"{PORTS_VARIABLE} names no listener with {word!r}"
+            raise StackError("ports", problem, next_step=f"use some of {', '.join(sorted(listeners))}")
+        if not (number.isdecimal() and 0 < int(number) <= PORT_MAX) or int(number) in found.values():
+            raise StackError("ports", f"{word!r} of {PORTS_VARIABLE} is no port, or one that was given before")
+        if not port_free(int(number)):
+            raise StackError("ports", f"something listens already on the port of {word!r}")
+        found[listener] = int(number)
+    return found
 
 
 def free_ports(count: int) -> tuple[int, ...]:

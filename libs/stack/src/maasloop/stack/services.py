@@ -41,18 +41,28 @@ def setting_name(service: str, field: str) -> str:
     return f"MAASLOOP_{service}__{field}".replace("-", "_").upper()
 
 
-def choose_addresses() -> dict[str, ServiceAddresses]:
-    """Give every service free ports of loopback."""
-    ports = iter(free_ports(3 * len(SERVICES)))
-    chosen = {}
-    for service in SERVICES:
-        grpc, health, http = next(ports), next(ports), next(ports)
-        chosen[service] = ServiceAddresses(
-            grpc=f"{LOOPBACK}:{grpc}",
-            health=f"{LOOPBACK}:{health}",
-            http=f"{LOOPBACK}:{http}" if service in HTTP_SERVICES else "",
+LISTENERS: tuple[str, ...] = (
+    "nats",
+    "mqtt",
+    "nats-monitor",
+    "postgres",
+    *(f"{service}-{door}" for service in SERVICES for door in ("grpc", "health")),
+    *(f"{service}-http" for service in HTTP_SERVICES),
+)
+"""Everything of a stack that listens, by the name under which its port may be configured."""
+
+
+def choose_addresses(configured: Mapping[str, int]) -> dict[str, ServiceAddresses]:
+    """Give every service its configured ports of loopback, and free ones where none is configured."""
+    ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True)) | dict(configured)
+    return {
+        service: ServiceAddresses(
+            grpc=f"{LOOPBACK}:{ports[f'{service}-grpc']}",
+            health=f"{LOOPBACK}:{ports[f'{service}-health']}",
+            http=f"{LOOPBACK}:{ports[f'{service}-http']}" if service in HTTP_SERVICES else "",
         )
-    return chosen
+        for service in SERVICES
+    }
 
 
 def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
