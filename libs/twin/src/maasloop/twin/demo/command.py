@@ -11,6 +11,7 @@ import structlog
 import typer
 from rich.console import Console
 
+from maasloop.core.errors import MaasloopError
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import find_root
 
@@ -37,6 +38,8 @@ def demo(
     # The terminal is for the picture: gRPC's own core writes there otherwise.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from maasloop.twin.demo.stage import Demo, DemoOptions
+    from maasloop.twin.doors.mqtt import NotAcknowledged
+    from maasloop.twin.play.run import DecisionsMissing
 
     where = (root or find_root(Path.cwd())).resolve()
     _log_to(where / ".maasloop" / "log")
@@ -45,6 +48,10 @@ def demo(
         ended = asyncio.run(_until_signalled(Demo(where, DemoOptions(duration, speed, seed, scenario), console)))
     except (StackError, LookupError) as error:
         console.print(str(error), style="red", highlight=False)
+        raise typer.Exit(1) from None
+    except (DecisionsMissing, NotAcknowledged, MaasloopError) as error:
+        console.print(f"the demo cannot go on: {error}", style="red", highlight=False)
+        console.print(f"  log files: {where / '.maasloop' / 'log'}\n  next: make demo again; make reset if it persists")
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped")
