@@ -22,7 +22,7 @@ from typing import Any
 
 import grpc
 from psycopg import AsyncConnection
-from tests.load import city, memory, throughput
+from tests.load import city, loop_latency, memory, throughput
 from tests.load.raw_copy import copy_rows_per_s
 
 from maasloop.stack.local import LocalStack, StackOptions
@@ -104,8 +104,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-async def bench(seconds: int, repeats: int, *, devices: int) -> dict[str, Any]:
-    """Measure throughput, then memory."""
+async def bench(seconds: int, repeats: int, *, devices: int, loops: int) -> dict[str, Any]:
+    """Measure throughput, then memory, then the loop from a reading to a lamp."""
     about = machine()
     with _directory() as root:
         async with LocalStack(root, StackOptions(services=DATA_PATH, restart=False)) as stack:
@@ -114,6 +114,8 @@ async def bench(seconds: int, repeats: int, *, devices: int) -> dict[str, Any]:
     told: dict[str, Any] = {"machine": about, **summary(figures), "rss_mib_after_load": rss}
     with _directory() as root:
         told.update(await memory.measure(root, devices))
+    with _directory() as root:
+        told.update(await loop_latency.measure(root, samples=loops))
     return told
 
 
@@ -145,8 +147,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="street seconds of a run; 10,000 rows each")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--devices", type=int, default=100_000, help="devices of the second look at memory")
+    parser.add_argument("--loops", type=int, default=loop_latency.SAMPLES, help="samples of the loop latency")
     arguments = parser.parse_args()
-    told = asyncio.run(bench(arguments.seconds, arguments.repeats, devices=arguments.devices))
+    told = asyncio.run(bench(arguments.seconds, arguments.repeats, devices=arguments.devices, loops=arguments.loops))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     _table(told)
