@@ -1,0 +1,83 @@
+{{- /*
+What cannot be right fails here, each with a sentence that says what to change. What has the wrong form has already been
+refused by values.schema.json. requirements.yaml calls this first; nothing else in the chart fails.
+*/ -}}
+
+{{- define "maasloop.requirements" -}}
+{{- range $key := include "maasloop.services" . | fromJsonArray -}}
+{{- if (index $.Values $key).enabled -}}
+{{- $service := dict "root" $ "key" $key -}}
+{{- include "maasloop.requireListeners" $service -}}
+{{- include "maasloop.requireNeighbours" $service -}}
+{{- include "maasloop.requirePods" $service -}}
+{{- include "maasloop.requireVariables" $service -}}
+{{- include "maasloop.requireImage" (dict "name" (printf "%s.image" $key) "image" (index $.Values $key).image) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.streams.enabled -}}
+{{- include "maasloop.requireImage" (dict "name" "streams.image" "image" .Values.streams.image) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireListeners" -}}
+{{- $settings := include "maasloop.settings" . | fromJson -}}
+{{- if not $settings.allow_insecure_bind -}}
+{{- fail (printf "%s: callers are not identified yet, so listening beyond loopback must be allowed in words: settings.allow_insecure_bind=true; keep the network policies on" .key) -}}
+{{- end -}}
+{{- range $name := list "grpc" "health" "http" -}}
+{{- with index $settings (printf "%s_address" $name) -}}
+{{- if or (regexMatch "^(127\\.|localhost:|\\[::1\\])" .) (not (regexMatch ":[1-9][0-9]*$" .)) -}}
+{{- fail (printf "%s.settings.%s_address=%s: nobody outside the pod could reach it; take 0.0.0.0 and a port that is not 0" $.key $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $numbers := include "maasloop.ports" . | fromJson | values -}}
+{{- if ne (len $numbers) (len (uniq $numbers)) -}}
+{{- fail (printf "%s.settings: two listeners have the same port; give each address a port of its own" .key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireNeighbours" -}}
+{{- range $neighbour := include "maasloop.neighbours" . | fromJsonArray -}}
+{{- $setting := printf "%s_address" (snakecase $neighbour) -}}
+{{- if not (or (index $.root.Values $neighbour).enabled (hasKey (index $.root.Values $.key).settings $setting)) -}}
+{{- fail (printf "%s needs %s, which is not enabled: enable it, or set %s.settings.%s to where it runs" $.key $neighbour $.key $setting) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requirePods" -}}
+{{- $values := index .root.Values .key -}}
+{{- if include "maasloop.stateful" . -}}
+{{- if gt (int $values.replicas) 1 -}}
+{{- fail (printf "%s.replicas=%d: it has one partition, so a second pod would have nothing to do; leave it at 1 until there are partitions" .key (int $values.replicas)) -}}
+{{- end -}}
+{{- if $values.autoscaling.enabled -}}
+{{- fail (printf "%s.autoscaling.enabled=true: it has one partition and does not scale; switch it off" .key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.min) (int $values.autoscaling.max)) -}}
+{{- fail (printf "%s.autoscaling: min is larger than max; swap them" .key) -}}
+{{- end -}}
+{{- if and $values.pdb.enabled (eq (empty (toString $values.pdb.minAvailable)) (empty (toString $values.pdb.maxUnavailable))) -}}
+{{- fail (printf "%s.pdb: set either minAvailable or maxUnavailable, and leave the other empty" .key) -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled (not (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail (printf "%s.serviceMonitor.enabled=true: the cluster has no Prometheus operator (monitoring.coreos.com/v1); install it first, or switch it off" .key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireVariables" -}}
+{{- $prefix := include "maasloop.variable" . -}}
+{{- range $name, $_ := (index .root.Values .key).extraEnv -}}
+{{- if has $name (list (printf "%sSETTINGS_FILE" $prefix) (printf "%sPOSTGRES_DSN" $prefix)) -}}
+{{- fail (printf "%s.extraEnv.%s: the chart sets it; use %s.settings or %s.existingSecret" $.key $name $.key $.key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireImage" -}}
+{{- if eq .image.tag "latest" -}}
+{{- fail (printf "%s.tag=latest names another image every day; name a version or a digest" .name) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,71 @@
+{{- /*
+Settings. files/settings/<component>.schema.json is exported from the code and says which settings a service has.
+"maasloop.settings" returns those that the chart gives it, as JSON: what follows from the chart (addresses of NATS, of
+listeners, of neighbours), over it what all services are told, over it the service's own. A default of the code is left
+to the code. "maasloop.setting" returns one value, of the code where the chart gives none: the chart needs some of them
+itself, for ports and for the time a pod gets to end. JSON and not YAML, because Helm writes large numbers of YAML in a
+way that other readers take for text.
+*/ -}}
+
+{{- define "maasloop.schema" -}}
+{{- .root.Files.Get (printf "files/settings/%s.schema.json" (include "maasloop.component" .)) -}}
+{{- end -}}
+
+{{- /* Keys of the services that this one calls: those for which it has an address setting. */ -}}
+{{- define "maasloop.neighbours" -}}
+{{- $properties := (include "maasloop.schema" . | fromJson).properties -}}
+{{- $neighbours := list -}}
+{{- range $key := include "maasloop.services" . | fromJsonArray -}}
+{{- if hasKey $properties (printf "%s_address" (snakecase $key)) }}{{ $neighbours = append $neighbours $key }}{{ end -}}
+{{- end -}}
+{{- $neighbours | toJson -}}
+{{- end -}}
+
+{{- define "maasloop.settings" -}}
+{{- $properties := (include "maasloop.schema" . | fromJson).properties -}}
+{{- $values := index .root.Values .key -}}
+{{- $settings := dict "nats_url" .root.Values.nats.url "migrate_at_start" (not .root.Values.migrate.enabled) -}}
+{{- range $setting, $port := dict "grpc_address" 50051 "health_address" 8080 "http_address" 8081 -}}
+{{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "0.0.0.0:%d" $port) }}{{ end -}}
+{{- end -}}
+{{- range $neighbour := include "maasloop.neighbours" . | fromJsonArray -}}
+{{- $there := dict "root" $.root "key" $neighbour -}}
+{{- $listens := (index $.root.Values $neighbour).settings.grpc_address | default "0.0.0.0:50051" -}}
+{{- $address := printf "%s:%s" (include "maasloop.name" $there) (include "maasloop.portOf" $listens) -}}
+{{- $_ := set $settings (printf "%s_address" (snakecase $neighbour)) $address -}}
+{{- end -}}
+{{- range $setting, $value := .root.Values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
+{{- range $setting, $value := $values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
+{{- $settings | toRawJson -}}
+{{- end -}}
+
+{{- define "maasloop.setting" -}}
+{{- $settings := include "maasloop.settings" . | fromJson -}}
+{{- if hasKey $settings .setting -}}
+{{- index $settings .setting -}}
+{{- else -}}
+{{- (index (include "maasloop.schema" . | fromJson).properties .setting).default -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The port of host:port. */ -}}
+{{- define "maasloop.portOf" -}}
+{{- regexFind "[0-9]+$" . -}}
+{{- end -}}
+
+{{- /* The listeners of a service as JSON: name of the port → number. */ -}}
+{{- define "maasloop.ports" -}}
+{{- $settings := include "maasloop.settings" . | fromJson -}}
+{{- $ports := dict -}}
+{{- range $name := list "grpc" "health" "http" -}}
+{{- with index $settings (printf "%s_address" $name) }}{{ $_ := set $ports $name (include "maasloop.portOf" . | int) }}{{ end -}}
+{{- end -}}
+{{- $ports | toJson -}}
+{{- end -}}
+
+{{- /* Ports of NATS in a list of addresses, as a JSON list. */ -}}
+{{- define "maasloop.natsPorts" -}}
+{{- $ports := list -}}
+{{- range splitList "," . }}{{ $ports = append $ports (regexFind ":[0-9]+$" (trim . | trimSuffix "/") | trimPrefix ":" | default "4222" | int) }}{{ end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
