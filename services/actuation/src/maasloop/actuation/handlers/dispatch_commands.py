@@ -5,10 +5,15 @@ from dataclasses import replace
 
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Command, State, dispatched
+from maasloop.actuation.domain.command import Command, State, dispatched, settled
 from maasloop.actuation.domain.district import District, Moment
+from maasloop.actuation.domain.failing import failed
+from maasloop.actuation.domain.setpoint import SignalSequence
 from maasloop.actuation.ports import Downlink, Ledger
+from maasloop.core.reasons import Reason
 
+SEQUENCE_LATE_MAX_US = 1_000_000
+"""A sequence is not begun later than this: the street it was made for is another one then."""
 RESEND_EVERY_US = 2_000_000
 """Wall time between two attempts to reach a device that does not answer."""
 
@@ -33,6 +38,9 @@ class DispatchCommands:
             current = district.commands.get(command.id)
             if current is None or current.state is not State.ACCEPTED or current.expire_us <= moment.street_us:
                 continue
+            if _too_late(current, moment):
+                self._give_up(district, current, moment, batch)
+                continue
             sent = dispatched(current, street_us=moment.street_us, wall_us=moment.wall_us)
             if sent is None:
                 continue
@@ -44,9 +52,22 @@ class DispatchCommands:
         if batch:
             self._ledger.defer(batch)
 
+    def _give_up(self, district: District, command: Command, moment: Moment, batch: Batch) -> None:
+        detail = "it became durable after its beginning and was not sent"
+        ended = settled(command, State.EXPIRED, Reason.COMMAND_EXPIRED, detail, wall_us=moment.wall_us)
+        if ended is not None:
+            district.keep(ended)
+            failed(district, ended, moment)
+            batch.commands.append(ended)
+
     async def resend(self, district: District, moment: Moment) -> None:
         """Send again what no device has answered for a while; it carries the same id, which a device drops."""
         for command in list(district.commands.values()):
             unanswered = command.state is State.DISPATCHED and moment.street_us < command.expire_us
             if unanswered and moment.wall_us - command.dispatch_time_us >= RESEND_EVERY_US:
                 await self._downlink.send(command)
+
+
+def _too_late(command: Command, moment: Moment) -> bool:
+    late_us = moment.street_us - command.not_before_us
+    return isinstance(command.setpoint, SignalSequence) and late_us > SEQUENCE_LATE_MAX_US
