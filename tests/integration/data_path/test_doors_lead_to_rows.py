@@ -201,6 +201,48 @@ async def test_quarantine_is_listed_and_replayed(shared_city: "City") -> None:
     assert again.entries[0].HasField("replay_time")
 
 
+async def test_a_topic_that_names_no_device_lands_in_quarantine(shared_city: "City") -> None:
+    """What was acknowledged and has no sender is kept with its bytes, and the door goes on."""
+    topic = mqtt_topic(uplink(shared_city.district, "station", UplinkKind.OBSERVATIONS_JSON)).replace(
+        "station", "Station_1"
+    )
+    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="stranger") as client:
+        await client.publish(topic, b"lost", qos=1)
+
+    async def listed() -> list[QuarantineEntry]:
+        found = await _quarantined(shared_city, ListQuarantineRequest(reason="NAME_MALFORMED"))
+        return [each for each in found if each.door == "mqtt"]
+
+    entries = await shared_city.until(listed)
+
+    assert [(each.payload, each.reading_count, each.district) for each in entries] == [(b"lost", 1, "")]
+
+
+async def test_what_comes_before_the_registry_is_known_waits(city: "City") -> None:
+    """Without the registry's facts nothing is judged: MQTT readings wait, and become rows when the facts are there."""
+    for service in ("ingest", "device-registry"):
+        city.stack.services[service].kill9()
+    time_us = city.now_us()
+    topic = mqtt_topic(uplink(city.district, "station", UplinkKind.OBSERVATIONS_JSON))
+    async with aiomqtt.Client(*city.stack.nats.mqtt_address, identifier="station") as client:
+        await client.publish(topic, city.payload({"property": "pm25", "time": time_us, "value": 1.0}), qos=1)
+    city.stack.services["ingest"].start()
+
+    async def unavailable() -> bool:
+        try:
+            async with city.ingest() as ingest:
+                await ingest.RecordObservations(_request(city, time_us, 1.0))
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.UNAVAILABLE and "registry" in (error.details() or "")
+        return False
+
+    await city.until(unavailable)
+    city.stack.services["device-registry"].start()
+
+    await city.until_stored(("station", "pm25", time_us))
+    assert (await city.settled()).quarantined_count == 0
+
+
 async def test_what_was_sent_twice_is_one_row_and_another_value_a_conflict(shared_city: "City") -> None:
     """The same reading again is a duplicate; another value under its key is kept apart, and the first one stays."""
     time_us = shared_city.now_us()

@@ -34,7 +34,7 @@ from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
 from maasloop.runtime.http import HttpDoor
 from maasloop.runtime.process import Service
-from maasloop.runtime.projection import Projection
+from maasloop.runtime.projection import Projection, State
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
@@ -57,7 +57,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
         devices = Follower(bus, known, devices_from, clock)
         consents = Follower(bus, consented, consent_from, clock)
-        resolver = Registry(lambda: known.items)
+        resolver = Registry(lambda: known.items, lambda: known.state is State.LIVE or known.revision > 0)
         known.listen(resolver.changed)
         gate = consent.ConsentGate(consented, clock)
         publisher, counts, store = BusPublisher(bus, clock), MetricCounts(), PostgresQuarantine(pool)
@@ -100,7 +100,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "devices": devices.run,
                 "consent": consents.run,
                 "qos0": mqtt.hear_unproven,
-                "requests": RequestDoor(bus, record, clock).hear,
+                "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
             },
             checks={"database": lambda: check(pool), "nats": partial(_linked, bus), "devices": devices.check},

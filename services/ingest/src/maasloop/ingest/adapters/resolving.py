@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from maasloop.core.domains import PERSONAL
+from maasloop.core.errors import Unavailable
+from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
 from maasloop.ingest.ports import KEYS, Batch, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
@@ -37,9 +39,10 @@ class _Table:
 class Registry:
     """Answers from the projection; ``changed`` tells it that what it cached may be wrong."""
 
-    def __init__(self, known: Callable[[], Mapping[str, Facts]]) -> None:
-        """``known`` returns the items of the projection by resource name."""
+    def __init__(self, known: Callable[[], Mapping[str, Facts]], ready: Callable[[], bool] = lambda: True) -> None:
+        """``known`` returns the items of the projection by resource name, ``ready`` tells whether it holds any state."""
         self._known = known
+        self._ready = ready
         self._tables: OrderedDict[tuple[str, bytes], _Table] = OrderedDict()
         self._pairs = 0
 
@@ -58,7 +61,10 @@ class Registry:
         return isinstance(facts, DeviceFacts) and bool(facts.data_subject)
 
     def __call__(self, batch: Batch) -> Series:
-        """Return what is known of the pairs of a batch."""
+        """Return what is known of the pairs of a batch; raises ``Unavailable`` before anything is."""
+        if not self._ready():
+            message = "the registry's facts have not arrived"
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "device-registry"})
         table = self._table(batch)
         series, columns = table.series, batch.columns
         pair = columns.device_index.astype(np.int64) * series.width + columns.property_index

@@ -33,7 +33,9 @@ from maasloop.bus.subjects import (
 )
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument, MaasloopError
+from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door, Recorded
+from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES
 from maasloop.ingest.handlers.record_response import RecordResponse
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
@@ -104,7 +106,22 @@ class MqttDoor:
         await settle(self._bus, MQTT_UPLINKS, delivery, self._handle)
 
     async def _handle(self, delivery: Delivery) -> None:
-        await self._take(stored_uplink(delivery.subject), delivery.body, delivery.stored_ns // 1_000)
+        receipt_time_us = delivery.stored_ns // 1_000
+        try:
+            uplink = stored_uplink(delivery.subject)
+        except InvalidArgument as error:
+            # Nobody can be told, but it was acknowledged: it lies in quarantine.
+            await self._refuse(
+                error,
+                door=Door.MQTT,
+                district="",
+                device="",
+                receipt_time_us=receipt_time_us,
+                content_type="",
+                payload=delivery.body,
+            )
+            return
+        await self._take(uplink, delivery.body, receipt_time_us)
 
     async def _heard(self, message: Any) -> None:  # noqa: ANN401 - a message of the driver
         if (message.headers or {}).get(QOS_HEADER, "0") != "0":
@@ -135,6 +152,9 @@ class MqttDoor:
                 await self._respond(decode_response(received, uplink.kind))
                 RESPONSES.labels("recorded").inc()
                 return
+            if len(payload) > PAYLOAD_MAX_BYTES:
+                message = f"a payload has at most {PAYLOAD_MAX_BYTES} bytes"
+                raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
             recorded = await self._record(decode(received, self._unit_of))
         except InvalidArgument as error:
             recorded = await self._refuse(

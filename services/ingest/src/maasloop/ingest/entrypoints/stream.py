@@ -13,11 +13,12 @@ from maasloop.bus.pull import Delivery
 from maasloop.bus.streams import QUARANTINE_TABLE
 from maasloop.bus.subjects import INGEST_RECORD
 from maasloop.core.clock import Clock
-from maasloop.core.errors import MaasloopError, ResourceExhausted
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted
 from maasloop.core.ids import parse_name
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.handlers.keep_quarantined import KeepQuarantined
+from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch, QuarantineEntry
 from maasloop.rpc.times import us_from_timestamp
 
@@ -27,6 +28,7 @@ from .rpc import batch_of, read_request
 REQUESTS_AT_ONCE_MAX = 64
 ERROR_HEADER = "maasloop-reason"
 """Header of the answer to a request that failed; the body is then the sentence for people."""
+REQUEST = "application/protobuf; type=maasloop.api.observation.v1.RecordObservationsRequest"
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
 
@@ -36,10 +38,11 @@ log = structlog.get_logger(__name__)
 class RequestDoor:
     """The NATS door: RecordObservationsRequest, answered with RecordObservationsResponse after the PubAck."""
 
-    def __init__(self, bus: Bus, record: Record, clock: Clock) -> None:
-        """``record`` is the pipeline."""
+    def __init__(self, bus: Bus, record: Record, refuse: RefusePayload, clock: Clock) -> None:
+        """``record`` is the pipeline, ``refuse`` what becomes of a payload that is none."""
         self._bus = bus
         self._record = record
+        self._refuse = refuse
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,9 +76,22 @@ class RequestDoor:
         if len(self._tasks) > REQUESTS_AT_ONCE_MAX:
             message = f"more than {REQUESTS_AT_ONCE_MAX} requests at once"
             raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
-        request = read_request(body)
-        recorded = await self._record(batch_of(request, Door.NATS, self._clock.now_us()))
-        return response(recorded, request.request_id).SerializeToString()
+        receipt_time_us = self._clock.now_us()
+        try:
+            request = read_request(body)
+            batch = batch_of(request, Door.NATS, receipt_time_us)
+        except InvalidArgument as error:
+            await self._refuse(
+                error,
+                door=Door.NATS,
+                district="",
+                device="",
+                receipt_time_us=receipt_time_us,
+                content_type=REQUEST,
+                payload=body,
+            )
+            raise
+        return response(await self._record(batch), request.request_id).SerializeToString()
 
 
 class QuarantineKeeper:

@@ -16,7 +16,7 @@ class ProjectedVisibility:
 
     def ready(self) -> bool:
         """Tell whether it is known whose devices are."""
-        return self._known.state is not State.CLOSED
+        return self._known.state is State.LIVE or self._known.revision > 0
 
     def visible(self, district: str, device: str, *, personal: bool) -> bool:
         """Tell whether readings of a device may be shown now."""
