@@ -183,19 +183,20 @@ class Talk:
 class World(Talk):
     """The running service as well."""
 
-    commands: CommandServiceStub = field(kw_only=True)
-    policies: PolicyServiceStub = field(kw_only=True)
+    commands: Any = field(kw_only=True)
+    policies: Any = field(kw_only=True)
 
     async def issue(self, device: str, level: float, **command: Any) -> command_pb2.Command:  # noqa: ANN401 - fields
         """Ask for a level of a lamp as a person."""
         setpoint = command_pb2.Setpoint(light_level=command_pb2.LightLevel(level_percent=level))
-        return await self.commands.IssueCommand(
+        issued: command_pb2.Command = await self.commands.IssueCommand(
             IssueCommandRequest(
                 parent=f"districts/{DISTRICT}",
                 command=command_pb2.Command(device=device, setpoint=setpoint, **command),
                 request_id=str(uuid4()),
             )
         )
+        return issued
 
     async def make_policy(self, name: str = "follow", *, active: bool = True, **changes: Any) -> Any:  # noqa: ANN401
         """Create the policy of a lamp that follows presence."""
@@ -222,7 +223,7 @@ class World(Talk):
         """Wait until a command is in a state; the name may be its id."""
         name = name if "/" in name else f"districts/{DISTRICT}/commands/{name}"
         while True:
-            command = await self.commands.GetCommand(GetCommandRequest(name=name))
+            command: command_pb2.Command = await self.commands.GetCommand(GetCommandRequest(name=name))
             if command.state == state:
                 return command
             await asyncio.sleep(PAUSE_S)
@@ -233,7 +234,7 @@ async def servers(nats_url: str, service_dsn: Callable[[str], str]) -> AsyncIter
     """NATS with streams, a database, and a registry with two lamps and a presence sensor."""
     async with connection.connect(nats_url, name="test-ensure") as bus:
         await ensure(bus)
-    registry = FakeRegistry()
+    registry = FakeRegistry()  # type: ignore[abstract]  # the service only watches
     registry.add(district=device_pb2.District(name=f"districts/{DISTRICT}"))
     registry.add_type("streetlight", device_pb2.DeviceType.CAPABILITY_LIGHT_LEVEL)
     registry.add_type("presence-sensor")

@@ -24,6 +24,7 @@ from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
 from maasloop.api.command.v1.events_pb2 import DecisionRecorded
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
+from maasloop.rpc.times import timestamp_from_us
 
 SECOND_US = 1_000_000
 CHARACTERS = {
@@ -181,6 +182,7 @@ async def test_a_wall_clock_decides_once_a_second(crossing: str, world: Any, now
         street.second = now_us() // SECOND_US
         await street.report()
         await asyncio.sleep(0.5)
+    assert street.sequence is not None
     ends = max(step["offsetS"] for step in street.sequence["setpoint"]["signalSequence"]["steps"])
     ends += int(street.sequence["notBeforeTimeUs"]) // SECOND_US
     while now_us() // SECOND_US <= ends:
@@ -221,3 +223,41 @@ async def test_a_refused_data_sheet_is_never_commanded(servers: Any, make_world:
 
     assert command.state == Command.STATE_REFUSED
     assert command.reason == "DATA_SHEET_INVALID"
+
+
+async def test_a_person_may_ask_for_a_sequence_that_is_safe(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
+) -> None:
+    """The kernel names the pair of an unsafe sequence, and lets a safe one through, which the street then shows."""
+    street = Street(world, now_us() // SECOND_US - 600)
+    for _ in range(2):
+        await street.pass_second()
+    refused = await world.commands.IssueCommand(_sequence([(0, "GG")], street.second + 20))
+    held = await world.commands.IssueCommand(_sequence([(0, "Gr")], street.second + 20))
+    for _ in range(2):
+        await street.pass_second()
+
+    assert (refused.state, refused.reason) == (Command.STATE_REFUSED, "SIGNAL_CONFLICT")
+    assert held.state == Command.STATE_DISPATCHED
+    assert (await world.until_state(held.name, Command.STATE_VERIFIED)).detail == "shows Gr"
+
+
+def _sequence(steps: list[tuple[int, str]], expire_s: int) -> IssueCommandRequest:
+    """Ask for state texts, one character a group, from green at a."""
+    aspects = {"G": SignalAspect.SIGNAL_ASPECT_GREEN, "r": SignalAspect.SIGNAL_ASPECT_RED}
+    sequence = SignalSequence(
+        steps=[
+            SignalStep(offset_s=offset_s, aspects={group: aspects[one] for group, one in zip("ab", text, strict=True)})
+            for offset_s, text in steps
+        ],
+        start_state={"a": SignalAspect.SIGNAL_ASPECT_GREEN, "b": SignalAspect.SIGNAL_ASPECT_RED},
+    )
+    return IssueCommandRequest(
+        parent="districts/noord",
+        command=Command(
+            device="crossing",
+            setpoint=Setpoint(signal_sequence=sequence),
+            expire_time=timestamp_from_us(expire_s * SECOND_US),
+        ),
+        request_id=str(uuid4()),
+    )

@@ -100,20 +100,20 @@ def _draft(district: District, request: Request, moment: Moment) -> Command:
         state=State.ACCEPTED,
         create_time_us=moment.wall_us,
         not_before_us=not_before_us,
-        expire_us=request.expire_us or not_before_us + _expiry_s(request.setpoint) * SECOND_US,
+        expire_us=request.expire_us or _expire_us(request.setpoint, not_before_us, moment),
         verify_by_us=not_before_us + patience_us(request.setpoint),
         request_digest=request.digest,
     )
 
 
-def _expiry_s(setpoint: Setpoint) -> int:
+def _expire_us(setpoint: Setpoint, not_before_us: int, moment: Moment) -> int:
     match setpoint:
         case LightLevel():
-            return EXPIRY_LAMPS_S
+            return not_before_us + EXPIRY_LAMPS_S * SECOND_US
         case SignalSequence():
-            return EXPIRY_SIGNALS_S
+            return moment.street_us + EXPIRY_SIGNALS_S * SECOND_US
         case LocalControl():
-            return EXPIRY_LOCAL_S
+            return not_before_us + EXPIRY_LOCAL_S * SECOND_US
         case _ as never:
             assert_never(never)
 
