@@ -1,0 +1,247 @@
+"""What the chart renders is right for Kubernetes, and right in itself."""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from rendered import (
+    BLOCKS,
+    CHART,
+    MINIMAL,
+    STATEFUL,
+    Helm,
+    HelmCommand,
+    HelmLibrary,
+    Object,
+    Values,
+    at,
+    component,
+    merged,
+    of_kind,
+    pod_templates,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBERNETES_VERSIONS = ("1.29", "1.37")
+NAME_LENGTH_MAX = 63
+EXAMPLES: dict[str, Values] = {
+    path.name: yaml.safe_load(path.read_text()) for path in sorted((CHART / "ci").glob("*-values.yaml"))
+}
+
+
+@pytest.fixture(name="example", params=EXAMPLES.values(), ids=EXAMPLES)
+def _example(request: pytest.FixtureRequest) -> Values:
+    values: Values = request.param
+    return values
+
+
+@pytest.fixture(name="objects")
+def _objects(library: HelmLibrary, example: Values) -> list[Object]:
+    return library.render(example)
+
+
+def test_the_command_is_a_helm_of_today(command: HelmCommand) -> None:
+    """The package holds a Helm 4."""
+    assert command.version().startswith("v4.")
+
+
+def test_lint_finds_nothing(helm: Helm, example: Values) -> None:
+    """A strict lint is silent."""
+    assert helm.lint(example) == []
+
+
+def test_lint_finds_sabotage(helm: Helm) -> None:
+    """Lint is not silent about everything."""
+    assert helm.lint({"ingest": {"replicas": "many"}}) != []
+
+
+def test_both_helms_render_the_same(library: HelmLibrary, command: HelmCommand, example: Values) -> None:
+    """Tests with the library speak for the command that people use."""
+    assert _by_identity(library.render(example)) == _by_identity(command.render(example))
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_objects_have_the_form_of_kubernetes(objects: list[Object], version: str) -> None:
+    """Each object is what the oldest and the newest Kubernetes expect, with no field that they do not know."""
+    for each in objects:
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_service_monitors_select_the_services(command_with_prometheus: HelmCommand) -> None:
+    """Where the Prometheus operator runs, each service's metrics are found, as often and under the labels told."""
+    wanted = [at(f"{key}.serviceMonitor", {"enabled": True, "interval": "7s", "labels": {"a": "b"}}) for key in BLOCKS]
+    objects = command_with_prometheus.render(merged(MINIMAL, *wanted))
+    monitors, services = of_kind(objects, "ServiceMonitor"), of_kind(objects, "Service")
+
+    assert monitors.keys() == set(BLOCKS.values())
+    for name, monitor in monitors.items():
+        labels = services[name]["metadata"]["labels"]
+        (endpoint,) = monitor["spec"]["endpoints"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert endpoint == {"port": "health", "path": "/metrics", "interval": "7s"}
+        assert monitor["metadata"]["labels"]["a"] == "b"
+
+
+def test_names_are_unique_and_short(library: HelmLibrary) -> None:
+    """No two objects of a kind have one name, and the longest release name leaves every name legal."""
+    long = merged(MINIMAL, {"fullnameOverride": "c" * NAME_LENGTH_MAX})
+    for values in (MINIMAL, long):
+        objects = library.render(values)
+        names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+        assert len(names) == len(set(names))
+        assert all(len(name) <= NAME_LENGTH_MAX for _, name in names)
+
+
+def test_every_pod_passes_the_restricted_standard(objects: list[Object]) -> None:
+    """No pod, of a job neither, may do more than the restricted pod security standard and a read-only root allow."""
+    templates = pod_templates(objects)
+    assert len(templates) == 2 * len(BLOCKS) + 1
+    for name, template in templates.items():
+        assert list(_liberties(template["spec"])) == [], name
+
+
+@pytest.mark.parametrize(
+    "liberty",
+    [
+        {"hostNetwork": True},
+        {"automountServiceAccountToken": True},
+        {"securityContext": {"runAsNonRoot": True, "runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}}},
+        {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
+    ],
+)
+def test_a_liberty_is_seen(library: HelmLibrary, liberty: dict[str, Any]) -> None:
+    """The check of pod security can fail."""
+    template = next(iter(pod_templates(library.render(MINIMAL)).values()))
+
+    assert list(_liberties(template["spec"] | liberty)) != []
+
+
+def test_selectors_match_their_pods_and_no_others(objects: list[Object]) -> None:
+    """Each workload, service, disruption budget and policy selects the pods of its component alone."""
+    pods = {name: template["metadata"]["labels"] for name, template in pod_templates(objects).items()}
+    for each in objects:
+        selector = _selector(each)
+        if selector is None:
+            continue
+        matched = {labels["app.kubernetes.io/component"] for labels in pods.values() if selector.items() <= labels.items()}
+        assert matched == {component(each)}, each["metadata"]["name"]
+
+
+def test_selectors_outlive_a_version(objects: list[Object]) -> None:
+    """What Kubernetes lets nobody change holds nothing that an upgrade changes."""
+    for kind in ("Deployment", "StatefulSet"):
+        for each in of_kind(objects, kind).values():
+            assert each["spec"]["selector"]["matchLabels"].keys() == {
+                "app.kubernetes.io/name",
+                "app.kubernetes.io/instance",
+                "app.kubernetes.io/component",
+            }
+
+
+def test_every_object_has_the_labels(objects: list[Object]) -> None:
+    """Every object is found by the six labels that Kubernetes recommends."""
+    for each in objects:
+        recommended = {label for label in each["metadata"]["labels"] if label.startswith("app.kubernetes.io/")}
+        assert len(recommended) == 6, each["metadata"]["name"]
+
+
+def test_partitioned_services_are_stateful_sets(objects: list[Object]) -> None:
+    """A writer and a controller run at most once an ordinal; the others are deployments."""
+    sets, deployments = of_kind(objects, "StatefulSet"), of_kind(objects, "Deployment")
+
+    assert sets.keys() == STATEFUL
+    assert deployments.keys() == set(BLOCKS.values()) - STATEFUL
+    for name, each in sets.items():
+        service = of_kind(objects, "Service")[name]
+        assert each["spec"]["serviceName"] == service["metadata"]["name"]
+        assert service["spec"]["clusterIP"] == "None"
+
+
+def test_ports_are_named_and_reached(objects: list[Object]) -> None:
+    """Every port of a service, and of a probe, is a port that the container listens on."""
+    workloads = of_kind(objects, "Deployment") | of_kind(objects, "StatefulSet")
+    for name, service in of_kind(objects, "Service").items():
+        (container,) = workloads[name]["spec"]["template"]["spec"]["containers"]
+        listening = {port["name"]: port["containerPort"] for port in container["ports"]}
+        probes = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+
+        assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == listening
+        assert {probe["port"] for probe in probes.values()} == {"health"}
+        assert len({probe["path"] for probe in probes.values()}) == len(probes)
+        assert ("http" in listening) == (name == "ingest")
+
+
+def test_autoscaling_decides_alone(library: HelmLibrary) -> None:
+    """With autoscaling on, the number of pods is left to it, and a budget guards its minimum."""
+    objects = library.render(merged(MINIMAL, at("consent.autoscaling.enabled", True)))
+
+    assert "replicas" not in of_kind(objects, "Deployment")["consent"]["spec"]
+    assert of_kind(objects, "HorizontalPodAutoscaler").keys() == {"consent"}
+    assert of_kind(objects, "PodDisruptionBudget").keys() == {"consent"}
+
+
+def test_a_single_pod_has_no_budget(library: HelmLibrary) -> None:
+    """A budget for one pod would only stop nodes from being drained."""
+    assert of_kind(library.render(MINIMAL), "PodDisruptionBudget") == {}
+
+
+def test_the_chart_has_the_version_of_the_code() -> None:
+    """The images that a chart deploys by default are those of its own commit."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert chart["appVersion"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert "dependencies" not in chart
+
+
+def test_settings_roll_the_pods(library: HelmLibrary) -> None:
+    """Another setting is another pod template, of that service alone."""
+    before = pod_templates(library.render(MINIMAL))
+    after = pod_templates(library.render(merged(MINIMAL, at("consent.settings.log_level", "debug"))))
+
+    assert [name for name, template in after.items() if template != before[name]] == ["Deployment city-maasloop-consent"]
+
+
+def _liberties(pod: Object) -> Iterable[str]:
+    """Yield what a pod may do beyond the restricted standard."""
+    inside = pod["securityContext"]
+    forbidden = ("hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers")
+    yield from (name for name in forbidden if name in pod)
+    if pod["automountServiceAccountToken"] is not False:
+        yield "a token of the Kubernetes API"
+    if not (inside["runAsNonRoot"] is True and inside["runAsUser"] > 0):
+        yield "root"
+    if inside["seccompProfile"] != {"type": "RuntimeDefault"}:
+        yield "system calls"
+    allowed = {"name", "configMap", "emptyDir"}
+    yield from (f"volume {volume['name']}" for volume in pod["volumes"] if not volume.keys() <= allowed)
+    for container in pod["containers"]:
+        if container["securityContext"] != {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }:
+            yield f"container {container['name']}"
+
+
+def _selector(each: Object) -> dict[str, str] | None:
+    spec = each.get("spec", {})
+    match each["kind"]:
+        case "Deployment" | "StatefulSet" | "PodDisruptionBudget":
+            selector = spec["selector"]["matchLabels"]
+        case "Service":
+            selector = spec["selector"]
+        case "NetworkPolicy":
+            selector = spec["podSelector"]["matchLabels"]
+        case _:
+            selector = None
+    return selector
+
+
+def _by_identity(objects: Iterable[Object]) -> dict[str, str]:
+    return {f"{each['kind']} {each['metadata']['name']}": json.dumps(each, sort_keys=True) for each in objects}
