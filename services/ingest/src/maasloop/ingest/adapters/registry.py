@@ -31,7 +31,8 @@ def facts_of(resource: RegistryResource) -> tuple[str, Facts | None] | None:
 
 
 def _device(device: Device) -> DeviceFacts | None:
-    if device.state == Device.STATE_RETIRED:
+    if device.state == Device.STATE_RETIRED and not device.data_subject:
+        # A person's device stays known: what it sends is refused, and must not be kept.
         return None
     # A type, a gateway and an activity are shared by thousands of devices: one text each.
     return DeviceFacts(

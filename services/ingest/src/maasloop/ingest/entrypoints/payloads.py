@@ -69,8 +69,8 @@ def decode_entry(entry: QuarantineEntry, unit_of: UnitOf) -> Batch:
     if not entry.payload:
         raise InvalidArgument(Reason(entry.reason), "nothing of this payload was kept")
     door = Door(entry.door) if entry.door in Door else Door.NATS
-    # The sender of rows that were kept without their payload is not known any more; it was checked when they came.
-    sender = entry.device if entry.content_type != COLUMNS else ""
+    # Rows of the doors for programs name the device that they are about, and have no sender.
+    sender = entry.device if door is Door.MQTT or entry.content_type != COLUMNS else ""
     return decode(
         Received(door, entry.district, sender, entry.receipt_time_us, entry.content_type, entry.payload), unit_of
     )

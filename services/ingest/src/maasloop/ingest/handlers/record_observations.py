@@ -117,7 +117,7 @@ class RecordObservations:
                 reason[person == index] = code(Reason.CONSENT_MISSING)
 
     def _refused(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Quarantined]:
-        """One entry a reason. Of personal readings nothing is kept but their number."""
+        """One entry a reason, two where some of its readings may be shown and others are only counted."""
         undecoded = Counter((batch.undecoded or {}).values())
         bad = (reason != 0) & (reason != code(Reason.CONSENT_MISSING))
         if not undecoded and not bad.any():
@@ -125,16 +125,20 @@ class RecordObservations:
         personal = series.key[rows.pair] == _PERSONAL
         secret = personal.any() or (bool(batch.sender) and self._personal(batch.district, batch.sender))
         whole = b"" if secret else batch.payload
+        for each in np.unique(reason[bad]):
+            why = REASONS[each - 1]
+            hidden = int(np.count_nonzero(personal & (reason == each))) + undecoded.pop(why, 0)
+            shown = ~personal & (reason == each)
+            count = int(np.count_nonzero(shown))
+            if whole:
+                yield _entry(batch, why, hidden + count, whole, None)
+                continue
+            if hidden:
+                yield _entry(batch, why, hidden, b"", None)
+            if count:
+                yield _entry(batch, why, count, b"", _portion(batch, rows, shown, ""))
         for why, count in undecoded.items():
             yield _entry(batch, why, count, whole, None)
-        for each in np.unique(reason[bad]):
-            hidden = int(np.count_nonzero(personal & (reason == each)))
-            shown = ~personal & (reason == each)
-            if hidden:
-                yield _entry(batch, REASONS[each - 1], hidden, b"", None)
-            if shown.any():
-                kept = None if whole else _portion(batch, rows, shown, "")
-                yield _entry(batch, REASONS[each - 1], int(np.count_nonzero(shown)), whole, kept)
 
 
 def _all_rows(batch: Batch, series: Series) -> _Rows:
