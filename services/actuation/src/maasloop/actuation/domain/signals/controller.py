@@ -91,9 +91,9 @@ class Controller:
         if state.second_s < self._local_until_s:
             return Hold("the local programme is to undo a lock")
         locked = self.perception.locked()
-        if locked is not None:
+        if locked:
             self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
-            return Release(f"{locked} stands under green and nobody leaves")
+            return Release(f"{', '.join(locked)} stand under green and nobody leaves")
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
         current = frozenset(name for name, group in state.groups.items() if group.green)

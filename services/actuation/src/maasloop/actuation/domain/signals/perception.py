@@ -19,6 +19,7 @@ from .turning import TurnShares
 EXIT_STANDING_S = 4
 STALL_S = 6
 LOCK_S = 45
+LOCKED_LANES_MIN = 2
 STALL_YIELDING_S = 25
 STALL_MEMORY_S = 20.0
 WANTS_OTHER_S = 4
@@ -91,14 +92,17 @@ class Perception:
                 )
         return frozenset(found)
 
-    def locked(self) -> str | None:
-        """Return a lane that stands although it has had its green again and again, and start counting anew."""
-        lane = next((one for one in self.lanes.values() if one.locked_s >= LOCK_S), None)
-        if lane is None:
-            return None
-        for one in self.lanes.values():
-            one.locked_s = 0
-        return lane.id
+    def locked(self) -> tuple[str, ...]:
+        """Return the lanes that stand although they had their green again and again, and start counting anew.
+
+        One such lane alone is no lock: its first vehicle may only wish to change lanes.
+        """
+        lanes = tuple(lane.id for lane in self.lanes.values() if lane.locked_s >= LOCK_S)
+        if len(lanes) < LOCKED_LANES_MIN:
+            return ()
+        for lane in self.lanes.values():
+            lane.locked_s = 0
+        return lanes
 
     def free(self, group: str) -> bool:
         """Tell whether at least one exit of a group has room."""
