@@ -133,6 +133,18 @@ async def test_the_same_refusal_twice_is_stored_and_counted_once(bus: Bus) -> No
     assert parse_fact(found[1].subject).district == "unknown"
 
 
+async def test_a_refusal_that_another_instance_stored_is_no_loss(bus: Bus) -> None:
+    """A killed instance's refusal comes again: the next instance's total holds only what it stored itself."""
+    refusal = Quarantined(Door.MQTT, "noord", "a", Reason.DEVICE_UNKNOWN, "", 2, NOW_US, "application/json", b"{}")
+    await BusPublisher(bus, SystemClock()).quarantine(refusal)
+    after = BusPublisher(bus, SystemClock())
+    await after.quarantine(refusal)
+    await after.quarantine(Quarantined(Door.MQTT, "noord", "a", Reason.PAYLOAD_UNDECODABLE, "", 1, 1, "", b"x"))
+
+    messages = [ReadingsQuarantined.FromString(each.body) for each in await Stream(bus, "QUARANTINE").messages()]
+    assert [message.producer_total for message in messages] == [2, 1]
+
+
 async def test_refused_consent_travels_as_a_number_only(bus: Bus) -> None:
     """What the consent gate refused leaves no trace but its count."""
     await BusPublisher(bus, SystemClock()).refuse_consent("noord", 7)

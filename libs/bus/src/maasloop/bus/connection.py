@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from nats.aio.client import Client
@@ -40,6 +40,14 @@ _FULL = {10077, 10054, 10122}
 """JetStream error codes: maximum bytes, message size and messages exceeded on the stream or the account."""
 
 
+class Stored(NamedTuple):
+    """What the broker proved."""
+
+    sequence: int
+    repeated: bool
+    """It had a message of this id already and kept that one."""
+
+
 class Bus:
     """Publish with proof, publish without, request, subscribe, and the JetStream API."""
 
@@ -55,7 +63,11 @@ class Bus:
         return bool(self.client.is_connected)
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Publish a fact and return its stream sequence once the broker has stored it.
+        """Publish a fact and return its stream sequence once the broker has stored it; raises as ``store`` does."""
+        return (await self.store(subject, body, headers)).sequence
+
+    async def store(self, subject: str, body: bytes, headers: Mapping[str, str]) -> Stored:
+        """Publish a fact and return what the broker proved once it has stored it.
 
         ``headers`` carry ``Nats-Msg-Id``, so that trying again stores nothing twice. Raises ``ResourceExhausted``
         (STREAM_FULL) at once, and ``Unavailable`` (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``.
@@ -66,7 +78,7 @@ class Bus:
         while True:
             try:
                 answer = await self.client.request(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=dict(headers))
-                return _sequence(json.loads(answer.data))
+                return _stored(json.loads(answer.data))
             except (NatsError, TimeoutError, _NotReady) as error:
                 pause_s = PUBLISH_PAUSE_S[min(attempt, len(PUBLISH_PAUSE_S) - 1)]
                 attempt += 1
@@ -135,11 +147,11 @@ class _NotReady(Exception):
     """JetStream answered that it cannot store now."""
 
 
-def _sequence(answer: Mapping[str, Any]) -> int:
-    """Return the sequence of a PubAck, or raise what its error means."""
+def _stored(answer: Mapping[str, Any]) -> Stored:
+    """Return what a PubAck says, or raise what its error means."""
     error = answer.get("error")
     if error is None:
-        return int(answer["seq"])
+        return Stored(int(answer["seq"]), bool(answer.get("duplicate", False)))
     if error.get("err_code") in _FULL:
         raise ResourceExhausted("STREAM_FULL", f"the stream is full: {error.get('description')}", retry_after_s=5.0)
     raise _NotReady(error.get("description", "unknown JetStream error"))

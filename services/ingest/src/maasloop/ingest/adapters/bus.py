@@ -9,7 +9,7 @@ Tasks: one a joined message, so that a caller that is cancelled takes nobody els
 import asyncio
 import hashlib
 import secrets
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
 from maasloop.bus import subjects
 from maasloop.bus.columns import READINGS_HEADER, Columns
-from maasloop.bus.connection import Bus
+from maasloop.bus.connection import Bus, Stored
 from maasloop.bus.envelope import Envelope
 from maasloop.core.clock import Clock
 from maasloop.core.domains import PERSONAL
@@ -38,8 +38,6 @@ IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
 WAITING_MAX_BYTES = 16 * 1024 * 1024
 """Readings that wait for their turn; more are answered with OVERLOADED."""
-QUARANTINED_REMEMBERED_MAX = 4_096
-"""Ids of refusals that were counted already, in case a door tries again."""
 UNKNOWN_DISTRICT = "unknown"
 """District token of a refused payload whose district could not be told."""
 
@@ -73,7 +71,6 @@ class BusPublisher:
         self._lanes: defaultdict[tuple[str, str], _Lane] = defaultdict(_Lane)
         self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._waiting_bytes = 0
-        self._quarantined: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def record(self, portion: Portion) -> None:
@@ -189,12 +186,9 @@ class BusPublisher:
         message = ReadingsQuarantined(entry=entry, producer=self.producer, producer_total=total)
         fact = subjects.OBSERVATION_QUARANTINED
         subject = fact.subject(known_district or UNKNOWN_DISTRICT, quarantined.door)
-        await self._send(fact, subject, ce_id, message, {READINGS_HEADER: str(count)})
-        if ce_id not in self._quarantined:
+        stored = await self._send(fact, subject, ce_id, message, {READINGS_HEADER: str(count)})
+        if not stored.repeated:
             self._acknowledged["QUARANTINE"] += count
-            self._quarantined[ce_id] = None
-            if len(self._quarantined) > QUARANTINED_REMEMBERED_MAX:
-                self._quarantined.popitem(last=False)
 
     async def respond(self, district: str, device: str, body: bytes, receipt_time_us: int) -> None:
         """Publish a device's answer."""
@@ -209,6 +203,6 @@ class BusPublisher:
 
     async def _send(
         self, fact: subjects.Fact, subject: str, ce_id: str, message: Message, more: Mapping[str, str]
-    ) -> None:
+    ) -> Stored:
         envelope = Envelope(ce_id, fact.message, self._source, self._clock.now_us(), tracing.inject())
-        await self._bus.publish(subject, message.SerializeToString(), {**envelope.headers(), **more})
+        return await self._bus.store(subject, message.SerializeToString(), {**envelope.headers(), **more})
