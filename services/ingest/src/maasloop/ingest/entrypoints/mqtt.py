@@ -45,8 +45,8 @@ from maasloop.telemetry.metrics import counter
 from .answers import refusals
 from .payloads import CONTENT_TYPES, Received, UnitOf, decode, decode_response
 
-AT_ONCE_MAX = 512
-"""Messages on their way through the pipeline."""
+AT_ONCE_MAX = 128
+"""Messages on their way through the pipeline, each at most as large as the broker takes."""
 RECEIPT_REFUSALS_MAX = 100
 QOS_HEADER = "Nmqtt-Pub"
 """Header of nats-server on what came as an MQTT publish: its quality of service."""

@@ -25,6 +25,8 @@ from . import sql_reads as sql
 
 _EPOCH_SHIFT_US = 946_684_800_000_000
 """Microseconds from 1970 to 2000, PostgreSQL's epoch."""
+CUSTODY = ("OBSERVATIONS", "PERSONAL", "QUARANTINE")
+"""Streams whose readings are in the balance."""
 _RESULTS = {Kind.NUMBERS: ("value",), Kind.STATES: ("state",), Kind.POSITIONS: ("longitude", "latitude")}
 _BUCKETS = {
     GapFill.OMIT: sql.BUCKETS,
@@ -130,7 +132,7 @@ class PostgresReader:
                     upto: list[Any] = await (await connection.execute(sql.STORED_UPTO)).fetchall()
             finally:
                 await connection.set_isolation_level(None)
-        return Terms(*terms), int(lost[0]), {row[0]: row[1] for row in upto}
+        return Terms(*terms), int(lost[0]), {**dict.fromkeys(CUSTODY, 0), **{row[0]: row[1] for row in upto}}
 
     async def drop_chunks(self, table: Table, older_than_us: int) -> int:
         """Drop the chunks of a table that lie wholly before a time, and return how many."""

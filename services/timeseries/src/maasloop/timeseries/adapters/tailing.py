@@ -92,11 +92,13 @@ class StreamTail:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _start(self, after: Mapping[str, int] | None) -> dict[str, int]:
-        if after is None:
-            return {stream: self._progress[stream].committed for stream in WATCHED}
         start = {}
         for stream in WATCHED:
             info = await self._streams.info(stream)
+            if after is None:
+                # Before the writer has begun, nothing tells what of the stream is stored.
+                start[stream] = self._progress[stream].committed or info.last_sequence
+                continue
             start[stream] = after.get(stream, info.last_sequence)
             if not info.first_sequence - 1 <= start[stream] <= info.last_sequence:
                 message = f"{stream} does not hold what came after the token any more"

@@ -18,7 +18,7 @@ import structlog
 
 from maasloop.bus.columns import READINGS_HEADER
 from maasloop.bus.connection import Bus
-from maasloop.bus.consume import bury
+from maasloop.bus.consume import DEAD_LETTERS_IN_A_ROW_MAX, TooManyDeadLetters, bury
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import Durable
 from maasloop.core.clock import Clock
@@ -114,6 +114,7 @@ class Writer:
         self._acknowledge_early = acknowledge_early
         self._cursor = Cursor(Life(durable.stream, "", 0), 0, 0)
         self._pending = 0
+        self._given_up = 0
         self.stream = durable.stream
         self.progress = _Progress()
 
@@ -232,6 +233,7 @@ class Writer:
             await self._one_by_one(made.taken)
             return _Outcome.APART
         await self._settled(made.taken, made.lot)
+        self._given_up = 0
         return _Outcome.STORED
 
     async def _stored(self, lot: Lot) -> None:
@@ -258,6 +260,7 @@ class Writer:
             try:
                 message = decode(each.sequence, each.subject, each.body)
                 await self._store_alone(message, each)
+                self._given_up = 0
             except PositionMoved:
                 await self._patiently(self._begin)
                 return
@@ -273,6 +276,10 @@ class Writer:
     async def _give_up(self, taken: _Taken, error: Exception) -> None:
         """Make a dead letter, and let the position pass it."""
         delivery = taken.delivery or self._undelivered(taken)
+        self._given_up += 1
+        if self._given_up > DEAD_LETTERS_IN_A_ROW_MAX:
+            message = f"{self._given_up} messages of {self._durable.stream} in a row could not be stored"
+            raise TooManyDeadLetters(message) from error
         await self._patiently(lambda: bury(self._bus, self._durable, delivery, error))
         DEAD_LETTERED.labels(self._durable.stream, getattr(error, "reason", "INTERNAL")).inc()
         readings = delivery.headers.get(READINGS_HEADER, "1")

@@ -72,10 +72,14 @@ class StoreObservations:
             await self._commit(lot, lot.fresh, lot.late)
         except KeyTaken:
             # The index was wrong about what is new: another writer was here.
+            await self._commit_compared(lot)
+
+    async def _commit_compared(self, lot: Lot) -> None:
+        try:
             await self._commit(lot, [], [*lot.late, *lot.fresh])
-        except PositionMoved:
-            self._index.forget()
-            raise
+        except KeyTaken as error:
+            # Rows appear while we look: the other writer is at work.
+            raise PositionMoved(lot.life.stream) from error
 
     async def _commit(self, lot: Lot, fresh: Sequence[Numbers], late: Sequence[Numbers]) -> None:
         terms = {district: Terms() for district in lot.terms}
