@@ -417,7 +417,9 @@ class Command(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. On the district's clock; set by the service where unset: 180 s for signals, 15 min for lamps. Immutable."""
+        """Optional. On the district's clock; set by the service where unset: for signals the longest that the kernel permits,
+        at most 180 s, for lamps 15 min, which is also their limit. Immutable.
+        """
 
     @_builtins.property
     def dispatch_time(self) -> _timestamp_pb2.Timestamp:

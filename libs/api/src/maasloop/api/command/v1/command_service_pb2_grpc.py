@@ -125,7 +125,9 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetOverride(self, request, context):
-        """Holds a setpoint on a device or a group until an end time, above policies and controllers.
+        """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
+        the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
+        not lie ahead or lies too far, FAILED_PRECONDITION (LOCAL_CONTROL) in a released district.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

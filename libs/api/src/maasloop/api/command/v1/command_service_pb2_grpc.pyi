@@ -49,7 +49,10 @@ class CommandServiceStub:
     WatchCommands: _grpc.UnaryStreamMultiCallable[_command_service_pb2.WatchCommandsRequest, _command_service_pb2.WatchCommandsResponse]
     """Sends each change of a command's state. Ends with UNAVAILABLE (DRAINING) at shutdown."""
     SetOverride: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.SetOverrideRequest, _command_service_pb2.Override]
-    """Holds a setpoint on a device or a group until an end time, above policies and controllers."""
+    """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
+    the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
+    not lie ahead or lies too far, FAILED_PRECONDITION (LOCAL_CONTROL) in a released district.
+    """
     EndOverride: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.EndOverrideRequest, _command_service_pb2.Override]
     """Ends an override before its time; an ended one stays as it is."""
     ListOverrides: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ListOverridesRequest, _command_service_pb2.ListOverridesResponse]
@@ -79,7 +82,10 @@ class CommandServiceAsyncStub(CommandServiceStub):
     WatchCommands: _aio.UnaryStreamMultiCallable[_command_service_pb2.WatchCommandsRequest, _command_service_pb2.WatchCommandsResponse]  # type: ignore[assignment]
     """Sends each change of a command's state. Ends with UNAVAILABLE (DRAINING) at shutdown."""
     SetOverride: _aio.UnaryUnaryMultiCallable[_command_service_pb2.SetOverrideRequest, _command_service_pb2.Override]  # type: ignore[assignment]
-    """Holds a setpoint on a device or a group until an end time, above policies and controllers."""
+    """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
+    the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
+    not lie ahead or lies too far, FAILED_PRECONDITION (LOCAL_CONTROL) in a released district.
+    """
     EndOverride: _aio.UnaryUnaryMultiCallable[_command_service_pb2.EndOverrideRequest, _command_service_pb2.Override]  # type: ignore[assignment]
     """Ends an override before its time; an ended one stays as it is."""
     ListOverrides: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ListOverridesRequest, _command_service_pb2.ListOverridesResponse]  # type: ignore[assignment]
@@ -142,7 +148,10 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _command_service_pb2.SetOverrideRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_command_service_pb2.Override, _abc.Awaitable[_command_service_pb2.Override]]:
-        """Holds a setpoint on a device or a group until an end time, above policies and controllers."""
+        """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
+        the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
+        not lie ahead or lies too far, FAILED_PRECONDITION (LOCAL_CONTROL) in a released district.
+        """
 
     @_abc_1.abstractmethod
     def EndOverride(

@@ -105,8 +105,8 @@ class Policy(_message.Message):
     on_condition: _builtins.str
     """Required. CEL, boolean: whether the reading switches the policy on. Variables: `value` (double), `state` (string),
     `device` (string), `property` (string), `latest` (map of property to its newest
-    value: of the device itself where it has one, else of the whole district). A condition that cannot be evaluated, for
-    example because `latest` lacks the property, says nothing about the reading.
+    value: of the device itself where it has one, else of the whole district; one of the last hour, or none). A condition
+    that cannot be evaluated, for example because `latest` lacks the property, says nothing about the reading.
     """
     off_condition: _builtins.str
     """Optional. CEL, boolean: whether the reading switches it off; empty means the negation of `on_condition`. Two
