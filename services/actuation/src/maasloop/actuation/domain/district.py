@@ -84,7 +84,8 @@ class District:
             return None
         known = self.junctions.get(device)
         if known is None or known.sheet is not sheet:
-            known = self.junctions[device] = Junction.of(sheet, f"controllers/{device}")
+            known = known.successor(sheet) if known is not None else Junction.of(sheet, f"controllers/{device}")
+            self.junctions[device] = known
             restored = self.restored_sequences.pop(device, None)
             if restored is not None and isinstance(restored.setpoint, SignalSequence):
                 ends_s = restored.not_before_us / SECOND_US + restored.setpoint.lasts_s
@@ -128,7 +129,8 @@ class District:
         """Keep the newest reading of a series; return whether this one is."""
         series = self.latest.setdefault(reading.observed_property, {})
         known = series.get(reading.device)
-        if known is not None and known.time_us > reading.time_us:
+        if known is not None and known.time_us >= reading.time_us:
+            # Of two values for the same moment the first one stays, as in the tables.
             return False
         series[reading.device] = reading
         newest = self.newest.get(reading.observed_property)

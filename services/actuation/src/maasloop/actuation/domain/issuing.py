@@ -76,7 +76,7 @@ def issue(district: District, capabilities: AbstractSet[Capability], request: Re
         case LightLevel() as level:
             return _light(district, draft, level, moment)
         case SignalSequence() as sequence:
-            return _sequence(district, draft, sequence, moment)
+            return _sequence(district, draft, sequence, moment, expiry_open=not request.expire_us)
         case LocalControl():
             return _local(district, draft, moment)
         case _ as never:
@@ -166,10 +166,15 @@ def _light(district: District, draft: Command, level: LightLevel, moment: Moment
     return _accepted(district, command, moment)
 
 
-def _sequence(district: District, draft: Command, sequence: SignalSequence, moment: Moment) -> Batch:
+def _sequence(
+    district: District, draft: Command, sequence: SignalSequence, moment: Moment, *, expiry_open: bool
+) -> Batch:
     junction = district.junction(draft.device)
     if junction is None:
         return _refused(draft, Refusal(Reason.CAPABILITY_MISSING, f"{draft.device} controls no junction"), moment)
+    if expiry_open:
+        latest_s = junction.expiry_latest_s(sequence.steps, draft.not_before_us / SECOND_US)
+        draft = replace(draft, expire_us=min(draft.expire_us, int(latest_s) * SECOND_US))
     request = signal_kernel.SequenceRequest(
         junction=junction.sheet.junction,
         steps=sequence.steps,
@@ -196,7 +201,7 @@ def _local(district: District, draft: Command, moment: Moment) -> Batch:
     district.lamp_states.pop(draft.device, None)
     junction = district.junctions.get(draft.device)
     if junction is not None:
-        junction.not_taken()
+        junction.let_go()
     return batch
 
 

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field, replace
 from .reading import Reading
 from .signals.controller import Controller, Decision, Hold, Parameters
 from .signals.estimate import LoopReading
-from .signals.kernel import Permitted, SequenceRequest, Verdict, forget, judge, record
+from .signals.kernel import (
+    EXPIRY_MAX_S,
+    Permitted,
+    SequenceRequest,
+    SequenceStep,
+    Verdict,
+    expiry_latest_s,
+    forget,
+    judge,
+    record,
+)
 from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
 from .verification import SIGNAL_STATE
@@ -15,8 +25,9 @@ HOLD_S = 30.0
 """A sequence's last step is held for at most this long after its end; then the field is on its local programme."""
 VEHICLE_COUNT = "vehicle-count"
 OCCUPANCY = "occupancy"
+LOOPS = (VEHICLE_COUNT, OCCUPANCY)
 STATE_AGE_MAX_S = 2
-"""An older signal state says nothing about now."""
+"""An older signal state, or reading of a loop, says nothing about now."""
 SECONDS_KEPT_MAX = 16
 
 
@@ -27,9 +38,12 @@ class Junction:
     sheet: Sheet
     controller: Controller
     state: JunctionState | None = None
-    restored: tuple[float, Lease] | None = None
+    restored: tuple[float, Lease | None] | None = None
     """When a sequence that was commanded before a restart ends, and its lease."""
     _loops: dict[int, dict[str, list[float]]] = field(default_factory=dict)
+    """Second to loop to what it counted and how long it was covered, until a decision took it."""
+    _taken: dict[str, int] = field(default_factory=dict)
+    """Loop to the last second of it that a decision took."""
     _shown: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -37,15 +51,20 @@ class Junction:
         """Begin with nothing known."""
         return cls(sheet, Controller(sheet, Parameters(hold_s=HOLD_S), issuer))
 
+    def successor(self, sheet: Sheet) -> "Junction":
+        """Begin anew with a data sheet; what the field plays, and who holds it, outlives that."""
+        state = self.state
+        restored = self.restored if state is None else (state.busy_until_s, state.lease)
+        return replace(Junction.of(sheet, self.controller.issuer), restored=restored)
+
     def hear(self, reading: Reading) -> None:
         """Keep a reading for the decision about its second."""
         second = reading.second
         if reading.observed_property == SIGNAL_STATE:
             self._shown[second] = reading.state
-        elif reading.observed_property == VEHICLE_COUNT:
-            self._loops.setdefault(second, {}).setdefault(reading.device, [0.0, 0.0])[0] = reading.value
-        elif reading.observed_property == OCCUPANCY:
-            self._loops.setdefault(second, {}).setdefault(reading.device, [0.0, 0.0])[1] = reading.value
+        elif reading.observed_property in LOOPS and second > self._taken.get(reading.device, -1):
+            seen = self._loops.setdefault(second, {}).setdefault(reading.device, [0.0, 0.0])
+            seen[0 if reading.observed_property == VEHICLE_COUNT else 1] = reading.value
         for kept in (self._shown, self._loops):
             while len(kept) > SECONDS_KEPT_MAX:
                 del kept[min(kept)]
@@ -53,7 +72,7 @@ class Junction:
     def decide(self, second: int) -> Decision:
         """Observe a second and decide what to ask for from the next one on."""
         shown = self._shown_at(second)
-        loops = {name: LoopReading(*values) for name, values in self._loops.get(second, {}).items()}
+        loops = self._take_loops(second)
         if shown is None:
             return Hold("no signal state was heard")
         try:
@@ -73,6 +92,16 @@ class Junction:
         """Ask the kernel; nothing is known of a junction whose signals were never heard."""
         return None if self.state is None else judge(self.sheet, self.state, request)
 
+    def expiry_latest_s(self, steps: tuple[SequenceStep, ...], not_before_s: float) -> float:
+        """Return the last expiry that the kernel would permit; any where the request has other faults."""
+        whole = all(step.aspects.keys() == self.sheet.group.keys() for step in steps)
+        if self.state is None or not steps or not whole:
+            return not_before_s + EXPIRY_MAX_S
+        latest_s = expiry_latest_s(self.sheet, self.state, steps, not_before_s)
+        ends_s = not_before_s + steps[-1].offset_s
+        # Where nothing is left to the steps, the kernel shall say why.
+        return latest_s if latest_s > ends_s else self.state.second_s + EXPIRY_MAX_S
+
     def take(self, permitted: Permitted) -> None:
         """Remember that a sequence was sent."""
         if self.state is not None:
@@ -87,6 +116,24 @@ class Junction:
         self.restored = None
         if self.state is not None:
             self.state = forget(self.state)
+
+    def let_go(self) -> None:
+        """Remember that nobody holds the field any more; what it plays it plays to its end."""
+        if self.restored is not None:
+            self.restored = (self.restored[0], None)
+        if self.state is not None:
+            self.state = replace(self.state, lease=None)
+
+    def _take_loops(self, second: int) -> dict[str, LoopReading]:
+        """Return what the loops told since the last decision: on a wall clock that is mostly the second before."""
+        taken: dict[str, LoopReading] = {}
+        for one in sorted(one for one in self._loops if one <= second):
+            for name, (count, occupancy) in self._loops.pop(one).items():
+                self._taken[name] = one
+                if one >= second - STATE_AGE_MAX_S:
+                    before = taken.get(name)
+                    taken[name] = LoopReading(count + (before.count if before else 0.0), occupancy)
+        return taken
 
     def _first_seen(self, second: int, shown: str) -> JunctionState:
         state = JunctionState.first_seen(self.sheet, second, self.sheet.read_state(shown))

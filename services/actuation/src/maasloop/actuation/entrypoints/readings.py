@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.district import District
-from maasloop.actuation.domain.junction import OCCUPANCY, VEHICLE_COUNT
+from maasloop.actuation.domain.junction import LOOPS
 from maasloop.actuation.domain.policy import Conditions
 from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.verification import POWER, SIGNAL_STATE
@@ -26,7 +26,6 @@ READINGS_SENT = "readings-sent-"
 DICTIONARIES_MAX = 512
 NAMES_MAX = 200_000
 """Device names kept in dictionaries, as a bound of memory."""
-LOOPS = (VEHICLE_COUNT, OCCUPANCY)
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class DecideSecond:
         except Exception as error:
             # One junction's fault leaves that junction to its local programme and the others at work.
             _log.exception("controller_failed", district=district.id, device=device)
-            del district.junctions[device]
+            district.junctions[device] = junction.successor(junction.sheet)
             return DecisionReason(device, "fallback", f"the controller failed: {type(error).__name__}")
         if isinstance(decision, Hold):
             return DecisionReason(device, "hold", decision.reason)
