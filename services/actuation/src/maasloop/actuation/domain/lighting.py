@@ -63,7 +63,7 @@ def put_off(wanted: Wanted, moment: Moment, *, soon: bool = False) -> None:
 
 def _asked_for(district: District, lamp: str, level: float, moment: Moment) -> bool:
     state = district.lamp_states.get(lamp)
-    if state is None or state.expire_us - moment.street_us < REFRESH_BEFORE_US:
+    if state is None or lamp not in district.holders or state.expire_us - moment.street_us < REFRESH_BEFORE_US:
         return False
     return abs(state.to_percent - level) <= LEVEL_TOLERANCE_PERCENT
 
