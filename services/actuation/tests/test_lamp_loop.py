@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 - the fixtures' classes live in conftest, which cannot be imported by name
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -138,6 +139,19 @@ async def test_the_same_request_gives_the_same_command(world: Any) -> None:
 
     assert first.name == second.name
     assert reused.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    assert len(world.known) == 1
+
+
+async def test_the_same_request_at_the_same_time_gives_one_command(world: Any) -> None:
+    """Two calls with one idempotency key that overtake each other get the same command, which is sent once."""
+    request = IssueCommandRequest(
+        parent=NOORD,
+        command=Command(device="lamp-1", setpoint=Setpoint(light_level=LightLevel(level_percent=50.0))),
+        request_id=str(uuid4()),
+    )
+    found = await asyncio.gather(*(world.commands.IssueCommand(request) for _ in range(5)))
+
+    assert len({one.name for one in found}) == 1
     assert len(world.known) == 1
 
 

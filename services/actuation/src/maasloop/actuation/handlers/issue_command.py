@@ -9,7 +9,7 @@ from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request, command_id, issue
 from maasloop.actuation.ports import Ledger, Records
-from maasloop.core.errors import AlreadyExists, NotFound
+from maasloop.core.errors import AlreadyExists, NotFound, Unavailable
 from maasloop.core.reasons import Reason
 
 
@@ -35,12 +35,12 @@ class IssueCommand:
                 Reason.DEVICE_UNKNOWN, message, {"name": f"districts/{district.id}/devices/{request.device}"}
             )
         batch = issue(district, self._city.capabilities_of(device), request, moment)
-        if not batch:
-            # The same request is on its way to being durable in another call.
-            await self._ledger.commit(batch)
-            return district.commands[command_id(district.id, request)]
         await self._ledger.commit(batch)
-        return _own(batch, command_id(district.id, request))
+        own = _own(batch, command_id(district.id, request)) or await self._known(district, request)
+        if own is None:
+            message = "the same request is under way in another call"
+            raise Unavailable(Reason.OVERLOADED, message)
+        return own
 
     async def _known(self, district: District, request: Request) -> Command | None:
         name = command_id(district.id, request)
@@ -57,5 +57,6 @@ def digest_of(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _own(batch: Batch, name: str) -> Command:
-    return next(command for command in reversed(batch.commands) if command.id == name)
+def _own(batch: Batch, name: str) -> Command | None:
+    """Return the command that a batch is about; nothing where the same request came in another call at the same time."""
+    return next((command for command in reversed(batch.commands) if command.id == name), None)
