@@ -35,6 +35,8 @@ from maasloop.rpc.client import call
 from maasloop.rpc.times import duration_from_s
 from maasloop.stack.local import LocalStack, StackOptions
 
+BENCHES = Path(__file__).resolve().parents[3] / ".maasloop" / "bench"
+"""On the disk of the checkout: what lies in memory needs no fsync."""
 DISTRICT = "bench"
 GATEWAY = "cabinet-01"
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "consent")
@@ -334,7 +336,8 @@ def main() -> None:
     parser.add_argument("--keep-logs", default="", help="folder to copy the logs to")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="maasloop-bench-") as root:
+    BENCHES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="loop-", dir=BENCHES) as root:
         Path(root).chmod(0o755)
         found = asyncio.run(run(Path(root), arguments))
     if arguments.json:
