@@ -169,3 +169,10 @@ def test_an_open_command_and_an_inexact_balance_fail() -> None:
     )
 
     assert len(list(problems(summary(), account))) == 2
+
+
+def test_signals_that_nobody_recorded_fail() -> None:
+    """No violation in what was not recorded is no proof: a hole in the record is a problem."""
+    account = Account(balance=CustodyBalance(accepted_count=10, stored_count=10))
+
+    assert len(list(problems(summary(), account, unjudged_s=1))) == 1

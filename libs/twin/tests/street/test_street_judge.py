@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from maasloop.twin.street.judge import judge_run, judge_states
+from maasloop.twin.street.judge import judge_run, judge_states, seconds_recorded
 from maasloop.twin.street.scenario import load_scenario
 
 TLS = "GS_cluster_357187_359543"
@@ -53,3 +53,4 @@ def test_a_recorded_file_is_judged(tmp_path: Path) -> None:
     record.write_text("<tlsStates>\n" + "\n".join(lines) + "\n</tlsStates>")
     found = judge_run(load_scenario("cologne1").net, record)
     assert {(one.second, one.junction) for one in found} == {(25_209, TLS)}
+    assert seconds_recorded(record) == {TLS: 14}

@@ -23,7 +23,7 @@ from maasloop.twin.play.baseline import Baseline
 from maasloop.twin.play.cast import gather_cast
 from maasloop.twin.play.run import first_second
 from maasloop.twin.street.delay import mean_delay_s
-from maasloop.twin.street.judge import judge_run
+from maasloop.twin.street.judge import judge_run, seconds_recorded
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.site import read_site
@@ -121,7 +121,10 @@ class Demo:
         violations = judge_run(simulation.site.scenario.net, simulation.states_file)
         for violation in violations[:VIOLATIONS_TOLD_MAX]:
             self._tell(f"second {violation.second}, {violation.junction}: {violation.rule} {violation.groups}")
-        return Street(len(violations), mean_delay_s(simulation.tripinfo), self._baseline.mean_delay_s)
+        recorded = seconds_recorded(simulation.states_file)
+        unjudged_s = sum(max(0, simulation.duration_s - recorded[one.tls]) for one in simulation.site.junctions)
+        delay_s = mean_delay_s(simulation.tripinfo)
+        return Street(len(violations), unjudged_s, delay_s, self._baseline.mean_delay_s)
 
     def _end(self, outcome: Outcome, receivers: Receivers, street: Street, wall_s: float) -> Ended:
         play, account = outcome.play, outcome.account
@@ -129,10 +132,13 @@ class Demo:
         path = self._directory / SUMMARY
         path.write_text(json.dumps(summary.to_json(), indent=2) + "\n", encoding="utf-8")
         noted = list(warnings(summary, outcome.withdrawal, play.tally))
+        steep_s = sum(mounted.lamp.ramp_violations for mounted in play.street.lamps)
+        if steep_s:
+            noted.append(f"lamps became darker faster than people bear for {steep_s} lamp seconds")
         if self._baseline.error:
             noted.append(f"the run of the fixed plan failed: {self._baseline.error}")
         told = list(sentences(summary, outcome.withdrawal))
-        return Ended(summary, list(problems(summary, account)), noted, told)
+        return Ended(summary, list(problems(summary, account, unjudged_s=street.unjudged_s)), noted, told)
 
     def _tell(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)

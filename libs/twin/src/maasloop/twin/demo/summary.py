@@ -58,6 +58,8 @@ class Street:
     """What the street itself recorded."""
 
     violations: int
+    unjudged_s: int
+    """Junction seconds whose signal states were not recorded."""
     mean_delay_s: float
     mean_delay_fixed_s: float | None
 
@@ -106,8 +108,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def problems(summary: Summary, account: Account) -> Iterator[str]:
+def problems(summary: Summary, account: Account, *, unjudged_s: int = 0) -> Iterator[str]:
     """Say what makes this run a failure; nothing where all is well."""
+    if unjudged_s:
+        yield f"the signals of {unjudged_s} junction seconds were not recorded, so that nobody could judge them"
     if summary.rows_stored != summary.readings_acknowledged:
         yield f"{summary.readings_acknowledged} readings were acknowledged as good, but there are {summary.rows_stored} rows"
     if not balance_exact(account.balance):
@@ -132,6 +136,8 @@ def warnings(summary: Summary, withdrawal: Withdrawal, tally: Tally) -> Iterator
             yield f"{count} faults of kind {kind} were injected, {found} accounted for"
     if summary.late_decisions:
         yield f"{summary.late_decisions} of {tally.seconds} decisions came late"
+    if tally.late_readings:
+        yield f"{tally.late_readings} of {tally.seconds} decisions were made before all readings of their second had come"
     if withdrawal.visible_before < 1:
         yield "before the consent was withdrawn, its readings could not be seen"
     if withdrawal.refused_after_s is None:

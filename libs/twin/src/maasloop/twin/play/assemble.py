@@ -57,7 +57,8 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
         tally.commands_arrived += 1
         decisions.arrived(command.command_id)
         if command.setpoint.HasField("light_level"):
-            timer.end(command.device, clock.monotonic_s())
+            level_percent = command.setpoint.light_level.level_percent
+            timer.end(command.device, clock.monotonic_s(), level_percent=level_percent)
 
     doors = Doors(
         cast.district,

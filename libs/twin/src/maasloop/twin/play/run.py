@@ -89,8 +89,9 @@ class Play:
         now_s = self.clock.monotonic_s()
         for cabinet in self.street.cabinets.values():
             for lamp in cabinet.take_awaited():
-                if cabinet.lamps[lamp].trouble is Trouble.NONE:
-                    self.timer.begin(lamp, now_s)
+                mounted = cabinet.lamps[lamp]
+                if mounted.trouble is Trouble.NONE:
+                    self.timer.begin(lamp, now_s, above_percent=mounted.lamp.target_percent)
         receipts = await self.doors.send_all(payloads)
         await self.doors.send(clock_payload(second, payloads))
         self._count(payloads, receipts)

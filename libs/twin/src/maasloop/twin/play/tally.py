@@ -34,18 +34,15 @@ class LoopTimer:
     def __init__(self, tally: Tally) -> None:
         """Keep what is measured in ``tally``."""
         self._tally = tally
-        self._begun: dict[str, float] = {}
+        self._begun: dict[str, tuple[float, float]] = {}
 
-    def begin(self, device: str, now_s: float) -> None:
-        """A reading of this device leaves now; an open loop stays as it began."""
-        self._begun.setdefault(device, now_s)
+    def begin(self, device: str, now_s: float, *, above_percent: float) -> None:
+        """A reading of this device leaves now, which must make it brighter; an open loop stays as it began."""
+        self._begun.setdefault(device, (now_s, above_percent))
 
-    def abandon(self, device: str) -> None:
-        """The command is not due any more."""
-        self._begun.pop(device, None)
-
-    def end(self, device: str, now_s: float) -> None:
-        """The command is at the device."""
-        begun_s = self._begun.pop(device, None)
-        if begun_s is not None:
+    def end(self, device: str, now_s: float, *, level_percent: float) -> None:
+        """A command is at the device; one that makes it no brighter has another cause."""
+        begun_s, above_percent = self._begun.get(device, (now_s, level_percent))
+        if level_percent > above_percent:
+            del self._begun[device]
             self._tally.latencies_ms.append((now_s - begun_s) * 1000.0)

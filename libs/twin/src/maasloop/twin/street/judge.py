@@ -7,6 +7,7 @@ with the extraction of the data sheets: what one gets wrong the other must find.
 import math
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,11 @@ def read_states(states: Path) -> Iterator[tuple[int, str, str]]:
         if element.tag == "tlsState":
             yield round(float(element.attrib["time"])), element.attrib["id"], element.attrib["state"]
             element.clear()
+
+
+def seconds_recorded(states: Path) -> Counter[str]:
+    """Return for how many seconds the states of each junction were recorded: what was not cannot be judged."""
+    return Counter(junction for _, junction, _ in read_states(states))
 
 
 class _Watch:
