@@ -1,0 +1,67 @@
+"""The consent gate: what the owner of consent says, as facts, and whether readings of a person pass by them now.
+
+Everybody who may hold or show personal readings asks the same gate over a projection of their own.
+"""
+
+from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
+from maasloop.api.consent.v1.events_pb2 import ConsentResource
+from maasloop.core.clock import Clock
+from maasloop.core.permission import ActivityFacts, Basis, ConsentBook, ConsentFacts, RecordFacts, RecordState
+from maasloop.rpc.times import us_from_timestamp
+
+from .projection import Projection
+
+CONFIRM_WITHIN_S = 3.0
+"""A projection of consent that lacks the owner's confirmation for longer is closed."""
+
+_BASES = {
+    ProcessingActivity.LEGAL_BASIS_CONSENT: Basis.CONSENT,
+    ProcessingActivity.LEGAL_BASIS_EXPLICIT_CONSENT: Basis.CONSENT,
+    ProcessingActivity.LEGAL_BASIS_PUBLIC_TASK: Basis.PUBLIC_TASK,
+    ProcessingActivity.LEGAL_BASIS_VITAL_INTERESTS: Basis.VITAL_INTERESTS,
+}
+_STATES = {
+    ConsentRecord.STATE_GIVEN: RecordState.GIVEN,
+    ConsentRecord.STATE_OBJECTED: RecordState.OBJECTED,
+    ConsentRecord.STATE_ERASED: RecordState.ERASED,
+}
+
+
+def consent_projection(clock: Clock) -> Projection[ConsentFacts]:
+    """Return an empty projection of consent that closes when it is not confirmed."""
+    return Projection("consent", clock, confirm_within_s=CONFIRM_WITHIN_S)
+
+
+def facts_of(resource: ConsentResource) -> tuple[str, ConsentFacts | None] | None:
+    """Return the name and the facts of a resource."""
+    which = resource.WhichOneof("resource")
+    if which == "processing_activity":
+        basis = _BASES.get(resource.processing_activity.legal_basis)
+        return resource.processing_activity.name, None if basis is None else ActivityFacts(basis)
+    if which == "consent_record":
+        return resource.consent_record.name, _record(resource.consent_record)
+    return None
+
+
+def _record(record: ConsentRecord) -> RecordFacts:
+    return RecordFacts(
+        data_subject=record.data_subject.removeprefix("dataSubjects/"),
+        processing_activity=record.processing_activity.removeprefix("processingActivities/"),
+        state=_STATES.get(record.state, RecordState.ENDED),
+        expire_us=us_from_timestamp(record.expire_time) if record.HasField("expire_time") else 0,
+    )
+
+
+class ConsentGate:
+    """Open only where the projection is confirmed and the book permits."""
+
+    def __init__(self, projection: Projection[ConsentFacts], clock: Clock) -> None:
+        """Keep a book of the projection's facts."""
+        self._projection = projection
+        self._clock = clock
+        self._book = ConsentBook()
+        projection.listen(self._book.put)
+
+    def permits(self, data_subject: str, processing_activity: str) -> bool:
+        """Tell whether readings of this person may be processed now."""
+        return self._projection.open and self._book.permits(data_subject, processing_activity, self._clock.now_us())
