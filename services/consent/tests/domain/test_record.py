@@ -1,5 +1,6 @@
 """The life of a record and what follows from it, without a database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from maasloop.consent.domain.activity import LegalBasis, ProcessingActivity
 from maasloop.consent.domain.permission import permission
 from maasloop.consent.domain.record import Asked, ConsentRecord, RecordState, expired, given, objected, withdrawn
+from maasloop.core.clock import to_us
 from maasloop.core.errors import FailedPrecondition, InvalidArgument
+from maasloop.core.permission import ActivityFacts, Basis, ConsentBook, RecordFacts
+from maasloop.core.permission import RecordState as Known
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ASKED = Asked("someone", "air", notice_version="1", method="app", expire_time=NOW + timedelta(days=1))
@@ -72,6 +76,27 @@ def test_permission_follows_from_ground_and_record(
 
     assert found.permitted is permitted
     assert found.detail
+
+
+@pytest.mark.parametrize("basis", LegalBasis)
+@pytest.mark.parametrize("state", [None, *RecordState])
+@pytest.mark.parametrize("days", [0, 2])
+def test_enforcers_judge_alike(basis: LegalBasis, state: RecordState | None, days: int) -> None:
+    """What the owner answers is what a gate finds that holds the same activity and record."""
+    latest = None if state is None else replace(RECORD, state=state)
+    now = NOW + timedelta(days=days)
+    book = ConsentBook()
+    bases = {LegalBasis.CONSENT: Basis.CONSENT, LegalBasis.EXPLICIT_CONSENT: Basis.CONSENT}
+    bases |= {LegalBasis.PUBLIC_TASK: Basis.PUBLIC_TASK, LegalBasis.VITAL_INTERESTS: Basis.VITAL_INTERESTS}
+    book.put({"processingActivities/air": ActivityFacts(bases[basis])})
+    if latest is not None:
+        ended = latest.state in {RecordState.WITHDRAWN, RecordState.EXPIRED}
+        known = Known.ENDED if ended else Known(latest.state.lower())
+        book.put({"consentRecords/r": RecordFacts("someone", "air", known, to_us(NOW + timedelta(days=1)))})
+
+    permitted = book.permits("someone", "air", to_us(now))
+
+    assert permission(_activity(basis), latest, now).permitted is permitted
 
 
 def test_a_consent_past_its_end_permits_nothing_before_the_timer_ran() -> None:

@@ -114,6 +114,19 @@ async def test_a_late_repetition_does_not_consent_again(stub: "ConsentServiceAsy
     assert refused.value.reason == "REQUEST_ID_REUSED"
 
 
+async def test_a_repetition_that_found_consent_does_not_consent_again(stub: "ConsentServiceAsyncStub") -> None:
+    """A grant that was answered with a record in force returns that one for ever, also after its withdrawal."""
+    record = await call(stub.GrantConsent, _grant())
+    request = _grant()
+    assert await call(stub.GrantConsent, request) == record
+    await call(stub.WithdrawConsent, pb.WithdrawConsentRequest(name=record.name))
+
+    repeated = await call(stub.GrantConsent, request)
+
+    assert (repeated.name, repeated.state) == (record.name, ConsentRecord.STATE_WITHDRAWN)
+    assert not await _permitted(stub)
+
+
 async def test_consent_ends_by_itself(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
     """At its end a record expires, and the bus hears a withdrawal."""
     end = timestamp_from(consent.clock.now() + timedelta(seconds=10))

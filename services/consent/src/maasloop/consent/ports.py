@@ -66,7 +66,11 @@ class Change(Protocol):
         ...
 
     async def record_of(self, request_id: str) -> ConsentRecord | None:
-        """Return the record that a request made, however long ago."""
+        """Return the record that a request made or was answered with, however long ago."""
+        ...
+
+    async def remember(self, request_id: str, record: ConsentRecord) -> None:
+        """Keep for ever which record a request that made none was answered with."""
         ...
 
     async def decisive(self, data_subject: str, activity_id: str) -> ConsentRecord | None:

@@ -1,6 +1,6 @@
 """The register in PostgreSQL: resources in their own coding, and what records are searched by beside them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -70,12 +70,16 @@ class PostgresChange:
         return cast("ConsentRecord | None", self._decoded(body))
 
     async def record_of(self, request_id: str) -> ConsentRecord | None:
-        """Return the record that a request made, however long ago."""
-        return await self._found(sql.RECORD_OF, UUID(request_id))
+        """Return the record that a request made or was answered with, however long ago."""
+        return await self._found(sql.RECORD_OF, {"request": UUID(request_id)})
+
+    async def remember(self, request_id: str, record: ConsentRecord) -> None:
+        """Keep for ever which record a request that made none was answered with."""
+        await self._owned.connection.execute(sql.REMEMBER_REQUEST, (UUID(request_id), record.id))
 
     async def decisive(self, data_subject: str, activity_id: str) -> ConsentRecord | None:
         """Return the record of a person and an activity that is given or an objection."""
-        return await self._found(sql.DECISIVE, data_subject, activity_id)
+        return await self._found(sql.DECISIVE, (data_subject, activity_id))
 
     async def due(self, now: datetime, limit: int) -> Sequence[ConsentRecord]:
         """Return given records whose end has come."""
@@ -117,7 +121,7 @@ class PostgresChange:
         )
         await self._owned.tell([event])
 
-    async def _found(self, statement: str, *arguments: object) -> ConsentRecord | None:
+    async def _found(self, statement: str, arguments: Sequence[object] | Mapping[str, object]) -> ConsentRecord | None:
         row = await (await self._owned.connection.execute(statement.encode(), arguments)).fetchone()
         return None if row is None else cast("ConsentRecord", self._codec.decode(cast("bytes", row[0])))
 

@@ -8,8 +8,11 @@ PUT_RECORD = """
 
 RECORD_OF = """
     SELECT r.body FROM consent_records AS c JOIN resources AS r ON r.kind = 'consent_record' AND r.id = c.id
-    WHERE c.request_id = %s
+    WHERE c.request_id = %(request)s
+        OR c.id = (SELECT record_id FROM consent_requests WHERE request_id = %(request)s)
 """
+
+REMEMBER_REQUEST = "INSERT INTO consent_requests (request_id, record_id) VALUES (%s, %s)"
 
 DECISIVE = """
     SELECT r.body FROM consent_records AS c JOIN resources AS r ON r.kind = 'consent_record' AND r.id = c.id

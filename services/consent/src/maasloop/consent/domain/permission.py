@@ -23,6 +23,8 @@ def permission(activity: ProcessingActivity | None, latest: ConsentRecord | None
     basis = activity.legal_basis
     if basis.needs_consent:
         return _by_consent(latest, now)
+    if latest is not None and latest.state is RecordState.ERASED:
+        return Permission(permitted=False, detail="the person's data is to be erased", record=latest)
     if basis.admits_objection and latest is not None and latest.state is RecordState.OBJECTED:
         return Permission(permitted=False, detail="the person objected", record=latest)
     ground = "a public task to which the person did not object" if basis.admits_objection else "vital interests"

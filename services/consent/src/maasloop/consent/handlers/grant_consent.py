@@ -30,6 +30,7 @@ class GrantConsent:
             now = self._clock.now()
             current = await change.decisive(asked.data_subject, asked.processing_activity)
             if current is not None and current.in_force(now):
+                await change.remember(request_id, current)
                 return current
             if current is not None:
                 # Its end came a moment ago, and the timer has not noted it yet.

@@ -35,6 +35,7 @@ class ObjectToProcessing:
                 raise FailedPrecondition(Reason.ACTIVITY_FORBIDS, message)
             current = await change.decisive(asked.data_subject, asked.processing_activity)
             if current is not None:
+                await change.remember(request_id, current)
                 return current
             record = objected(asked, self._identifiers.new(), self._identifiers.new(), self._clock.now())
             return await change.save_record(record, Happening.OBJECTED, request_id)
