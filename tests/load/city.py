@@ -26,6 +26,8 @@ DEVICES = 10_000
 ROWS_A_MESSAGE = 1_000
 IMPORT_CHUNK_BYTES = 512 * 1024
 KNOWN_TIMEOUT_S = 60.0
+KNOWN_BY = 10
+"""Readings by which it is told that ingest knows the last devices."""
 
 
 def device_id(number: int) -> str:
@@ -117,8 +119,10 @@ def recorder(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[byte
 
 async def wait_until_known(channel: grpc.aio.Channel, time_us: int, *, last: int = DEVICES) -> None:
     """Return when ingest knows all devices: one reading of each of the last is taken."""
-    newest = [device_id(number) for number in range(last - 10, last)]
-    columns = build_columns(newest, [OBSERVED_PROPERTY], range(10), [0] * 10, [time_us] * 10, [1.0] * 10)
+    newest = [device_id(number) for number in range(last - KNOWN_BY, last)]
+    columns = build_columns(
+        newest, [OBSERVED_PROPERTY], range(KNOWN_BY), [0] * KNOWN_BY, [time_us] * KNOWN_BY, [1.0] * KNOWN_BY
+    )
     request = RecordObservationsRequest(parent=PARENT, observations=columns.message()).SerializeToString()
     async with asyncio.timeout(KNOWN_TIMEOUT_S):
         while (await recorder(channel)(request)).accepted_count < len(newest):

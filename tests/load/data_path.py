@@ -61,6 +61,7 @@ async def measure(stack: LocalStack, *, seconds: int, repeats: int) -> Figures:
         await city.register(registry)
         await city.wait_until_known(ingest, start_us(seconds, 0) - 10_000_000)
         store = throughput.Store(connection, series)
+        await store.wait_stored(city.KNOWN_BY)
         for repeat in range(repeats):
             at_us = start_us(seconds, repeat)
             for order, by_series in (("time", False), ("series", True)):

@@ -57,6 +57,10 @@ class Columns:
         """Return the parsed dictionary."""
         return SeriesDictionary.FromString(self.dictionary)
 
+    def sizes(self) -> tuple[int, int]:
+        """Return how many devices and observed properties the dictionary names."""
+        return _sizes(self.dictionary)
+
     def packed(self) -> PackedColumns:
         """Return the wire form."""
         return PackedColumns(

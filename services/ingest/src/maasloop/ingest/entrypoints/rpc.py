@@ -59,8 +59,7 @@ def batch_of(request: PackedRecordObservationsRequest, door: Door, receipt_time_
         raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
     district = DistrictName.parse(request.parent).district
     columns = read_columns(request.observations)
-    names = columns.names()
-    require_pairs(len(names.devices), len(names.observed_properties))
+    require_pairs(*columns.sizes())
     return Batch(district, door, columns, receipt_time_us)
 
 
