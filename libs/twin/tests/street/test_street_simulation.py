@@ -13,6 +13,9 @@ from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.site import read_site
 
+# Child processes that load SUMO, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(240)
+
 RUN = """
 import json, sys
 from pathlib import Path
@@ -58,7 +61,7 @@ def test_a_failing_baseline_says_why(tmp_path: Path) -> None:
 def test_the_local_programme_drives_the_street(tmp_path: Path) -> None:
     """Under the local programme vehicles pass the loops, the judge finds nothing, and a second start is refused."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path)], capture_output=True, text=True, timeout=55, check=False
+        [sys.executable, "-c", RUN, str(tmp_path)], capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     outcome = json.loads(done.stdout.strip().splitlines()[-1])

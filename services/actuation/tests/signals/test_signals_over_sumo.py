@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+# Several processes one after the other, each of which loads SUMO, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(240)
+
 BENCH = Path(__file__).parents[2] / "bench" / "signals.py"
 
 # SUMO runs once a process, and the switch that turns the kernel off exists here only.
@@ -31,7 +36,7 @@ with tempfile.TemporaryDirectory() as directory:
 
 
 def _run(*command: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=55, check=False)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     outcome = json.loads(done.stdout.strip().splitlines()[-1])
     return dict(outcome[0] if isinstance(outcome, list) else outcome)

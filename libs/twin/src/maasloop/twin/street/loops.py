@@ -13,7 +13,7 @@ from .network import SignalNetwork
 UPSTREAM_M = 80.0
 STOP_LINE_M = 2.5
 EXIT_M = 25.0
-EXIT_STORAGE_MIN_M = 15.0
+EXIT_STORAGE_MIN_M = 7.5
 # A vehicle is inserted with its whole length on the lane: a loop nearer to the beginning would not see it pass.
 LANE_START_M = 6.0
 UPSTREAM_MIN_M = 12.0
