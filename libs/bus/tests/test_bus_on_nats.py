@@ -139,3 +139,37 @@ async def test_a_consumer_that_buries_everything_stops(bus: Bus) -> None:
         await bus.publish(subjects.RESPONSE_RECORDED.subject("noord", "lamp"), b"x", {"Nats-Msg-Id": f"bury-{number}"})
     with pytest.raises(consume.TooManyDeadLetters):
         await consume.consume(bus, SETTLEMENTS, handle, stop=asyncio.Event())
+
+
+async def test_a_full_stream_of_dead_letters_stops_nobody(bus: Bus) -> None:
+    """A message whose dead letter finds no room stays in custody, and those behind it are handled."""
+    stop = asyncio.Event()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.body == b"poison":
+            raise InvalidArgument("PAYLOAD_UNDECODABLE", "not a response")
+        stop.set()
+
+    config = (await bus.api("STREAM.INFO.DEADLETTERS"))["config"]
+    assert "error" not in await bus.api("STREAM.UPDATE.DEADLETTERS", {**config, "max_bytes": 1})
+    for body in (b"poison", b"good"):
+        await bus.publish(subjects.RESPONSE_RECORDED.subject("noord", "lamp"), body, {"Nats-Msg-Id": body.decode()})
+    async with asyncio.timeout(10):
+        await consume.consume(bus, SETTLEMENTS, handle, stop=stop)
+    await bus.check()
+
+    info = await bus.api(f"CONSUMER.INFO.{SETTLEMENTS.stream}.{SETTLEMENTS.name}")
+    assert info["num_ack_pending"] == 1
+
+
+async def test_a_pull_waits_for_a_durable_that_does_not_exist_yet(nats_url: str) -> None:
+    """It asks now and then instead of all the time, and takes messages as soon as there is one."""
+    async with connect(nats_url, name="test") as bus, Pull(bus, OBSERVATION_ROWS) as pull:
+        before = bus.client.stats["out_msgs"]
+        assert await pull.take(1, wait_s=1.0) == []
+        asked = bus.client.stats["out_msgs"] - before
+        await ensure(bus)
+        await bus.publish(AIR, b"x", {"Nats-Msg-Id": "first"})
+
+        assert [delivery.body for delivery in await pull.take(1, wait_s=5.0)] == [b"x"]
+        assert 1 <= asked <= 4

@@ -64,17 +64,26 @@ async def settle(bus: Bus, durable: Durable, delivery: Delivery, handle: Callabl
     try:
         await handle(delivery)
     except Retryable as error:
-        pause_s = max(error.retry_after_s, BACKOFF_S[min(delivery.attempt, len(BACKOFF_S)) - 1])
-        log.info("message_retried", durable=durable.name, reason=error.reason, attempt=delivery.attempt)
-        await delivery.nak(pause_s)
-        CONSUMED.labels(durable.name, "retried").inc()
+        await _retry(durable, delivery, error)
         return False
     except Exception as error:
-        await bury(bus, durable, delivery, error)
+        try:
+            await bury(bus, durable, delivery, error)
+        except Retryable as full:
+            # There is no room for the dead letter: one message must not stop those behind it.
+            await _retry(durable, delivery, full)
+            return False
         return True
     await delivery.ack()
     CONSUMED.labels(durable.name, "acked").inc()
     return False
+
+
+async def _retry(durable: Durable, delivery: Delivery, error: Retryable) -> None:
+    pause_s = max(error.retry_after_s, BACKOFF_S[min(delivery.attempt, len(BACKOFF_S)) - 1])
+    log.info("message_retried", durable=durable.name, reason=error.reason, attempt=delivery.attempt)
+    await delivery.nak(pause_s)
+    CONSUMED.labels(durable.name, "retried").inc()
 
 
 async def bury(bus: Bus, durable: Durable, delivery: Delivery, error: Exception) -> None:

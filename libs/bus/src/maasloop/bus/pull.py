@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 EXPIRES_S = 30
 HEARTBEAT_S = 2
+REFUSED_PAUSE_S = 0.5
+"""After the server refused a request, for example because the durable does not exist yet."""
 ACK_TIMEOUT_S = 5.0
 NANOSECONDS = 1_000_000_000
 ACK_TOKENS_SHORT = 9
@@ -84,6 +86,7 @@ class Pull:
         self._waiting: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
         self._heard_s = 0.0
+        self._ask_from_s = 0.0
         self._subscription: Subscription | None = None
         self._inbox = bus.client.new_inbox()
         self._forget_reconnects: Callable[[], None] = lambda: None
@@ -117,6 +120,8 @@ class Pull:
             await self._ask_for_more()
             self._arrived.clear()
             patience_s = 2.0 * HEARTBEAT_S
+            if (paused_s := self._ask_from_s - loop.time()) > 0:
+                patience_s = paused_s
             if deadline_s is not None:
                 patience_s = min(patience_s, deadline_s - loop.time())
                 if patience_s <= 0:
@@ -138,6 +143,8 @@ class Pull:
     async def _ask_for_more(self) -> None:
         held = self._asked + len(self._waiting)
         if held > self._outstanding_max // 2 or not self._bus.connected:
+            return
+        if asyncio.get_running_loop().time() < self._ask_from_s:
             return
         batch = self._outstanding_max - held
         request = {
@@ -172,6 +179,7 @@ class Pull:
             left = int(headers.get("Nats-Pending-Messages", self._asked))
             self._asked = max(0, self._asked - left)
             if status not in {"404", "408"}:
+                self._ask_from_s = self._heard_s + REFUSED_PAUSE_S
                 log.info("pull_ended", durable=self._durable.name, status=status, why=headers.get("Description"))
             self._arrived.set()
 
