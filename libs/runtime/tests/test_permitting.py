@@ -7,7 +7,7 @@ from maasloop.api.consent.v1.events_pb2 import ConsentResource
 from maasloop.core.clock import FakeClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.rpc.times import timestamp_from
-from maasloop.runtime.permitting import CONFIRM_WITHIN_S, ConsentGate, consent_projection, facts_of
+from maasloop.runtime.permitting import CONFIRM_WITHIN_S, ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.projection import Change
 
 ACTIVITY = ConsentResource(
@@ -30,7 +30,7 @@ def _record(state: "ConsentRecord.State.ValueType", expire_in_s: float | None = 
 
 
 def _facts(*resources: ConsentResource) -> dict[str, ConsentFacts]:
-    named = [facts_of(resource) for resource in resources]
+    named = [consent_facts_of(resource) for resource in resources]
     return {item[0]: item[1] for item in named if item is not None and item[1] is not None}
 
 

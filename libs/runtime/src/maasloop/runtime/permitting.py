@@ -32,7 +32,7 @@ def consent_projection(clock: Clock) -> Projection[ConsentFacts]:
     return Projection("consent", clock, confirm_within_s=CONFIRM_WITHIN_S)
 
 
-def facts_of(resource: ConsentResource) -> tuple[str, ConsentFacts | None] | None:
+def consent_facts_of(resource: ConsentResource) -> tuple[str, ConsentFacts | None] | None:
     """Return the name and the facts of a resource."""
     which = resource.WhichOneof("resource")
     if which == "processing_activity":

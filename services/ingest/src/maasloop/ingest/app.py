@@ -6,13 +6,13 @@ from functools import partial
 
 from maasloop.bus import connection as bus_connection
 from maasloop.core.clock import SystemClock
-from maasloop.ingest.adapters import consent, registry
+from maasloop.core.permission import ConsentFacts
+from maasloop.ingest.adapters import registry
 from maasloop.ingest.adapters.bus import BusPublisher
 from maasloop.ingest.adapters.counts import MetricCounts
 from maasloop.ingest.adapters.postgres import PostgresQuarantine
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, PropertyFacts
-from maasloop.ingest.domain.permission import ConsentFacts
 from maasloop.ingest.entrypoints.http import ObservationsDoor
 from maasloop.ingest.entrypoints.mqtt import MqttDoor
 from maasloop.ingest.entrypoints.payloads import decode_entry
@@ -33,6 +33,7 @@ from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
 from maasloop.runtime.http import HttpDoor
+from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection, State
 
@@ -52,14 +53,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         connected(settings.consent_address) as consent_channel,
     ):
         devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
-        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent.facts_of)
+        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent_facts_of)
         known: Projection[Facts] = Projection("devices", clock)
-        consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
+        consented = consent_projection(clock)
         devices = Follower(bus, known, devices_from, clock)
         consents = Follower(bus, consented, consent_from, clock)
         resolver = Registry(lambda: known.items, lambda: known.state is State.LIVE or known.revision > 0)
         known.listen(resolver.changed)
-        gate = consent.ConsentGate(consented, clock)
+        gate = ConsentGate(consented, clock)
         publisher, counts, store = BusPublisher(bus, clock), MetricCounts(), PostgresQuarantine(pool)
         record = RecordObservations(
             resolve=resolver,

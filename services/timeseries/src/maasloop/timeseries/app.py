@@ -17,6 +17,7 @@ from maasloop.bus.streams import (
     Durable,
 )
 from maasloop.core.clock import Clock, SystemClock
+from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
@@ -25,9 +26,10 @@ from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
 from maasloop.runtime.outbox import OutboxRelay
+from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
-from maasloop.timeseries.adapters import consent, registry
+from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
@@ -35,7 +37,6 @@ from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.adapters.visibility import ProjectedVisibility
-from maasloop.timeseries.domain.permission import ConsentFacts
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
 from maasloop.timeseries.entrypoints.rpc import SERVICE, SeriesDoor
 from maasloop.timeseries.entrypoints.stream import Writer
@@ -66,11 +67,11 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         connected(settings.consent_address) as consent_channel,
     ):
         devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
-        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent.facts_of)
+        consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent_facts_of)
         known: Projection[Facts] = Projection("devices", clock)
-        consented: Projection[ConsentFacts] = Projection("consent", clock, confirm_within_s=consent.CONFIRM_WITHIN_S)
+        consented = consent_projection(clock)
         consents = Follower(bus, consented, consent_from, clock)
-        visibility = ProjectedVisibility(known, consent.ConsentGate(consented, clock))
+        visibility = ProjectedVisibility(known, ConsentGate(consented, clock))
         devices = Follower(bus, known, devices_from, clock)
         writers = {
             durable.name: _writer(durable, bus, dsn, pool, known=known, clock=clock, stack=stack)

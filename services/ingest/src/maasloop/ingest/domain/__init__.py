@@ -1,1 +1,1 @@
-"""What ingest knows by itself: codecs, units, who may report what, and on which ground."""
+"""What ingest knows by itself: codecs, units, and who may report what."""

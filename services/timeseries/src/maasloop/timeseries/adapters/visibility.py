@@ -1,9 +1,8 @@
 """Who may be seen: whose a device is by the registry, and what the person permits by the consent gate."""
 
+from maasloop.runtime.permitting import ConsentGate
 from maasloop.runtime.projection import Projection, State
 from maasloop.timeseries.domain.series import Facts, PersonalDevice
-
-from .consent import ConsentGate
 
 
 class ProjectedVisibility:
