@@ -67,10 +67,15 @@ def demo(
 
 
 async def _until_signalled(demo: "Demo") -> "Ended":
-    """Run the demo; SIGTERM ends it as Ctrl-C does."""
+    """Run the demo; SIGTERM ends it as Ctrl-C does, and a second one is not let in between what ends."""
     running = asyncio.current_task()
-    if running is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    ended: list[bool] = []
+
+    def end() -> None:
+        if running is not None and not ended:
+            ended.append(running.cancel())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
     return await demo.run()
 
 
