@@ -92,6 +92,17 @@ async def test_a_row_never_goes_backward(dsn: str) -> None:
     assert rows == [("VERIFIED", "EFFECT_OBSERVED")]
 
 
+async def test_an_older_state_in_the_same_transaction_undoes_nothing(dsn: str) -> None:
+    """Steps hand over what they did in another order than they did it: a command that ended stays ended."""
+    ended = replace(COMMAND, state=State.SUPERSEDED, reason="LOCAL_CONTROL")
+    async with _ledger(dsn) as ledger:
+        ledger.defer(Batch(commands=[ended]))
+        await ledger.commit(Batch(commands=[COMMAND]))
+        rows = await _rows(dsn, "SELECT state, reason FROM commands")
+
+    assert rows == [("SUPERSEDED", "LOCAL_CONTROL")]
+
+
 async def test_many_at_once_share_transactions(dsn: str) -> None:
     """Whatever waits while a transaction is under way goes into the next one."""
     heard: list[int] = []

@@ -199,7 +199,7 @@ class PostgresLedger:
         assert self._connection is not None  # noqa: S101 - opened by the caller
         started_s = self._clock.monotonic_s()
         changes = self._numbered(batch.commands)
-        newest = {(command.district, command.id): (command, change_us) for command, change_us in changes}
+        newest = _newest(changes)
         async with self._connection.pipeline(), self._connection.transaction(), self._connection.cursor() as cursor:
             if newest:
                 await cursor.execute(sql.PUT_COMMANDS, _command_columns(list(newest.values())))
@@ -221,6 +221,17 @@ class PostgresLedger:
         if changes:
             for listener in self._listeners:
                 listener(changes)
+
+
+def _newest(changes: Sequence[tuple[Command, int]]) -> dict[tuple[str, str], tuple[Command, int]]:
+    """Return the last change of each command; one that was handed over after a later state does not undo it."""
+    newest: dict[tuple[str, str], tuple[Command, int]] = {}
+    for command, change_us in changes:
+        key = (command.district, command.id)
+        known = newest.get(key)
+        if known is None or RANK[command.state] > RANK[known[0].state]:
+            newest[key] = command, change_us
+    return newest
 
 
 async def _put_rest(cursor: AsyncCursor[Any], batch: Batch) -> None:

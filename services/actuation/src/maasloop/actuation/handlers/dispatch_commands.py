@@ -32,14 +32,13 @@ class DispatchCommands:
 
         ``perhaps_again`` = they may have been sent before a restart, so that observations from since then count.
         """
-        batch = Batch()
         for command in commands:
             district = self._city.district(command.district)
             current = district.commands.get(command.id)
             if current is None or current.state is not State.ACCEPTED or current.expire_us <= moment.street_us:
                 continue
             if _too_late(current, moment):
-                self._give_up(district, current, moment, batch)
+                self._give_up(district, current, moment)
                 continue
             sent = dispatched(current, street_us=moment.street_us, wall_us=moment.wall_us)
             if sent is None:
@@ -47,18 +46,17 @@ class DispatchCommands:
             if perhaps_again:
                 sent = replace(sent, dispatch_street_us=min(sent.dispatch_street_us, sent.not_before_us))
             district.keep(sent)
-            batch.commands.append(sent)
+            # Handed over before the device can answer, so that its answer is not written down first.
+            self._ledger.defer(Batch(commands=[sent]))
             await self._downlink.send(sent)
-        if batch:
-            self._ledger.defer(batch)
 
-    def _give_up(self, district: District, command: Command, moment: Moment, batch: Batch) -> None:
+    def _give_up(self, district: District, command: Command, moment: Moment) -> None:
         detail = "it became durable after its beginning and was not sent"
         ended = settled(command, State.EXPIRED, Reason.COMMAND_EXPIRED, detail, wall_us=moment.wall_us)
         if ended is not None:
             district.keep(ended)
             failed(district, ended, moment)
-            batch.commands.append(ended)
+            self._ledger.defer(Batch(commands=[ended]))
 
     async def resend(self, district: District, moment: Moment) -> None:
         """Send again what no device has answered for a while; it carries the same id, which a device drops."""
