@@ -69,8 +69,8 @@ drift: ## is everything generated equal to its source?
 chart: ## lint, render and round-trip the Helm chart
 	@$(BIN)/pytest -q tests/chart
 
-docs: ## generate docs/reference/
-	@$(BIN)/python scripts/generate_reference.py
+docs: ## generate docs/reference/ and the schema of the chart's values
+	@$(BIN)/python scripts/generate_reference.py && $(BIN)/python scripts/generate_chart_schema.py
 
 bench: setup ## measure the data path and the loop, into .maasloop/bench/
 	@$(BIN)/python -m tests.load.data_path && $(BIN)/python services/actuation/bench/loop_latency.py

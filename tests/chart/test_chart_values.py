@@ -11,31 +11,27 @@ from rendered import BLOCKS, CHART, MINIMAL, STATEFUL, ChartRefused, HelmLibrary
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = yaml.safe_load((CHART / "values.schema.yaml").read_text())
-SPECIAL = {
+ONE_FOR_ALL = "service"
+"""In a path: the block of every service."""
+SPECIAL: dict[str, object] = {
     "global.imagePullSecrets": [{"name": "other"}],
     "nats.url": "nats://other:4333",
     "nats.mqttUrl": "mqtt://other:1999",
     "settings.allow_insecure_bind": False,
     "settings.log_format": "console",
+    "service.settings": {"log_level": "debug"},
+    "service.image.digest": f"sha256:{'1' * 64}",
+    "service.image.pullPolicy": "Always",
+    "streams.image.digest": f"sha256:{'1' * 64}",
+    "streams.image.pullPolicy": "Always",
+    "service.pdb.maxUnavailable": "2",
+    "service.pdb.minAvailable": "1",
+    "service.affinity": {"nodeAffinity": {}},
 }
-"""Another value of what has a form of its own, by path or by the end of it."""
-SPECIAL_ENDS = {
-    "image.digest": f"sha256:{'1' * 64}",
-    "image.pullPolicy": "Always",
-    "settings": {"log_level": "debug"},
-    "pdb.minAvailable": "1",
-    "pdb.maxUnavailable": "2",
-}
-BASES = (
-    MINIMAL,
-    merged(MINIMAL, *(at(f"{key}.replicas", 2) for key in BLOCKS if key not in STATEFUL)),
-    merged(MINIMAL, *(at(f"{key}.autoscaling.enabled", True) for key in BLOCKS if key not in STATEFUL)),
-    merged(MINIMAL, *(at(f"{key}.replicas", 2) for key in ("ingest", "consent")), at("ingest.pdb.maxUnavailable", "")),
-)
-"""A value counts as used if it changes what any of these renders."""
-NEEDS_THE_OPERATOR = r"\.serviceMonitor\.(interval|labels)$"
-OF_ONE_PARTITION = rf"^({'|'.join(STATEFUL)})\.(autoscaling\.|pdb\.)"
-"""Kept so that the blocks are alike; autoscaling is refused there, and one pod has no budget."""
+"""Another value of what has a form of its own."""
+ONLY_DEPLOYMENTS = ("service.replicas", "service.autoscaling.", "service.pdb.")
+"""Kept in every block so that blocks are alike; what has one partition is refused more pods, and needs no budget."""
+SCALED = ("service.autoscaling.min", "service.autoscaling.max", "service.autoscaling.targetCPU")
 
 
 def _leaves(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -46,16 +42,13 @@ def _leaves(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield f"{before}{key}", value
 
 
-LEAVES = {
+OF_THE_CHART = dict(_leaves({key: value for key, value in VALUES.items() if key not in BLOCKS}))
+OF_A_SERVICE = {
     path: value
-    for path, value in _leaves(VALUES)
-    if not re.search(NEEDS_THE_OPERATOR, path) and not re.search(OF_ONE_PARTITION, path)
+    for path, value in _leaves({ONE_FOR_ALL: VALUES["ingest"]})
+    # Rendered only where the Prometheus operator runs, and tested there.
+    if path not in {"service.serviceMonitor.interval", "service.serviceMonitor.labels"}
 }
-
-
-@pytest.fixture(name="bases", scope="module")
-def _bases(library: HelmLibrary) -> list[tuple[Values, object]]:
-    return [(base, _outcome(library, base)) for base in BASES]
 
 
 def test_blocks_have_identical_keys() -> None:
@@ -73,12 +66,26 @@ def test_every_key_is_described() -> None:
     assert [key for key in VALUES["ingest"] if not re.search(rf"^#.*\b{key}\b", prose, re.MULTILINE)] == []
 
 
-@pytest.mark.parametrize("path", LEAVES)
-def test_every_value_is_used(library: HelmLibrary, bases: list[tuple[Values, object]], path: str) -> None:
+@pytest.mark.parametrize("path", OF_THE_CHART)
+def test_every_value_is_used(library: HelmLibrary, path: str) -> None:
     """Another value renders something else, or is refused by a sentence."""
-    changed = at(path, _other(path, LEAVES[path]))
+    changed = at(path, _other(path, OF_THE_CHART[path]))
 
-    assert any(outcome != _outcome(library, merged(base, changed)) for base, outcome in bases)
+    assert _outcome(library, MINIMAL) != _outcome(library, merged(MINIMAL, changed))
+
+
+@pytest.mark.parametrize("path", OF_A_SERVICE)
+def test_every_value_of_a_service_is_used_by_each(library: HelmLibrary, path: str) -> None:
+    """Another value in every block changes what belongs to every service, or is refused by a sentence."""
+    keys = [key for key in BLOCKS if key not in STATEFUL or not path.startswith(ONLY_DEPLOYMENTS)]
+    base = merged(MINIMAL, *(_for_each(keys, each, value) for each, value in _needed(path).items()))
+    changed = merged(base, _for_each(keys, path, _other(path, OF_A_SERVICE[path])))
+    before, after = _outcome(library, base), _outcome(library, changed)
+    if isinstance(before, str) or isinstance(after, str):
+        assert before != after
+        return
+    for key in keys:
+        assert _of_service(before, key) != _of_service(after, key), key
 
 
 def test_every_used_value_is_declared() -> None:
@@ -121,12 +128,28 @@ def _outcome(library: HelmLibrary, values: Values) -> dict[str, str] | str:
         return str(refused)
 
 
+def _needed(path: str) -> dict[str, Any]:
+    """Return what must be told for the value at a path to matter."""
+    if path in SCALED:
+        return {"service.autoscaling.enabled": True}
+    if path == "service.pdb.minAvailable":
+        return {"service.replicas": 3, "service.pdb.maxUnavailable": ""}
+    return {"service.replicas": 3} if path.startswith("service.pdb.") else {}
+
+
+def _for_each(keys: list[str], path: str, value: object) -> dict[str, Any]:
+    return merged(*(at(path.replace(ONE_FOR_ALL, key, 1), value) for key in keys))
+
+
+def _of_service(texts: dict[str, str], key: str) -> dict[str, str]:
+    """Return what the templates in a service's folder rendered to."""
+    return {name: text for name, text in texts.items() if f"/templates/{BLOCKS[key]}/" in name}
+
+
 def _other(path: str, value: object) -> object:
+    """Return another value of the same form."""
     if path in SPECIAL:
         return SPECIAL[path]
-    for end, other in SPECIAL_ENDS.items():
-        if path.endswith(f".{end}"):
-            return other
     match value:
         case bool():
             return not value
@@ -139,7 +162,7 @@ def _other(path: str, value: object) -> object:
         case dict() if path.endswith((".requests", ".limits")):
             return {"memory": "1Gi"}
         case _:
-            return {"other": {"a": "b"} if path.endswith(".affinity") else "other"}
+            return {"other": "other"}
 
 
 def _shape(values: object) -> object:
