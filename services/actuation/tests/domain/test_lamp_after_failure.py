@@ -1,4 +1,4 @@
-"""What is believed of lamps: after a command that had no effect, and of two values for the same moment."""
+"""What is believed of lamps: after a command that had no effect, after a release, and of two values for one moment."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from maasloop.actuation.domain.lamps.kernel import RAMP_DOWN_PERCENT_PER_S
 from maasloop.actuation.domain.lamps.lamp import Lamp
 from maasloop.actuation.domain.lighting import RETRY_FIRST_US, ask_for
 from maasloop.actuation.domain.reading import SECOND_US, Reading
-from maasloop.actuation.domain.setpoint import LightLevel
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl
 
 LAMP = Lamp(100.0, 2.0, 80.0, 20.0)
 CAPABILITIES = frozenset({Capability.LIGHT_LEVEL})
@@ -68,6 +68,29 @@ def test_what_failed_is_asked_for_again() -> None:
     assert not paused
     assert again.commands[-1].state is State.ACCEPTED
     assert again.commands[-1].id != first.id
+
+
+def test_a_level_that_is_asked_for_again_is_another_command() -> None:
+    """After a release nothing is known of a lamp: what is wanted of it goes out under an id that it does not drop."""
+    district = _district()
+    district.wanted["lamp-1"] = Wanted({"dim": 20.0}, "test")
+    first = ask_for(district, CAPABILITIES, "lamp-1", Moment(NOW_US, 0)).commands[-1]
+    district.keep(replace(first, state=State.VERIFIED, reason="EFFECT_OBSERVED"))
+    local = Request(
+        device="lamp-1",
+        setpoint=LocalControl(),
+        authority=Authority.OPERATOR,
+        issuer="release",
+        cause="release",
+        seed="1",
+    )
+    issue(district, CAPABILITIES, local, Moment(NOW_US + SECOND_US, 0))
+    district.holders.clear()
+
+    again = ask_for(district, CAPABILITIES, "lamp-1", Moment(NOW_US + 20 * SECOND_US, 0)).commands[-1]
+
+    assert again.state is State.ACCEPTED
+    assert again.id != first.id
 
 
 def test_of_two_values_for_a_moment_the_first_one_stays() -> None:

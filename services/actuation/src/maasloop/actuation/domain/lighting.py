@@ -45,7 +45,8 @@ def ask_for(district: District, capabilities: AbstractSet[Capability], lamp: str
         authority=Authority.ADAPTIVE,
         issuer=issuer,
         cause=wanted.cause,
-        seed=f"{wanted.cause} {level:g} {wanted.failures} {_refresh(district, lamp)}",
+        # What was asked for before is in force or over: asked for again it is another command, which no device drops.
+        seed=f"{wanted.cause} {level:g} {moment.street_us}",
     )
     batch = issue(district, capabilities, request, moment)
     for command in batch.commands:
@@ -66,8 +67,3 @@ def _asked_for(district: District, lamp: str, level: float, moment: Moment) -> b
     if state is None or lamp not in district.holders or state.expire_us - moment.street_us < REFRESH_BEFORE_US:
         return False
     return abs(state.to_percent - level) <= LEVEL_TOLERANCE_PERCENT
-
-
-def _refresh(district: District, lamp: str) -> int:
-    state = district.lamp_states.get(lamp)
-    return state.expire_us if state is not None else 0
