@@ -67,7 +67,7 @@ def test_a_contradiction_is_refused_with_its_pair(sheet_data: dict[str, Any], wh
     _break(sheet_data, what)
     with pytest.raises(InvalidArgument) as caught:
         read_sheet(sheet_data)
-    assert caught.value.reason == "SHEET_CONTRADICTORY"
+    assert caught.value.reason == "DATA_SHEET_INVALID"
     assert caught.value.metadata["pair"] == pair
 
 
@@ -77,4 +77,4 @@ def test_a_malformed_sheet_is_refused(sheet_data: dict[str, Any], path: str) -> 
     del sheet_data[path]
     with pytest.raises(InvalidArgument) as caught:
         read_sheet(sheet_data)
-    assert caught.value.reason == "SHEET_MALFORMED"
+    assert caught.value.reason == "DATA_SHEET_INVALID"

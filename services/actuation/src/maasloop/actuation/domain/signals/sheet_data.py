@@ -5,6 +5,7 @@ from typing import Any
 
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import require_id
+from maasloop.core.reasons import Reason
 
 from .sheet import Detector, DetectorPosition, Lane, LocalProgramme, LocalStep, Pair, Sheet, SignalGroup
 from .sheet_check import contradictions
@@ -21,12 +22,12 @@ def read_sheet(data: Json) -> Sheet:
         sheet = _sheet(data)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         message = f"the data sheet is malformed: {type(error).__name__}: {error}"
-        raise InvalidArgument("SHEET_MALFORMED", message, {}) from error
+        raise InvalidArgument(Reason.DATA_SHEET_INVALID, message) from error
     found = contradictions(sheet)
     if found:
         first = found[0]
         message = f"the data sheet of {sheet.junction} contradicts itself: {first.detail}"
-        raise InvalidArgument("SHEET_CONTRADICTORY", message, {"pair": "/".join(first.pair)})
+        raise InvalidArgument(Reason.DATA_SHEET_INVALID, message, {"pair": "/".join(first.pair)})
     return sheet
 
 
