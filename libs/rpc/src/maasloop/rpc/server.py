@@ -23,7 +23,7 @@ CONNECTION_AGE_MAX_MS = 300_000
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_INTERVAL_ACCEPTED_MS),
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_INTERVAL_ACCEPTED_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
     # Two processes on one port would share its calls silently.
