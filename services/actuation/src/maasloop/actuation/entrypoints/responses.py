@@ -62,5 +62,6 @@ class ResponseStream:
         if kind is None:
             return Batch()
         district = self._steps.city.district(recorded.district)
-        answer = DeviceAnswer(recorded.response.command_id, kind, recorded.response.reason)
+        response = recorded.response
+        answer = DeviceAnswer(response.device, response.command_id, kind, response.reason)
         return self._record(district, answer, self._steps.moment(district))

@@ -24,18 +24,19 @@ class AnswerKind(StrEnum):
 class DeviceAnswer:
     """What a device said."""
 
+    device: str
     command: str
     kind: AnswerKind
     reason: str = ""
 
 
 class RecordAnswer:
-    """Takes answers; one to a command that is settled, or that is not known, changes nothing."""
+    """Takes answers; one to a command that is settled, not known, or another device's, changes nothing."""
 
     def __call__(self, district: District, answer: DeviceAnswer, moment: Moment) -> Batch:
         """Return what the answer changes."""
         command = district.commands.get(answer.command)
-        if command is None:
+        if command is None or command.device != answer.device:
             return Batch()
         if answer.kind is AnswerKind.REFUSED:
             detail = f"the device refused: {answer.reason[:DETAIL_LENGTH_MAX] or 'no reason given'}"
