@@ -1,4 +1,7 @@
-"""Expressions of policies in CEL, compiled once a version."""
+"""Expressions of policies in CEL, compiled once a version.
+
+Macros that loop are refused: nested, a short text can hold up every decision for hours.
+"""
 
 import re
 from collections.abc import Sequence
@@ -17,6 +20,8 @@ EXPRESSION_LENGTH_MAX = 2_000
 PROGRAMS_MAX = 1_024
 
 _LOOKED_UP = re.compile(r"""latest\s*(?:\[\s*["']([a-z0-9-]+)["']\s*\]|\.\s*([A-Za-z_][A-Za-z0-9_]*))""")
+_LOOPS = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter|transform\w*)\s*\(")
+_VARIABLES = frozenset({"value", "state", "device", "property", "latest"})
 _ASKED_FOR = re.compile(r"""["']([a-z0-9-]+)["']\s+in\s+latest""")
 
 ERRORS = metrics.counter("maasloop_actuation_policy_errors_total", "Evaluations that failed", ["policy"])
@@ -24,6 +29,8 @@ ERRORS = metrics.counter("maasloop_actuation_policy_errors_total", "Evaluations 
 
 class _Program(Protocol):
     def execute(self, context: dict[str, object]) -> object: ...
+
+    def variables(self) -> list[str]: ...
 
 
 class CelConditions:
@@ -83,11 +90,18 @@ def _properties(*expressions: str) -> tuple[str, ...]:
 
 def _try(policy: Policy, expression: str) -> None:
     names = {*policy.observed_properties, *_properties(expression)}
+    if len(expression) > EXPRESSION_LENGTH_MAX:
+        raise _invalid(expression, f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
+    if _LOOPS.search(expression):
+        raise _invalid(expression, "it loops over a list")
     try:
         program = _program(expression)
     except Exception as error:
         # The compiler is a foreign library that panics in ways of its own.
         raise _invalid(expression, str(error)) from None
+    unknown = sorted(set(program.variables()) - _VARIABLES)
+    if unknown:
+        raise _invalid(expression, f"it asks for {', '.join(unknown)}; there are {', '.join(sorted(_VARIABLES))}")
     outcomes = []
     for value in (0.0, 1.0):
         context: dict[str, object] = {
