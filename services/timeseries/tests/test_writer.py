@@ -1,13 +1,26 @@
 """The writer over a real broker and a real database: exactly once, whatever happens between its steps."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from maasloop.bus.streams import OBSERVATION_ROWS, PERSONAL_ROWS
 from maasloop.core.clock import SystemClock
+from maasloop.core.domains import Retention
+from maasloop.core.errors import Unavailable
+from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
+from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
+from maasloop.timeseries.adapters.streams import Streams
+from maasloop.timeseries.domain.sequence import Life
+from maasloop.timeseries.domain.series import Kind, PropertyFacts
 from maasloop.timeseries.entrypoints import stream as stream_module
+from maasloop.timeseries.entrypoints.messages import decode
+from maasloop.timeseries.entrypoints.stream import Writer
+from maasloop.timeseries.handlers.store_observations import StoreObservations
+from maasloop.timeseries.ports.writing import Lot, PositionMoved
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Rig
@@ -184,3 +197,109 @@ async def test_two_writers_store_nothing_twice(rig: "Rig", at_us: int) -> None:
 
     assert len(await rig.numbers()) == 40
     assert await rig.custody() == {"accepted": 40, "stored": 40}
+
+
+class _Hindered(StoreObservations):
+    """Stores, except that its first commits end as they are told to."""
+
+    def __init__(self, *, index: PostgresSeriesIndex, store: PostgresRowStore, ends: list[Exception]) -> None:
+        super().__init__(index=index, store=store)
+        self._ends = ends
+
+    async def commit(self, lot: Lot) -> None:
+        """Fail while there are failures left."""
+        if self._ends:
+            raise self._ends.pop(0)
+        await super().commit(lot)
+
+
+@asynccontextmanager
+async def _hindered(rig: "Rig", *ends: Exception) -> AsyncIterator[list[Exception]]:
+    """Run a writer whose first commits end so; yields what is still to come."""
+    index = rig.index()
+    store = rig.store(index)
+    left = list(ends)
+    writer = Writer(
+        bus=rig.bus,
+        durable=OBSERVATION_ROWS,
+        streams=Streams(rig.bus),
+        store=store,
+        handler=_Hindered(index=index, store=store, ends=left),
+        clock=SystemClock(),
+    )
+    pulling = asyncio.create_task(writer.pull(asyncio.Event()))
+    try:
+        yield left
+    finally:
+        pulling.cancel()
+        await asyncio.gather(pulling, return_exceptions=True)
+        await store.close()
+
+
+@pytest.mark.parametrize("lot_max_bytes", [1, 4 * 1024 * 1024])
+async def test_another_writer_while_a_lot_is_taken_apart_loses_nothing(
+    rig: "Rig", at_us: int, monkeypatch: pytest.MonkeyPatch, lot_max_bytes: int
+) -> None:
+    """What was in hand when another writer came between comes again, and nothing after it passes it."""
+    monkeypatch.setattr(stream_module, "BYTES_A_LOT_MAX", lot_max_bytes)
+    for number in range(3):
+        await rig.publish(("a", "pm25", at_us + number, 1.0))
+    async with _hindered(rig, RuntimeError("this lot can never be stored"), PositionMoved("OBSERVATIONS")):
+        await rig.until_accepted(3)
+
+    assert len(await rig.numbers()) == 3
+    assert await rig.custody() == {"accepted": 3, "stored": 3}
+
+
+async def test_what_was_taken_after_another_writer_came_is_not_passed(rig: "Rig", at_us: int) -> None:
+    """A lot that is made ready before the writer has noticed the other one is taken again, too."""
+    async with _hindered(rig, PositionMoved("OBSERVATIONS")) as left:
+        await rig.publish(("a", "pm25", at_us, 1.0))
+
+        async def met() -> bool:
+            return not left
+
+        await rig.until(met)
+        for number in (1, 2):
+            # Each comes alone, after the writer has looked how far the other one is.
+            await asyncio.sleep(0.2)
+            await rig.publish(("a", "pm25", at_us + number, 1.0))
+        await rig.until_accepted(3)
+
+    assert len(await rig.numbers()) == 3
+    assert await rig.custody() == {"accepted": 3, "stored": 3}
+
+
+async def test_a_lot_that_waited_for_the_registry_counts_once(rig: "Rig", at_us: int) -> None:
+    """Made ready again after a neighbour was away, a lot expects the position that is stored, and its producer's count."""
+    away = [True]
+
+    def facts(_observed_property: str) -> PropertyFacts | None:
+        return None if away and away.pop() else PropertyFacts(Kind.NUMBERS, Retention.TWO_YEARS)
+
+    index = PostgresSeriesIndex(rig.pool, facts)
+    handler = StoreObservations(index=index, store=rig.store(index))
+    await rig.publish(("a", "pm25", at_us, 1.0))
+    stored = await Streams(rig.bus).get("OBSERVATIONS", 1)
+    assert stored is not None
+    message = decode(1, stored.subject, stored.body)
+    with pytest.raises(Unavailable):
+        await handler.prepare(Life("OBSERVATIONS", "", 0), [message])
+
+    lot = await handler.prepare(Life("OBSERVATIONS", "", 0), [message])
+
+    assert lot.positions == {"noord": (-1, 1)}
+    assert [count.seen for count in lot.producers.values()] == [1]
+
+
+async def test_a_series_that_became_a_persons_stays_one(rig: "Rig", at_us: int) -> None:
+    """A device may get and lose its person: from the first personal reading on, its series is personal."""
+    async with rig.writing(), rig.writing(PERSONAL_ROWS):
+        await rig.publish(("bike", "pm25", at_us, 1.0))
+        await rig.until_accepted(1)
+        before = await rig.query("SELECT personal FROM series")
+        await rig.publish(("bike", "pm25", at_us + 1, 2.0), key="personal")
+        await rig.until_accepted(2)
+
+    assert before == [(False,)]
+    assert await rig.query("SELECT personal FROM series") == [(True,)]

@@ -165,6 +165,9 @@ class PostgresSeriesIndex:
             await connection.execute(sql.SERIES_MAKE, arguments)
             rows = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
         found = [(int(str(series)), missing[int(str(place)) - 1]) for place, series in rows]
+        if message.personal:
+            # A series of nobody that became a person's hides for good, whatever the registry says of its device later.
+            await connection.execute(sql.SERIES_MARK_PERSONAL, ([series for series, _ in found],))
         self._make_room(max(series for series, _ in found))
         by_table: defaultdict[Table, list[int]] = defaultdict(list)
         for series, key in found:

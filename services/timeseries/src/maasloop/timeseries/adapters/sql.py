@@ -14,6 +14,7 @@ SERIES_MAKE = """
         AS k (device, observed_property, kind, retention)
     ON CONFLICT DO NOTHING
 """
+SERIES_MARK_PERSONAL = "UPDATE series SET personal = true WHERE id = ANY(%s) AND NOT personal"
 NEWEST_OF = """
     SELECT k.id, r.time, h.event_time
     FROM unnest(%s::integer[]) AS k (id)

@@ -1,1 +1,1 @@
-"""What timeseries knows by itself: kinds and retention, order in a stream, consent."""
+"""What timeseries knows by itself: kinds and retention, order in a stream, the custody balance."""

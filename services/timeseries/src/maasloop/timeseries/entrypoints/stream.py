@@ -5,7 +5,7 @@ that cannot be stored at present is tried until it can; one that can never be is
 becomes a dead letter. The broker is told after the commit, never before: killed between the two, the messages come again
 and are skipped by position.
 
-Tasks: ``pull``, and one for the commit under way, which it awaits.
+Tasks: ``pull``, and one for the commit under way, which it awaits and which alone never moves the cursor back.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class _Outcome(Enum):
 
     STORED = "stored"
     APART = "apart"
-    """Its messages were stored one by one, and what was made ready meanwhile has to be made again."""
+    """Its messages are stored one by one, and what was made ready meanwhile has to be made again."""
     MOVED = "moved"
     """Another writer was here: everything in hand is taken from the stream again."""
 
@@ -74,6 +74,14 @@ class _Pending:
     """A lot and the messages it was made of."""
 
     lot: Lot
+    taken: Sequence[_Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A commit that runs."""
+
+    task: asyncio.Task[_Outcome]
     taken: Sequence[_Taken]
 
 
@@ -115,6 +123,7 @@ class Writer:
         self._cursor = Cursor(Life(durable.stream, "", 0), 0, 0)
         self._pending = 0
         self._given_up = 0
+        self._under_way: _UnderWay | None = None
         self.stream = durable.stream
         self.progress = _Progress()
 
@@ -135,33 +144,55 @@ class Writer:
             forget()
 
     async def _loop(self, pull: Pull, stop: asyncio.Event, reconnected: asyncio.Event) -> None:
-        committing: asyncio.Task[_Outcome] | None = None
         try:
             while not stop.is_set():
                 deliveries = await pull.take(MESSAGES_A_LOT_MAX, wait_s=TAKE_WAIT_S)
+                if self._under_way is not None and self._under_way.task.done():
+                    # What it left is put right also while nothing comes.
+                    await self._finish()
                 if reconnected.is_set():
                     # The broker may have come back from an older state.
                     reconnected.clear()
-                    await _finished(committing)
-                    committing = None
+                    await self._finish()
                     await self._patiently(self._begin)
                 for part in _parts(await self._in_order(deliveries)):
-                    made = await self._made(part)
-                    outcome = await _finished(committing)
-                    committing = None
-                    if outcome is _Outcome.MOVED:
+                    if await self._take_on(part) is _Outcome.MOVED:
                         break
-                    if outcome is _Outcome.APART:
-                        made = await self._made(part)
-                    if made is not None:
-                        committing = asyncio.create_task(self._commit(made), name=f"commit {self._durable.stream}")
-                    else:
-                        await self._one_by_one(part)
-            await _finished(committing)
+            await self._finish()
         finally:
-            if committing is not None:
-                committing.cancel()
-                await asyncio.gather(committing, return_exceptions=True)
+            if self._under_way is not None:
+                self._under_way.task.cancel()
+                await asyncio.gather(self._under_way.task, return_exceptions=True)
+
+    async def _take_on(self, part: Sequence[_Taken]) -> _Outcome:
+        """Make a lot ready while the one before is being stored, and begin to store it."""
+        made = await self._made(part)
+        outcome = await self._finish()
+        if outcome is _Outcome.APART:
+            made = await self._made(part)
+        if outcome is not _Outcome.MOVED and made is None:
+            outcome = await self._one_by_one(part)
+        if outcome is not _Outcome.MOVED and made is not None:
+            task = asyncio.create_task(self._commit(made), name=f"commit {self._durable.stream}")
+            self._under_way = _UnderWay(task, part)
+        return outcome
+
+    async def _finish(self) -> _Outcome:
+        """Wait for the commit under way, and put right what it left: the cursor moves back only while nothing runs."""
+        if self._under_way is None:
+            return _Outcome.STORED
+        outcome, taken = await self._under_way.task, self._under_way.taken
+        self._under_way = None
+        if outcome is _Outcome.APART:
+            return await self._one_by_one(taken)
+        if outcome is _Outcome.MOVED:
+            await self._move(taken)
+        return outcome
+
+    async def _move(self, taken: Sequence[_Taken]) -> None:
+        """Begin from what another writer has stored."""
+        await self._patiently(self._begin)
+        await _acknowledge([each for each in taken if each.sequence <= self._cursor.committed])
 
     async def _begin(self) -> None:
         """Read how far this life of the stream has been stored; a stream that was set back begins a new epoch."""
@@ -225,12 +256,9 @@ class Writer:
         try:
             await self._patiently(lambda: self._stored(made.lot))
         except PositionMoved:
-            await self._patiently(self._begin)
-            await _acknowledge([each for each in made.taken if each.sequence <= self._cursor.committed])
             return _Outcome.MOVED
         except Exception:
             log.exception("lot_taken_apart", stream=self._durable.stream, first=made.taken[0].sequence)
-            await self._one_by_one(made.taken)
             return _Outcome.APART
         await self._settled(made.taken, made.lot)
         self._given_up = 0
@@ -253,20 +281,26 @@ class Writer:
         if not self._acknowledge_early:
             await _acknowledge(taken)
 
-    async def _one_by_one(self, taken: Sequence[_Taken]) -> None:
+    async def _one_by_one(self, taken: Sequence[_Taken]) -> _Outcome:
         """Store what can be stored of a lot that cannot, and give the rest up."""
         await self._patiently(self._restart)
         for each in taken:
             try:
-                message = decode(each.sequence, each.subject, each.body)
-                await self._store_alone(message, each)
-                self._given_up = 0
+                await self._store_or_give_up(each)
             except PositionMoved:
-                await self._patiently(self._begin)
-                return
-            except Exception as error:
-                await self._patiently(self._restart)
-                await self._give_up(each, error)
+                await self._move(taken)
+                return _Outcome.MOVED
+        return _Outcome.APART
+
+    async def _store_or_give_up(self, taken: _Taken) -> None:
+        try:
+            await self._store_alone(decode(taken.sequence, taken.subject, taken.body), taken)
+            self._given_up = 0
+        except PositionMoved:
+            raise
+        except Exception as error:
+            await self._patiently(self._restart)
+            await self._give_up(taken, error)
 
     async def _store_alone(self, message: Message, taken: _Taken) -> None:
         lot = await self._patiently(lambda: self._handler.prepare(self._cursor.life, [message]))
@@ -305,10 +339,6 @@ class Writer:
                 log.warning("writer_waits", stream=self._durable.stream, reason=error.message, pause_s=pause_s)
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
-
-
-async def _finished(committing: asyncio.Task[_Outcome] | None) -> _Outcome:
-    return _Outcome.STORED if committing is None else await committing
 
 
 async def _acknowledge(taken: Sequence[_Taken]) -> None:

@@ -48,13 +48,15 @@ class StoreObservations:
     async def prepare(self, life: Life, messages: Sequence[Message]) -> Lot:
         """Turn messages, in order of sequence, into rows by table."""
         lot = Lot(life, messages)
+        # What may have to wait for a neighbour comes first: a lot that is made ready again must not count twice.
+        resolved = await self._numbers(lot)
         await self._count_producers(lot)
         self._place(lot)
         terms: defaultdict[str, Terms] = defaultdict(Terms)
         for message in messages:
             terms[message.district].add(message.terms)
         lot.terms = terms
-        for table, numbers in (await self._numbers(lot)).items():
+        for table, numbers in resolved.items():
             distinct = self._drop_repeated(lot, numbers)
             fresh = distinct.time_us > self._index.newest_us(distinct.series)
             self._advance(lot, distinct)
