@@ -8,6 +8,7 @@ from maasloop.api.device.v1.device_pb2 import Device
 from maasloop.api.device.v1.events_pb2 import RegistryResource
 from maasloop.bus.columns import build_columns
 from maasloop.core.domains import Domain
+from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.ingest.adapters.packing import columns_of
 from maasloop.ingest.adapters.registry import facts_of
@@ -16,6 +17,7 @@ from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, PropertyFacts
 from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.entrypoints.payloads import COLUMNS, JSON, Received, decode, decode_entry
 from maasloop.ingest.handlers.record_observations import RecordObservations
+from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Portion, Quarantined, QuarantineEntry
 
 NOW_US = 1_764_000_000_000_000
@@ -130,3 +132,25 @@ async def test_a_replay_of_rows_without_a_sender_needs_none() -> None:
 
     assert (await record(decode_entry(entry, lambda _: "W"), quarantine=False)).accepted_count == 1
     assert len(kept.portions) == 1
+
+
+async def test_nobody_is_judged_before_the_registry_is_known() -> None:
+    """Nothing of a payload that nobody can read is kept, and no answer refused, while it could be a person's."""
+    registry, kept = Registry(dict, lambda: False), Kept()
+    refuse = RefusePayload(personal=registry.personal, publisher=kept, counts=kept)
+    error = InvalidArgument(Reason.PAYLOAD_UNDECODABLE, "not JSON")
+
+    with pytest.raises(Unavailable):
+        await refuse(
+            error,
+            door=Door.MQTT,
+            district="noord",
+            device="wearable",
+            receipt_time_us=NOW_US,
+            content_type=JSON,
+            payload=b"{",
+        )
+    with pytest.raises(Unavailable):
+        registry.speaks_for("noord", "cabinet", "lamp")
+
+    assert not kept.quarantined

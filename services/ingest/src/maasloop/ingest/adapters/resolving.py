@@ -37,7 +37,10 @@ class _Table:
 
 
 class Registry:
-    """Answers from the projection; ``changed`` tells it that what it cached may be wrong."""
+    """Answers from the projection; ``changed`` tells it that what it cached may be wrong.
+
+    Every question raises ``Unavailable`` before the first facts: whose a payload is decides what may be kept of it.
+    """
 
     def __init__(self, known: Callable[[], Mapping[str, Facts]], ready: Callable[[], bool] = lambda: True) -> None:
         """``known`` returns the items of the projection by resource name, ``ready`` tells whether it holds any state."""
@@ -53,18 +56,16 @@ class Registry:
 
     def speaks_for(self, district: str, sender: str, device: str) -> bool:
         """Tell whether a device may report for another."""
-        return speaks_for(self._known(), district, sender, device)
+        return speaks_for(self._facts(), district, sender, device)
 
     def personal(self, district: str, device: str) -> bool:
         """Tell whether a device's readings are a person's."""
-        facts = self._known().get(device_name(district, device))
+        facts = self._facts().get(device_name(district, device))
         return isinstance(facts, DeviceFacts) and bool(facts.data_subject)
 
     def __call__(self, batch: Batch) -> Series:
-        """Return what is known of the pairs of a batch; raises ``Unavailable`` before anything is."""
-        if not self._ready():
-            message = "the registry's facts have not arrived"
-            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "device-registry"})
+        """Return what is known of the pairs of a batch."""
+        self._facts()
         table = self._table(batch)
         series, columns = table.series, batch.columns
         pair = columns.device_index.astype(np.int64) * series.width + columns.property_index
@@ -74,6 +75,12 @@ class Registry:
         if len(unresolved) or fresh:
             self._resolve(batch.district, table, {*np.unique(unresolved).tolist(), *fresh})
         return series
+
+    def _facts(self) -> Mapping[str, Facts]:
+        if not self._ready():
+            message = "the registry's facts have not arrived"
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "device-registry"})
+        return self._known()
 
     def _table(self, batch: Batch) -> _Table:
         place = (batch.district, batch.columns.dictionary)
