@@ -20,6 +20,8 @@ class Holder:
     until_us: int
     command: str = ""
     """Id of the command that gave the lease; empty for an override."""
+    since_us: int = 0
+    """Wall time of the request: the newer one wins among equals."""
 
 
 @dataclass(frozen=True, slots=True)

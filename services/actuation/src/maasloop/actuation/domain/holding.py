@@ -1,5 +1,6 @@
 """Overrides at work: their setpoint is asked for at once, and again before a command that carries it expires."""
 
+from .arbitration import Holder
 from .batch import Batch
 from .city import City
 from .district import District, Moment
@@ -52,10 +53,18 @@ def _lacks(district: District, override: Override, device: str, moment: Moment) 
     if open_command is not None and open_command.issuer == override.issuer:
         return False
     holder = district.holders.get(device)
+    if holder is not None and _gives_way(override, holder, moment):
+        return False
     if holder is None or holder.issuer != override.issuer:
         # It failed, or another one's lease is over: not every second again.
         return (moment.street_us // SECOND_US) % (RETRY_AFTER_US // SECOND_US) == 0
     return holder.until_us < override.end_us and holder.until_us - moment.street_us < REFRESH_BEFORE_US
+
+
+def _gives_way(override: Override, holder: Holder, moment: Moment) -> bool:
+    """Tell whether somebody of the same rank asked for something else since, as long as that lasts."""
+    newer = holder.authority == override.authority and holder.since_us > override.create_time_us
+    return newer and holder.issuer != override.issuer and holder.until_us > moment.street_us
 
 
 def _ask(city: City, district: District, override: Override, device: str, moment: Moment) -> Batch:

@@ -215,7 +215,9 @@ def _accepted(district: District, command: Command, moment: Moment) -> Batch:
             batch.commands.append(ended)
             district.keep(ended)
     district.keep(command)
-    district.holders[command.device] = Holder(command.authority, command.issuer, command.expire_us, command.id)
+    district.holders[command.device] = Holder(
+        command.authority, command.issuer, command.expire_us, command.id, command.create_time_us
+    )
     batch.commands.append(command)
     batch.journal.append(_journal(command, Entry.COMMAND_ACCEPTED, moment))
     return batch

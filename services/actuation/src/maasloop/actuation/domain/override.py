@@ -40,7 +40,7 @@ class Override:
     @property
     def holder(self) -> Holder:
         """Return its claim in arbitration."""
-        return Holder(self.authority, self.issuer, self.end_us)
+        return Holder(self.authority, self.issuer, self.end_us, since_us=self.create_time_us)
 
 
 def ended(override: Override, *, wall_us: int) -> Override:

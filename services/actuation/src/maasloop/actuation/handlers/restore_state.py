@@ -60,7 +60,7 @@ def unsent(city: City, wall_us: int) -> Batch:
 
 
 def _restore_lease(district: District, command: Command) -> None:
-    holder = Holder(command.authority, command.issuer, command.expire_us, command.id)
+    holder = Holder(command.authority, command.issuer, command.expire_us, command.id, command.create_time_us)
     if isinstance(command.setpoint, LightLevel):
         level = command.setpoint.level_percent
         district.lamp_states[command.device] = LampState(
