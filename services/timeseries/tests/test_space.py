@@ -36,7 +36,7 @@ class FakeStreams:
         """Return a message, none where it is gone."""
         if not self.first <= sequence <= self.messages:
             return None
-        return StreamMessage(sequence, "", b"", self.clock.now_us() - (self.messages - sequence) * 1_000_000)
+        return StreamMessage(sequence, "", {}, b"", self.clock.now_us() - (self.messages - sequence) * 1_000_000)
 
     async def purge_below(self, _stream: str, sequence: int) -> int:
         """Free what lies below."""

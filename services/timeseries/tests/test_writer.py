@@ -149,17 +149,19 @@ async def test_a_message_that_is_none_becomes_a_dead_letter(rig: "Rig", at_us: i
 
 async def test_what_was_not_delivered_is_looked_up(rig: "Rig", at_us: int) -> None:
     """A durable that begins after messages that nobody stored does not make the writer pass them over."""
-    for number in range(3):
-        await rig.publish(("a", "pm25", at_us + number, 1.0))
+    await rig.publish(("a", "pm25", at_us, 1.0))
+    await rig.send(b"\xff\xff\xff", readings=5)
+    await rig.publish(("a", "pm25", at_us + 1, 1.0))
     config = {**OBSERVATION_ROWS.config(), "deliver_policy": "by_start_sequence", "opt_start_seq": 3}
     place = f"{OBSERVATION_ROWS.stream}.{OBSERVATION_ROWS.name}"
     await rig.bus.api(f"CONSUMER.DELETE.{place}")
     body = {"stream_name": OBSERVATION_ROWS.stream, "config": config}
     await rig.bus.api(f"CONSUMER.DURABLE.CREATE.{place}", body)
     async with rig.writing():
-        await rig.until_accepted(3)
+        await rig.until_accepted(7)
 
-    assert len(await rig.numbers()) == 3
+    assert len(await rig.numbers()) == 2
+    assert await rig.custody() == {"accepted": 7, "stored": 2, "dead_lettered": 5}
 
 
 async def test_a_stream_that_was_set_back_begins_a_new_epoch(rig: "Rig", at_us: int) -> None:

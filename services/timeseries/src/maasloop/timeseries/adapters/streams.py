@@ -37,7 +37,8 @@ class Streams:
         found = _sound(answer, stream)["message"]
         # nanoseconds are cut off: fromisoformat reads six digits
         stored = datetime.fromisoformat(f"{found['time'][:19]}+00:00")
-        return StreamMessage(found["seq"], found["subject"], base64.b64decode(found.get("data", "")), to_us(stored))
+        body = base64.b64decode(found.get("data", ""))
+        return StreamMessage(found["seq"], found["subject"], _headers(found.get("hdrs", "")), body, to_us(stored))
 
     async def purge_below(self, stream: str, sequence: int) -> int:
         """Free everything below a sequence and return how many messages that were."""
@@ -47,6 +48,13 @@ class Streams:
         """Return the sequence up to which a durable acknowledged everything; -1 where it does not exist."""
         answer = await self._bus.api(f"CONSUMER.INFO.{stream}.{durable}")
         return -1 if "error" in answer else int(answer["ack_floor"]["stream_seq"])
+
+
+def _headers(encoded: str) -> dict[str, str]:
+    """Return the headers of a stored message: a line of the protocol, then one a line."""
+    lines = base64.b64decode(encoded).decode("utf-8", "replace").splitlines()[1:]
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _sound(answer: dict[str, Any], stream: str) -> dict[str, Any]:

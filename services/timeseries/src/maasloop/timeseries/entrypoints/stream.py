@@ -9,7 +9,7 @@ Tasks: ``pull``, and one for the commit under way, which it awaits and which alo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -55,6 +55,7 @@ class _Taken:
 
     sequence: int
     subject: str
+    headers: Mapping[str, str]
     body: bytes
     delivery: Delivery | None
 
@@ -222,7 +223,7 @@ class Writer:
                 self._cursor.take(hole.sequence)
                 taken.append(hole)
             if self._cursor.take(sequence):
-                taken.append(_Taken(sequence, delivery.subject, delivery.body, delivery))
+                taken.append(_Taken(sequence, delivery.subject, delivery.headers, delivery.body, delivery))
         PENDING.labels(self._durable.stream).set(self._pending)
         return taken
 
@@ -236,7 +237,7 @@ class Writer:
         for hole in range(max(holes.start, info.first_sequence), holes.stop):
             message = await self._streams.get(self._durable.stream, hole)
             if message is not None:
-                found.append(_Taken(hole, message.subject, message.body, None))
+                found.append(_Taken(hole, message.subject, message.headers, message.body, None))
         log.info("holes_looked_up", stream=self._durable.stream, count=len(holes), found=len(found))
         return found
 
@@ -322,7 +323,7 @@ class Writer:
 
     def _undelivered(self, taken: _Taken) -> Delivery:
         nobody = self._bus.client.new_inbox()
-        return Delivery(taken.subject, {}, taken.body, taken.sequence, 1, 0, 0, nobody, self._bus)
+        return Delivery(taken.subject, taken.headers, taken.body, taken.sequence, 1, 0, 0, nobody, self._bus)
 
     async def _restart(self) -> None:
         life = self._cursor.life

@@ -1,5 +1,6 @@
 """Streams of the broker, looked at from outside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,7 @@ class StreamMessage:
 
     sequence: int
     subject: str
+    headers: Mapping[str, str]
     body: bytes
     stored_us: int
 
