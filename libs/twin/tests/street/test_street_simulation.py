@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from maasloop.twin.play.baseline import Baseline
 from maasloop.twin.street.delay import mean_delay_s
-from maasloop.twin.street.fixed import fixed_delay_s
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.site import read_site
@@ -46,16 +46,22 @@ print(json.dumps({"counts": counts, "violations": len(found), "second": second})
 """
 
 
-def test_the_fixed_plan_is_repeatable(tmp_path: Path) -> None:
+async def test_the_fixed_plan_is_repeatable(tmp_path: Path) -> None:
     """The same seed and seconds give the same mean delay under the network's own plan."""
-    delays = [fixed_delay_s("cologne1", seed=1, duration_s=120, work_dir=tmp_path / str(number)) for number in range(2)]
+    delays = []
+    for number in range(2):
+        baseline = Baseline()
+        await baseline.run("cologne1", 1, 120, tmp_path / str(number))
+        delays.append(baseline.mean_delay_s or 0.0)
     assert delays[0] == delays[1] > 0
 
 
-def test_a_failing_baseline_says_why(tmp_path: Path) -> None:
-    """A run that cannot start raises with what the child said."""
-    with pytest.raises(RuntimeError, match="nowhere"):
-        fixed_delay_s("nowhere", seed=1, duration_s=10, work_dir=tmp_path)
+async def test_a_failing_baseline_says_why(tmp_path: Path) -> None:
+    """A run that cannot start leaves what the child said, and no delay."""
+    baseline = Baseline()
+    await baseline.run("nowhere", 1, 10, tmp_path)
+    assert "nowhere" in baseline.error
+    assert baseline.mean_delay_s is None
 
 
 def test_the_local_programme_drives_the_street(tmp_path: Path) -> None:
