@@ -124,7 +124,7 @@ async def test_a_withdrawn_consent_silences_a_series(town: "Town") -> None:
             reasons = await town.until(refused)
             await town.until(hidden)
         sent = await town.record(reading(), Reading("station", "pm25", town.now_us(), 9.0))
-        after = []
+        after: list[Any] = []
         while not after or 9.0 not in after[-1].observations.value:
             after.append(await asyncio.wait_for(watch.read(), WATCH_TIMEOUT_S))
         watch.cancel()

@@ -1,0 +1,153 @@
+"""A town on a whole running stack: the demo's catalogue, a wall-clock district, and devices that speak MQTT."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import psycopg
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand
+from maasloop.api.command.v1.command_service_pb2 import ListCommandsRequest
+from maasloop.api.command.v1.command_service_pb2_grpc import CommandServiceStub
+from maasloop.api.device.v1.device_pb2 import Device, District
+from maasloop.api.device.v1.device_service_pb2 import CreateDistrictRequest, ImportDevicesRequest
+from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
+from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
+from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
+from maasloop.core.clock import SystemClock
+from maasloop.stack.local import LocalStack
+from maasloop.twin.demo.registration import register_catalogue
+from maasloop.twin.devices.commands import Answer, read_command, write_answer
+from maasloop.twin.devices.readings import Reading, to_columns, to_json
+from maasloop.twin.doors.mqtt import MqttLink
+
+DISTRICT = "noord"
+PARENT = f"districts/{DISTRICT}"
+SETTLE_TIMEOUT_S = 40.0
+PAUSE_S = 0.1
+
+
+class Link:
+    """The MQTT connection of a device; what it hears is kept in ``heard`` until somebody takes it."""
+
+    def __init__(self, address: tuple[str, int], device: str, heard_devices: Sequence[str]) -> None:
+        """Listen to the commands of these devices."""
+        self.device = device
+        self.heard: asyncio.Queue[DeviceCommand] = asyncio.Queue()
+        topics = [mqtt_topic(downlink(DISTRICT, one, DownlinkKind.COMMANDS)) for one in heard_devices]
+        self.mqtt = MqttLink(address, device, topics, lambda _, body: self.heard.put_nowait(read_command(body)))
+
+    async def report(self, readings: Sequence[Reading]) -> None:
+        """Send readings and return after the PUBACK."""
+        await self.mqtt.send(mqtt_topic(uplink(DISTRICT, self.device, UplinkKind.OBSERVATIONS_JSON)), to_json(readings))
+
+    async def answer(self, answer: Answer) -> None:
+        """Answer a command."""
+        body = write_answer(answer, SystemClock().now_us())
+        await self.mqtt.send(mqtt_topic(uplink(DISTRICT, self.device, UplinkKind.RESPONSES_JSON)), body)
+
+
+@dataclass
+class Town:
+    """A running stack and what stories ask of it."""
+
+    stack: LocalStack
+    district: str = DISTRICT
+    parent: str = PARENT
+
+    @staticmethod
+    def now_us() -> int:
+        """Return wall time."""
+        return SystemClock().now_us()
+
+    @asynccontextmanager
+    async def channel(self, service: str) -> AsyncIterator[grpc.aio.Channel]:
+        """Open a channel to a service."""
+        async with grpc.aio.insecure_channel(self.stack.addresses[service].grpc) as opened:
+            yield opened
+
+    @asynccontextmanager
+    async def link(self, device: str, *heard_devices: str) -> AsyncIterator[Link]:
+        """Connect a device, which hears commands for these devices (itself, if none is named)."""
+        found = Link(self.stack.nats.mqtt_address, device, heard_devices or [device])
+        running = asyncio.create_task(found.mqtt.run())
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                await found.mqtt.connected()
+            yield found
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def add_devices(self, devices: Iterable[Device], probe: Reading) -> None:
+        """Register devices in service, and return when ingest takes a reading of one of the last."""
+        lines = [json.dumps(MessageToDict(one) | {"name": f"{PARENT}/devices/{one.name}"}) for one in devices]
+        request = ImportDevicesRequest(
+            parent=PARENT,
+            format=ImportDevicesRequest.FORMAT_JSON_LINES,
+            activate=True,
+            content="\n".join(lines).encode() + b"\n",
+        )
+        async with self.channel("device-registry") as channel:
+            registry: Any = DeviceServiceStub(channel)
+            await registry.ImportDevices(iter([request]))
+
+        async def known() -> bool:
+            return bool((await self.record(probe)).accepted_count)
+
+        await self.until(known)
+
+    async def record(self, *readings: Reading) -> RecordObservationsResponse:
+        """Send readings over gRPC."""
+        async with self.channel("ingest") as channel:
+            ingest: Any = IngestServiceStub(channel)
+            request = RecordObservationsRequest(parent=PARENT, observations=to_columns(readings))
+            answer: RecordObservationsResponse = await ingest.RecordObservations(request)
+            return answer
+
+    async def commands(self, device: str) -> list[Command]:
+        """Return the commands to a device, oldest first."""
+        async with self.channel("actuation") as channel:
+            commands: Any = CommandServiceStub(channel)
+            answer = await commands.ListCommands(ListCommandsRequest(parent=PARENT, device=device))
+            return list(reversed(answer.commands))
+
+    async def until[Found](self, ask: Callable[[], Awaitable[Found]], *, timeout_s: float = SETTLE_TIMEOUT_S) -> Found:
+        """Ask other processes until the answer is true, and return it."""
+        async with asyncio.timeout(timeout_s):
+            while not (answer := await ask()):  # noqa: ASYNC110 - what is waited for happens in another process
+                await asyncio.sleep(PAUSE_S)
+        return answer
+
+    def rows(self, query: str, *arguments: object) -> list[Any]:
+        """Ask the database."""
+        with psycopg.connect(self.stack.postgres_dsn) as connection:
+            return connection.execute(query.encode(), arguments).fetchall()
+
+    @staticmethod
+    def request_id() -> str:
+        """Return a new idempotency key."""
+        return str(uuid4())
+
+
+@pytest.fixture(name="town", scope="module")
+def _town(shared_stack: LocalStack) -> Town:
+    town = Town(shared_stack)
+
+    async def build() -> None:
+        async with town.channel("device-registry") as channel:
+            await register_catalogue(channel)
+            registry: Any = DeviceServiceStub(channel)
+            district = District(display_name="Noord")
+            await registry.CreateDistrict(CreateDistrictRequest(district_id=DISTRICT, district=district))
+
+    asyncio.run(build())
+    return town
