@@ -73,7 +73,7 @@ docs: ## generate docs/reference/ and the schema of the chart's values
 	@$(BIN)/python scripts/generate_reference.py && $(BIN)/python scripts/generate_chart_schema.py
 
 bench: setup ## measure the data path and the loop, into .maasloop/bench/
-	@$(BIN)/python -m tests.load.data_path && $(BIN)/python services/actuation/bench/loop_latency.py
+	@scripts/bench
 
 faults: setup ## kill each process in turn while the loop runs
 	@$(BIN)/pytest -m e2e -k "kill or fault"
