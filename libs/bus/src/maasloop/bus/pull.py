@@ -69,10 +69,6 @@ class Delivery:
         """End the deliveries of this message; its dead letter is durable."""
         await self.bus.tell(self.reply, b"+TERM")
 
-    async def keep(self) -> None:
-        """Ask for more time."""
-        await self.bus.tell(self.reply, b"+WPI")
-
 
 class Pull:
     """A running pull from one durable. Use as an async context manager."""

@@ -7,7 +7,7 @@ owner's tables: they forget the oldest.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -80,7 +80,6 @@ class Durable:
     """Unlimited: giving up is decided by the consumer, which writes a dead letter."""
     deliver: str = "all"
     """``all`` or ``new``: where a fresh durable begins."""
-    backoff: tuple[int, ...] = field(default=())
     meaning: str = ""
 
     def config(self) -> dict[str, Any]:

@@ -42,10 +42,6 @@ class Cursor:
         """Remember that messages are stored."""
         self.committed = max(self.committed, *sequences)
 
-    def roll_back(self) -> None:
-        """Forget what was taken and is not stored."""
-        self.taken = self.committed
-
 
 def begins_new_epoch(last_sequence: int, committed: int) -> bool:
     """Tell whether a stream was set back: it no longer reaches what was stored from it."""
