@@ -1,0 +1,133 @@
+"""A junction empties its queue: who waits at red is given green by a sequence that the field plays and a reading proves."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+from maasloop.api.command.v1.command_pb2 import Command
+from maasloop.api.device.v1.device_pb2 import Device
+from maasloop.twin.devices.commands import signal_sequence
+from maasloop.twin.devices.controller import SignalController
+from maasloop.twin.devices.readings import MICROSECONDS, Reading
+from maasloop.twin.street.judge import judge_states
+from maasloop.twin.street.network import GREEN, WAIT_MAX_S
+from maasloop.twin.street.scenario import load_scenario
+from maasloop.twin.street.simulation import LoopReading
+from maasloop.twin.street.site import Junction, read_site
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Link, Town
+
+VEHICLES = 6
+HEADWAY_S = 2
+
+
+class Field:
+    """The junction in the street: it plays what it is told, and vehicles wait on one approach."""
+
+    def __init__(self, link: "Link", junction: Junction) -> None:
+        """Begin with empty roads."""
+        self.link = link
+        self.junction = junction
+        self.controller = SignalController(junction)
+        self.shown: list[tuple[int, str]] = []
+        self.queues: dict[str, int] = {}
+        self.group = -1
+        self.since_s = 0
+        self.moving_from_s = 0
+        self.ends: dict[str, str] = {}
+        """By id of a command: the state in which its sequence ends."""
+
+    def stop(self, second: int) -> None:
+        """Let vehicles stop on the lanes of one of the groups that are red."""
+        state = self.shown[-1][1]
+        groups = self.junction.network.groups
+        red = [i for i, group in enumerate(groups) if state[i] == "r" and group.links]
+        self.group = next((i for i in red if groups[i].links[0].direction == "s"), red[0])
+        lanes = {link.lane for link in groups[self.group].links}
+        standing = [loop for loop in self.junction.loops if loop.kind == "stop-line" and loop.serves[0][0] in lanes]
+        self.queues = {loop.id: VEHICLES for loop in standing}
+        self.since_s = second
+
+    @property
+    def emptied(self) -> bool:
+        """Tell whether nobody waits any more."""
+        return bool(self.queues) and not any(self.queues.values())
+
+    async def live(self, town: "Town") -> None:
+        """Show, tell and obey, second by second, until the queue is gone and what emptied it is told."""
+        second = town.now_us() // MICROSECONDS
+        while not self.emptied or second < self.moving_from_s + VEHICLES * HEADWAY_S + 2:
+            state = self.controller.show(second)
+            self.shown.append((second, state))
+            if not self.queues and self.controller.device.remote and len(self.shown) > 2 and "r" in state:
+                self.stop(second)
+            await self.link.report(self.controller.readings(second, state, self._loops(second, state)))
+            for answer in self.controller.late_answers():
+                await self.link.answer(answer)
+            second += 1
+            await self._obey_until(town, second)
+
+    async def _obey_until(self, town: "Town", second: int) -> None:
+        while (left_us := second * MICROSECONDS - town.now_us()) > 0:
+            try:
+                command = await asyncio.wait_for(self.link.heard.get(), left_us / MICROSECONDS)
+            except TimeoutError:
+                return
+            answer = self.controller.hear(command)
+            if not answer.refusal and command.setpoint.WhichOneof("setpoint") == "signal_sequence":
+                groups = tuple(group.id for group in self.junction.network.groups)
+                self.ends[command.command_id] = signal_sequence(command, groups).steps[-1][1]
+            await self.link.answer(answer)
+
+    def _loops(self, second: int, state: str) -> Mapping[str, LoopReading]:
+        """Return what the loops see: a vehicle stands on a stop line, or leaves it every ``HEADWAY_S``."""
+        seen = {loop.id: LoopReading(0, 0.0) for loop in self.junction.loops}
+        green = bool(self.queues) and state[self.group] in GREEN
+        if green and not self.moving_from_s:
+            self.moving_from_s = second
+        for loop, waiting in self.queues.items():
+            leaves = green and waiting > 0 and (second - self.moving_from_s) % HEADWAY_S == HEADWAY_S - 1
+            self.queues[loop] = waiting - leaves
+            seen[loop] = LoopReading(int(leaves), 0.5 if leaves else float(waiting > 0))
+        return seen
+
+
+async def _register(town: "Town", junction: Junction) -> None:
+    controller = Device(name=junction.id, device_type="deviceTypes/signal-controller")
+    controller.config.update(junction.sheet)
+    loops = [
+        Device(name=loop.id, device_type="deviceTypes/induction-loop", gateway=junction.id) for loop in junction.loops
+    ]
+    probe = Reading(junction.loops[-1].id, "occupancy", town.now_us() - MICROSECONDS, 0.0)
+    await town.add_devices([controller, *loops], probe)
+
+
+@pytest.mark.timeout(240)
+async def test_a_junction_empties_its_queue(town: "Town") -> None:
+    """A queue at red gets green within the maximum wait, by a sequence that ends verified, and no rule is broken."""
+    site = read_site(load_scenario("cologne1"))
+    junction = site.junctions[0]
+    await _register(town, junction)
+    async with town.link(junction.id) as link:
+        field = Field(link, junction)
+        async with asyncio.timeout(WAIT_MAX_S + 60):
+            await field.live(town)
+
+        async def verified() -> list[Command]:
+            return [
+                one
+                for one in await town.commands(junction.id)
+                if one.state == Command.STATE_VERIFIED
+                and field.ends.get(one.name.rsplit("/", 1)[-1], "r" * 99)[field.group] in GREEN
+            ]
+
+        found = await town.until(verified)
+
+    assert field.moving_from_s - field.since_s <= WAIT_MAX_S
+    assert {one.reason for one in found} == {"EFFECT_OBSERVED"}
+    assert found[0].issuer.startswith("controllers/")
+    assert judge_states(site.scenario.net, junction.tls, field.shown) == []
+    assert field.controller.device.conflicts_seen == 0
