@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from maasloop.twin.street.judge import judge_run, judge_states, seconds_recorded
+from maasloop.twin.street.judge import judge_records, judge_run, judge_states, read_states, seconds_recorded
 from maasloop.twin.street.scenario import load_scenario
 
 TLS = "GS_cluster_357187_359543"
@@ -54,3 +54,15 @@ def test_a_recorded_file_is_judged(tmp_path: Path) -> None:
     found = judge_run(load_scenario("cologne1").net, record)
     assert {(one.second, one.junction) for one in found} == {(25_209, TLS)}
     assert seconds_recorded(record) == {TLS: 14}
+
+
+def test_what_follows_a_recorded_file_is_judged_with_it(tmp_path: Path) -> None:
+    """States that continue a record are judged by what it ended with: a green that began in it may end after it."""
+    record = tmp_path / "states.xml"
+    lines = [f'<tlsState time="{second}.00" id="{TLS}" state="{RED if second < 5 else STAGE}"/>' for second in range(7)]
+    record.write_text("<tlsStates>\n" + "\n".join(lines) + "\n</tlsStates>")
+    net = load_scenario("cologne1").net
+
+    later = [(7, TLS, CLEAR)]
+    assert {one.rule for one in judge_records(net, [*read_states(record), *later])} == {"minimum green"}
+    assert judge_records(net, later) == []

@@ -1,10 +1,11 @@
 """The whole demo: starts servers, services and receivers, lets the act be performed, and sums up."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,7 @@ from maasloop.twin.play.baseline import Baseline
 from maasloop.twin.play.cast import gather_cast
 from maasloop.twin.play.run import first_second
 from maasloop.twin.street.delay import mean_delay_s
-from maasloop.twin.street.judge import judge_run, seconds_recorded
+from maasloop.twin.street.judge import judge_records, read_states, seconds_recorded
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.site import read_site
@@ -114,15 +115,19 @@ class Demo:
             )
             outcome = await perform(cast, course, props)
             await compared
-            street = self._judge(outcome.simulation)
+            street = self._judge(outcome.simulation, outcome.play.street.shown_afterwards)
         return self._end(outcome, receivers, street, self._clock.monotonic_s() - began_s)
 
-    def _judge(self, simulation: StreetSimulation) -> Street:
-        violations = judge_run(simulation.site.scenario.net, simulation.states_file)
+    def _judge(self, simulation: StreetSimulation, afterwards: Sequence[Mapping[str, str]]) -> Street:
+        scenario, junctions = simulation.site.scenario, simulation.site.junctions
+        ends_s = scenario.begin_s + simulation.duration_s
+        # The way back to local control is judged as well, though no traffic is left that SUMO could record it with.
+        later = ((ends_s + n, one.tls, shown[one.id]) for n, shown in enumerate(afterwards) for one in junctions)
+        violations = judge_records(scenario.net, chain(read_states(simulation.states_file), later))
         for violation in violations[:VIOLATIONS_TOLD_MAX]:
             self._tell(f"second {violation.second}, {violation.junction}: {violation.rule} {violation.groups}")
         recorded = seconds_recorded(simulation.states_file)
-        unjudged_s = sum(max(0, simulation.duration_s - recorded[one.tls]) for one in simulation.site.junctions)
+        unjudged_s = sum(max(0, simulation.duration_s - recorded[one.tls]) for one in junctions)
         delay_s = mean_delay_s(simulation.tripinfo)
         return Street(len(violations), unjudged_s, delay_s, self._baseline.mean_delay_s)
 

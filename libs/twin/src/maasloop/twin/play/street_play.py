@@ -54,6 +54,8 @@ class EmptyStreet:
         self._loops = dict.fromkeys(loops, LoopReading(0, 0.0))
         self._states: dict[str, str] = {}
         self._second = 0
+        self.shown: list[dict[str, str]] = []
+        """What the signals showed, second by second, by junction."""
 
     def show(self, junction_id: str, state: str) -> None:
         """Show a state at a junction."""
@@ -61,6 +63,7 @@ class EmptyStreet:
 
     def step(self) -> int:
         """Let one second pass."""
+        self.shown.append(dict(self._states))
         self._second += 1
         return self._second
 
@@ -115,6 +118,11 @@ class StreetPlay:
         """Send everybody home; devices stay."""
         self.street = EmptyStreet(self.cast.site.loops)
         self._cyclists = self._cyclists[:1]
+
+    @property
+    def shown_afterwards(self) -> list[dict[str, str]]:
+        """Return what the signals showed in each second since everybody went home, by junction."""
+        return self.street.shown if isinstance(self.street, EmptyStreet) else []
 
     def advance(self, second: int) -> list[Payload]:
         """Let street second ``second`` pass and return what is said about it."""

@@ -39,10 +39,15 @@ class _Rules:
 
 def judge_run(net: Path, states: Path) -> list[Violation]:
     """Return every violation in a recorded file of signal states (SUMO's ``SaveTLSStates``)."""
+    return judge_records(net, read_states(states))
+
+
+def judge_records(net: Path, records: Iterable[tuple[int, str, str]]) -> list[Violation]:
+    """Return every violation in the states of all junctions, given as (second, junction, state) with rising seconds."""
     rules = _read_rules(net)
     watches: dict[str, _Watch] = {}
     found: list[Violation] = []
-    for second, junction, state in read_states(states):
+    for second, junction, state in records:
         if junction in rules:
             watch = watches.setdefault(junction, _Watch(junction, rules[junction]))
             found.extend(watch.see(second, state))
