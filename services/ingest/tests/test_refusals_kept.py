@@ -15,7 +15,7 @@ from maasloop.ingest.adapters.registry import facts_of
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, PropertyFacts, TypeFacts
 from maasloop.ingest.domain.outcome import Door, Recorded
-from maasloop.ingest.entrypoints.payloads import COLUMNS, JSON, Received, decode, decode_entry
+from maasloop.ingest.entrypoints.payloads import COLUMNS, JSON, SENML, Received, decode, decode_entry
 from maasloop.ingest.handlers.record_observations import RecordObservations
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Portion, Quarantined, QuarantineEntry
@@ -81,6 +81,24 @@ async def test_readings_refused_for_one_reason_are_one_entry(person: str) -> Non
     assert recorded.refused_count == 2
     assert [(each.reason, each.reading_count) for each in kept.quarantined] == [(Reason.VALUE_NOT_A_NUMBER, 2)]
     assert kept.quarantined[0].payload == (b"" if person else payload)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "payload"),
+    [
+        (JSON, b'{"observations": [{"device": "wearable", "property": "power", "value": "61x"}]}'),
+        (SENML, b'[{"bn": "wearable/", "n": "power", "v": "61x"}]'),
+        (SENML, b'[{"n": "wearable/power", "u": "m", "v": 61}]'),
+    ],
+)
+async def test_an_undecoded_reading_of_a_person_is_not_kept(content_type: str, payload: bytes) -> None:
+    """Also not when it comes by a gateway that is nobody's: its readings say whose they are."""
+    wearable = DeviceFacts("thing", True, "cabinet", "anna", "health")
+    record, kept = _pipeline(_known(cabinet=DeviceFacts("thing", True, "", "", ""), wearable=wearable))
+
+    await record(decode(Received(Door.MQTT, "noord", "cabinet", NOW_US, content_type, payload), lambda _: "W"))
+
+    assert [(each.device, each.reading_count, each.payload) for each in kept.quarantined] == [("", 1, b"")]
 
 
 async def test_a_retired_device_of_a_person_stays_a_persons() -> None:

@@ -1,6 +1,6 @@
 """What the handlers need of the world, and the shape in which readings travel between the rooms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -152,6 +152,8 @@ class Batch:
     content_type: str = ""
     payload: bytes = b""
     """The original bytes, where the quarantine keeps those; none = it keeps the refused rows."""
+    undecoded_devices: Collection[str] = ()
+    """Whom the undecoded readings are about, as far as they say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ def decode_plain(payload: bytes) -> Decoded:
             decoded.readings.append(reading)
         else:
             decoded.refused[index] = reading
+            device = observation.get("device") if isinstance(observation, dict) else None
+            if isinstance(device, str):
+                decoded.refused_devices.add(device)
     return decoded
 
 

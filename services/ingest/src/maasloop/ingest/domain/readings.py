@@ -39,3 +39,5 @@ class Decoded:
 
     readings: list[RawReading] = field(default_factory=list)
     refused: dict[int, Reason] = field(default_factory=dict)
+    refused_devices: set[str] = field(default_factory=set)
+    """Whom the refused ones are about, as far as they say: what is a person's must not be kept."""

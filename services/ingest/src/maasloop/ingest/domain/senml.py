@@ -48,6 +48,7 @@ def decode_senml(payload: bytes, receipt_time_us: int) -> Decoded:
             decoded.readings.append(reading)
         else:
             decoded.refused[index] = reading
+            decoded.refused_devices.add(f"{base.name}{record.get('n', '')}".rpartition("/")[0])
     return decoded
 
 

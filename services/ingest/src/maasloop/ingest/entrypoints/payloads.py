@@ -97,6 +97,7 @@ def _batch(received: Received, decoded: Decoded, unit_of: UnitOf) -> Batch:
         result = reading.result if wrong else _converted(reading, unit_of)
         if wrong or isinstance(result, Reason):
             refused[reading.index] = wrong or Reason(str(result))
+            decoded.refused_devices.add(device)
             continue
         row = (
             devices.setdefault(device, len(devices)),
@@ -136,6 +137,7 @@ def _batch(received: Received, decoded: Decoded, unit_of: UnitOf) -> Batch:
         index,
         received.content_type,
         received.payload,
+        decoded.refused_devices,
     )
 
 

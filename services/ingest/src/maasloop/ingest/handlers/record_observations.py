@@ -123,7 +123,8 @@ class RecordObservations:
         if not undecoded and not bad.any():
             return
         personal = series.key[rows.pair] == _PERSONAL
-        secret = personal.any() or (bool(batch.sender) and self._personal(batch.district, batch.sender))
+        named = {batch.sender, *batch.undecoded_devices} - {""}
+        secret = personal.any() or any(self._personal(batch.district, device) for device in named)
         whole = b"" if secret else batch.payload
         for each in np.unique(reason[bad]):
             why = REASONS[each - 1]
