@@ -1,20 +1,19 @@
 """A junction empties its queue: who waits at red is given green by a sequence that the field plays and a reading proves."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pytest
 
-from maasloop.api.command.v1.command_pb2 import Command
+from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand
 from maasloop.api.device.v1.device_pb2 import Device
-from maasloop.twin.devices.commands import signal_sequence
-from maasloop.twin.devices.controller import SignalController
+from maasloop.twin.devices.commands import Answer, signal_sequence
 from maasloop.twin.devices.readings import MICROSECONDS, Reading
 from maasloop.twin.street.judge import judge_states
 from maasloop.twin.street.network import GREEN, WAIT_MAX_S
 from maasloop.twin.street.scenario import load_scenario
-from maasloop.twin.street.simulation import LoopReading
+from maasloop.twin.street.signals import Answer as StreetAnswer
+from maasloop.twin.street.signals import SignalDevice
 from maasloop.twin.street.site import Junction, read_site
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class Field:
         """Begin with empty roads."""
         self.link = link
         self.junction = junction
-        self.controller = SignalController(junction)
+        self.device = SignalDevice(junction)
         self.shown: list[tuple[int, str]] = []
         self.queues: dict[str, int] = {}
         self.group = -1
@@ -60,13 +59,12 @@ class Field:
         """Show, tell and obey, second by second, until the queue is gone and what emptied it is told."""
         second = town.now_us() // MICROSECONDS
         while not self.emptied or second < self.moving_from_s + VEHICLES * HEADWAY_S + 2:
-            state = self.controller.show(second)
+            state = self.device.tick(second)
             self.shown.append((second, state))
-            if not self.queues and self.controller.device.remote and len(self.shown) > 2 and "r" in state:
+            if not self.queues and self.device.remote and len(self.shown) > 2 and "r" in state:
                 self.stop(second)
-            await self.link.report(self.controller.readings(second, state, self._loops(second, state)))
-            for answer in self.controller.late_answers():
-                await self.link.answer(answer)
+            signals = Reading(self.junction.id, "signal-state", second * MICROSECONDS, state)
+            await self.link.report([*self._loops(second, state), signals])
             second += 1
             await self._obey_until(town, second)
 
@@ -76,23 +74,36 @@ class Field:
                 command = await asyncio.wait_for(self.link.heard.get(), left_us / MICROSECONDS)
             except TimeoutError:
                 return
-            answer = self.controller.hear(command)
-            if not answer.refusal and command.setpoint.WhichOneof("setpoint") == "signal_sequence":
-                groups = tuple(group.id for group in self.junction.network.groups)
-                self.ends[command.command_id] = signal_sequence(command, groups).steps[-1][1]
-            await self.link.answer(answer)
+            await self.link.answer(self._obey(command))
 
-    def _loops(self, second: int, state: str) -> Mapping[str, LoopReading]:
+    def _obey(self, command: DeviceCommand) -> Answer:
+        if command.setpoint.WhichOneof("setpoint") != "signal_sequence":
+            self.device.release(self.shown[-1][0] + 1)
+            return Answer(command.command_id, command.device)
+        groups = tuple(group.id for group in self.junction.network.groups)
+        sequence = signal_sequence(command, groups)
+        said = self.device.accept(sequence)
+        if said is not StreetAnswer.ACCEPTED:
+            return Answer(command.command_id, command.device, str(said))
+        self.ends[command.command_id] = sequence.steps[-1][1]
+        return Answer(command.command_id, command.device)
+
+    def _loops(self, second: int, state: str) -> list[Reading]:
         """Return what the loops see: a vehicle stands on a stop line, or leaves it every ``HEADWAY_S``."""
-        seen = {loop.id: LoopReading(0, 0.0) for loop in self.junction.loops}
         green = bool(self.queues) and state[self.group] in GREEN
         if green and not self.moving_from_s:
             self.moving_from_s = second
-        for loop, waiting in self.queues.items():
-            leaves = green and waiting > 0 and (second - self.moving_from_s) % HEADWAY_S == HEADWAY_S - 1
-            self.queues[loop] = waiting - leaves
-            seen[loop] = LoopReading(int(leaves), 0.5 if leaves else float(waiting > 0))
-        return seen
+        moves = green and (second - self.moving_from_s) % HEADWAY_S == HEADWAY_S - 1
+        said: list[Reading] = []
+        for loop in self.junction.loops:
+            waiting = self.queues.get(loop.id, 0)
+            leaves = moves and waiting > 0
+            if loop.id in self.queues:
+                self.queues[loop.id] = waiting - leaves
+            covered = 0.5 if leaves else float(waiting > 0)
+            said.append(Reading(loop.id, "vehicle-count", second * MICROSECONDS, float(leaves)))
+            said.append(Reading(loop.id, "occupancy", second * MICROSECONDS, covered))
+        return said
 
 
 async def _register(town: "Town", junction: Junction) -> None:
@@ -130,4 +141,4 @@ async def test_a_junction_empties_its_queue(town: "Town") -> None:
     assert {one.reason for one in found} == {"EFFECT_OBSERVED"}
     assert found[0].issuer.startswith("controllers/")
     assert judge_states(site.scenario.net, junction.tls, field.shown) == []
-    assert field.controller.device.conflicts_seen == 0
+    assert field.device.conflicts_seen == 0
