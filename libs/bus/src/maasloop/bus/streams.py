@@ -2,7 +2,7 @@
 
 **Custody streams** hold what was acknowledged and is not yet a row: they refuse new messages when full, and have no age
 limit, because a writer that is down longer than an age limit would silently lose what was acknowledged. Space in them
-comes back only by ``purge`` up to what their durable owners have committed. **Copies** hold facts whose truth is their
+comes back only by ``purge`` up to what their durable owners have committed. Dead letters alone have an age: nobody owns them but the operator. **Copies** hold facts whose truth is their
 owner's tables: they forget the oldest.
 """
 
@@ -195,6 +195,7 @@ DEADLETTERS = Stream(
     Keeping.CUSTODY,
     256 * MIB,
     max_msg_size=6 * MIB,
+    max_age_s=90 * DAY_S,
     meaning="Messages that a consumer gave up, with the reason in their headers.",
 )
 STREAMS: tuple[Stream, ...] = (
