@@ -2,8 +2,8 @@
 
 **Custody streams** hold what was acknowledged and is not yet a row: they refuse new messages when full, and have no age
 limit, because a writer that is down longer than an age limit would silently lose what was acknowledged. Space in them
-comes back only by ``purge`` up to what their durable owners have committed. Dead letters alone have an age: nobody owns them but the operator. **Copies** hold facts whose truth is their
-owner's tables: they forget the oldest.
+comes back only by ``purge`` up to what their durable owners have committed. Dead letters alone have an age: nobody owns
+them but the operator. **Copies** hold facts whose truth is their owner's tables: they forget the oldest.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from .sheet import Pair, Sheet, SignalGroup
 from .state import JunctionState
 from .timeline import advance
 
-GREEN_FLOOR_S = 4.0
+GREEN_FLOOR_S = 5.0
 ALL_RED_FLOOR_S = 1.0
 SHARE_SUM_MAX = 1.001
 _KMH = 3.6
