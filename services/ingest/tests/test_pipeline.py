@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -210,6 +211,19 @@ async def test_every_reading_is_published_once_or_refused_for_the_right_reason(
     numbers: list[Row], words: list[Row], places: list[Row], sender: str, consenting: set[str]
 ) -> None:
     """Portions hold exactly the good readings, by subject; every other index is answered with the judge's reason."""
+    await _check(numbers, words, places, sender, consenting)
+
+
+async def test_the_judge_notices_a_consent_gate_that_is_off() -> None:
+    """With a gate that lets everybody through the same check fails, so that its silence means something."""
+    readings: list[Row] = [(DEVICES.index("bike"), PROPERTIES.index("power"), NOW_US, 1.0)]
+    await _check(readings, [], [], "", set())
+
+    with patch.object(Consenting, "permits", lambda *_: True), pytest.raises(AssertionError, match="CONSENT_MISSING"):
+        await _check(readings, [], [], "", set())
+
+
+async def _check(numbers: list[Row], words: list[Row], places: list[Row], sender: str, consenting: set[str]) -> None:
     record, publisher = _pipeline(*consenting)
     rows = [*numbers, *words, *places]
     columns = _columns(numbers, words, places)
