@@ -12,9 +12,10 @@ import grpc
 import psycopg
 import pytest
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand
-from maasloop.api.command.v1.command_service_pb2 import ListCommandsRequest
+from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand, LightLevel, Setpoint
+from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest, ListCommandsRequest
 from maasloop.api.command.v1.command_service_pb2_grpc import CommandServiceStub
 from maasloop.api.device.v1.device_pb2 import Device, District
 from maasloop.api.device.v1.device_service_pb2 import CreateDistrictRequest, ImportDevicesRequest
@@ -88,7 +89,7 @@ class Town:
             await asyncio.gather(running, return_exceptions=True)
 
     async def add_devices(self, devices: Iterable[Device], probe: Reading) -> None:
-        """Register devices in service, and return when ingest takes a reading of one of the last."""
+        """Register devices in service; return when ingest and actuation know the sensor that sends the probe."""
         lines = [json.dumps(MessageToDict(one) | {"name": f"{PARENT}/devices/{one.name}"}) for one in devices]
         request = ImportDevicesRequest(
             parent=PARENT,
@@ -100,9 +101,18 @@ class Town:
             registry: Any = DeviceServiceStub(channel)
             await registry.ImportDevices(iter([request]))
 
-        async def known() -> bool:
+        async def heard() -> bool:
             return bool((await self.record(probe)).accepted_count)
 
+        async def known() -> bool:
+            try:
+                # A sensor obeys nobody; a device that is not known yet is not found.
+                return (await self.issue(probe.device, 100.0)).state == Command.STATE_REFUSED
+            except grpc.aio.AioRpcError as error:
+                assert error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE}  # noqa: PT017 - others are faults
+                return False
+
+        await self.until(heard)
         await self.until(known)
 
     async def record(self, *readings: Reading) -> RecordObservationsResponse:
@@ -111,6 +121,16 @@ class Town:
             ingest: Any = IngestServiceStub(channel)
             request = RecordObservationsRequest(parent=PARENT, observations=to_columns(readings))
             answer: RecordObservationsResponse = await ingest.RecordObservations(request)
+            return answer
+
+    async def issue(self, lamp: str, level_percent: float, expires: Timestamp | None = None) -> Command:
+        """Ask for a level as an operator."""
+        setpoint = Setpoint(light_level=LightLevel(level_percent=level_percent))
+        command = Command(device=lamp, setpoint=setpoint, expire_time=expires)
+        request = IssueCommandRequest(parent=PARENT, command=command, request_id=self.request_id())
+        async with self.channel("actuation") as channel:
+            commands: Any = CommandServiceStub(channel)
+            answer: Command = await commands.IssueCommand(request)
             return answer
 
     async def commands(self, device: str) -> list[Command]:

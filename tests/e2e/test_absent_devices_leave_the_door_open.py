@@ -63,7 +63,8 @@ async def _register(town: "Town") -> None:
     lamps = [Device(name=name, device_type="deviceTypes/streetlight") for name in (*LAMPS, PRESENT)]
     for lamp in lamps:
         lamp.config.update(asdict(FACTS))
-    await town.add_devices(lamps, Reading(PRESENT, "power", town.now_us(), 28.96))
+    dusk = Device(name="dusk", device_type="deviceTypes/light-sensor")
+    await town.add_devices([*lamps, dusk], Reading("dusk", "illuminance", town.now_us(), 2.0))
 
 
 async def _stored_downlinks(town: "Town", bus: Bus) -> int:
