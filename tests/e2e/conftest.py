@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand, LightLevel, Setpoint
 from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest, ListCommandsRequest
 from maasloop.api.command.v1.command_service_pb2_grpc import CommandServiceStub
+from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
+from maasloop.api.consent.v1.consent_service_pb2 import (
+    CreateProcessingActivityRequest,
+    GrantConsentRequest,
+    WithdrawConsentRequest,
+)
+from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceStub
 from maasloop.api.device.v1.device_pb2 import Device, District
 from maasloop.api.device.v1.device_service_pb2 import CreateDistrictRequest, ImportDevicesRequest
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
@@ -24,7 +32,8 @@ from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsReq
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
 from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
-from maasloop.stack.local import LocalStack
+from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.testing.plugin import running_stack
 from maasloop.twin.demo.registration import register_catalogue
 from maasloop.twin.devices.commands import Answer, read_command, write_answer
 from maasloop.twin.devices.readings import Reading, to_columns, to_json
@@ -34,6 +43,11 @@ DISTRICT = "noord"
 PARENT = f"districts/{DISTRICT}"
 SETTLE_TIMEOUT_S = 40.0
 PAUSE_S = 0.1
+WITHOUT_CONSENT_GATE = """
+from maasloop.runtime.permitting import ConsentGate
+
+ConsentGate.permits = lambda *_: True
+"""
 
 
 class Link:
@@ -140,6 +154,35 @@ class Town:
             answer = await commands.ListCommands(ListCommandsRequest(parent=PARENT, device=device))
             return list(reversed(answer.commands))
 
+    async def grant(self, person: str, activity_id: str) -> str:
+        """Let a person consent to an activity, which is described first, and return the record."""
+        activity = ProcessingActivity(
+            display_name="Air on bikes",
+            purpose="Know the air where people ride.",
+            legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
+            data_categories=["pm25"],
+            controller="Gemeente",
+        )
+        activity.retention.FromSeconds(7 * 86_400)
+        record = ConsentRecord(
+            data_subject=f"dataSubjects/{person}",
+            processing_activity=f"processingActivities/{activity_id}",
+            notice_version="1",
+            method="app",
+        )
+        create = CreateProcessingActivityRequest(processing_activity_id=activity_id, processing_activity=activity)
+        async with self.channel("consent") as channel:
+            consent: Any = ConsentServiceStub(channel)
+            await consent.CreateProcessingActivity(create)
+            grant = GrantConsentRequest(consent_record=record, request_id=self.request_id())
+            return str((await consent.GrantConsent(grant)).name)
+
+    async def withdraw(self, record: str) -> None:
+        """Withdraw a consent."""
+        async with self.channel("consent") as channel:
+            consent: Any = ConsentServiceStub(channel)
+            await consent.WithdrawConsent(WithdrawConsentRequest(name=record))
+
     async def until[Found](self, ask: Callable[[], Awaitable[Found]], *, timeout_s: float = SETTLE_TIMEOUT_S) -> Found:
         """Ask other processes until the answer is true, and return it."""
         async with asyncio.timeout(timeout_s):
@@ -158,9 +201,9 @@ class Town:
         return str(uuid4())
 
 
-@pytest.fixture(name="town", scope="module")
-def _town(shared_stack: LocalStack) -> Town:
-    town = Town(shared_stack)
+def _built(stack: LocalStack) -> Town:
+    """Give a stack the catalogue and the district."""
+    town = Town(stack)
 
     async def build() -> None:
         async with town.channel("device-registry") as channel:
@@ -171,3 +214,16 @@ def _town(shared_stack: LocalStack) -> Town:
 
     asyncio.run(build())
     return town
+
+
+@pytest.fixture(name="town", scope="module")
+def _town(shared_stack: LocalStack) -> Town:
+    return _built(shared_stack)
+
+
+@pytest.fixture(name="open_town")
+def _open_town(tmp_path: Path) -> Iterator[Town]:
+    """A town whose services run without the consent gate: Python itself takes it out when they start."""
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_CONSENT_GATE, encoding="utf-8")
+    with running_stack(StackOptions(environment={"PYTHONPATH": str(tmp_path)})) as stack:
+        yield _built(stack)

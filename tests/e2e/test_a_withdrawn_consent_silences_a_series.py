@@ -5,13 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
-from maasloop.api.consent.v1.consent_service_pb2 import (
-    CreateProcessingActivityRequest,
-    GrantConsentRequest,
-    WithdrawConsentRequest,
-)
-from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceStub
 from maasloop.api.device.v1.device_pb2 import Device
 from maasloop.api.observation.v1.ingest_service_pb2 import ListQuarantineRequest
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
@@ -39,37 +32,6 @@ DEVICES = (
 )
 
 
-async def _grant(town: "Town") -> str:
-    """Let Anna consent to the use of her bike's readings, and return the record."""
-    activity = ProcessingActivity(
-        display_name="Air on bikes",
-        purpose="Know the air where people ride.",
-        legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
-        data_categories=["pm25"],
-        controller="Gemeente",
-    )
-    activity.retention.FromSeconds(7 * 86_400)
-    record = ConsentRecord(
-        data_subject="dataSubjects/anna",
-        processing_activity="processingActivities/bike-air",
-        notice_version="1",
-        method="app",
-    )
-    async with town.channel("consent") as channel:
-        consent: Any = ConsentServiceStub(channel)
-        await consent.CreateProcessingActivity(
-            CreateProcessingActivityRequest(processing_activity_id="bike-air", processing_activity=activity)
-        )
-        granted = await consent.GrantConsent(GrantConsentRequest(consent_record=record, request_id=town.request_id()))
-    return str(granted.name)
-
-
-async def _withdraw(town: "Town", record: str) -> None:
-    async with town.channel("consent") as channel:
-        consent: Any = ConsentServiceStub(channel)
-        await consent.WithdrawConsent(WithdrawConsentRequest(name=record))
-
-
 async def _devices_shown(town: "Town") -> set[str]:
     """Return the devices of which the latest readings are shown."""
     request = ListLatestObservationsRequest(selection=SeriesSelection(parent=town.parent))
@@ -86,44 +48,54 @@ async def _quarantined(town: "Town") -> list[Any]:
     return list(answer.entries)
 
 
-@pytest.mark.timeout(120)
-async def test_a_withdrawn_consent_silences_a_series(town: "Town") -> None:
-    """Within 5 s of the withdrawal nothing of the person is taken, shown or watched, and nothing lies in quarantine."""
+def _reading(town: "Town") -> Reading:
+    return Reading("bike", "pm25", town.now_us(), 12.0)
 
-    def reading() -> Reading:
-        return Reading("bike", "pm25", town.now_us(), 12.0)
 
+async def _consented(town: "Town") -> str:
+    """Let readings of the bike be stored and shown with the cyclist's consent; returns the record."""
     await town.add_devices(DEVICES, Reading("station", "pm25", town.now_us(), 8.0))
-    record = await _grant(town)
-
-    async def accepted() -> bool:
-        return bool((await town.record(reading())).accepted_count)
+    record = await town.grant("anna", "bike-air")
 
     async def both_shown() -> bool:
-        return await _devices_shown(town) == {"bike", "station"}
+        accepted = (await town.record(_reading(town))).accepted_count
+        return bool(accepted) and await _devices_shown(town) == {"bike", "station"}
+
+    await town.until(both_shown)
+    return record
+
+
+async def _silenced(town: "Town", record: str) -> list[str]:
+    """Withdraw, and require that the door and the queries heard of it in time; returns why the door refuses."""
 
     async def refused() -> list[str]:
-        return [one.reason for one in (await town.record(reading())).refusals]
+        return [one.reason for one in (await town.record(_reading(town))).refusals]
 
     async def hidden() -> bool:
         return await _devices_shown(town) == {"station"}
 
-    await town.until(accepted)
-    await town.until(both_shown)
+    await town.withdraw(record)
+    async with asyncio.timeout(HEARD_WITHIN_S):
+        reasons = await town.until(refused)
+        await town.until(hidden)
+    return reasons
+
+
+@pytest.mark.timeout(120)
+async def test_a_withdrawn_consent_silences_a_series(town: "Town") -> None:
+    """Within 5 s of the withdrawal nothing of the person is taken, shown or watched, and nothing lies in quarantine."""
+    record = await _consented(town)
     stored = town.rows("SELECT DISTINCT observed_property, device FROM timeseries.series WHERE device = 'bike'")
     async with town.channel("timeseries") as channel:
         series: Any = SeriesServiceStub(channel)
         watch = series.WatchObservations(WatchObservationsRequest(selection=SeriesSelection(parent=town.parent)))
         watched = [await watch.read()]
-        await town.record(reading())
+        await town.record(_reading(town))
         while not watched[-1].observations.value:
             watched.append(await asyncio.wait_for(watch.read(), WATCH_TIMEOUT_S))
 
-        await _withdraw(town, record)
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            reasons = await town.until(refused)
-            await town.until(hidden)
-        sent = await town.record(reading(), Reading("station", "pm25", town.now_us(), 9.0))
+        reasons = await _silenced(town, record)
+        sent = await town.record(_reading(town), Reading("station", "pm25", town.now_us(), 9.0))
         after: list[Any] = []
         while not after or 9.0 not in after[-1].observations.value:
             after.append(await asyncio.wait_for(watch.read(), WATCH_TIMEOUT_S))
@@ -136,3 +108,15 @@ async def test_a_withdrawn_consent_silences_a_series(town: "Town") -> None:
     assert "bike" not in after[-1].observations.dictionary.devices
     assert 12.0 not in after[-1].observations.value
     assert [one for one in await _quarantined(town) if one.device != "station"] == []
+
+
+@pytest.mark.timeout(120)
+async def test_without_the_consent_gate_nothing_is_silenced(open_town: "Town") -> None:
+    """With the gate taken out of every service the same check fails, at the door and in queries."""
+    record = await _consented(open_town)
+
+    with pytest.raises(TimeoutError):
+        await _silenced(open_town, record)
+
+    assert await _devices_shown(open_town) == {"bike", "station"}
+    assert (await open_town.record(_reading(open_town))).accepted_count == 1
