@@ -18,8 +18,12 @@ from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, 
 from maasloop.ingest.ports import KEYS, Batch, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
 
-PAIRS_CACHED_MAX = 1_000_000
-"""Pairs of all cached dictionaries together: about 34 bytes each."""
+TABLES_BYTES_MAX = 12 * 1024 * 1024
+"""Memory of all cached dictionaries together."""
+TABLE_BYTES = 4_000
+"""A table without its pairs: six arrays, the parsed names and what Python adds to them."""
+PAIR_BYTES = 128
+"""A pair in the arrays, and its share of the names."""
 AGE_MAX_US = 30 * 86_400 * 1_000_000
 
 _KINDS = list(Kind)
@@ -47,12 +51,12 @@ class Registry:
         self._known = known
         self._ready = ready
         self._tables: OrderedDict[tuple[str, bytes], _Table] = OrderedDict()
-        self._pairs = 0
+        self._bytes = 0
 
     def changed(self, _items: object = None) -> None:
         """Forget what was derived from older facts."""
         self._tables.clear()
-        self._pairs = 0
+        self._bytes = 0
 
     def speaks_for(self, district: str, sender: str, device: str) -> bool:
         """Tell whether a device may report for another."""
@@ -92,10 +96,10 @@ class Registry:
         pairs = max(1, len(names.devices)) * max(1, len(names.observed_properties))
         table = _new_table(names, pairs)
         self._tables[place] = table
-        self._pairs += pairs
-        while self._pairs > PAIRS_CACHED_MAX and len(self._tables) > 1:
+        self._bytes += _bytes(table)
+        while self._bytes > TABLES_BYTES_MAX and len(self._tables) > 1:
             _, old = self._tables.popitem(last=False)
-            self._pairs -= len(old.series.reason)
+            self._bytes -= _bytes(old)
         return table
 
     def _resolve(self, district: str, table: _Table, pairs: set[int]) -> None:
@@ -122,6 +126,10 @@ class Registry:
                     table.person_of[person] = len(table.persons)
                     table.persons.append(person)
                 series.person[pair] = table.person_of[person]
+
+
+def _bytes(table: _Table) -> int:
+    return TABLE_BYTES + PAIR_BYTES * len(table.series.reason)
 
 
 def _new_table(names: DictionaryNames, pairs: int) -> _Table:
