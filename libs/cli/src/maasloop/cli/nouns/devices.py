@@ -117,7 +117,7 @@ async def _import(context: typer.Context, file: Path, parent: str, coding: str, 
                 content = source.read(CHUNK_BYTES)
                 if not content and not fields:
                     return
-                yield pb.ImportDevicesRequest(**fields, content=content)  # type: ignore[arg-type]
+                yield pb.ImportDevicesRequest(**fields, content=content)  # type: ignore[arg-type]  # the stub takes every value for every field
                 fields = {}
 
     async with opened(context, DEVICES) as stub:
