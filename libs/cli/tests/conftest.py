@@ -59,7 +59,7 @@ class Contract:
         services = {door.service for door in DOORS}
         return [part for service in services for part in ("--address", f"{service}={self.address}")]
 
-    def answer(self, method: str, request: Any) -> Message:  # noqa: ANN401
+    def answer(self, method: str, request: Any) -> Message:
         """Record a request and return its answer."""
         copy = type(request)()
         copy.CopyFrom(request)
@@ -102,13 +102,13 @@ def _handler(module: str, contract: Contract) -> grpc.GenericRpcHandler:
     )
 
 
-def _method(method: Any, contract: Contract) -> Any:  # noqa: ANN401
+def _method(method: Any, contract: Contract) -> Any:
     request = GetMessageClass(method.input_type)
 
-    async def unary(asked: Any, _context: Any) -> Message:  # noqa: ANN401
+    async def unary(asked: Any, _context: Any) -> Message:
         return contract.answer(method.name, asked)
 
-    async def stream(asked: Any, _context: Any) -> Any:  # noqa: ANN401
+    async def stream(asked: Any, _context: Any) -> Any:
         yield contract.answer(method.name, asked)
 
     if method.server_streaming:

@@ -15,7 +15,7 @@ from maasloop.core.errors import FailedPrecondition, NotFound
 LAMP = "districts/noord/devices/lamp-1"
 
 
-def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:
     """Level, ramp and authority travel; a refusal by the kernel is printed and ends with status 1."""
     refused = command_pb2.Command(
         name="districts/noord/commands/c", state=command_pb2.Command.STATE_REFUSED, reason="BELOW_FLOOR"
@@ -32,7 +32,7 @@ def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:  # noqa: ANN
     assert ended.status == 1
 
 
-def test_lists_follow_pages(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_lists_follow_pages(maasloop: Any, contract: Any) -> None:
     """All pages up to the limit are printed, as lines with tabs or as JSON."""
     commands = [
         command_pb2.Command(
@@ -53,7 +53,7 @@ def test_lists_follow_pages(maasloop: Any, contract: Any) -> None:  # noqa: ANN4
     assert [command["state"] for command in printed] == ["STATE_VERIFIED"] * 3
 
 
-def test_a_refusal_is_one_sentence_with_its_reason(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_a_refusal_is_one_sentence_with_its_reason(maasloop: Any, contract: Any) -> None:
     """The reason and the message of the service reach the terminal, and the status is 1."""
     contract.answers["CancelCommand"] = FailedPrecondition("STATE_FORBIDS", "the command is settled")
     ended = maasloop(*contract.options(), "commands", "cancel", "noord/c")
@@ -62,7 +62,7 @@ def test_a_refusal_is_one_sentence_with_its_reason(maasloop: Any, contract: Any)
     assert ended.error == "maasloop: STATE_FORBIDS: the command is settled\n"
 
 
-def test_a_fault_of_the_service_is_told_apart(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_a_fault_of_the_service_is_told_apart(maasloop: Any, contract: Any) -> None:
     """An internal error says so, without a stack of ours."""
     contract.answers["CancelCommand"] = ZeroDivisionError()
     ended = maasloop(*contract.options(), "commands", "cancel", "noord/c")
@@ -71,7 +71,7 @@ def test_a_fault_of_the_service_is_told_apart(maasloop: Any, contract: Any) -> N
     assert ended.error.splitlines()[-1] == "maasloop: INTERNAL: internal error"
 
 
-def test_changes_are_watched(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_changes_are_watched(maasloop: Any, contract: Any) -> None:
     """Each change is a line; signs of life are not."""
     command = command_pb2.Command(
         name="districts/noord/commands/c", device="lamp", state=command_pb2.Command.STATE_ACKNOWLEDGED
@@ -81,7 +81,7 @@ def test_changes_are_watched(maasloop: Any, contract: Any) -> None:  # noqa: ANN
     assert "acknowledged" in maasloop(*contract.options(), "commands", "watch", "noord").out
 
 
-def test_an_override_is_set_and_a_district_released(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_an_override_is_set_and_a_district_released(maasloop: Any, contract: Any) -> None:
     """Target, end and justification travel."""
     contract.answers["SetOverride"] = [command_service_pb2.Override(name="districts/noord/overrides/o")]
     contract.answers["ReleaseDistrict"] = [command_service_pb2.ReleaseDistrictResponse(released=True)]
@@ -105,7 +105,7 @@ offLevelPercent: 20
 """
 
 
-def test_policies_are_applied_from_a_file(maasloop: Any, contract: Any, tmp_path: Path) -> None:  # noqa: ANN401
+def test_policies_are_applied_from_a_file(maasloop: Any, contract: Any, tmp_path: Path) -> None:
     """A new one is created, the same one is left alone, a changed one becomes a version."""
     file = tmp_path / "policies.yaml"
     file.write_text(POLICY)
@@ -140,7 +140,7 @@ def _columns() -> observation_pb2.ObservationColumns:
     )
 
 
-def test_observations_are_queried(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_observations_are_queried(maasloop: Any, contract: Any) -> None:
     """Rows of numbers and states are printed with their times; buckets with their figures."""
     contract.answers["ReadObservations"] = [series_service_pb2.ReadObservationsResponse(observations=_columns())]
     printed = maasloop(*contract.options(), "observations", "query", "noord", "--from", "-2h", "--json").out
@@ -158,7 +158,7 @@ def test_observations_are_queried(maasloop: Any, contract: Any) -> None:  # noqa
     assert (request.bucket.seconds, request.gap_fill) == (300, series_service_pb2.GAP_FILL_LAST)
 
 
-def test_observations_are_shown_and_watched(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_observations_are_shown_and_watched(maasloop: Any, contract: Any) -> None:
     """The newest ones are a table, new ones a line each."""
     observation = observation_pb2.Observation(device=LAMP, observed_property="observedProperties/power", value=40)
     contract.answers["ListLatestObservations"] = [
@@ -181,7 +181,7 @@ def test_observations_are_shown_and_watched(maasloop: Any, contract: Any) -> Non
         ({"stored_count": 10, "lost_count": 1}, 1, "lost"),
     ],
 )
-def test_the_account_is_judged(maasloop: Any, contract: Any, terms: dict[str, int], status: int, word: str) -> None:  # noqa: ANN401
+def test_the_account_is_judged(maasloop: Any, contract: Any, terms: dict[str, int], status: int, word: str) -> None:
     """An exact balance ends with status 0; a hole or a loss with 1."""
     contract.answers["GetCustodyBalance"] = [series_service_pb2.CustodyBalance(accepted_count=10, **terms)]
     ended = maasloop(*contract.options(), "account")
@@ -190,7 +190,7 @@ def test_the_account_is_judged(maasloop: Any, contract: Any, terms: dict[str, in
     assert word in ended.out
 
 
-def test_quarantine_is_listed_and_replayed(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_quarantine_is_listed_and_replayed(maasloop: Any, contract: Any) -> None:
     """Entries are chosen by name or by reason."""
     entry = observation_pb2.QuarantineEntry(name="quarantineEntries/7", reason="DEVICE_UNKNOWN", reading_count=3)
     contract.answers["ListQuarantine"] = [ingest_service_pb2.ListQuarantineResponse(entries=[entry])]
@@ -201,7 +201,7 @@ def test_quarantine_is_listed_and_replayed(maasloop: Any, contract: Any) -> None
     assert list(contract.requests[-1][1].names) == ["quarantineEntries/7"]
 
 
-def test_alerts_subscriptions_and_deliveries(maasloop: Any, contract: Any) -> None:  # noqa: ANN401
+def test_alerts_subscriptions_and_deliveries(maasloop: Any, contract: Any) -> None:
     """What notification keeps can be listed and changed."""
     alert = alert_pb2.Alert(name="districts/noord/alerts/a", state=alert_pb2.Alert.STATE_RAISED, title={"en": "Smog"})
     subscription = alert_pb2.Subscription(

@@ -24,7 +24,7 @@ def _address(
     service_dsn: Callable[[str], str],
     nats_url: str,
     request: pytest.FixtureRequest,
-    maasloop: Any,  # noqa: ANN401
+    maasloop: Any,
 ) -> Iterator[str]:
     service: str = request.param
     address = f"127.0.0.1:{free_ports(1)[0]}"
@@ -70,7 +70,7 @@ async def _wait_for(address: str) -> None:
         await client.wait_ready(channel, "the service")
 
 
-def _apply(maasloop: Any, address: str, file: Path, service: str, catalogue: object) -> list[str]:  # noqa: ANN401
+def _apply(maasloop: Any, address: str, file: Path, service: str, catalogue: object) -> list[str]:
     """Apply a catalogue and return the outcomes."""
     _run(_wait_for(address))
     file.write_text(json.dumps(catalogue))
@@ -80,7 +80,7 @@ def _apply(maasloop: Any, address: str, file: Path, service: str, catalogue: obj
 
 
 @pytest.mark.parametrize("address", ["device-registry"], indirect=True)
-def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: Path) -> None:  # noqa: ANN401
+def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: Path) -> None:
     """A file goes in, devices come out, and a wrong file is refused by row."""
     catalogue = tmp_path / "catalogue.json"
     assert _apply(maasloop, address, catalogue, "device-registry", CATALOGUE) == ["created"] * 4
@@ -103,7 +103,7 @@ def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: 
 
 
 @pytest.mark.parametrize("address", ["consent"], indirect=True)
-def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str, tmp_path: Path) -> None:  # noqa: ANN401
+def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str, tmp_path: Path) -> None:
     """The exit status of a check tells whether it is permitted."""
     assert _apply(maasloop, address, tmp_path / "activities.json", "consent", ACTIVITIES) == ["created"]
     options = ["--address", f"consent={address}", "consent"]
@@ -119,7 +119,7 @@ def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str, t
     assert (ended.status, ended.out) == (1, "not permitted: the person's consent is withdrawn\n")
 
 
-def test_streams_are_ensured_once(maasloop: Any, nats_url: str, mqtt_address: tuple[str, int]) -> None:  # noqa: ANN401
+def test_streams_are_ensured_once(maasloop: Any, nats_url: str, mqtt_address: tuple[str, int]) -> None:
     """The second time nothing changes."""
     options = ["--nats", nats_url, "--mqtt", f"mqtt://{mqtt_address[0]}:{mqtt_address[1]}", "streams", "ensure"]
 
@@ -128,7 +128,7 @@ def test_streams_are_ensured_once(maasloop: Any, nats_url: str, mqtt_address: tu
     assert json.loads(maasloop(*options, "--json").out) == []
 
 
-def test_a_broker_that_is_away_is_named(maasloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+def test_a_broker_that_is_away_is_named(maasloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bus must answer at once."""
     monkeypatch.setattr("maasloop.cli.calling.CONNECT_TIMEOUT_S", 0.3)
     ended = maasloop("--nats", "nats://127.0.0.1:1", "streams", "ensure")
@@ -137,7 +137,7 @@ def test_a_broker_that_is_away_is_named(maasloop: Any, monkeypatch: pytest.Monke
     assert "NEIGHBOUR_UNAVAILABLE" in ended.error
 
 
-def test_any_subject_is_watched(maasloop: Any, nats_url: str) -> None:  # noqa: ANN401
+def test_any_subject_is_watched(maasloop: Any, nats_url: str) -> None:
     """Facts are decoded by their envelope, confirmations by their subject, device topics as text."""
     ended = threading.Event()
 
@@ -162,7 +162,7 @@ def test_any_subject_is_watched(maasloop: Any, nats_url: str) -> None:  # noqa: 
     assert CONSENT_GRANTED.subject("all", "someone") in granted.out
 
 
-def _run(work: Any) -> None:  # noqa: ANN401
+def _run(work: Any) -> None:
     import asyncio
 
     asyncio.run(work)

@@ -30,7 +30,7 @@ WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"}
 
 
 @pytest.mark.parametrize("command", PROMISED)
-def test_a_promised_command_explains_itself(maasloop: Any, command: str) -> None:  # noqa: ANN401
+def test_a_promised_command_explains_itself(maasloop: Any, command: str) -> None:
     """Each command has help, and prints JSON where it prints anything."""
     ended = maasloop(*command.split(), "--help")
 
@@ -47,7 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert printed.strip() == "set()"
 
 
-def test_without_a_stack_the_sentence_says_what_to_do(maasloop: Any, tmp_path: Any) -> None:  # noqa: ANN401
+def test_without_a_stack_the_sentence_says_what_to_do(maasloop: Any, tmp_path: Any) -> None:
     """A command that needs the stack ends with status 3 and the next step."""
     ended = maasloop("--root", str(tmp_path), "devices", "list")
 
@@ -56,7 +56,7 @@ def test_without_a_stack_the_sentence_says_what_to_do(maasloop: Any, tmp_path: A
     assert ended.out == ""
 
 
-def test_a_service_that_is_away_is_named(maasloop: Any) -> None:  # noqa: ANN401
+def test_a_service_that_is_away_is_named(maasloop: Any) -> None:
     """A call that nobody answers ends with status 3 and its reason."""
     ended = maasloop("--address", "device-registry=127.0.0.1:1", "devices", "get", "noord/lamp-1")
 
@@ -79,12 +79,12 @@ def test_a_service_that_is_away_is_named(maasloop: Any) -> None:  # noqa: ANN401
         ["quarantine", "replay"],
     ],
 )
-def test_wrong_usage_ends_with_status_2(maasloop: Any, arguments: list[str]) -> None:  # noqa: ANN401
+def test_wrong_usage_ends_with_status_2(maasloop: Any, arguments: list[str]) -> None:
     """What cannot be meant is refused before anybody is called."""
     assert maasloop(*arguments).status == 2
 
 
-def test_doctor_names_what_it_looked_at(maasloop: Any) -> None:  # noqa: ANN401
+def test_doctor_names_what_it_looked_at(maasloop: Any) -> None:
     """Every finding has a verdict, and what is missing comes with the command that mends it."""
     ended = maasloop("doctor", "--json")
     findings = json.loads(ended.out)
@@ -94,7 +94,7 @@ def test_doctor_names_what_it_looked_at(maasloop: Any) -> None:  # noqa: ANN401
     assert ended.status == (0 if all(finding["good"] for finding in findings) else 1)
 
 
-def test_subjects_are_listed(maasloop: Any) -> None:  # noqa: ANN401
+def test_subjects_are_listed(maasloop: Any) -> None:
     """The registry of subjects can be read from a terminal, and by a program."""
     rows = json.loads(maasloop("subjects", "--json").out)
     lines = maasloop("subjects").out.splitlines()

@@ -57,10 +57,10 @@ def running[Result](work: Coroutine[Any, Any, Result]) -> Result:
 
 def ask(
     context: typer.Context, door: Door, method: str, request: "Message", *, timeout_s: float = CALL_TIMEOUT_S
-) -> Any:  # noqa: ANN401 - the answer of a method that is found by name
+) -> Any:
     """Call a method and return its answer."""
 
-    async def call() -> Any:  # noqa: ANN401
+    async def call() -> Any:
         from maasloop.rpc import client
 
         async with opened(context, door) as stub:
@@ -73,7 +73,7 @@ def listed(
     context: typer.Context,
     door: Door,
     method: str,
-    request: Any,  # noqa: ANN401 - a request for a page
+    request: Any,
     field: str,
     limit: int,
 ) -> list[Any]:

@@ -26,6 +26,6 @@ def name_of(text: str, collection: str) -> str:
     return text if text.startswith(f"{collection}/") else f"{collection}/{text}"
 
 
-def enum_value(enum: Any, prefix: str, word: str | None) -> Any:  # noqa: ANN401 - enums of protobuf have no common type
+def enum_value(enum: Any, prefix: str, word: str | None) -> Any:
     """Return the value of an enum that a word names, the unspecified one for none."""
     return enum.Value(f"{prefix}_{word.upper()}") if word else 0

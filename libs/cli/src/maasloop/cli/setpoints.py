@@ -9,7 +9,7 @@ Ramp = Annotated[float, typer.Option(min=0, max=3600, help="Seconds to reach the
 Local = Annotated[bool, typer.Option("--local", help="Back to the device's own programme.")]
 
 
-def setpoint(level: float | None, ramp_s: float, *, local: bool) -> Any:  # noqa: ANN401 - a Setpoint
+def setpoint(level: float | None, ramp_s: float, *, local: bool) -> Any:
     """Return the setpoint; exactly one of level and local control is needed."""
     from maasloop.api.command.v1 import command_pb2
 

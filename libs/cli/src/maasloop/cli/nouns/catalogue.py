@@ -89,7 +89,7 @@ async def _apply(context: typer.Context, requests: list[tuple[Kind, Any]]) -> li
     return rows
 
 
-def _request(kind: Kind, resource: dict[str, Any]) -> Any:  # noqa: ANN401 - a request of the kind's method
+def _request(kind: Kind, resource: dict[str, Any]) -> Any:
     from google.protobuf import json_format
 
     from maasloop.api.consent.v1 import consent_service_pb2

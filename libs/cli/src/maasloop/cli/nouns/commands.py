@@ -105,7 +105,7 @@ def watch(
     """Print each change of a command's state, until Ctrl-C."""
     from maasloop.api.command.v1.command_service_pb2 import WatchCommandsRequest
 
-    def take(answer: Any) -> None:  # noqa: ANN401 - an answer of the watch
+    def take(answer: Any) -> None:
         if not answer.HasField("command"):
             return
         command = plain(answer.command)

@@ -76,7 +76,7 @@ def check(context: typer.Context, subject: Subject, activity: Activity, as_json:
         raise typer.Exit(1)
 
 
-def _check(context: typer.Context, subject: str, activity: str) -> Any:  # noqa: ANN401 - a CheckConsentResponse
+def _check(context: typer.Context, subject: str, activity: str) -> Any:
     from maasloop.api.consent.v1.consent_service_pb2 import CheckConsentRequest
 
     request = CheckConsentRequest(

@@ -114,7 +114,7 @@ def watch(
     """Print observations as they are stored, until Ctrl-C."""
     from maasloop.api.observation.v1 import series_service_pb2 as pb
 
-    def take(answer: Any) -> None:  # noqa: ANN401 - an answer of the watch
+    def take(answer: Any) -> None:
         for row in rows_of(answer.observations):
             if as_json:
                 print_json(row, line=True)
@@ -125,11 +125,11 @@ def watch(
     each(context, SERIES, "WatchObservations", request, take)
 
 
-def _query_rows(context: typer.Context, request: Any, limit: int, *, as_json: bool) -> None:  # noqa: ANN401
+def _query_rows(context: typer.Context, request: Any, limit: int, *, as_json: bool) -> None:
     rows: list[Mapping[str, Any]] = []
     total = 0
 
-    def take(answer: Any) -> None:  # noqa: ANN401 - an answer of the stream
+    def take(answer: Any) -> None:
         nonlocal total
         for row in rows_of(answer.observations):
             total += 1
@@ -146,7 +146,7 @@ def _tell_rest(total: int, limit: int, *, as_json: bool) -> None:
         say(f"{total - limit} more; see --limit")
 
 
-def rows_of(columns: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - ObservationColumns
+def rows_of(columns: Any) -> Iterator[dict[str, Any]]:
     """Yield the rows of columns: numbers, then states, then positions."""
     names = columns.dictionary
     numbers = zip(columns.device_index, columns.property_index, columns.event_time_us, columns.value, strict=True)
@@ -159,7 +159,7 @@ def rows_of(columns: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Observa
         yield _row(names, place.device_index, place.property_index, place.event_time_us, result)
 
 
-def _row(names: Any, device: int, observed: int, time_us: int, result: object) -> dict[str, Any]:  # noqa: ANN401
+def _row(names: Any, device: int, observed: int, time_us: int, result: object) -> dict[str, Any]:
     from maasloop.core.clock import from_us
 
     return {
@@ -170,7 +170,7 @@ def _row(names: Any, device: int, observed: int, time_us: int, result: object) -
     }
 
 
-def _selection(district: str, devices: list[str] | None, properties: list[str] | None) -> Any:  # noqa: ANN401
+def _selection(district: str, devices: list[str] | None, properties: list[str] | None) -> Any:
     from maasloop.api.observation.v1 import series_service_pb2 as pb
 
     return pb.SeriesSelection(

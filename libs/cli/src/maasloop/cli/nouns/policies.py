@@ -87,7 +87,7 @@ def _read(file: Path) -> list[Any]:
         raise typer.BadParameter(message) from None
 
 
-def _parsed(file: Path) -> Any:  # noqa: ANN401 - what the file says
+def _parsed(file: Path) -> Any:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".json":
         return json.loads(text)
@@ -99,7 +99,7 @@ def _parsed(file: Path) -> Any:  # noqa: ANN401 - what the file says
         raise ValueError(str(error)) from None
 
 
-def _apply(context: typer.Context, policy: Any, mode: str | None) -> tuple[str, Any]:  # noqa: ANN401
+def _apply(context: typer.Context, policy: Any, mode: str | None) -> tuple[str, Any]:
     """Return what was done, in a word, and the policy as it is."""
     from maasloop.api.command.v1 import policy_service_pb2 as pb
     from maasloop.core.errors import NotFound

@@ -64,7 +64,7 @@ def replay(
     show_one(ask(context, INGEST, "ReplayQuarantine", replayed), as_json=as_json)
 
 
-def _request(district: str, device: str, reason: str) -> Any:  # noqa: ANN401 - a ListQuarantineRequest
+def _request(district: str, device: str, reason: str) -> Any:
     from maasloop.api.observation.v1.ingest_service_pb2 import ListQuarantineRequest
 
     return ListQuarantineRequest(parent=district_name(district) if district else "", device=device, reason=reason)

@@ -26,7 +26,7 @@ async def _watch(context: typer.Context, subject: str, count: int, *, as_json: b
     ended = asyncio.Event()
     heard = 0
 
-    async def hear(message: Any) -> None:  # noqa: ANN401 - a message of the driver
+    async def hear(message: Any) -> None:
         nonlocal heard
         if ended.is_set():
             return
@@ -49,7 +49,7 @@ def tell(subject: str, headers: dict[str, str], body: bytes, *, as_json: bool) -
         say(f"{headers.get('ce-time', '')}  {subject}\n    {json.dumps(content, ensure_ascii=False)}")
 
 
-def decoded(message_type: str, subject: str, body: bytes) -> Any:  # noqa: ANN401 - JSON of any shape
+def decoded(message_type: str, subject: str, body: bytes) -> Any:
     """Return the body as JSON: by its type, by its subject, as text, or as hexadecimal digits."""
     kind = message_class(message_type or _type_of(subject))
     if kind is not None:
@@ -70,7 +70,7 @@ def decoded(message_type: str, subject: str, body: bytes) -> Any:  # noqa: ANN40
         return text
 
 
-def message_class(full_name: str) -> Any:  # noqa: ANN401 - a class of generated messages
+def message_class(full_name: str) -> Any:
     """Return the class of a message of ours by its full name, or nothing."""
     from importlib import import_module
 
