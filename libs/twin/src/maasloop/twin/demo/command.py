@@ -32,6 +32,9 @@ def demo(
     speed: Annotated[float, typer.Option(help="Street seconds a wall second, at most.", min=0.1, max=1_000)] = 10.0,
     seed: Annotated[int, typer.Option(help="Of traffic, faults and people.", min=0)] = 7,
     scenario: Annotated[str, typer.Option(help="Road network: a name, or a path to a .sumocfg.")] = "cologne8",
+    decision_deadline: Annotated[
+        float, typer.Option(help="Wall seconds that the street waits for a decision.", min=0.1, max=60)
+    ] = 2.0,
     root: Annotated[Path | None, typer.Option(help="Checkout whose .maasloop holds the state.")] = None,
 ) -> None:
     """Play a city on the whole stack, show it, and account for every reading in the end."""
@@ -44,8 +47,9 @@ def demo(
     where = (root or find_root(Path.cwd())).resolve()
     _log_to(where / ".maasloop" / "log")
     console = Console()
+    options = DemoOptions(duration, speed, seed, scenario, decision_deadline)
     try:
-        ended = asyncio.run(_until_signalled(Demo(where, DemoOptions(duration, speed, seed, scenario), console)))
+        ended = asyncio.run(_until_signalled(Demo(where, options, console)))
     except (StackError, LookupError) as error:
         console.print(str(error), style="red", highlight=False)
         raise typer.Exit(1) from None

@@ -22,6 +22,7 @@ from maasloop.twin.demo.summary import Street, Summary, problems, sentences, sum
 from maasloop.twin.play.assemble import Course
 from maasloop.twin.play.baseline import Baseline
 from maasloop.twin.play.cast import gather_cast
+from maasloop.twin.play.decisions import DECISION_DEADLINE_S
 from maasloop.twin.play.run import first_second
 from maasloop.twin.street.delay import mean_delay_s
 from maasloop.twin.street.judge import judge_records, read_states, seconds_recorded
@@ -41,6 +42,8 @@ class DemoOptions:
     speed: float = 10.0
     seed: int = 7
     scenario: str = "cologne8"
+    decision_deadline_s: float = DECISION_DEADLINE_S
+    """Wall time that the street waits for the decision on a second; later it counts as late."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Demo:
             receivers.district = cast.district
             cycles_s = sorted({junction.local.cycle_s for junction in site.junctions})
             begin_s = first_second(self._clock.now_us(), options.duration_s, site.scenario.begin_s, cycles_s)
-            course = Course(begin_s, options.duration_s, options.speed, options.seed)
+            course = Course(begin_s, options.duration_s, options.speed, options.seed, options.decision_deadline_s)
             props = Props(
                 state=state,
                 connections=connections,
