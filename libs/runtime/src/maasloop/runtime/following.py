@@ -147,7 +147,7 @@ class Follower[T]:
                     return Snapshot(lot.revision, items)
                 await asyncio.sleep(0)
         finally:
-            await lots.aclose()  # type: ignore[attr-defined]
+            await lots.aclose()  # type: ignore[attr-defined]  # watches are async generators
         raise Unavailable("NEIGHBOUR_UNAVAILABLE", f"the owner of {self._projection.name} ended its watch")
 
 

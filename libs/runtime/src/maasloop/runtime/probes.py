@@ -82,7 +82,7 @@ class Probes:
         reasons = await self.reasons()
         checks = {name: {"ready": name not in reasons} for name in self._checks}
         for name, reason in reasons.items():
-            checks.setdefault(name, {"ready": False}).update(reason=reason)  # type: ignore[call-overload]
+            checks.setdefault(name, {"ready": False}).update(reason=reason)  # type: ignore[call-overload]  # each value is a mapping
         return JSONResponse({"ready": not reasons, "checks": checks}, _UNAVAILABLE if reasons else _OK)
 
     async def _metrics(self, _request: Request) -> Response:

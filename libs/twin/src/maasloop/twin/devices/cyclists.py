@@ -12,7 +12,7 @@ EDGE_MIN_M = 8.0
 class Cyclist:
     """One rider, who takes a random way at every junction."""
 
-    def __init__(self, net: Any, random: Random) -> None:  # noqa: ANN401 - sumolib carries no types
+    def __init__(self, net: Any, random: Random) -> None:
         """Begin somewhere in the network."""
         self._net = net
         self._random = random

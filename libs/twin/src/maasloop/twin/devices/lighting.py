@@ -46,7 +46,7 @@ class _Pole:
     facts: LampFacts
 
 
-def place_lamps(net: Any, count: int) -> list[LampPlace]:  # noqa: ANN401 - sumolib carries no types
+def place_lamps(net: Any, count: int) -> list[LampPlace]:
     """Return about ``count`` lamps, fewer where they would crowd, ordered by cabinet; the same for the same network."""
     edges = [edge for edge in net.getEdges(withInternal=False) if edge.getLength() >= EDGE_MIN_M]
     edges.sort(key=lambda edge: (_street(edge), edge.getID()))
@@ -75,7 +75,7 @@ def _poles(edges: list[Any], spacing_m: float) -> Iterator[_Pole]:
         left_m -= length_m
 
 
-def _street(edge: Any) -> str:  # noqa: ANN401
+def _street(edge: Any) -> str:
     """Name the street: the edge without direction and section."""
     name = re.sub(r"#.*$", "", str(edge.getID()).removeprefix("-"))
     return f"street-{to_id(name)[:STREET_ID_LENGTH_MAX].strip('-')}"

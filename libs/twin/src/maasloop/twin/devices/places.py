@@ -21,7 +21,7 @@ _SCALE = 0.9996
 _FALSE_EASTING_M = 500_000.0
 
 
-def positions_of(net: Any) -> ToPosition:  # noqa: ANN401 - sumolib carries no types
+def positions_of(net: Any) -> ToPosition:
     """Return the function that maps x and y of this network, in metres, to a place."""
     location = net._location  # noqa: SLF001 - sumolib gives the projection only together with pyproj
     zone = re.search(r"\+proj=utm \+zone=(\d+)", location.get("projParameter", ""))

@@ -45,7 +45,7 @@ class Spot:
     distance_m: float
 
 
-def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:  # noqa: ANN401 - sumolib carries no types
+def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:
     """Return every loop of one junction; ``serves`` names SUMO lanes (for an exit the exit lane itself)."""
     prefix = network.id if len(network.id) <= _PREFIX_MAX else f"{network.id[:30].rstrip('-')}-{network.id[-8:]}"
     lanes = ordered_lanes(network)
@@ -66,7 +66,7 @@ def ordered_exits(network: SignalNetwork) -> list[str]:
     return list(dict.fromkeys(link.exit_lane for group in network.groups for link in group.links))
 
 
-def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
     for number, lane_id in enumerate(lanes):
         spots = list(_spots_upstream(net.getLane(lane_id), STOP_LINE_M))
         for part, spot in enumerate(spots):
@@ -76,7 +76,7 @@ def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
             yield Loop(name, spot.lane.getID(), spot.position_m, "stop-line", spot.distance_m, serves)
 
 
-def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
     found: dict[str, tuple[Spot, list[str]]] = {}
     for lane_id in lanes:
         for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M):
@@ -98,7 +98,7 @@ def _shares(straight: list[str], beside: list[str]) -> tuple[tuple[str, float], 
     return (*shares, *((lane, round(changing / len(beside), 4)) for lane in beside if changing > 0))
 
 
-def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:  # noqa: ANN401
+def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:
     for number, lane_id in enumerate(exits):
         spot, room_m = _spot_downstream(net.getLane(lane_id))
         if room_m >= EXIT_STORAGE_MIN_M:
@@ -106,7 +106,7 @@ def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:  # n
             yield Loop(name, spot.lane.getID(), spot.position_m, "exit", spot.distance_m, ((lane_id, 1.0),))
 
 
-def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:  # noqa: ANN401
+def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:
     """Walk upstream along every lane that leads here; stop at a signal or where the road begins."""
     pending = [(lane, distance_m, 0.0)]
     seen = {lane.getID()}
@@ -125,7 +125,7 @@ def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:  # noqa: AN
             pending.append((lane_before, left_m - length_m, walked_m + length_m))
 
 
-def _predecessors(lane: Any) -> list[Any]:  # noqa: ANN401
+def _predecessors(lane: Any) -> list[Any]:
     found: list[Any] = []
     for connection in lane.getIncomingConnections():
         before = connection.getFromLane()
@@ -140,7 +140,7 @@ def _predecessors(lane: Any) -> list[Any]:  # noqa: ANN401
     return found
 
 
-def _spot_downstream(lane: Any) -> tuple[Spot, float]:  # noqa: ANN401
+def _spot_downstream(lane: Any) -> tuple[Spot, float]:
     """Return the place of an exit loop and the room before the next signal, following short lanes straight on."""
     here, walked_m = lane, 0.0
     path: list[tuple[Any, float]] = []

@@ -66,12 +66,12 @@ class SignalNetwork:
     unsafe_pairs: tuple[tuple[int, int], ...]
 
 
-def load_network(path: Path) -> Any:  # noqa: ANN401 - sumolib carries no types
+def load_network(path: Path) -> Any:
     """Parse a network file with its programmes, connections and the lanes inside its junctions."""
     return sumolib.net.readNet(str(path), withPrograms=True, withConnections=True, withInternal=True)
 
 
-def signal_networks(net: Any) -> list[SignalNetwork]:  # noqa: ANN401
+def signal_networks(net: Any) -> list[SignalNetwork]:
     """Return the facts of every signalled junction, ordered by its identifier in the network."""
     lights = sorted(net.getTrafficLights(), key=lambda light: str(light.getID()))
     return [_signal_network(light) for light in lights if light.getPrograms() and light.getConnections()]
@@ -83,7 +83,7 @@ def yellow_for(speed_mps: float) -> int:
     return max(YELLOW_MIN_S, math.ceil(by_speed - 1e-6))
 
 
-def _signal_network(light: Any) -> SignalNetwork:  # noqa: ANN401
+def _signal_network(light: Any) -> SignalNetwork:
     program = next(iter(light.getPrograms().values()))
     phases = tuple(Phase(phase.state, float(phase.duration)) for phase in program.getPhases())
     size = max(len(phase.state) for phase in phases)
@@ -102,7 +102,7 @@ def _signal_network(light: Any) -> SignalNetwork:  # noqa: ANN401
     )
 
 
-def _connections(light: Any, size: int) -> list[list[Any]]:  # noqa: ANN401
+def _connections(light: Any, size: int) -> list[list[Any]]:
     connections: list[list[Any]] = [[] for _ in range(size)]
     for lane_in, lane_out, index in light.getConnections():
         for connection in lane_in.getOutgoing():

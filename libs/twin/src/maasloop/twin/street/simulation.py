@@ -115,7 +115,7 @@ class StreetSimulation:
             for loop_id in self.site.loops
         }
 
-    def _reading(self, seen: Any) -> LoopReading:  # noqa: ANN401 - libsumo carries no types
+    def _reading(self, seen: Any) -> LoopReading:
         # SUMO's own occupancy leaves out vehicles that left within the second, so it is added up from their times.
         ends_s = float(self.field_s)
         count, covered_s = 0, 0.0
@@ -178,5 +178,5 @@ class StreetSimulation:
         return path
 
 
-def _point(position: Any) -> tuple[float, float]:  # noqa: ANN401 - libsumo carries no types
+def _point(position: Any) -> tuple[float, float]:
     return float(position[0]), float(position[1])

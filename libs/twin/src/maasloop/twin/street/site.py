@@ -54,7 +54,7 @@ def read_site(scenario: Scenario) -> Site:
     return Site(scenario, tuple(_junction(net, network) for network in signal_networks(net)))
 
 
-def _junction(net: Any, network: SignalNetwork) -> Junction:  # noqa: ANN401 - sumolib carries no types
+def _junction(net: Any, network: SignalNetwork) -> Junction:
     loops = tuple(place_loops(net, network))
     local = local_programme(network)
     lanes = [net.getLane(lane_id) for lane_id in ordered_lanes(network)]
@@ -126,7 +126,7 @@ def _compatible(network: SignalNetwork) -> list[tuple[int, int]]:
     return [(i, j) for i in range(size) for j in range(i + 1, size) if (i, j) not in network.conflicts]
 
 
-def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...]) -> dict[str, Any]:  # noqa: ANN401
+def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...]) -> dict[str, Any]:
     speed_mps = float(lane.getSpeed())
     upstream = [loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)]
     return {

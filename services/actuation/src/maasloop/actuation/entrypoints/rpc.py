@@ -65,7 +65,7 @@ class CommandDoor(CommandServiceServicer):
         """Serve on this server."""
         add_CommandServiceServicer_to_server(self, server.registrar)
 
-    async def IssueCommand(self, request: pb.IssueCommandRequest, context: Context) -> command_pb2.Command:  # noqa: N802
+    async def IssueCommand(self, request: pb.IssueCommandRequest, context: Context) -> command_pb2.Command:
         """Issue a command; a refusal comes back as one."""
         district, moment = self._now(DistrictName.parse(request.parent).district)
         wish = Request(
@@ -82,7 +82,7 @@ class CommandDoor(CommandServiceServicer):
         await self._steps.send([command])
         return messages.command_message(district.commands.get(command.id, command))
 
-    async def CancelCommand(self, request: pb.CancelCommandRequest, context: Context) -> command_pb2.Command:  # noqa: N802
+    async def CancelCommand(self, request: pb.CancelCommandRequest, context: Context) -> command_pb2.Command:
         """Withdraw a command."""
         name = CommandName.parse(request.name)
         district, moment = self._now(name.district)
@@ -90,7 +90,7 @@ class CommandDoor(CommandServiceServicer):
         await self._steps.send(batch.accepted())
         return messages.command_message(command)
 
-    async def GetCommand(self, request: pb.GetCommandRequest, context: Context) -> command_pb2.Command:  # noqa: N802
+    async def GetCommand(self, request: pb.GetCommandRequest, context: Context) -> command_pb2.Command:
         """Return a command."""
         name = CommandName.parse(request.name)
         district = self._steps.city.districts.get(name.district)
@@ -100,7 +100,7 @@ class CommandDoor(CommandServiceServicer):
             raise NotFound(Reason.RESOURCE_NOT_FOUND, f"no command {request.name}", {"name": request.name})
         return messages.command_message(command)
 
-    async def ListCommands(self, request: pb.ListCommandsRequest, context: Context) -> pb.ListCommandsResponse:  # noqa: N802
+    async def ListCommands(self, request: pb.ListCommandsRequest, context: Context) -> pb.ListCommandsResponse:
         """Return a page of commands, newest first."""
         district = DistrictName.parse(request.parent).district
         page = paging(request, parent=request.parent, device=request.device, state=request.state)
@@ -114,7 +114,7 @@ class CommandDoor(CommandServiceServicer):
             next_page_token=page.next_token(position, more=found.last is not None),
         )
 
-    async def WatchCommands(  # noqa: N802
+    async def WatchCommands(
         self, request: pb.WatchCommandsRequest, context: Context
     ) -> AsyncIterator[pb.WatchCommandsResponse]:
         """Send each change of a command."""
@@ -126,14 +126,14 @@ class CommandDoor(CommandServiceServicer):
                 answer.command.CopyFrom(messages.command_message(command))
             yield answer
 
-    async def SetOverride(self, request: pb.SetOverrideRequest, context: Context) -> pb.Override:  # noqa: N802
+    async def SetOverride(self, request: pb.SetOverrideRequest, context: Context) -> pb.Override:
         """Hold a setpoint on a device or a group."""
         district, moment = self._now(DistrictName.parse(request.parent).district)
         override, batch = await self._set_override(district, _override(district.id, request, moment), moment)
         await self._steps.send(batch.accepted())
         return messages.override_message(override)
 
-    async def EndOverride(self, request: pb.EndOverrideRequest, context: Context) -> pb.Override:  # noqa: N802
+    async def EndOverride(self, request: pb.EndOverrideRequest, context: Context) -> pb.Override:
         """End an override before its time."""
         name, override_id = parse_name(request.name, "districts", "overrides")
         district, moment = self._now(name)
@@ -141,7 +141,7 @@ class CommandDoor(CommandServiceServicer):
         await self._steps.send(batch.accepted())
         return messages.override_message(override)
 
-    async def ListOverrides(self, request: pb.ListOverridesRequest, context: Context) -> pb.ListOverridesResponse:  # noqa: N802
+    async def ListOverrides(self, request: pb.ListOverridesRequest, context: Context) -> pb.ListOverridesResponse:
         """Return a page of overrides, those that were not ended first."""
         district = DistrictName.parse(request.parent).district
         page = paging(request, parent=request.parent)
@@ -154,9 +154,7 @@ class CommandDoor(CommandServiceServicer):
             next_page_token=page.next_token(position, more=len(found) > page.limit),
         )
 
-    async def ReleaseDistrict(  # noqa: N802
-        self, request: pb.ReleaseDistrictRequest, context: Context
-    ) -> pb.ReleaseDistrictResponse:
+    async def ReleaseDistrict(self, request: pb.ReleaseDistrictRequest, context: Context) -> pb.ReleaseDistrictResponse:
         """Return everything in a district to local control, or take it up again."""
         name = DistrictName.parse(request.name).district
         district = self._known(name)

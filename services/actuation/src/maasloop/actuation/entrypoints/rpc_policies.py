@@ -52,17 +52,17 @@ class PolicyDoor(PolicyServiceServicer):
         """Serve on this server."""
         add_PolicyServiceServicer_to_server(self, server.registrar)
 
-    async def CreatePolicy(self, request: pb.CreatePolicyRequest, context: Context) -> pb.Policy:  # noqa: N802
+    async def CreatePolicy(self, request: pb.CreatePolicyRequest, context: Context) -> pb.Policy:
         """Create a policy in shadow mode."""
         name = require_id(request.policy_id, "policy_id")
         policy = messages.policy_read(name, request.policy)
         return messages.policy_message(await self._change.create(policy, self._clock.now_us()))
 
-    async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.Policy:  # noqa: N802
+    async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.Policy:
         """Return a policy."""
         return messages.policy_message(self._change.known(*parse_name(request.name, "policies")))
 
-    async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Context) -> pb.ListPoliciesResponse:  # noqa: N802
+    async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Context) -> pb.ListPoliciesResponse:
         """Return a page of policies, ordered by name."""
         page = paging(request)
         after = page.position[0] if page.position else ""
@@ -73,7 +73,7 @@ class PolicyDoor(PolicyServiceServicer):
             next_page_token=page.next_token(shown[-1:], more=len(names) > page.limit),
         )
 
-    async def UpdatePolicy(self, request: pb.UpdatePolicyRequest, context: Context) -> pb.Policy:  # noqa: N802
+    async def UpdatePolicy(self, request: pb.UpdatePolicyRequest, context: Context) -> pb.Policy:
         """Make a new version with the fields of the mask."""
         (name,) = parse_name(request.policy.name, "policies")
         known = self._change.known(name)
@@ -88,13 +88,13 @@ class PolicyDoor(PolicyServiceServicer):
         stored = await self._change.update(changed, etag=request.policy.etag, wall_us=self._clock.now_us())
         return messages.policy_message(stored)
 
-    async def SetPolicyMode(self, request: pb.SetPolicyModeRequest, context: Context) -> pb.Policy:  # noqa: N802
+    async def SetPolicyMode(self, request: pb.SetPolicyModeRequest, context: Context) -> pb.Policy:
         """Switch between off, shadow and active."""
         (name,) = parse_name(request.name, "policies")
         mode = messages.mode_read(request.mode)
         return messages.policy_message(await self._change.set_mode(name, mode, self._clock.now_us()))
 
-    async def GetShadowReport(self, request: pb.GetShadowReportRequest, context: Context) -> pb.ShadowReport:  # noqa: N802
+    async def GetShadowReport(self, request: pb.GetShadowReportRequest, context: Context) -> pb.ShadowReport:
         """Return what a policy would have done."""
         policy = self._change.known(*parse_name(request.name, "policies"))
         start_us = us_from_timestamp(request.start_time, "start_time") if request.HasField("start_time") else 0

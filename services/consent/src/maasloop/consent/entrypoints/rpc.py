@@ -64,7 +64,7 @@ class ConsentDoor(ConsentServiceServicer):
         """Serve on this server."""
         add_ConsentServiceServicer_to_server(self, server.registrar)
 
-    async def CreateProcessingActivity(  # noqa: N802 - the contract's name
+    async def CreateProcessingActivity(
         self, request: pb.CreateProcessingActivityRequest, context: Context
     ) -> consent_pb2.ProcessingActivity:
         """Create a processing activity."""
@@ -72,7 +72,7 @@ class ConsentDoor(ConsentServiceServicer):
         identity = Request(request.request_id, "CreateProcessingActivity", request_digest(request))
         return activity_message(await self._create_activity(wanted, identity))
 
-    async def ListProcessingActivities(  # noqa: N802
+    async def ListProcessingActivities(
         self, request: pb.ListProcessingActivitiesRequest, context: Context
     ) -> pb.ListProcessingActivitiesResponse:
         """List processing activities."""
@@ -85,17 +85,15 @@ class ConsentDoor(ConsentServiceServicer):
             next_page_token=page.next_token(last, more=found.more),
         )
 
-    async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> consent_pb2.ConsentRecord:  # noqa: N802
+    async def GrantConsent(self, request: pb.GrantConsentRequest, context: Context) -> consent_pb2.ConsentRecord:
         """Record that a person consents."""
         return record_message(await self._grant_consent(asked_from(request.consent_record), request.request_id))
 
-    async def WithdrawConsent(  # noqa: N802
-        self, request: pb.WithdrawConsentRequest, context: Context
-    ) -> consent_pb2.ConsentRecord:
+    async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> consent_pb2.ConsentRecord:
         """Record that a person withdraws."""
         return record_message(await self._withdraw_consent(_record_id(request.name)))
 
-    async def ObjectToProcessing(  # noqa: N802
+    async def ObjectToProcessing(
         self, request: pb.ObjectToProcessingRequest, context: Context
     ) -> consent_pb2.ConsentRecord:
         """Record that a person objects."""
@@ -104,13 +102,13 @@ class ConsentDoor(ConsentServiceServicer):
         )
         return record_message(await self._object_to_processing(asked, request.request_id))
 
-    async def GetConsentRecord(  # noqa: N802
+    async def GetConsentRecord(
         self, request: pb.GetConsentRecordRequest, context: Context
     ) -> consent_pb2.ConsentRecord:
         """Return a record."""
         return record_message(await self._read_register.record(_record_id(request.name)))
 
-    async def ListConsentRecords(  # noqa: N802
+    async def ListConsentRecords(
         self, request: pb.ListConsentRecordsRequest, context: Context
     ) -> pb.ListConsentRecordsResponse:
         """List records, newest first."""
@@ -124,7 +122,7 @@ class ConsentDoor(ConsentServiceServicer):
             next_page_token=page.next_token(last, more=found.more),
         )
 
-    async def CheckConsent(self, request: pb.CheckConsentRequest, context: Context) -> pb.CheckConsentResponse:  # noqa: N802
+    async def CheckConsent(self, request: pb.CheckConsentRequest, context: Context) -> pb.CheckConsentResponse:
         """Tell whether an activity may process a person's data."""
         person = parse_name(request.data_subject, PEOPLE)[0]
         found = await self._check_consent(person, parse_name(request.processing_activity, ACTIVITIES)[0])
@@ -134,7 +132,7 @@ class ConsentDoor(ConsentServiceServicer):
             consent_record=f"{RECORDS}/{found.record.id}" if found.record is not None else "",
         )
 
-    async def WatchConsent(  # noqa: N802
+    async def WatchConsent(
         self, request: pb.WatchConsentRequest, context: Context
     ) -> AsyncIterator[pb.WatchConsentResponse]:
         """Send a snapshot, then changes."""

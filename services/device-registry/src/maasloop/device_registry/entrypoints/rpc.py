@@ -81,18 +81,18 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         """Serve on this server."""
         add_DeviceServiceServicer_to_server(self, server.registrar)
 
-    async def CreateDevice(self, request: pb.CreateDeviceRequest, context: Context) -> device_pb2.Device:  # noqa: N802
+    async def CreateDevice(self, request: pb.CreateDeviceRequest, context: Context) -> device_pb2.Device:
         """Create a device."""
         name = DeviceName(DistrictName.parse(request.parent).district, request.device_id)
         wanted = messages.device_from(request.device, name)
         identity = request_of(request, "CreateDevice")
         return messages.device_message(await self._create_device(wanted, identity, activate=request.activate))
 
-    async def GetDevice(self, request: pb.GetDeviceRequest, context: Context) -> device_pb2.Device:  # noqa: N802
+    async def GetDevice(self, request: pb.GetDeviceRequest, context: Context) -> device_pb2.Device:
         """Return a device."""
         return messages.device_message(cast("Device", await self._get_resource(_key(request.name))))
 
-    async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:  # noqa: N802
+    async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:
         """List devices."""
         wanted = _filter(request)
         page = paging(request, wanted=repr(wanted))
@@ -102,7 +102,7 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         devices = [messages.device_message(device) for device in found.items]
         return pb.ListDevicesResponse(devices=devices, next_page_token=page.next_token(last, more=found.more))
 
-    async def UpdateDevice(self, request: pb.UpdateDeviceRequest, context: Context) -> device_pb2.Device:  # noqa: N802
+    async def UpdateDevice(self, request: pb.UpdateDeviceRequest, context: Context) -> device_pb2.Device:
         """Change a device."""
         message = request.device
         name = DeviceName.parse(message.name)
@@ -114,17 +114,17 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         identity = request_of(request, "UpdateDevice")
         return messages.device_message(await self._update_device(wanted, changed, message.etag, identity))
 
-    async def ActivateDevice(self, request: pb.ActivateDeviceRequest, context: Context) -> device_pb2.Device:  # noqa: N802
+    async def ActivateDevice(self, request: pb.ActivateDeviceRequest, context: Context) -> device_pb2.Device:
         """Bring a device into service."""
         identity = request_of(request, "ActivateDevice")
         return messages.device_message(await self._activate_device(_key(request.name), request.etag, identity))
 
-    async def RetireDevice(self, request: pb.RetireDeviceRequest, context: Context) -> device_pb2.Device:  # noqa: N802
+    async def RetireDevice(self, request: pb.RetireDeviceRequest, context: Context) -> device_pb2.Device:
         """Take a device out of service."""
         identity = request_of(request, "RetireDevice")
         return messages.device_message(await self._retire_device(_key(request.name), request.etag, identity))
 
-    async def ImportDevices(  # noqa: N802
+    async def ImportDevices(
         self, request_iterator: AsyncIterator[pb.ImportDevicesRequest], context: Context
     ) -> pb.ImportDevicesResponse:
         """Import devices."""
@@ -152,7 +152,7 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
             identity = Request(first.request_id, "ImportDevices", digest)
             return await self._import_devices(district, decoded(rows), identity, activate=first.activate)
 
-    async def WatchDevices(  # noqa: N802
+    async def WatchDevices(
         self, request: pb.WatchDevicesRequest, context: Context
     ) -> AsyncIterator[pb.WatchDevicesResponse]:
         """Send a snapshot, then changes."""

@@ -37,31 +37,25 @@ class CatalogueDoor:
         self._get_resource = get_resource
         self._list_resources = list_resources
 
-    async def CreateDeviceType(  # noqa: N802 - the contract's name
-        self, request: pb.CreateDeviceTypeRequest, context: Context
-    ) -> device_pb2.DeviceType:
+    async def CreateDeviceType(self, request: pb.CreateDeviceTypeRequest, context: Context) -> device_pb2.DeviceType:
         """Create a device type."""
         wanted = messages.device_type_from(request.device_type, request.device_type_id)
         return messages.device_type_message(
             await self._create_resource(wanted, request_of(request, "CreateDeviceType"))
         )
 
-    async def GetDeviceType(self, request: pb.GetDeviceTypeRequest, context: Context) -> device_pb2.DeviceType:  # noqa: N802
+    async def GetDeviceType(self, request: pb.GetDeviceTypeRequest, context: Context) -> device_pb2.DeviceType:
         """Return a device type."""
         key = Key(Kind.DEVICE_TYPE, "", parse_name(request.name, COLLECTIONS[Kind.DEVICE_TYPE])[0])
         return messages.device_type_message(cast("DeviceType", await self._get_resource(key)))
 
-    async def ListDeviceTypes(  # noqa: N802
-        self, request: pb.ListDeviceTypesRequest, context: Context
-    ) -> pb.ListDeviceTypesResponse:
+    async def ListDeviceTypes(self, request: pb.ListDeviceTypesRequest, context: Context) -> pb.ListDeviceTypesResponse:
         """List device types."""
         found, token = await self._page(request, Kind.DEVICE_TYPE, "")
         types = [messages.device_type_message(cast("DeviceType", item)) for item in found]
         return pb.ListDeviceTypesResponse(device_types=types, next_page_token=token)
 
-    async def UpdateDeviceType(  # noqa: N802
-        self, request: pb.UpdateDeviceTypeRequest, context: Context
-    ) -> device_pb2.DeviceType:
+    async def UpdateDeviceType(self, request: pb.UpdateDeviceTypeRequest, context: Context) -> device_pb2.DeviceType:
         """Change a device type."""
         message = request.device_type
         wanted = messages.device_type_from(message, parse_name(message.name, COLLECTIONS[Kind.DEVICE_TYPE])[0])
@@ -70,7 +64,7 @@ class CatalogueDoor:
         stored = await self._update_device_type(wanted, changed, message.etag, request_of(request, "UpdateDeviceType"))
         return messages.device_type_message(stored)
 
-    async def CreateObservedProperty(  # noqa: N802
+    async def CreateObservedProperty(
         self, request: pb.CreateObservedPropertyRequest, context: Context
     ) -> device_pb2.ObservedProperty:
         """Create an observed property."""
@@ -79,7 +73,7 @@ class CatalogueDoor:
             await self._create_resource(wanted, request_of(request, "CreateObservedProperty"))
         )
 
-    async def ListObservedProperties(  # noqa: N802
+    async def ListObservedProperties(
         self, request: pb.ListObservedPropertiesRequest, context: Context
     ) -> pb.ListObservedPropertiesResponse:
         """List observed properties."""
@@ -87,34 +81,30 @@ class CatalogueDoor:
         observed = [messages.observed_property_message(cast("ObservedProperty", item)) for item in found]
         return pb.ListObservedPropertiesResponse(observed_properties=observed, next_page_token=token)
 
-    async def CreateDistrict(self, request: pb.CreateDistrictRequest, context: Context) -> device_pb2.District:  # noqa: N802
+    async def CreateDistrict(self, request: pb.CreateDistrictRequest, context: Context) -> device_pb2.District:
         """Create a district."""
         wanted = messages.district_from(request.district, request.district_id)
         return messages.district_message(await self._create_resource(wanted, request_of(request, "CreateDistrict")))
 
-    async def GetDistrict(self, request: pb.GetDistrictRequest, context: Context) -> device_pb2.District:  # noqa: N802
+    async def GetDistrict(self, request: pb.GetDistrictRequest, context: Context) -> device_pb2.District:
         """Return a district."""
         key = Key(Kind.DISTRICT, "", DistrictName.parse(request.name).district)
         return messages.district_message(cast("District", await self._get_resource(key)))
 
-    async def ListDistricts(  # noqa: N802
-        self, request: pb.ListDistrictsRequest, context: Context
-    ) -> pb.ListDistrictsResponse:
+    async def ListDistricts(self, request: pb.ListDistrictsRequest, context: Context) -> pb.ListDistrictsResponse:
         """List districts."""
         found, token = await self._page(request, Kind.DISTRICT, "")
         districts = [messages.district_message(cast("District", item)) for item in found]
         return pb.ListDistrictsResponse(districts=districts, next_page_token=token)
 
-    async def CreateDeviceGroup(  # noqa: N802
-        self, request: pb.CreateDeviceGroupRequest, context: Context
-    ) -> device_pb2.DeviceGroup:
+    async def CreateDeviceGroup(self, request: pb.CreateDeviceGroupRequest, context: Context) -> device_pb2.DeviceGroup:
         """Create a device group."""
         district = DistrictName.parse(request.parent).district
         wanted = messages.device_group_from(request.device_group, district, request.device_group_id)
         stored = await self._create_resource(wanted, request_of(request, "CreateDeviceGroup"))
         return messages.device_group_message(stored)
 
-    async def ListDeviceGroups(  # noqa: N802
+    async def ListDeviceGroups(
         self, request: pb.ListDeviceGroupsRequest, context: Context
     ) -> pb.ListDeviceGroupsResponse:
         """List the groups of a district."""

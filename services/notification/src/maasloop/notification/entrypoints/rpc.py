@@ -69,9 +69,7 @@ class NotificationDoor(NotificationServiceServicer):
         """Serve on this server."""
         add_NotificationServiceServicer_to_server(self, server.registrar)
 
-    async def CreateAlertRule(  # noqa: N802 - the contract's name
-        self, request: pb.CreateAlertRuleRequest, context: Context
-    ) -> alert_pb2.AlertRule:
+    async def CreateAlertRule(self, request: pb.CreateAlertRuleRequest, context: Context) -> alert_pb2.AlertRule:
         """Create a rule."""
         etag = digest(request.alert_rule).hex()[:ETAG_DIGITS]
         wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag)
@@ -80,9 +78,7 @@ class NotificationDoor(NotificationServiceServicer):
         await self._rules_changed()
         return messages.rule_message(stored)
 
-    async def ListAlertRules(  # noqa: N802
-        self, request: pb.ListAlertRulesRequest, context: Context
-    ) -> pb.ListAlertRulesResponse:
+    async def ListAlertRules(self, request: pb.ListAlertRulesRequest, context: Context) -> pb.ListAlertRulesResponse:
         """List rules."""
         page = paging(request)
         found = await self._rules.page(after=page.after_id, limit=page.limit)
@@ -91,15 +87,13 @@ class NotificationDoor(NotificationServiceServicer):
             alert_rules=[messages.rule_message(rule) for rule in found.items], next_page_token=token
         )
 
-    async def DeleteAlertRule(  # noqa: N802
-        self, request: pb.DeleteAlertRuleRequest, context: Context
-    ) -> pb.DeleteAlertRuleResponse:
+    async def DeleteAlertRule(self, request: pb.DeleteAlertRuleRequest, context: Context) -> pb.DeleteAlertRuleResponse:
         """Delete a rule."""
         await self._delete_rule(parse_name(request.name, messages.RULES)[0])
         await self._rules_changed()
         return pb.DeleteAlertRuleResponse()
 
-    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:  # noqa: N802
+    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """List alerts."""
         district = DistrictName.parse(request.parent).district
         state = alert_pb2.Alert.State.Name(_known(alert_pb2.Alert.State.values(), request.state))
@@ -112,17 +106,17 @@ class NotificationDoor(NotificationServiceServicer):
             next_page_token=page.next_token(last, more=found.more),
         )
 
-    async def AcknowledgeAlert(self, request: pb.AcknowledgeAlertRequest, context: Context) -> alert_pb2.Alert:  # noqa: N802
+    async def AcknowledgeAlert(self, request: pb.AcknowledgeAlertRequest, context: Context) -> alert_pb2.Alert:
         """Take an alert."""
         district, alert = parse_name(request.name, *ALERTS)
         return messages.alert_message(await self._acknowledge_alert(district, alert, request.acknowledger))
 
-    async def ResolveAlert(self, request: pb.ResolveAlertRequest, context: Context) -> alert_pb2.Alert:  # noqa: N802
+    async def ResolveAlert(self, request: pb.ResolveAlertRequest, context: Context) -> alert_pb2.Alert:
         """End an alert."""
         district, alert = parse_name(request.name, *ALERTS)
         return messages.alert_message(await self._resolve_alert(district, alert))
 
-    async def CreateSubscription(  # noqa: N802
+    async def CreateSubscription(
         self, request: pb.CreateSubscriptionRequest, context: Context
     ) -> alert_pb2.Subscription:
         """Create a subscription."""
@@ -132,7 +126,7 @@ class NotificationDoor(NotificationServiceServicer):
         stored = await self._create_subscription(wanted, request_of(request, "CreateSubscription"))
         return messages.subscription_message(stored, with_secret=True)
 
-    async def ListSubscriptions(  # noqa: N802
+    async def ListSubscriptions(
         self, request: pb.ListSubscriptionsRequest, context: Context
     ) -> pb.ListSubscriptionsResponse:
         """List subscriptions."""
@@ -145,16 +139,14 @@ class NotificationDoor(NotificationServiceServicer):
             next_page_token=token,
         )
 
-    async def DeleteSubscription(  # noqa: N802
+    async def DeleteSubscription(
         self, request: pb.DeleteSubscriptionRequest, context: Context
     ) -> pb.DeleteSubscriptionResponse:
         """Delete a subscription."""
         await self._delete_subscription(*parse_name(request.name, *SUBSCRIPTIONS))
         return pb.DeleteSubscriptionResponse()
 
-    async def ListDeliveries(  # noqa: N802
-        self, request: pb.ListDeliveriesRequest, context: Context
-    ) -> pb.ListDeliveriesResponse:
+    async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Context) -> pb.ListDeliveriesResponse:
         """List deliveries."""
         district = DistrictName.parse(request.parent).district
         state = alert_pb2.Delivery.State.Name(_known(alert_pb2.Delivery.State.values(), request.state))

@@ -71,7 +71,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         """Add the service to a server."""
         stubs.add_SeriesServiceServicer_to_server(self, server.registrar)
 
-    async def ListLatestObservations(  # noqa: N802 - named by the contract
+    async def ListLatestObservations(
         self, request: messages.ListLatestObservationsRequest, context: _Context
     ) -> messages.ListLatestObservationsResponse:
         """Return a page of newest observations."""
@@ -86,7 +86,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
             next_page_token=encode_page_token(following, arguments) if following else "",
         )
 
-    async def ReadObservations(  # noqa: N802
+    async def ReadObservations(
         self, request: messages.ReadObservationsRequest, context: _Context
     ) -> AsyncIterator[messages.ReadObservationsResponse]:
         """Stream a range."""
@@ -101,7 +101,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         if held:
             yield messages.ReadObservationsResponse(observations=_columns(held))
 
-    async def AggregateObservations(  # noqa: N802
+    async def AggregateObservations(
         self, request: messages.AggregateObservationsRequest, context: _Context
     ) -> messages.AggregateObservationsResponse:
         """Return figures of time buckets."""
@@ -126,7 +126,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
             ]
         )
 
-    async def WatchObservations(  # noqa: N802
+    async def WatchObservations(
         self, request: messages.WatchObservationsRequest, context: _Context
     ) -> AsyncIterator[messages.WatchObservationsResponse]:
         """Stream what is stored."""
@@ -134,7 +134,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         async for watched in self._watch(_selection(request.selection), after):
             yield _watched(watched)
 
-    async def GetCustodyBalance(  # noqa: N802
+    async def GetCustodyBalance(
         self, request: messages.GetCustodyBalanceRequest, context: _Context
     ) -> messages.CustodyBalance:
         """Return what became of every acknowledged reading."""

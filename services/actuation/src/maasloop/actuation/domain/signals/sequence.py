@@ -68,7 +68,7 @@ def _start(
     group = state.groups[name]
     if group.green:
         return min(group.since_s, not_before_s)
-    own_s = ends[name][1] if ends.get(name) else group.yellow_ended_s  # type: ignore[index]
+    own_s = ends[name][1] if ends.get(name) else group.yellow_ended_s  # type: ignore[index]  # asked for in the same line
     start_s = max(not_before_s, own_s + sheet.group[name].all_red_s)
     for foe in sheet.foes[name]:
         times = ends.get(foe)
