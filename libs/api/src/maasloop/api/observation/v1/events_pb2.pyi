@@ -26,6 +26,9 @@ class ObservationsRecorded(_message.Message):
     """Subject `maasloop.observation.recorded.v1.{district}.{domain}`, stream OBSERVATIONS; personal series on
     `maasloop.observation.recorded.v1.{district}.personal`, stream PERSONAL. Every reading in it was valid when it was
     received and was acknowledged to its sender after the broker stored this message.
+
+    Readings of the past, not personal, travel on `maasloop.observation.imported.v1.{district}.{domain}`, stream IMPORTS:
+    history that is imported, and what a device buffered for more than 6 hours. So bulk never stands before the present.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -38,6 +41,8 @@ class ObservationsRecorded(_message.Message):
     PRODUCER_TOTAL_FIELD_NUMBER: _builtins.int
     READING_COUNT_FIELD_NUMBER: _builtins.int
     REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
+    DOOR_FIELD_NUMBER: _builtins.int
+    SHED_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -51,9 +56,17 @@ class ObservationsRecorded(_message.Message):
     this message. Fewer in the stream before this message than acknowledged is a loss.
     """
     reading_count: _builtins.int
-    """Readings in this message: rows, states and positions, and `refused_consent_count`."""
+    """Readings in this message: rows, states and positions, `refused_consent_count` and `shed_count`."""
     refused_consent_count: _builtins.int
     """Personal readings that the consent gate refused, of which nothing but their number is kept."""
+    door: _builtins.str
+    """Where the readings came in: `mqtt`, `http`, `grpc`, `nats`, `chirpstack`, `sensor-community` or `import`; readings of
+    two doors never share a message.
+    """
+    shed_count: _builtins.int
+    """Readings that were acknowledged by the broker's MQTT listener and then shed, of which nothing but their number is
+    kept.
+    """
     @_builtins.property
     def observations(self) -> _observation_pb2.ObservationColumns:
         """The observations."""
@@ -69,10 +82,12 @@ class ObservationsRecorded(_message.Message):
         producer_total: _builtins.int = ...,
         reading_count: _builtins.int = ...,
         refused_consent_count: _builtins.int = ...,
+        door: _builtins.str = ...,
+        shed_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

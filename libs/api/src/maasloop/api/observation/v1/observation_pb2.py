@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from maasloop.api.common.v1 import geo_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_geo__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/observation/v1/observation.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a maasloop/api/common/v1/geo.proto\"V\n\x10SeriesDictionary\x12\x1a\n\x07\x64\x65vices\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12&\n\x13observed_properties\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02\"\xb5\x02\n\x12ObservationColumns\x12G\n\ndictionary\x18\x01 \x01(\x0b\x32-.maasloop.api.observation.v1.SeriesDictionaryB\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64\x65vice_index\x18\x02 \x03(\x07\x12\x16\n\x0eproperty_index\x18\x03 \x03(\x07\x12\x15\n\revent_time_us\x18\x04 \x03(\x10\x12\r\n\x05value\x18\x05 \x03(\x01\x12=\n\x06states\x18\x06 \x03(\x0b\x32-.maasloop.api.observation.v1.StateObservation\x12\x43\n\tpositions\x18\x07 \x03(\x0b\x32\x30.maasloop.api.observation.v1.PositionObservation\"\x82\x01\n\x10StateObservation\x12\x1d\n\x0c\x64\x65vice_index\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0eproperty_index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x15\n\revent_time_us\x18\x03 \x01(\x10\x12\x17\n\x05state\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"\x9d\x01\n\x13PositionObservation\x12\x1d\n\x0c\x64\x65vice_index\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0eproperty_index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x15\n\revent_time_us\x18\x03 \x01(\x10\x12/\n\x08position\x18\x04 \x01(\x0b\x32\x1d.maasloop.api.common.v1.Point\"\x91\x02\n\x0bObservation\x12\x14\n\x06\x64\x65vice\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11observed_property\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0creceipt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0f\n\x05value\x18\x05 \x01(\x01H\x00\x12\x0f\n\x05state\x18\x06 \x01(\tH\x00\x12\x31\n\x08position\x18\x07 \x01(\x0b\x32\x1d.maasloop.api.common.v1.PointH\x00\x42\x08\n\x06result\"\xd2\x02\n\x0fQuarantineEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x0creceipt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x64oor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istrict\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rreading_count\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07payload\x18\n \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0breplay_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/observation/v1/observation.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a maasloop/api/common/v1/geo.proto\"V\n\x10SeriesDictionary\x12\x1a\n\x07\x64\x65vices\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12&\n\x13observed_properties\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02\"\xf5\x02\n\x12ObservationColumns\x12G\n\ndictionary\x18\x01 \x01(\x0b\x32-.maasloop.api.observation.v1.SeriesDictionaryB\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64\x65vice_index\x18\x02 \x03(\x07\x12\x16\n\x0eproperty_index\x18\x03 \x03(\x07\x12\x15\n\revent_time_us\x18\x04 \x03(\x10\x12\r\n\x05value\x18\x05 \x03(\x01\x12=\n\x06states\x18\x06 \x03(\x0b\x32-.maasloop.api.observation.v1.StateObservation\x12\x43\n\tpositions\x18\x07 \x03(\x0b\x32\x30.maasloop.api.observation.v1.PositionObservation\x12>\n\tsequences\x18\x08 \x03(\x0b\x32+.maasloop.api.observation.v1.DeviceSequence\"Q\n\x0e\x44\x65viceSequence\x12\x1d\n\x0c\x64\x65vice_index\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12 \n\x08sequence\x18\x02 \x01(\x10\x42\x0e\xbaH\x0b\x62\t)\x00\x00\x00\x00\x00\x00\x00\x00\"\x82\x01\n\x10StateObservation\x12\x1d\n\x0c\x64\x65vice_index\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0eproperty_index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x15\n\revent_time_us\x18\x03 \x01(\x10\x12\x17\n\x05state\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"\x9d\x01\n\x13PositionObservation\x12\x1d\n\x0c\x64\x65vice_index\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1f\n\x0eproperty_index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x15\n\revent_time_us\x18\x03 \x01(\x10\x12/\n\x08position\x18\x04 \x01(\x0b\x32\x1d.maasloop.api.common.v1.Point\"\x91\x02\n\x0bObservation\x12\x14\n\x06\x64\x65vice\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11observed_property\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0creceipt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0f\n\x05value\x18\x05 \x01(\x01H\x00\x12\x0f\n\x05state\x18\x06 \x01(\tH\x00\x12\x31\n\x08position\x18\x07 \x01(\x0b\x32\x1d.maasloop.api.common.v1.PointH\x00\x42\x08\n\x06result\"\xd2\x02\n\x0fQuarantineEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x0creceipt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x64oor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istrict\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rreading_count\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07payload\x18\n \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0breplay_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERIESDICTIONARY'].fields_by_name['observed_properties']._serialized_options = b'\272H\006\222\001\003\020\200\002'
   _globals['_OBSERVATIONCOLUMNS'].fields_by_name['dictionary']._loaded_options = None
   _globals['_OBSERVATIONCOLUMNS'].fields_by_name['dictionary']._serialized_options = b'\342A\001\002'
+  _globals['_DEVICESEQUENCE'].fields_by_name['device_index']._loaded_options = None
+  _globals['_DEVICESEQUENCE'].fields_by_name['device_index']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_DEVICESEQUENCE'].fields_by_name['sequence']._loaded_options = None
+  _globals['_DEVICESEQUENCE'].fields_by_name['sequence']._serialized_options = b'\272H\013b\t)\000\000\000\000\000\000\000\000'
   _globals['_STATEOBSERVATION'].fields_by_name['device_index']._loaded_options = None
   _globals['_STATEOBSERVATION'].fields_by_name['device_index']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_STATEOBSERVATION'].fields_by_name['property_index']._loaded_options = None
@@ -84,13 +88,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERIESDICTIONARY']._serialized_start=207
   _globals['_SERIESDICTIONARY']._serialized_end=293
   _globals['_OBSERVATIONCOLUMNS']._serialized_start=296
-  _globals['_OBSERVATIONCOLUMNS']._serialized_end=605
-  _globals['_STATEOBSERVATION']._serialized_start=608
-  _globals['_STATEOBSERVATION']._serialized_end=738
-  _globals['_POSITIONOBSERVATION']._serialized_start=741
-  _globals['_POSITIONOBSERVATION']._serialized_end=898
-  _globals['_OBSERVATION']._serialized_start=901
-  _globals['_OBSERVATION']._serialized_end=1174
-  _globals['_QUARANTINEENTRY']._serialized_start=1177
-  _globals['_QUARANTINEENTRY']._serialized_end=1515
+  _globals['_OBSERVATIONCOLUMNS']._serialized_end=669
+  _globals['_DEVICESEQUENCE']._serialized_start=671
+  _globals['_DEVICESEQUENCE']._serialized_end=752
+  _globals['_STATEOBSERVATION']._serialized_start=755
+  _globals['_STATEOBSERVATION']._serialized_end=885
+  _globals['_POSITIONOBSERVATION']._serialized_start=888
+  _globals['_POSITIONOBSERVATION']._serialized_end=1045
+  _globals['_OBSERVATION']._serialized_start=1048
+  _globals['_OBSERVATION']._serialized_end=1321
+  _globals['_QUARANTINEENTRY']._serialized_start=1324
+  _globals['_QUARANTINEENTRY']._serialized_end=1662
 # @@protoc_insertion_point(module_scope)

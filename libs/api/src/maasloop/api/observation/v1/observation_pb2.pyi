@@ -70,6 +70,7 @@ class ObservationColumns(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dictionary(self) -> Global___SeriesDictionary:
         """Names of devices and observed properties."""
@@ -98,6 +99,10 @@ class ObservationColumns(_message.Message):
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PositionObservation]:
         """Places of moving things."""
 
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceSequence]:
+        """Counters of the payloads that the readings came in, for devices that count theirs."""
+
     def __init__(
         self,
         *,
@@ -108,14 +113,41 @@ class ObservationColumns(_message.Message):
         value: _abc.Iterable[_builtins.float] | None = ...,
         states: _abc.Iterable[Global___StateObservation] | None = ...,
         positions: _abc.Iterable[Global___PositionObservation] | None = ...,
+        sequences: _abc.Iterable[Global___DeviceSequence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dictionary", b"dictionary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_index", b"device_index", "dictionary", b"dictionary", "event_time_us", b"event_time_us", "positions", b"positions", "property_index", b"property_index", "states", b"states", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_index", b"device_index", "dictionary", b"dictionary", "event_time_us", b"event_time_us", "positions", b"positions", "property_index", b"property_index", "sequences", b"sequences", "states", b"states", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObservationColumns: _TypeAlias = ObservationColumns  # noqa: Y015
+
+@_typing.final
+class DeviceSequence(_message.Message):
+    """A device's own count of its payloads (LoRaWAN's FCntUp, a `sequence` in JSON): a step of more than one is a gap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_INDEX_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    device_index: _builtins.int
+    """Position of the device in the dictionary."""
+    sequence: _builtins.int
+    """The count."""
+    def __init__(
+        self,
+        *,
+        device_index: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_index", b"device_index", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceSequence: _TypeAlias = DeviceSequence  # noqa: Y015
 
 @_typing.final
 class StateObservation(_message.Message):

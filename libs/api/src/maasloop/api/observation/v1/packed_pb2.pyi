@@ -38,6 +38,7 @@ class PackedColumns(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
     dictionary: _builtins.bytes
     """View of `ObservationColumns.dictionary`: the serialized `SeriesDictionary`."""
     device_index: _builtins.bytes
@@ -56,6 +57,10 @@ class PackedColumns(_message.Message):
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Serialized `PositionObservation`s."""
 
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Serialized `DeviceSequence`s."""
+
     def __init__(
         self,
         *,
@@ -66,10 +71,11 @@ class PackedColumns(_message.Message):
         value: _builtins.bytes = ...,
         states: _abc.Iterable[_builtins.bytes] | None = ...,
         positions: _abc.Iterable[_builtins.bytes] | None = ...,
+        sequences: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_index", b"device_index", "dictionary", b"dictionary", "event_time_us", b"event_time_us", "positions", b"positions", "property_index", b"property_index", "states", b"states", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_index", b"device_index", "dictionary", b"dictionary", "event_time_us", b"event_time_us", "positions", b"positions", "property_index", b"property_index", "sequences", b"sequences", "states", b"states", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,6 +127,8 @@ class PackedObservationsRecorded(_message.Message):
     PRODUCER_TOTAL_FIELD_NUMBER: _builtins.int
     READING_COUNT_FIELD_NUMBER: _builtins.int
     REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
+    DOOR_FIELD_NUMBER: _builtins.int
+    SHED_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -135,6 +143,10 @@ class PackedObservationsRecorded(_message.Message):
     """Readings in this message."""
     refused_consent_count: _builtins.int
     """Personal readings refused for want of consent."""
+    door: _builtins.str
+    """Where the readings came in."""
+    shed_count: _builtins.int
+    """Readings shed under load."""
     @_builtins.property
     def observations(self) -> Global___PackedColumns:
         """The observations."""
@@ -150,10 +162,12 @@ class PackedObservationsRecorded(_message.Message):
         producer_total: _builtins.int = ...,
         reading_count: _builtins.int = ...,
         refused_consent_count: _builtins.int = ...,
+        door: _builtins.str = ...,
+        shed_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

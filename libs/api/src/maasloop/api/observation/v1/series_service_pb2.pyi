@@ -376,6 +376,150 @@ class Bucket(_message.Message):
 Global___Bucket: _TypeAlias = Bucket  # noqa: Y015
 
 @_typing.final
+class ReadAggregatesRequest(_message.Message):
+    """Request of ReadAggregates; the fields are those of AggregateObservationsRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    GAP_FILL_FIELD_NUMBER: _builtins.int
+    gap_fill: Global___GapFill.ValueType
+    """Optional. What to do about a bucket without readings."""
+    @_builtins.property
+    def selection(self) -> Global___SeriesSelection:
+        """Required. Which series."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Required. First moment included."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Required. First moment left out."""
+
+    @_builtins.property
+    def bucket(self) -> _duration_pb2.Duration:
+        """Required. Width of a bucket, 1 s to 366 days, whole seconds."""
+
+    def __init__(
+        self,
+        *,
+        selection: Global___SeriesSelection | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        bucket: _duration_pb2.Duration | None = ...,
+        gap_fill: Global___GapFill.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "gap_fill", b"gap_fill", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadAggregatesRequest: _TypeAlias = ReadAggregatesRequest  # noqa: Y015
+
+@_typing.final
+class ReadAggregatesResponse(_message.Message):
+    """Buckets as columns: row i is the i-th entry of each packed column, ordered by series and then time, at most 10,000 rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    SERIES_INDEX_FIELD_NUMBER: _builtins.int
+    START_TIME_US_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___AggregatedSeries]:
+        """The series that `series_index` of this message points to."""
+
+    @_builtins.property
+    def series_index(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Position in `series`."""
+
+    @_builtins.property
+    def start_time_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Left edge: microseconds since 1970-01-01T00:00:00Z."""
+
+    @_builtins.property
+    def count(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Readings in the bucket."""
+
+    @_builtins.property
+    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Arithmetic mean; NaN in a bucket without readings, unless gaps are filled, here and below."""
+
+    @_builtins.property
+    def min(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Smallest value."""
+
+    @_builtins.property
+    def max(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Largest value."""
+
+    @_builtins.property
+    def first(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Value of the earliest reading."""
+
+    @_builtins.property
+    def last(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Value of the latest reading."""
+
+    def __init__(
+        self,
+        *,
+        series: _abc.Iterable[Global___AggregatedSeries] | None = ...,
+        series_index: _abc.Iterable[_builtins.int] | None = ...,
+        start_time_us: _abc.Iterable[_builtins.int] | None = ...,
+        count: _abc.Iterable[_builtins.int] | None = ...,
+        mean: _abc.Iterable[_builtins.float] | None = ...,
+        min: _abc.Iterable[_builtins.float] | None = ...,
+        max: _abc.Iterable[_builtins.float] | None = ...,
+        first: _abc.Iterable[_builtins.float] | None = ...,
+        last: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "last", b"last", "max", b"max", "mean", b"mean", "min", b"min", "series", b"series", "series_index", b"series_index", "start_time_us", b"start_time_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadAggregatesResponse: _TypeAlias = ReadAggregatesResponse  # noqa: Y015
+
+@_typing.final
+class AggregatedSeries(_message.Message):
+    """A series that buckets belong to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    OBSERVED_PROPERTY_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """`districts/{district}/devices/{device}`."""
+    observed_property: _builtins.str
+    """`observedProperties/{observed_property}`."""
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        observed_property: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "observed_property", b"observed_property"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AggregatedSeries: _TypeAlias = AggregatedSeries  # noqa: Y015
+
+@_typing.final
 class WatchObservationsRequest(_message.Message):
     """Request of WatchObservations."""
 
@@ -471,6 +615,8 @@ class CustodyBalance(_message.Message):
     DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
     IN_STREAM_COUNT_FIELD_NUMBER: _builtins.int
     LOST_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
+    DOORS_FIELD_NUMBER: _builtins.int
     accepted_count: _builtins.int
     """Readings in messages that the broker acknowledged."""
     stored_count: _builtins.int
@@ -491,6 +637,12 @@ class CustodyBalance(_message.Message):
     """Readings acknowledged and not yet settled."""
     lost_count: _builtins.int
     """Readings missing from a producer's running total: a loss, to be investigated."""
+    late_count: _builtins.int
+    """Stored readings that were older than the newest of their series when they came."""
+    @_builtins.property
+    def doors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorBalance]:
+        """The terms by door, `in_stream_count` and `lost_count` left out."""
+
     def __init__(
         self,
         *,
@@ -504,11 +656,313 @@ class CustodyBalance(_message.Message):
         dead_lettered_count: _builtins.int = ...,
         in_stream_count: _builtins.int = ...,
         lost_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
+        doors: _abc.Iterable[Global___DoorBalance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "conflict_count", b"conflict_count", "dead_lettered_count", b"dead_lettered_count", "duplicate_count", b"duplicate_count", "in_stream_count", b"in_stream_count", "lost_count", b"lost_count", "quarantined_count", b"quarantined_count", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count", "stored_count", b"stored_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "conflict_count", b"conflict_count", "dead_lettered_count", b"dead_lettered_count", "doors", b"doors", "duplicate_count", b"duplicate_count", "in_stream_count", b"in_stream_count", "late_count", b"late_count", "lost_count", b"lost_count", "quarantined_count", b"quarantined_count", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count", "stored_count", b"stored_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CustodyBalance: _TypeAlias = CustodyBalance  # noqa: Y015
+
+@_typing.final
+class DoorBalance(_message.Message):
+    """The custody terms of one door."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOOR_FIELD_NUMBER: _builtins.int
+    ACCEPTED_COUNT_FIELD_NUMBER: _builtins.int
+    STORED_COUNT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
+    CONFLICT_COUNT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
+    SHED_COUNT_FIELD_NUMBER: _builtins.int
+    DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
+    door: _builtins.str
+    """`mqtt`, `http`, `grpc`, `nats`, `chirpstack`, `sensor-community` or `import`; empty where a message does not say."""
+    accepted_count: _builtins.int
+    """Readings in messages that the broker acknowledged."""
+    stored_count: _builtins.int
+    """Rows written."""
+    duplicate_count: _builtins.int
+    """Readings that were rows already, with the same value."""
+    conflict_count: _builtins.int
+    """Readings that were rows already, with another value."""
+    quarantined_count: _builtins.int
+    """Readings in quarantine."""
+    refused_consent_count: _builtins.int
+    """Personal readings refused for want of consent."""
+    shed_count: _builtins.int
+    """Readings shed under load after they were acknowledged."""
+    dead_lettered_count: _builtins.int
+    """Readings in dead letters."""
+    late_count: _builtins.int
+    """Stored readings that were older than the newest of their series when they came."""
+    def __init__(
+        self,
+        *,
+        door: _builtins.str = ...,
+        accepted_count: _builtins.int = ...,
+        stored_count: _builtins.int = ...,
+        duplicate_count: _builtins.int = ...,
+        conflict_count: _builtins.int = ...,
+        quarantined_count: _builtins.int = ...,
+        refused_consent_count: _builtins.int = ...,
+        shed_count: _builtins.int = ...,
+        dead_lettered_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "conflict_count", b"conflict_count", "dead_lettered_count", b"dead_lettered_count", "door", b"door", "duplicate_count", b"duplicate_count", "late_count", b"late_count", "quarantined_count", b"quarantined_count", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count", "stored_count", b"stored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DoorBalance: _TypeAlias = DoorBalance  # noqa: Y015
+
+@_typing.final
+class ListDeviceAccountsRequest(_message.Message):
+    """Request of ListDeviceAccounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Required. `districts/{district}`."""
+    page_size: _builtins.int
+    """Optional. At most this many; 0 means 1,000, more than 10,000 means 10,000."""
+    page_token: _builtins.str
+    """Optional. `next_page_token` of the page before."""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Device ids; empty means all of the district."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        devices: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeviceAccountsRequest: _TypeAlias = ListDeviceAccountsRequest  # noqa: Y015
+
+@_typing.final
+class ListDeviceAccountsResponse(_message.Message):
+    """A page of accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAccount]:
+        """Ordered by device."""
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___DeviceAccount] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeviceAccountsResponse: _TypeAlias = ListDeviceAccountsResponse  # noqa: Y015
+
+@_typing.final
+class DeviceAccount(_message.Message):
+    """What became of the readings of one device. Devices of persons are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    STORED_COUNT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
+    CONFLICT_COUNT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_COUNT_FIELD_NUMBER: _builtins.int
+    LATE_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_PAYLOAD_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECEIPT_TIME_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """`districts/{district}/devices/{device}`."""
+    stored_count: _builtins.int
+    """Rows written."""
+    duplicate_count: _builtins.int
+    """Readings that were rows already, with the same value."""
+    conflict_count: _builtins.int
+    """Readings that were rows already, with another value."""
+    quarantined_count: _builtins.int
+    """Readings in quarantine."""
+    late_count: _builtins.int
+    """Stored readings that were older than the newest of their series when they came."""
+    missing_payload_count: _builtins.int
+    """Payloads that the device counted and that never came, as far as its count tells."""
+    last_sequence: _builtins.int
+    """The highest count of the device's payloads, 0 where it does not count."""
+    @_builtins.property
+    def receipt_time(self) -> _timestamp_pb2.Timestamp:
+        """When a reading of it was received last."""
+
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        stored_count: _builtins.int = ...,
+        duplicate_count: _builtins.int = ...,
+        conflict_count: _builtins.int = ...,
+        quarantined_count: _builtins.int = ...,
+        late_count: _builtins.int = ...,
+        missing_payload_count: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        receipt_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt_time", b"receipt_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_count", b"conflict_count", "device", b"device", "duplicate_count", b"duplicate_count", "last_sequence", b"last_sequence", "late_count", b"late_count", "missing_payload_count", b"missing_payload_count", "quarantined_count", b"quarantined_count", "receipt_time", b"receipt_time", "stored_count", b"stored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAccount: _TypeAlias = DeviceAccount  # noqa: Y015
+
+@_typing.final
+class TraceObservationRequest(_message.Message):
+    """Request of TraceObservation: a reading is known by its series and its event time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    OBSERVED_PROPERTY_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """Required. `districts/{district}/devices/{device}`."""
+    observed_property: _builtins.str
+    """Required. `observedProperties/{observed_property}`."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """Required. When it was true in the street."""
+
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        observed_property: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "event_time", b"event_time", "observed_property", b"observed_property"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceObservationRequest: _TypeAlias = TraceObservationRequest  # noqa: Y015
+
+@_typing.final
+class TraceObservationResponse(_message.Message):
+    """Where a reading was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def row(self) -> _observation_pb2.Observation:
+        """The row, absent where there is none."""
+
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarryingMessage]:
+        """Messages that carried it, by sequence; those that the stream no longer holds are not listed."""
+
+    def __init__(
+        self,
+        *,
+        row: _observation_pb2.Observation | None = ...,
+        messages: _abc.Iterable[Global___CarryingMessage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceObservationResponse: _TypeAlias = TraceObservationResponse  # noqa: Y015
+
+@_typing.final
+class CarryingMessage(_message.Message):
+    """A message of a custody stream that carried a reading."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    DOOR_FIELD_NUMBER: _builtins.int
+    RECEIPT_TIME_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """Name of the stream."""
+    sequence: _builtins.int
+    """Sequence in it."""
+    id: _builtins.str
+    """`ce-id` of the message."""
+    door: _builtins.str
+    """Where the reading came in."""
+    value: _builtins.float
+    """The value that the message carries, where it is a number."""
+    settled: _builtins.bool
+    """Whether the writer has dealt with the message."""
+    traceparent: _builtins.str
+    """W3C trace context of the message, empty where it has none."""
+    @_builtins.property
+    def receipt_time(self) -> _timestamp_pb2.Timestamp:
+        """When ingest received it."""
+
+    @_builtins.property
+    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
+        """When the broker stored the message: from here on it was acknowledged."""
+
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        id: _builtins.str = ...,
+        door: _builtins.str = ...,
+        receipt_time: _timestamp_pb2.Timestamp | None = ...,
+        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
+        value: _builtins.float | None = ...,
+        settled: _builtins.bool = ...,
+        traceparent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "acknowledge_time", b"acknowledge_time", "receipt_time", b"receipt_time", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "acknowledge_time", b"acknowledge_time", "door", b"door", "id", b"id", "receipt_time", b"receipt_time", "sequence", b"sequence", "settled", b"settled", "stream", b"stream", "traceparent", b"traceparent", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___CarryingMessage: _TypeAlias = CarryingMessage  # noqa: Y015

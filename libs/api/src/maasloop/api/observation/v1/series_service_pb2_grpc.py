@@ -51,6 +51,11 @@ class SeriesServiceStub:
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.AggregateObservationsRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.AggregateObservationsResponse.FromString,
                 _registered_method=True)
+        self.ReadAggregates = channel.unary_stream(
+                '/maasloop.api.observation.v1.SeriesService/ReadAggregates',
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesResponse.FromString,
+                _registered_method=True)
         self.WatchObservations = channel.unary_stream(
                 '/maasloop.api.observation.v1.SeriesService/WatchObservations',
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.WatchObservationsRequest.SerializeToString,
@@ -60,6 +65,16 @@ class SeriesServiceStub:
                 '/maasloop.api.observation.v1.SeriesService/GetCustodyBalance',
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.GetCustodyBalanceRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.CustodyBalance.FromString,
+                _registered_method=True)
+        self.ListDeviceAccounts = channel.unary_unary(
+                '/maasloop.api.observation.v1.SeriesService/ListDeviceAccounts',
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.FromString,
+                _registered_method=True)
+        self.TraceObservation = channel.unary_unary(
+                '/maasloop.api.observation.v1.SeriesService/TraceObservation',
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.FromString,
                 _registered_method=True)
 
 
@@ -91,6 +106,14 @@ class SeriesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAggregates(self, request, context):
+        """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
+        than 5,000,000 buckets are asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchObservations(self, request, context):
         """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
         shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
@@ -101,6 +124,20 @@ class SeriesServiceServicer:
 
     def GetCustodyBalance(self, request, context):
         """The custody balance: what became of every reading that was acknowledged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeviceAccounts(self, request, context):
+        """The account of each device of a district: its readings by what became of them, and the gaps in its own count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TraceObservation(self, request, context):
+        """Where a reading is: in the stream, in a row, in quarantine, or nowhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +161,11 @@ def add_SeriesServiceServicer_to_server(servicer, server):
                     request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.AggregateObservationsRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.AggregateObservationsResponse.SerializeToString,
             ),
+            'ReadAggregates': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAggregates,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesResponse.SerializeToString,
+            ),
             'WatchObservations': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchObservations,
                     request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.WatchObservationsRequest.FromString,
@@ -133,6 +175,16 @@ def add_SeriesServiceServicer_to_server(servicer, server):
                     servicer.GetCustodyBalance,
                     request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.GetCustodyBalanceRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.CustodyBalance.SerializeToString,
+            ),
+            'ListDeviceAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeviceAccounts,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.SerializeToString,
+            ),
+            'TraceObservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.TraceObservation,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +281,33 @@ class SeriesService:
             _registered_method=True)
 
     @staticmethod
+    def ReadAggregates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/maasloop.api.observation.v1.SeriesService/ReadAggregates',
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ReadAggregatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchObservations(request,
             target,
             options=(),
@@ -272,6 +351,60 @@ class SeriesService:
             '/maasloop.api.observation.v1.SeriesService/GetCustodyBalance',
             maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.GetCustodyBalanceRequest.SerializeToString,
             maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.CustodyBalance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeviceAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.observation.v1.SeriesService/ListDeviceAccounts',
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TraceObservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.observation.v1.SeriesService/TraceObservation',
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,12 +45,20 @@ class SeriesServiceStub:
     """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
     bucket is [edge, edge + bucket).
     """
+    ReadAggregates: _grpc.UnaryStreamMultiCallable[_series_service_pb2.ReadAggregatesRequest, _series_service_pb2.ReadAggregatesResponse]
+    """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
+    than 5,000,000 buckets are asked for.
+    """
     WatchObservations: _grpc.UnaryStreamMultiCallable[_series_service_pb2.WatchObservationsRequest, _series_service_pb2.WatchObservationsResponse]
     """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
     shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
     """
     GetCustodyBalance: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]
     """The custody balance: what became of every reading that was acknowledged."""
+    ListDeviceAccounts: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.ListDeviceAccountsRequest, _series_service_pb2.ListDeviceAccountsResponse]
+    """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
+    TraceObservation: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.TraceObservationRequest, _series_service_pb2.TraceObservationResponse]
+    """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 @_typing.type_check_only
 class SeriesServiceAsyncStub(SeriesServiceStub):
@@ -69,12 +77,20 @@ class SeriesServiceAsyncStub(SeriesServiceStub):
     """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
     bucket is [edge, edge + bucket).
     """
+    ReadAggregates: _aio.UnaryStreamMultiCallable[_series_service_pb2.ReadAggregatesRequest, _series_service_pb2.ReadAggregatesResponse]  # type: ignore[assignment]
+    """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
+    than 5,000,000 buckets are asked for.
+    """
     WatchObservations: _aio.UnaryStreamMultiCallable[_series_service_pb2.WatchObservationsRequest, _series_service_pb2.WatchObservationsResponse]  # type: ignore[assignment]
     """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
     shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
     """
     GetCustodyBalance: _aio.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]  # type: ignore[assignment]
     """The custody balance: what became of every reading that was acknowledged."""
+    ListDeviceAccounts: _aio.UnaryUnaryMultiCallable[_series_service_pb2.ListDeviceAccountsRequest, _series_service_pb2.ListDeviceAccountsResponse]  # type: ignore[assignment]
+    """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
+    TraceObservation: _aio.UnaryUnaryMultiCallable[_series_service_pb2.TraceObservationRequest, _series_service_pb2.TraceObservationResponse]  # type: ignore[assignment]
+    """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
     """Remembers observations. Times are UTC; ranges are half-open, [start_time, end_time). Readings of a personal series are
@@ -110,6 +126,16 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ReadAggregates(
+        self,
+        request: _series_service_pb2.ReadAggregatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_series_service_pb2.ReadAggregatesResponse], _abc.AsyncIterator[_series_service_pb2.ReadAggregatesResponse]]:
+        """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
+        than 5,000,000 buckets are asked for.
+        """
+
+    @_abc_1.abstractmethod
     def WatchObservations(
         self,
         request: _series_service_pb2.WatchObservationsRequest,
@@ -126,5 +152,21 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_series_service_pb2.CustodyBalance, _abc.Awaitable[_series_service_pb2.CustodyBalance]]:
         """The custody balance: what became of every reading that was acknowledged."""
+
+    @_abc_1.abstractmethod
+    def ListDeviceAccounts(
+        self,
+        request: _series_service_pb2.ListDeviceAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_series_service_pb2.ListDeviceAccountsResponse, _abc.Awaitable[_series_service_pb2.ListDeviceAccountsResponse]]:
+        """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
+
+    @_abc_1.abstractmethod
+    def TraceObservation(
+        self,
+        request: _series_service_pb2.TraceObservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_series_service_pb2.TraceObservationResponse, _abc.Awaitable[_series_service_pb2.TraceObservationResponse]]:
+        """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 def add_SeriesServiceServicer_to_server(servicer: SeriesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
