@@ -885,6 +885,7 @@ class TraceObservationResponse(_message.Message):
 
     ROW_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def row(self) -> _observation_pb2.Observation:
         """The row, absent where there is none."""
@@ -893,19 +894,58 @@ class TraceObservationResponse(_message.Message):
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarryingMessage]:
         """Messages that carried it, by sequence; those that the stream no longer holds are not listed."""
 
+    @_builtins.property
+    def searched(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchedStream]:
+        """What was looked through for them."""
+
     def __init__(
         self,
         *,
         row: _observation_pb2.Observation | None = ...,
         messages: _abc.Iterable[Global___CarryingMessage] | None = ...,
+        searched: _abc.Iterable[Global___SearchedStream] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "row", b"row"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "row", b"row", "searched", b"searched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TraceObservationResponse: _TypeAlias = TraceObservationResponse  # noqa: Y015
+
+@_typing.final
+class SearchedStream(_message.Message):
+    """A part of a custody stream that was looked through."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """Name of the stream."""
+    first_sequence: _builtins.int
+    """The first sequence that the search could see: from shortly before the reading was received."""
+    last_sequence: _builtins.int
+    """The last sequence that was looked at."""
+    complete: _builtins.bool
+    """Whether the search reached the end of the stream, and did not stop at its limit of messages, bytes or time."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchedStream: _TypeAlias = SearchedStream  # noqa: Y015
 
 @_typing.final
 class CarryingMessage(_message.Message):
@@ -922,6 +962,7 @@ class CarryingMessage(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Name of the stream."""
     sequence: _builtins.int
@@ -936,6 +977,8 @@ class CarryingMessage(_message.Message):
     """Whether the writer has dealt with the message."""
     traceparent: _builtins.str
     """W3C trace context of the message, empty where it has none."""
+    reason: _builtins.str
+    """Why it was refused, where this is a message of the quarantine: a name of `ErrorReason` without its prefix."""
     @_builtins.property
     def receipt_time(self) -> _timestamp_pb2.Timestamp:
         """When ingest received it."""
@@ -956,10 +999,11 @@ class CarryingMessage(_message.Message):
         value: _builtins.float | None = ...,
         settled: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "acknowledge_time", b"acknowledge_time", "receipt_time", b"receipt_time", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "acknowledge_time", b"acknowledge_time", "door", b"door", "id", b"id", "receipt_time", b"receipt_time", "sequence", b"sequence", "settled", b"settled", "stream", b"stream", "traceparent", b"traceparent", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "acknowledge_time", b"acknowledge_time", "door", b"door", "id", b"id", "reason", b"reason", "receipt_time", b"receipt_time", "sequence", b"sequence", "settled", b"settled", "stream", b"stream", "traceparent", b"traceparent", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
