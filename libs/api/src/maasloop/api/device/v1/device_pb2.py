@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from maasloop.api.common.v1 import geo_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_geo__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#maasloop/api/device/v1/device.proto\x12\x16maasloop.api.device.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a maasloop/api/common/v1/geo.proto\"\xbb\x03\n\x08\x44istrict\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x39\n\x06\x62ounds\x18\x03 \x01(\x0b\x32#.maasloop.api.common.v1.BoundingBoxB\x04\xe2\x41\x01\x01\x12\x43\n\x05\x63lock\x18\x04 \x01(\x0e\x32&.maasloop.api.device.v1.District.ClockB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x0c\x63lock_device\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"?\n\x05\x43lock\x12\x15\n\x11\x43LOCK_UNSPECIFIED\x10\x00\x12\x0e\n\nCLOCK_WALL\x10\x01\x12\x0f\n\x0b\x43LOCK_FIELD\x10\x02\"\xaf\x04\n\x10ObservedProperty\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12n\n\x06\x64omain\x18\x03 \x01(\tB^\xe2\x41\x02\x02\x05\xbaHVrTR\x07trafficR\x05lightR\x03\x61irR\x05noiseR\x05waterR\x07parkingR\x05wasteR\x06\x65nergyR\x05\x63rowdR\x06healthR\x08mobility\x12L\n\x04kind\x18\x04 \x01(\x0e\x32-.maasloop.api.device.v1.ObservedProperty.KindB\x0f\xe2\x41\x02\x02\x05\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x04unit\x18\x05 \x01(\tB\x0c\xe2\x41\x02\x01\x05\xbaH\x04r\x02\x18 \x12\x1c\n\trange_min\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\trange_max\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x33\n\tretention\x18\x08 \x01(\tB \xe2\x41\x02\x02\x05\xbaH\x18r\x16R\x02\x37\x64R\x03\x39\x30\x64R\x02\x32yR\x07\x66orever\x12\x16\n\x08revision\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_NUMBER\x10\x01\x12\x10\n\x0cKIND_BOOLEAN\x10\x02\x12\x0e\n\nKIND_STATE\x10\x03\x12\x11\n\rKIND_POSITION\x10\x04\x42\x0c\n\n_range_minB\x0c\n\n_range_max\"\x97\x03\n\nDeviceType\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12+\n\x13observed_properties\x18\x03 \x03(\tB\x0e\xe2\x41\x01\x01\xbaH\x07\x92\x01\x04\x10@\x18\x01\x12X\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0e\x32-.maasloop.api.device.v1.DeviceType.CapabilityB\x13\xe2\x41\x01\x01\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\rsilence_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x16\n\x08revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41PABILITY_LIGHT_LEVEL\x10\x01\x12\x1e\n\x1a\x43\x41PABILITY_SIGNAL_SEQUENCE\x10\x02\"\xe8\x04\n\x06\x44\x65vice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0b\x64\x65vice_type\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\"\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12\x35\n\x08location\x18\x04 \x01(\x0b\x32\x1d.maasloop.api.common.v1.PointB\x04\xe2\x41\x01\x01\x12\x1e\n\x06groups\x18\x05 \x03(\tB\x0e\xe2\x41\x01\x01\xbaH\x07\x92\x01\x04\x10\x10\x18\x01\x12\x15\n\x07gateway\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x64\x61ta_subject\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12!\n\x13processing_activity\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x63onfig\x18\t \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x39\n\x05state\x18\n \x01(\x0e\x32$.maasloop.api.device.v1.Device.StateB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\"Y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10STATE_REGISTERED\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x11\n\rSTATE_RETIRED\x10\x03\"_\n\x0b\x44\x65viceGroup\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x08revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#maasloop/api/device/v1/device.proto\x12\x16maasloop.api.device.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a maasloop/api/common/v1/geo.proto\"\xbb\x03\n\x08\x44istrict\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x39\n\x06\x62ounds\x18\x03 \x01(\x0b\x32#.maasloop.api.common.v1.BoundingBoxB\x04\xe2\x41\x01\x01\x12\x43\n\x05\x63lock\x18\x04 \x01(\x0e\x32&.maasloop.api.device.v1.District.ClockB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x0c\x63lock_device\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"?\n\x05\x43lock\x12\x15\n\x11\x43LOCK_UNSPECIFIED\x10\x00\x12\x0e\n\nCLOCK_WALL\x10\x01\x12\x0f\n\x0b\x43LOCK_FIELD\x10\x02\"\xe3\x05\n\x10ObservedProperty\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12n\n\x06\x64omain\x18\x03 \x01(\tB^\xe2\x41\x02\x02\x05\xbaHVrTR\x07trafficR\x05lightR\x03\x61irR\x05noiseR\x05waterR\x07parkingR\x05wasteR\x06\x65nergyR\x05\x63rowdR\x06healthR\x08mobility\x12L\n\x04kind\x18\x04 \x01(\x0e\x32-.maasloop.api.device.v1.ObservedProperty.KindB\x0f\xe2\x41\x02\x02\x05\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x04unit\x18\x05 \x01(\tB\x0c\xe2\x41\x02\x01\x05\xbaH\x04r\x02\x18 \x12\x1c\n\trange_min\x18\x06 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\trange_max\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x33\n\tretention\x18\x08 \x01(\tB \xe2\x41\x02\x02\x05\xbaH\x18r\x16R\x02\x37\x64R\x03\x39\x30\x64R\x02\x32yR\x07\x66orever\x12\x16\n\x08revision\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\x12R\n\x08priority\x18\n \x01(\x0e\x32\x31.maasloop.api.device.v1.ObservedProperty.PriorityB\r\xe2\x41\x02\x01\x05\xbaH\x05\x82\x01\x02\x10\x01\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_NUMBER\x10\x01\x12\x10\n\x0cKIND_BOOLEAN\x10\x02\x12\x0e\n\nKIND_STATE\x10\x03\x12\x11\n\rKIND_POSITION\x10\x04\"^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03\x42\x0c\n\n_range_minB\x0c\n\n_range_max\"\x8c\x01\n\x0bUplinkCodec\x12\x39\n\x0b\x63\x61yenne_lpp\x18\x01 \x01(\x0b\x32\".maasloop.api.device.v1.CayenneLppH\x00\x12\x39\n\x0b\x62yte_layout\x18\x02 \x01(\x0b\x32\".maasloop.api.device.v1.ByteLayoutH\x00\x42\x07\n\x05\x63odec\"W\n\nCayenneLpp\x12I\n\x08mappings\x18\x01 \x03(\x0b\x32).maasloop.api.device.v1.CayenneLppMappingB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10@\"\x83\x01\n\x11\x43\x61yenneLppMapping\x12\x1f\n\x07\x63hannel\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x02\xbaH\x07\x1a\x05\x18\xff\x01(\x00\x12,\n\x04type\x18\x02 \x01(\x05\x42\x1e\xe2\x41\x01\x02\xbaH\x17\x1a\x15\x30\x00\x30\x01\x30\x02\x30\x03\x30\x65\x30\x66\x30g0h0s0\x88\x01\x12\x1f\n\x11observed_property\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"M\n\nByteLayout\x12?\n\x06\x66ields\x18\x01 \x03(\x0b\x32!.maasloop.api.device.v1.ByteFieldB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10@\"\xc6\x03\n\tByteField\x12\x1e\n\x06\x66_port\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xff\x01(\x00\x12\'\n\x06offset\x18\x02 \x01(\x05\x42\x17\xe2\x41\x01\x02\xbaH\x10\x1a\x0e\x18\xff\x01(\x81\xfe\xff\xff\xff\xff\xff\xff\xff\x01\x12\x1c\n\x05width\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x02\xbaH\x06\x1a\x04\x18\x08(\x01\x12J\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32*.maasloop.api.device.v1.ByteField.EncodingB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\rlittle_endian\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1d\n\x08\x62it_mask\x18\x06 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x13\n\x05scale\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05shift\x18\x08 \x01(\x01\x42\x04\xe2\x41\x01\x01\x12\x19\n\x04unit\x18\t \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18 \x12\x1f\n\x11observed_property\x18\n \x01(\tB\x04\xe2\x41\x01\x02\"d\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NCODING_UNSIGNED\x10\x01\x12\x13\n\x0f\x45NCODING_SIGNED\x10\x02\x12\x12\n\x0e\x45NCODING_FLOAT\x10\x03\"\xd8\x03\n\nDeviceType\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12+\n\x13observed_properties\x18\x03 \x03(\tB\x0e\xe2\x41\x01\x01\xbaH\x07\x92\x01\x04\x10@\x18\x01\x12X\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0e\x32-.maasloop.api.device.v1.DeviceType.CapabilityB\x13\xe2\x41\x01\x01\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\x12\x36\n\rsilence_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x16\n\x08revision\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12?\n\x0cuplink_codec\x18\x08 \x01(\x0b\x32#.maasloop.api.device.v1.UplinkCodecB\x04\xe2\x41\x01\x01\"d\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41PABILITY_LIGHT_LEVEL\x10\x01\x12\x1e\n\x1a\x43\x41PABILITY_SIGNAL_SEQUENCE\x10\x02\"\xaf\x05\n\x06\x44\x65vice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0b\x64\x65vice_type\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\"\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12\x35\n\x08location\x18\x04 \x01(\x0b\x32\x1d.maasloop.api.common.v1.PointB\x04\xe2\x41\x01\x01\x12\x1e\n\x06groups\x18\x05 \x03(\tB\x0e\xe2\x41\x01\x01\xbaH\x07\x92\x01\x04\x10\x10\x18\x01\x12\x15\n\x07gateway\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x64\x61ta_subject\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12!\n\x13processing_activity\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x63onfig\x18\t \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x39\n\x05state\x18\n \x01(\x0e\x32$.maasloop.api.device.v1.Device.StateB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\x12\x45\n\x0c\x65xternal_ids\x18\x0f \x03(\tB/\xe2\x41\x01\x01\xbaH(\x92\x01%\x10\x08\x18\x01\"\x1fr\x1d\x18\x80\x01\x32\x18^[a-z][a-z0-9-]*:[!-~]+$\"Y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10STATE_REGISTERED\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x11\n\rSTATE_RETIRED\x10\x03\"_\n\x0b\x44\x65viceGroup\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x08revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,6 +73,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBSERVEDPROPERTY'].fields_by_name['retention']._serialized_options = b'\342A\002\002\005\272H\030r\026R\0027dR\00390dR\0022yR\007forever'
   _globals['_OBSERVEDPROPERTY'].fields_by_name['revision']._loaded_options = None
   _globals['_OBSERVEDPROPERTY'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_OBSERVEDPROPERTY'].fields_by_name['priority']._loaded_options = None
+  _globals['_OBSERVEDPROPERTY'].fields_by_name['priority']._serialized_options = b'\342A\002\001\005\272H\005\202\001\002\020\001'
+  _globals['_CAYENNELPP'].fields_by_name['mappings']._loaded_options = None
+  _globals['_CAYENNELPP'].fields_by_name['mappings']._serialized_options = b'\342A\001\001\272H\005\222\001\002\020@'
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['channel']._loaded_options = None
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['channel']._serialized_options = b'\342A\001\002\272H\007\032\005\030\377\001(\000'
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['type']._loaded_options = None
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['type']._serialized_options = b'\342A\001\002\272H\027\032\0250\0000\0010\0020\0030e0f0g0h0s0\210\001'
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['observed_property']._loaded_options = None
+  _globals['_CAYENNELPPMAPPING'].fields_by_name['observed_property']._serialized_options = b'\342A\001\002'
+  _globals['_BYTELAYOUT'].fields_by_name['fields']._loaded_options = None
+  _globals['_BYTELAYOUT'].fields_by_name['fields']._serialized_options = b'\342A\001\001\272H\005\222\001\002\020@'
+  _globals['_BYTEFIELD'].fields_by_name['f_port']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['f_port']._serialized_options = b'\342A\001\001\272H\007\032\005\030\377\001(\000'
+  _globals['_BYTEFIELD'].fields_by_name['offset']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['offset']._serialized_options = b'\342A\001\002\272H\020\032\016\030\377\001(\201\376\377\377\377\377\377\377\377\001'
+  _globals['_BYTEFIELD'].fields_by_name['width']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['width']._serialized_options = b'\342A\001\002\272H\006\032\004\030\010(\001'
+  _globals['_BYTEFIELD'].fields_by_name['encoding']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['encoding']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_BYTEFIELD'].fields_by_name['little_endian']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['little_endian']._serialized_options = b'\342A\001\001'
+  _globals['_BYTEFIELD'].fields_by_name['bit_mask']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['bit_mask']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_BYTEFIELD'].fields_by_name['scale']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['scale']._serialized_options = b'\342A\001\001'
+  _globals['_BYTEFIELD'].fields_by_name['shift']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['shift']._serialized_options = b'\342A\001\001'
+  _globals['_BYTEFIELD'].fields_by_name['unit']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['unit']._serialized_options = b'\342A\001\001\272H\004r\002\030 '
+  _globals['_BYTEFIELD'].fields_by_name['observed_property']._loaded_options = None
+  _globals['_BYTEFIELD'].fields_by_name['observed_property']._serialized_options = b'\342A\001\002'
   _globals['_DEVICETYPE'].fields_by_name['name']._loaded_options = None
   _globals['_DEVICETYPE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_DEVICETYPE'].fields_by_name['display_name']._loaded_options = None
@@ -87,6 +119,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICETYPE'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
   _globals['_DEVICETYPE'].fields_by_name['etag']._loaded_options = None
   _globals['_DEVICETYPE'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DEVICETYPE'].fields_by_name['uplink_codec']._loaded_options = None
+  _globals['_DEVICETYPE'].fields_by_name['uplink_codec']._serialized_options = b'\342A\001\001'
   _globals['_DEVICE'].fields_by_name['name']._loaded_options = None
   _globals['_DEVICE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_DEVICE'].fields_by_name['device_type']._loaded_options = None
@@ -115,6 +149,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_DEVICE'].fields_by_name['etag']._loaded_options = None
   _globals['_DEVICE'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DEVICE'].fields_by_name['external_ids']._loaded_options = None
+  _globals['_DEVICE'].fields_by_name['external_ids']._serialized_options = b'\342A\001\001\272H(\222\001%\020\010\030\001\"\037r\035\030\200\0012\030^[a-z][a-z0-9-]*:[!-~]+$'
   _globals['_DEVICEGROUP'].fields_by_name['name']._loaded_options = None
   _globals['_DEVICEGROUP'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_DEVICEGROUP'].fields_by_name['display_name']._loaded_options = None
@@ -126,17 +162,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISTRICT_CLOCK']._serialized_start=635
   _globals['_DISTRICT_CLOCK']._serialized_end=698
   _globals['_OBSERVEDPROPERTY']._serialized_start=701
-  _globals['_OBSERVEDPROPERTY']._serialized_end=1260
-  _globals['_OBSERVEDPROPERTY_KIND']._serialized_start=1134
-  _globals['_OBSERVEDPROPERTY_KIND']._serialized_end=1232
-  _globals['_DEVICETYPE']._serialized_start=1263
-  _globals['_DEVICETYPE']._serialized_end=1670
-  _globals['_DEVICETYPE_CAPABILITY']._serialized_start=1570
-  _globals['_DEVICETYPE_CAPABILITY']._serialized_end=1670
-  _globals['_DEVICE']._serialized_start=1673
-  _globals['_DEVICE']._serialized_end=2289
-  _globals['_DEVICE_STATE']._serialized_start=2200
-  _globals['_DEVICE_STATE']._serialized_end=2289
-  _globals['_DEVICEGROUP']._serialized_start=2291
-  _globals['_DEVICEGROUP']._serialized_end=2386
+  _globals['_OBSERVEDPROPERTY']._serialized_end=1440
+  _globals['_OBSERVEDPROPERTY_KIND']._serialized_start=1218
+  _globals['_OBSERVEDPROPERTY_KIND']._serialized_end=1316
+  _globals['_OBSERVEDPROPERTY_PRIORITY']._serialized_start=1318
+  _globals['_OBSERVEDPROPERTY_PRIORITY']._serialized_end=1412
+  _globals['_UPLINKCODEC']._serialized_start=1443
+  _globals['_UPLINKCODEC']._serialized_end=1583
+  _globals['_CAYENNELPP']._serialized_start=1585
+  _globals['_CAYENNELPP']._serialized_end=1672
+  _globals['_CAYENNELPPMAPPING']._serialized_start=1675
+  _globals['_CAYENNELPPMAPPING']._serialized_end=1806
+  _globals['_BYTELAYOUT']._serialized_start=1808
+  _globals['_BYTELAYOUT']._serialized_end=1885
+  _globals['_BYTEFIELD']._serialized_start=1888
+  _globals['_BYTEFIELD']._serialized_end=2342
+  _globals['_BYTEFIELD_ENCODING']._serialized_start=2242
+  _globals['_BYTEFIELD_ENCODING']._serialized_end=2342
+  _globals['_DEVICETYPE']._serialized_start=2345
+  _globals['_DEVICETYPE']._serialized_end=2817
+  _globals['_DEVICETYPE_CAPABILITY']._serialized_start=2717
+  _globals['_DEVICETYPE_CAPABILITY']._serialized_end=2817
+  _globals['_DEVICE']._serialized_start=2820
+  _globals['_DEVICE']._serialized_end=3507
+  _globals['_DEVICE_STATE']._serialized_start=3418
+  _globals['_DEVICE_STATE']._serialized_end=3507
+  _globals['_DEVICEGROUP']._serialized_start=3509
+  _globals['_DEVICEGROUP']._serialized_end=3604
 # @@protoc_insertion_point(module_scope)

@@ -143,6 +143,33 @@ class ObservedProperty(_message.Message):
     KIND_POSITION: ObservedProperty.Kind.ValueType  # 4
     """A place."""
 
+    class _Priority:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ObservedProperty._Priority.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PRIORITY_UNSPECIFIED: ObservedProperty._Priority.ValueType  # 0
+        """The same as PRIORITY_NORMAL."""
+        PRIORITY_HIGH: ObservedProperty._Priority.ValueType  # 1
+        """Refused last: a flood gauge."""
+        PRIORITY_NORMAL: ObservedProperty._Priority.ValueType  # 2
+        """Refused when what is low has been."""
+        PRIORITY_LOW: ObservedProperty._Priority.ValueType  # 3
+        """Refused first: a parking count."""
+
+    class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+        """What goes first when not everything can be kept."""
+
+    PRIORITY_UNSPECIFIED: ObservedProperty.Priority.ValueType  # 0
+    """The same as PRIORITY_NORMAL."""
+    PRIORITY_HIGH: ObservedProperty.Priority.ValueType  # 1
+    """Refused last: a flood gauge."""
+    PRIORITY_NORMAL: ObservedProperty.Priority.ValueType  # 2
+    """Refused when what is low has been."""
+    PRIORITY_LOW: ObservedProperty.Priority.ValueType  # 3
+    """Refused first: a parking count."""
+
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
@@ -152,6 +179,7 @@ class ObservedProperty(_message.Message):
     RANGE_MAX_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `observedProperties/{observed_property}`."""
     display_name: _builtins.str
@@ -172,6 +200,8 @@ class ObservedProperty(_message.Message):
     """Required. How long readings are kept: `7d`, `90d`, `2y` or `forever`. Immutable."""
     revision: _builtins.int
     """Output only. Drawn from one sequence with all resources of this service."""
+    priority: Global___ObservedProperty.Priority.ValueType
+    """Optional. Under pressure readings of low priority are refused first, of high priority last. Immutable."""
     def __init__(
         self,
         *,
@@ -184,10 +214,11 @@ class ObservedProperty(_message.Message):
         range_max: _builtins.float | None = ...,
         retention: _builtins.str = ...,
         revision: _builtins.int = ...,
+        priority: Global___ObservedProperty.Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_range_max", b"_range_max", "_range_min", b"_range_min", "range_max", b"range_max", "range_min", b"range_min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_range_max", b"_range_max", "_range_min", b"_range_min", "display_name", b"display_name", "domain", b"domain", "kind", b"kind", "name", b"name", "range_max", b"range_max", "range_min", b"range_min", "retention", b"retention", "revision", b"revision", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_range_max", b"_range_max", "_range_min", b"_range_min", "display_name", b"display_name", "domain", b"domain", "kind", b"kind", "name", b"name", "priority", b"priority", "range_max", b"range_max", "range_min", b"range_min", "retention", b"retention", "revision", b"revision", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__range_max: _TypeAlias = _typing.Literal["range_max"]  # noqa: Y015
     _WhichOneofArgType__range_max: _TypeAlias = _typing.Literal["_range_max", b"_range_max"]  # noqa: Y015
@@ -199,6 +230,203 @@ class ObservedProperty(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__range_min) -> _WhichOneofReturnType__range_min | None: ...
 
 Global___ObservedProperty: _TypeAlias = ObservedProperty  # noqa: Y015
+
+@_typing.final
+class UplinkCodec(_message.Message):
+    """How the bytes of a radio payload become readings, as data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAYENNE_LPP_FIELD_NUMBER: _builtins.int
+    BYTE_LAYOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cayenne_lpp(self) -> Global___CayenneLpp:
+        """Cayenne Low Power Payload."""
+
+    @_builtins.property
+    def byte_layout(self) -> Global___ByteLayout:
+        """Fields at fixed places."""
+
+    def __init__(
+        self,
+        *,
+        cayenne_lpp: Global___CayenneLpp | None = ...,
+        byte_layout: Global___ByteLayout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["byte_layout", b"byte_layout", "cayenne_lpp", b"cayenne_lpp", "codec", b"codec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_layout", b"byte_layout", "cayenne_lpp", b"cayenne_lpp", "codec", b"codec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_codec: _TypeAlias = _typing.Literal["cayenne_lpp", "byte_layout"]  # noqa: Y015
+    _WhichOneofArgType_codec: _TypeAlias = _typing.Literal["codec", b"codec"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_codec) -> _WhichOneofReturnType_codec | None: ...
+
+Global___UplinkCodec: _TypeAlias = UplinkCodec  # noqa: Y015
+
+@_typing.final
+class CayenneLpp(_message.Message):
+    """Cayenne Low Power Payload: channel, type, value, again and again. Channels without a mapping are passed over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAPPINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CayenneLppMapping]:
+        """Optional. At most 64."""
+
+    def __init__(
+        self,
+        *,
+        mappings: _abc.Iterable[Global___CayenneLppMapping] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mappings", b"mappings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CayenneLpp: _TypeAlias = CayenneLpp  # noqa: Y015
+
+@_typing.final
+class CayenneLppMapping(_message.Message):
+    """Where the values of one channel and type belong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    OBSERVED_PROPERTY_FIELD_NUMBER: _builtins.int
+    channel: _builtins.int
+    """Required. Channel, 0 to 255."""
+    type: _builtins.int
+    """Required. Type as on the wire: 0 digital input, 1 digital output, 2 analogue input, 3 analogue output, 101
+    illuminance, 102 presence, 103 temperature, 104 relative humidity, 115 barometer, 136 place.
+    """
+    observed_property: _builtins.str
+    """Required. `observedProperties/{observed_property}`. The type's own unit is converted to the property's."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.int = ...,
+        type: _builtins.int = ...,
+        observed_property: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "observed_property", b"observed_property", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CayenneLppMapping: _TypeAlias = CayenneLppMapping  # noqa: Y015
+
+@_typing.final
+class ByteLayout(_message.Message):
+    """Values at fixed places of a payload. A field that lies beyond the end of a payload gives no reading."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ByteField]:
+        """Optional. At most 64."""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[Global___ByteField] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ByteLayout: _TypeAlias = ByteLayout  # noqa: Y015
+
+@_typing.final
+class ByteField(_message.Message):
+    """One value: the bytes are read as a number, masked, shifted right, multiplied by `scale`, and `shift` is added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Encoding:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _EncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ByteField._Encoding.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ENCODING_UNSPECIFIED: ByteField._Encoding.ValueType  # 0
+        """The same as ENCODING_UNSIGNED."""
+        ENCODING_UNSIGNED: ByteField._Encoding.ValueType  # 1
+        """An unsigned integer."""
+        ENCODING_SIGNED: ByteField._Encoding.ValueType  # 2
+        """Two's complement; a mask is applied first and the sign is its highest bit."""
+        ENCODING_FLOAT: ByteField._Encoding.ValueType  # 3
+        """IEEE 754; 4 or 8 bytes, without a mask."""
+
+    class Encoding(_Encoding, metaclass=_EncodingEnumTypeWrapper):
+        """How the bytes are read."""
+
+    ENCODING_UNSPECIFIED: ByteField.Encoding.ValueType  # 0
+    """The same as ENCODING_UNSIGNED."""
+    ENCODING_UNSIGNED: ByteField.Encoding.ValueType  # 1
+    """An unsigned integer."""
+    ENCODING_SIGNED: ByteField.Encoding.ValueType  # 2
+    """Two's complement; a mask is applied first and the sign is its highest bit."""
+    ENCODING_FLOAT: ByteField.Encoding.ValueType  # 3
+    """IEEE 754; 4 or 8 bytes, without a mask."""
+
+    F_PORT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    LITTLE_ENDIAN_FIELD_NUMBER: _builtins.int
+    BIT_MASK_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    SHIFT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    OBSERVED_PROPERTY_FIELD_NUMBER: _builtins.int
+    f_port: _builtins.int
+    """Optional. Only payloads of this LoRaWAN port; 0 means every port."""
+    offset: _builtins.int
+    """Required. First byte, from 0; negative counts from the end."""
+    width: _builtins.int
+    """Required. Bytes, 1 to 8."""
+    encoding: Global___ByteField.Encoding.ValueType
+    """Optional. How the bytes are read."""
+    little_endian: _builtins.bool
+    """Optional. The lowest byte comes first."""
+    bit_mask: _builtins.int
+    """Optional. Bits that count; 0 means all. What remains is shifted right to its lowest bit."""
+    scale: _builtins.float
+    """Optional. Factor; 0 means 1."""
+    shift: _builtins.float
+    """Optional. Added after the factor."""
+    unit: _builtins.str
+    """Optional. Unit of the result as UCUM code; empty means the property's own."""
+    observed_property: _builtins.str
+    """Required. `observedProperties/{observed_property}`."""
+    def __init__(
+        self,
+        *,
+        f_port: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        width: _builtins.int = ...,
+        encoding: Global___ByteField.Encoding.ValueType = ...,
+        little_endian: _builtins.bool = ...,
+        bit_mask: _builtins.int = ...,
+        scale: _builtins.float = ...,
+        shift: _builtins.float = ...,
+        unit: _builtins.str = ...,
+        observed_property: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bit_mask", b"bit_mask", "encoding", b"encoding", "f_port", b"f_port", "little_endian", b"little_endian", "observed_property", b"observed_property", "offset", b"offset", "scale", b"scale", "shift", b"shift", "unit", b"unit", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ByteField: _TypeAlias = ByteField  # noqa: Y015
 
 @_typing.final
 class DeviceType(_message.Message):
@@ -236,6 +464,7 @@ class DeviceType(_message.Message):
     SILENCE_AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    UPLINK_CODEC_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `deviceTypes/{device_type}`."""
     display_name: _builtins.str
@@ -256,6 +485,10 @@ class DeviceType(_message.Message):
     def silence_after(self) -> _duration_pb2.Duration:
         """Optional. A device that says nothing for this long counts as silent; unset means that silence says nothing."""
 
+    @_builtins.property
+    def uplink_codec(self) -> Global___UplinkCodec:
+        """Optional. How radio payloads of these devices are read."""
+
     def __init__(
         self,
         *,
@@ -266,10 +499,11 @@ class DeviceType(_message.Message):
         silence_after: _duration_pb2.Duration | None = ...,
         revision: _builtins.int = ...,
         etag: _builtins.str = ...,
+        uplink_codec: Global___UplinkCodec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["silence_after", b"silence_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["silence_after", b"silence_after", "uplink_codec", b"uplink_codec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "display_name", b"display_name", "etag", b"etag", "name", b"name", "observed_properties", b"observed_properties", "revision", b"revision", "silence_after", b"silence_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "display_name", b"display_name", "etag", b"etag", "name", b"name", "observed_properties", b"observed_properties", "revision", b"revision", "silence_after", b"silence_after", "uplink_codec", b"uplink_codec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,6 +556,7 @@ class Device(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `districts/{district}/devices/{device}`."""
     device_type: _builtins.str
@@ -370,6 +605,12 @@ class Device(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only."""
 
+    @_builtins.property
+    def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. What other systems call it, `{system}:{id}`: `lorawan:` with the DevEUI in lower case,
+        `sensor-community:` with the sensor's id. No two devices that are not retired share one, in any district.
+        """
+
     def __init__(
         self,
         *,
@@ -387,10 +628,11 @@ class Device(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        external_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "location", b"location", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "data_subject", b"data_subject", "device_type", b"device_type", "display_name", b"display_name", "etag", b"etag", "gateway", b"gateway", "groups", b"groups", "location", b"location", "name", b"name", "processing_activity", b"processing_activity", "revision", b"revision", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "data_subject", b"data_subject", "device_type", b"device_type", "display_name", b"display_name", "etag", b"etag", "external_ids", b"external_ids", "gateway", b"gateway", "groups", b"groups", "location", b"location", "name", b"name", "processing_activity", b"processing_activity", "revision", b"revision", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from maasloop.api.observation.v1 import events_pb2 as maasloop_dot_api_dot_obser
 from maasloop.api.observation.v1 import observation_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_observation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0maasloop/api/observation/v1/ingest_service.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a(maasloop/api/observation/v1/events.proto\x1a-maasloop/api/observation/v1/observation.proto\"\x98\x01\n\x19RecordObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12K\n\x0cobservations\x18\x02 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumnsB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x97\x01\n\x1aRecordObservationsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x36\n\x08refusals\x18\x02 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x8c\x01\n\x15ListQuarantineRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x16ListQuarantineResponse\x12=\n\x07\x65ntries\x18\x01 \x03(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17ReplayQuarantineRequest\x12\x1e\n\x05names\x18\x01 \x03(\tB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"I\n\x18ReplayQuarantineResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x15\n\rrefused_count\x18\x02 \x01(\x05\x32\x9f\x04\n\rIngestService\x12\x85\x01\n\x12RecordObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse\x12\x89\x01\n\x12StreamObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse(\x01\x30\x01\x12y\n\x0eListQuarantine\x12\x32.maasloop.api.observation.v1.ListQuarantineRequest\x1a\x33.maasloop.api.observation.v1.ListQuarantineResponse\x12\x7f\n\x10ReplayQuarantine\x12\x34.maasloop.api.observation.v1.ReplayQuarantineRequest\x1a\x35.maasloop.api.observation.v1.ReplayQuarantineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0maasloop/api/observation/v1/ingest_service.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a(maasloop/api/observation/v1/events.proto\x1a-maasloop/api/observation/v1/observation.proto\"\x98\x01\n\x19RecordObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12K\n\x0cobservations\x18\x02 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumnsB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x97\x01\n\x1aRecordObservationsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x36\n\x08refusals\x18\x02 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x9e\x01\n\x19ImportObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\x06offset\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x19\n\x04line\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x1c\n\x06header\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03(\x80\x08\"\x9c\x01\n\x1aImportObservationsResponse\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x02 \x01(\x05\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12:\n\x08refusals\x18\x04 \x03(\x0b\x32(.maasloop.api.observation.v1.LineRefusal\";\n\x0bLineRefusal\x12\x0c\n\x04line\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x8c\x01\n\x15ListQuarantineRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x16ListQuarantineResponse\x12=\n\x07\x65ntries\x18\x01 \x03(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17ReplayQuarantineRequest\x12\x1e\n\x05names\x18\x01 \x03(\tB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"I\n\x18ReplayQuarantineResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x15\n\rrefused_count\x18\x02 \x01(\x05\x32\xab\x05\n\rIngestService\x12\x85\x01\n\x12RecordObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse\x12\x89\x01\n\x12StreamObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse(\x01\x30\x01\x12\x89\x01\n\x12ImportObservations\x12\x36.maasloop.api.observation.v1.ImportObservationsRequest\x1a\x37.maasloop.api.observation.v1.ImportObservationsResponse(\x01\x30\x01\x12y\n\x0eListQuarantine\x12\x32.maasloop.api.observation.v1.ListQuarantineRequest\x1a\x33.maasloop.api.observation.v1.ListQuarantineResponse\x12\x7f\n\x10ReplayQuarantine\x12\x34.maasloop.api.observation.v1.ReplayQuarantineRequest\x1a\x35.maasloop.api.observation.v1.ReplayQuarantineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDOBSERVATIONSREQUEST'].fields_by_name['observations']._serialized_options = b'\342A\001\002'
   _globals['_RECORDOBSERVATIONSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RECORDOBSERVATIONSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002'
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['offset']._loaded_options = None
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['offset']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['content']._loaded_options = None
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['content']._serialized_options = b'\342A\001\002'
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['line']._loaded_options = None
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['line']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['header']._loaded_options = None
+  _globals['_IMPORTOBSERVATIONSREQUEST'].fields_by_name['header']._serialized_options = b'\342A\001\001\272H\005r\003(\200\010'
   _globals['_LISTQUARANTINEREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTQUARANTINEREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
   _globals['_LISTQUARANTINEREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -59,14 +69,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDOBSERVATIONSREQUEST']._serialized_end=385
   _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_start=388
   _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_end=539
-  _globals['_LISTQUARANTINEREQUEST']._serialized_start=542
-  _globals['_LISTQUARANTINEREQUEST']._serialized_end=682
-  _globals['_LISTQUARANTINERESPONSE']._serialized_start=684
-  _globals['_LISTQUARANTINERESPONSE']._serialized_end=796
-  _globals['_REPLAYQUARANTINEREQUEST']._serialized_start=798
-  _globals['_REPLAYQUARANTINEREQUEST']._serialized_end=881
-  _globals['_REPLAYQUARANTINERESPONSE']._serialized_start=883
-  _globals['_REPLAYQUARANTINERESPONSE']._serialized_end=956
-  _globals['_INGESTSERVICE']._serialized_start=959
-  _globals['_INGESTSERVICE']._serialized_end=1502
+  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_start=542
+  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_end=700
+  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_start=703
+  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_end=859
+  _globals['_LINEREFUSAL']._serialized_start=861
+  _globals['_LINEREFUSAL']._serialized_end=920
+  _globals['_LISTQUARANTINEREQUEST']._serialized_start=923
+  _globals['_LISTQUARANTINEREQUEST']._serialized_end=1063
+  _globals['_LISTQUARANTINERESPONSE']._serialized_start=1065
+  _globals['_LISTQUARANTINERESPONSE']._serialized_end=1177
+  _globals['_REPLAYQUARANTINEREQUEST']._serialized_start=1179
+  _globals['_REPLAYQUARANTINEREQUEST']._serialized_end=1262
+  _globals['_REPLAYQUARANTINERESPONSE']._serialized_start=1264
+  _globals['_REPLAYQUARANTINERESPONSE']._serialized_end=1337
+  _globals['_INGESTSERVICE']._serialized_start=1340
+  _globals['_INGESTSERVICE']._serialized_end=2023
 # @@protoc_insertion_point(module_scope)

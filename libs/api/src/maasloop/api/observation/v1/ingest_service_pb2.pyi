@@ -93,6 +93,112 @@ class RecordObservationsResponse(_message.Message):
 Global___RecordObservationsResponse: _TypeAlias = RecordObservationsResponse  # noqa: Y015
 
 @_typing.final
+class ImportObservationsRequest(_message.Message):
+    """A chunk of an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Required. The district of all devices: `districts/{district}`."""
+    offset: _builtins.int
+    """Optional. Where `content` begins in the file, in bytes."""
+    content: _builtins.bytes
+    """Required. Whole lines of CSV, at most 256 KiB and 5,000 lines: at offset 0 the header
+    `time,device,property,value` (in any order, separated by comma, semicolon or tab), then the rows.
+    """
+    line: _builtins.int
+    """Optional. Number of the first line of `content` in the file, from 1; refusals name lines by it."""
+    header: _builtins.str
+    """Optional. The file's first line, required in the first chunk of a stream that does not begin at offset 0."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+        line: _builtins.int = ...,
+        header: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "header", b"header", "line", b"line", "offset", b"offset", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportObservationsRequest: _TypeAlias = ImportObservationsRequest  # noqa: Y015
+
+@_typing.final
+class ImportObservationsResponse(_message.Message):
+    """What became of a chunk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_OFFSET_FIELD_NUMBER: _builtins.int
+    ACCEPTED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    next_offset: _builtins.int
+    """Everything before this byte of the file is dealt with."""
+    accepted_count: _builtins.int
+    """Readings of the chunk that are durable now."""
+    refused_count: _builtins.int
+    """Lines of the chunk that were not kept."""
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineRefusal]:
+        """Lines that were not kept, at most 1,000; `refused_count` counts all."""
+
+    def __init__(
+        self,
+        *,
+        next_offset: _builtins.int = ...,
+        accepted_count: _builtins.int = ...,
+        refused_count: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___LineRefusal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "next_offset", b"next_offset", "refusals", b"refusals", "refused_count", b"refused_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportObservationsResponse: _TypeAlias = ImportObservationsResponse  # noqa: Y015
+
+@_typing.final
+class LineRefusal(_message.Message):
+    """One refused line of an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Number of the line in the file, from 1."""
+    reason: _builtins.str
+    """A name of `ErrorReason` without its prefix."""
+    detail: _builtins.str
+    """What was wrong, for people."""
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "line", b"line", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineRefusal: _TypeAlias = LineRefusal  # noqa: Y015
+
+@_typing.final
 class ListQuarantineRequest(_message.Message):
     """Request of ListQuarantine."""
 

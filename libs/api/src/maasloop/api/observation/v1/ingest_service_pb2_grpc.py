@@ -45,6 +45,11 @@ class IngestServiceStub:
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsResponse.FromString,
                 _registered_method=True)
+        self.ImportObservations = channel.stream_stream(
+                '/maasloop.api.observation.v1.IngestService/ImportObservations',
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsResponse.FromString,
+                _registered_method=True)
         self.ListQuarantine = channel.unary_unary(
                 '/maasloop.api.observation.v1.IngestService/ListQuarantine',
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ListQuarantineRequest.SerializeToString,
@@ -80,6 +85,17 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportObservations(self, request_iterator, context):
+        """Imports history as CSV: readings as old as the retention of their series allows, on a lane of their own. Each chunk
+        is answered when its good lines are durable; after an interruption the import goes on at `next_offset`. Importing
+        the same lines again changes nothing. The stream ends with INVALID_ARGUMENT (PAYLOAD_UNDECODABLE,
+        PAYLOAD_TOO_LARGE) where a chunk cannot be read at all, and with RESOURCE_EXHAUSTED or UNAVAILABLE as
+        RecordObservations does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuarantine(self, request, context):
         """Lists refused payloads, newest first.
         """
@@ -107,6 +123,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.StreamObservations,
                     request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsResponse.SerializeToString,
+            ),
+            'ImportObservations': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportObservations,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsResponse.SerializeToString,
             ),
             'ListQuarantine': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantine,
@@ -174,6 +195,33 @@ class IngestService:
             '/maasloop.api.observation.v1.IngestService/StreamObservations',
             maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsRequest.SerializeToString,
             maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.RecordObservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportObservations(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/maasloop.api.observation.v1.IngestService/ImportObservations',
+            maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_ingest__service__pb2.ImportObservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,13 @@ class IngestServiceStub:
     """Records batches as they come, answered in order. The stream ends with an error as RecordObservations does; batches
     without an answer may or may not be stored, and are safe to send again.
     """
+    ImportObservations: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.ImportObservationsRequest, _ingest_service_pb2.ImportObservationsResponse]
+    """Imports history as CSV: readings as old as the retention of their series allows, on a lane of their own. Each chunk
+    is answered when its good lines are durable; after an interruption the import goes on at `next_offset`. Importing
+    the same lines again changes nothing. The stream ends with INVALID_ARGUMENT (PAYLOAD_UNDECODABLE,
+    PAYLOAD_TOO_LARGE) where a chunk cannot be read at all, and with RESOURCE_EXHAUSTED or UNAVAILABLE as
+    RecordObservations does.
+    """
     ListQuarantine: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListQuarantineRequest, _ingest_service_pb2.ListQuarantineResponse]
     """Lists refused payloads, newest first."""
     ReplayQuarantine: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ReplayQuarantineRequest, _ingest_service_pb2.ReplayQuarantineResponse]
@@ -66,6 +73,13 @@ class IngestServiceAsyncStub(IngestServiceStub):
     StreamObservations: _aio.StreamStreamMultiCallable[_ingest_service_pb2.RecordObservationsRequest, _ingest_service_pb2.RecordObservationsResponse]  # type: ignore[assignment]
     """Records batches as they come, answered in order. The stream ends with an error as RecordObservations does; batches
     without an answer may or may not be stored, and are safe to send again.
+    """
+    ImportObservations: _aio.StreamStreamMultiCallable[_ingest_service_pb2.ImportObservationsRequest, _ingest_service_pb2.ImportObservationsResponse]  # type: ignore[assignment]
+    """Imports history as CSV: readings as old as the retention of their series allows, on a lane of their own. Each chunk
+    is answered when its good lines are durable; after an interruption the import goes on at `next_offset`. Importing
+    the same lines again changes nothing. The stream ends with INVALID_ARGUMENT (PAYLOAD_UNDECODABLE,
+    PAYLOAD_TOO_LARGE) where a chunk cannot be read at all, and with RESOURCE_EXHAUSTED or UNAVAILABLE as
+    RecordObservations does.
     """
     ListQuarantine: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListQuarantineRequest, _ingest_service_pb2.ListQuarantineResponse]  # type: ignore[assignment]
     """Lists refused payloads, newest first."""
@@ -98,6 +112,19 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.RecordObservationsResponse], _abc.AsyncIterator[_ingest_service_pb2.RecordObservationsResponse]]:
         """Records batches as they come, answered in order. The stream ends with an error as RecordObservations does; batches
         without an answer may or may not be stored, and are safe to send again.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportObservations(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ingest_service_pb2.ImportObservationsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.ImportObservationsResponse], _abc.AsyncIterator[_ingest_service_pb2.ImportObservationsResponse]]:
+        """Imports history as CSV: readings as old as the retention of their series allows, on a lane of their own. Each chunk
+        is answered when its good lines are durable; after an interruption the import goes on at `next_offset`. Importing
+        the same lines again changes nothing. The stream ends with INVALID_ARGUMENT (PAYLOAD_UNDECODABLE,
+        PAYLOAD_TOO_LARGE) where a chunk cannot be read at all, and with RESOURCE_EXHAUSTED or UNAVAILABLE as
+        RecordObservations does.
         """
 
     @_abc_1.abstractmethod
