@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from maasloop.api.observation.v1.observation_pb2 import (
+    DeviceSequence,
     ObservationColumns,
     PositionObservation,
     SeriesDictionary,
@@ -48,6 +49,8 @@ class Columns:
     value: NDArray[np.float64]
     states: Sequence[StateObservation] = field(default=())
     positions: Sequence[PositionObservation] = field(default=())
+    sequences: Sequence[DeviceSequence] = field(default=())
+    """Devices' own counts of the payloads that the readings came in."""
 
     def __len__(self) -> int:
         """Return how many readings there are: numbers, states and positions."""
@@ -71,6 +74,7 @@ class Columns:
             value=np.ascontiguousarray(self.value, VALUE).tobytes(),
             states=[state.SerializeToString() for state in self.states],
             positions=[position.SerializeToString() for position in self.positions],
+            sequences=[sequence.SerializeToString() for sequence in self.sequences],
         )
 
     def message(self) -> ObservationColumns:
@@ -78,7 +82,7 @@ class Columns:
         return ObservationColumns.FromString(self.packed().SerializeToString())
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Columns":
-        """Return the numbers that a mask or an index array selects, without states and positions."""
+        """Return the numbers that a mask or an index array selects, without states, positions and sequences."""
         return Columns(
             self.dictionary,
             self.device_index[rows],
@@ -110,6 +114,7 @@ def read_columns(packed: PackedColumns) -> Columns:
         value=np.frombuffer(packed.value, VALUE),
         states=[StateObservation.FromString(state) for state in packed.states],
         positions=[PositionObservation.FromString(position) for position in packed.positions],
+        sequences=[DeviceSequence.FromString(sequence) for sequence in packed.sequences],
     )
     _require_inside(columns)
     return columns
@@ -145,9 +150,10 @@ def _sizes(dictionary: bytes) -> tuple[int, int]:
 def _require_inside(columns: Columns) -> None:
     devices, properties = _sizes(columns.dictionary)
     others: list[StateObservation | PositionObservation] = [*columns.states, *columns.positions]
-    highest_device = max([int(columns.device_index.max(initial=0)), *(other.device_index for other in others)])
+    named = [other.device_index for other in (*others, *columns.sequences)]
+    highest_device = max([int(columns.device_index.max(initial=0)), *named])
     highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])
-    if len(columns) and (highest_device >= devices or highest_property >= properties):
+    if (len(columns) or columns.sequences) and (highest_device >= devices or highest_property >= properties):
         message = f"an index points outside the dictionary of {devices} devices and {properties} observed properties"
         raise InvalidArgument("COLUMNS_INCONSISTENT", message)
 
@@ -162,6 +168,7 @@ def build_columns(
     *,
     states: Sequence[StateObservation] = (),
     positions: Sequence[PositionObservation] = (),
+    sequences: Sequence[DeviceSequence] = (),
 ) -> Columns:
     """Make columns from names and values."""
     dictionary = SeriesDictionary(devices=devices, observed_properties=observed_properties)
@@ -173,6 +180,7 @@ def build_columns(
         value=np.asarray(value, VALUE),
         states=states,
         positions=positions,
+        sequences=sequences,
     )
     _require_inside(columns)
     return columns

@@ -110,6 +110,13 @@ OBSERVATIONS = Stream(
     4_096 * MIB,
     meaning="Acknowledged readings until they are rows, and as long as space allows a day of them for integrators.",
 )
+IMPORTS = Stream(
+    "IMPORTS",
+    (subjects.OBSERVATION_IMPORTED.wildcard(),),
+    Keeping.CUSTODY,
+    1_024 * MIB,
+    meaning="Acknowledged readings of the past until they are rows: history, and what devices buffered for hours.",
+)
 PERSONAL = Stream(
     "PERSONAL",
     (subjects.OBSERVATION_RECORDED.wildcard(key=PERSONAL_KEY),),
@@ -200,6 +207,7 @@ DEADLETTERS = Stream(
 )
 STREAMS: tuple[Stream, ...] = (
     OBSERVATIONS,
+    IMPORTS,
     PERSONAL,
     RESPONSES,
     QUARANTINE,
@@ -227,6 +235,13 @@ QUARANTINE_TABLE = Durable(
 )
 OBSERVATION_ROWS = Durable(
     "timeseries-observations", "OBSERVATIONS", "timeseries", max_ack_pending=4_096, meaning="Readings to be rows."
+)
+IMPORT_ROWS = Durable(
+    "timeseries-imports",
+    "IMPORTS",
+    "timeseries",
+    max_ack_pending=4_096,
+    meaning="Readings of the past to be rows, behind those of the present.",
 )
 PERSONAL_ROWS = Durable(
     "timeseries-personal", "PERSONAL", "timeseries", max_ack_pending=1_024, meaning="Personal readings to be rows."
@@ -270,6 +285,7 @@ DURABLES: tuple[Durable, ...] = (
     MQTT_UPLINKS,
     QUARANTINE_TABLE,
     OBSERVATION_ROWS,
+    IMPORT_ROWS,
     PERSONAL_ROWS,
     QUARANTINE_COUNT,
     STREET,

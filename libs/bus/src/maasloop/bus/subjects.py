@@ -88,6 +88,9 @@ def _confirmed(noun: str, publisher: str) -> Fact:
 OBSERVATION_RECORDED = _observation(
     "recorded", "ObservationsRecorded", "ingest", KEY_DOMAIN, "Valid readings, stored by the broker."
 )
+OBSERVATION_IMPORTED = _observation(
+    "imported", "ObservationsRecorded", "ingest", "|".join(Domain), "Valid readings of the past, stored by the broker."
+)
 OBSERVATION_QUARANTINED = _observation(
     "quarantined", "ReadingsQuarantined", "ingest, timeseries", "door", "Refused readings with their original bytes."
 )
@@ -122,6 +125,7 @@ CONSENT_CONFIRMED = _confirmed("consent", "consent")
 
 FACTS: tuple[Fact, ...] = (
     OBSERVATION_RECORDED,
+    OBSERVATION_IMPORTED,
     OBSERVATION_QUARANTINED,
     RESPONSE_RECORDED,
     DEVICE_REGISTERED,
