@@ -16,6 +16,7 @@ from maasloop.bus.streams import (
     RESPONSES,
     Durable,
 )
+from maasloop.bus.subjects import OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
@@ -31,9 +32,11 @@ from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
 from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
+from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
+from maasloop.timeseries.adapters.searching import StreamSearch
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.adapters.visibility import ProjectedVisibility
@@ -44,14 +47,22 @@ from maasloop.timeseries.handlers.aggregate_observations import AggregateObserva
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.free_streams import FreeStreams
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.list_device_accounts import ListDeviceAccounts
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ReadObservations
 from maasloop.timeseries.handlers.store_observations import StoreObservations
+from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import WatchObservations
 from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
 PACKAGE = "maasloop.timeseries"
+_SEARCHED = {
+    OBSERVATIONS.name: OBSERVATION_RECORDED,
+    QUARANTINE.name: OBSERVATION_QUARANTINED,
+    PERSONAL.name: OBSERVATION_RECORDED,
+}
+"""Streams that a trace looks through, and what travels on them."""
 
 
 @asynccontextmanager
@@ -79,7 +90,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         }
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
-        streams, reader = Streams(bus), PostgresReader(pool)
+        streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
         tail = StreamTail(bus, streams, {writer.stream: writer.progress for writer in writers.values()})
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         SeriesDoor(
@@ -88,6 +99,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             aggregate=AggregateObservations(reader, visibility),
             watch=WatchObservations(tail, visibility, clock),
             balance=GetCustodyBalance(reader, tail),
+            accounts=ListDeviceAccounts(accounts, visibility, visibility),
+            trace=_trace(reader, accounts, StreamSearch(bus, streams, _SEARCHED, clock), visibility),
         ).register(server)
         yield Service(
             doors=[server],
@@ -128,6 +141,13 @@ def _writer(
     stack.push_async_callback(store.close)
     handler = StoreObservations(index=index, store=store)
     return Writer(bus=bus, durable=durable, streams=Streams(bus), store=store, handler=handler, clock=clock)
+
+
+def _trace(
+    reader: PostgresReader, rows: PostgresAccounts, search: StreamSearch, visibility: ProjectedVisibility
+) -> TraceObservation:
+    everybody = [stream for stream in _SEARCHED if stream != PERSONAL.name]
+    return TraceObservation(reader, rows, search, visibility, streams=everybody, personal_streams=[PERSONAL.name])
 
 
 def _owners() -> dict[str, list[str]]:

@@ -17,6 +17,10 @@ class ProjectedVisibility:
         """Tell whether it is known whose devices are."""
         return self._known.state is State.LIVE or self._known.revision > 0
 
+    def of_person(self, district: str, device: str) -> bool:
+        """Tell whether a device belongs to a person."""
+        return isinstance(self._known.get(f"districts/{district}/devices/{device}"), PersonalDevice)
+
     def visible(self, district: str, device: str, *, personal: bool) -> bool:
         """Tell whether readings of a device may be shown now."""
         facts = self._known.get(f"districts/{district}/devices/{device}")

@@ -13,7 +13,6 @@ from maasloop.api.common.v1.geo_pb2 import Point
 from maasloop.api.observation.v1 import series_service_pb2 as messages
 from maasloop.api.observation.v1 import series_service_pb2_grpc as stubs
 from maasloop.api.observation.v1.observation_pb2 import (
-    Observation,
     ObservationColumns,
     PositionObservation,
     StateObservation,
@@ -25,14 +24,17 @@ from maasloop.core.reasons import Reason
 from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.times import timestamp_from_us, us_from_timestamp
-from maasloop.timeseries.domain.custody import Balance
 from maasloop.timeseries.domain.series import Kind
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.list_device_accounts import ListDeviceAccounts
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ROWS_A_READ_MAX, ReadObservations
+from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
-from maasloop.timeseries.ports.reading import Bucket, GapFill, Newest, Range, Selection
+from maasloop.timeseries.ports.reading import Bucket, GapFill, Range, Selection
+
+from .rpc_accounts import AccountMethods, observation
 
 LATEST_PAGE = 1_000
 LATEST_PAGE_MAX = 10_000
@@ -48,7 +50,7 @@ _FILLS = {
 type _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class SeriesDoor(stubs.SeriesServiceServicer):
+class SeriesDoor(AccountMethods, stubs.SeriesServiceServicer):
     """What was remembered."""
 
     def __init__(
@@ -59,13 +61,15 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         aggregate: AggregateObservations,
         watch: WatchObservations,
         balance: GetCustodyBalance,
+        accounts: ListDeviceAccounts,
+        trace: TraceObservation,
     ) -> None:
         """One handler a method."""
+        super().__init__(balance=balance, accounts=accounts, trace=trace)
         self._latest = latest
         self._read = read
         self._aggregate = aggregate
         self._watch = watch
-        self._balance = balance
 
     def register(self, server: RpcServer) -> None:
         """Add the service to a server."""
@@ -82,7 +86,7 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         after = None if position is None else (str(position[0]), str(position[1]), int(position[2]))
         newest, following = await self._latest(selection, size=size, after=after)
         return messages.ListLatestObservationsResponse(
-            observations=[_observation(selection.district, each) for each in newest],
+            observations=[observation(selection.district, each) for each in newest],
             next_page_token=encode_page_token(following, arguments) if following else "",
         )
 
@@ -134,33 +138,10 @@ class SeriesDoor(stubs.SeriesServiceServicer):
         async for watched in self._watch(_selection(request.selection), after):
             yield _watched(watched)
 
-    async def GetCustodyBalance(
-        self, request: messages.GetCustodyBalanceRequest, context: _Context
-    ) -> messages.CustodyBalance:
-        """Return what became of every acknowledged reading."""
-        district = DistrictName.parse(request.parent).district if request.parent else ""
-        return _balance(await self._balance(district))
-
 
 def _selection(selection: messages.SeriesSelection) -> Selection:
     district = DistrictName.parse(selection.parent).district
     return Selection(district, tuple(selection.devices), tuple(selection.observed_properties))
-
-
-def _observation(district: str, newest: Newest) -> Observation:
-    observation = Observation(
-        device=str(DeviceName(district, newest.series.device)),
-        observed_property=f"observedProperties/{newest.series.observed_property}",
-        event_time=timestamp_from_us(newest.time_us),
-        receipt_time=timestamp_from_us(newest.receipt_time_us),
-    )
-    if isinstance(newest.result, str):
-        observation.state = newest.result
-    elif isinstance(newest.result, float):
-        observation.value = newest.result
-    else:
-        observation.position.CopyFrom(Point(longitude=newest.result[0], latitude=newest.result[1]))
-    return observation
 
 
 def _columns(pieces: Sequence[Range]) -> ObservationColumns:
@@ -247,19 +228,3 @@ def _opened(token: str) -> Mapping[str, int] | None:
         return {str(stream): int(sequence) for stream, sequence in found.items()}
     except (ValueError, AttributeError, TypeError):
         raise FailedPrecondition(Reason.RESUME_TOKEN_EXPIRED, "resume_token is not one of ours") from None
-
-
-def _balance(balance: Balance) -> messages.CustodyBalance:
-    terms = balance.terms
-    return messages.CustodyBalance(
-        accepted_count=balance.accepted,
-        stored_count=terms.stored,
-        duplicate_count=terms.duplicate,
-        conflict_count=terms.conflict,
-        quarantined_count=terms.quarantined,
-        refused_consent_count=terms.refused_consent,
-        shed_count=terms.shed,
-        dead_lettered_count=terms.dead_lettered,
-        in_stream_count=balance.in_stream,
-        lost_count=balance.lost,
-    )
