@@ -1,6 +1,7 @@
 """The custody balance: every acknowledged reading is in exactly one term."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 
@@ -16,6 +17,8 @@ class Terms:
     refused_consent: int = 0
     shed: int = 0
     dead_lettered: int = 0
+    late: int = 0
+    """Of those stored: older than the newest of their series when they came."""
 
     def add(self, other: Self) -> None:
         """Add another's terms."""
@@ -32,6 +35,8 @@ class Balance:
     """Acknowledged and not yet dealt with."""
     lost: int
     """Acknowledged and nowhere."""
+    doors: Mapping[str, Terms] = field(default_factory=dict)
+    """The terms by the door that readings came in; empty where a message does not say."""
 
     @property
     def accepted(self) -> int:
