@@ -617,6 +617,7 @@ class CustodyBalance(_message.Message):
     LOST_COUNT_FIELD_NUMBER: _builtins.int
     LATE_COUNT_FIELD_NUMBER: _builtins.int
     DOORS_FIELD_NUMBER: _builtins.int
+    SERIES_STORED_COUNT_FIELD_NUMBER: _builtins.int
     accepted_count: _builtins.int
     """Readings in messages that the broker acknowledged."""
     stored_count: _builtins.int
@@ -639,6 +640,10 @@ class CustodyBalance(_message.Message):
     """Readings missing from a producer's running total: a loss, to be investigated."""
     late_count: _builtins.int
     """Stored readings that were older than the newest of their series when they came."""
+    series_stored_count: _builtins.int
+    """Rows written as the counters of the series tell, which are kept apart from the terms: equal to `stored_count`, or
+    something is wrong.
+    """
     @_builtins.property
     def doors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorBalance]:
         """The terms by door, `in_stream_count` and `lost_count` left out."""
@@ -658,10 +663,11 @@ class CustodyBalance(_message.Message):
         lost_count: _builtins.int = ...,
         late_count: _builtins.int = ...,
         doors: _abc.Iterable[Global___DoorBalance] | None = ...,
+        series_stored_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "conflict_count", b"conflict_count", "dead_lettered_count", b"dead_lettered_count", "doors", b"doors", "duplicate_count", b"duplicate_count", "in_stream_count", b"in_stream_count", "late_count", b"late_count", "lost_count", b"lost_count", "quarantined_count", b"quarantined_count", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count", "stored_count", b"stored_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "conflict_count", b"conflict_count", "dead_lettered_count", b"dead_lettered_count", "doors", b"doors", "duplicate_count", b"duplicate_count", "in_stream_count", b"in_stream_count", "late_count", b"late_count", "lost_count", b"lost_count", "quarantined_count", b"quarantined_count", "refused_consent_count", b"refused_consent_count", "series_stored_count", b"series_stored_count", "shed_count", b"shed_count", "stored_count", b"stored_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
