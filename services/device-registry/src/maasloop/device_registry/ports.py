@@ -1,6 +1,6 @@
 """What the handlers need of the world: a registry that changes in transactions, and one that is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +60,10 @@ class Change(Protocol):
 
     async def dependants(self, gateway: Key) -> int:
         """Count the devices, not retired, that a gateway speaks for."""
+        ...
+
+    async def holders(self, external_ids: Sequence[str]) -> Mapping[str, Key]:
+        """Return which devices, not retired, have these names in other systems."""
         ...
 
     async def save[R: Resource](self, resource: R, happening: Happening) -> R:

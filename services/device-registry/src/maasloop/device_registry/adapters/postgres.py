@@ -1,6 +1,6 @@
 """The registry in PostgreSQL: resources in their own coding, and what devices are searched by beside them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -43,6 +43,12 @@ class PostgresChange:
         cursor = await self._owned.connection.execute(sql.DEPENDANTS, (gateway.district, gateway.id))
         row = await cursor.fetchone()
         return int(cast("tuple[int]", row)[0])
+
+    async def holders(self, external_ids: Sequence[str]) -> Mapping[str, Key]:
+        """Return which devices have these names."""
+        cursor = await self._owned.connection.execute(sql.EXTERNAL_ID_HOLDERS, (list(external_ids),))
+        rows = cast("list[tuple[str, str, str]]", await cursor.fetchall())
+        return {name: Key(Kind.DEVICE, district, id_) for name, district, id_ in rows}
 
     async def save[R: Resource](self, resource: R, happening: Happening) -> R:
         """Store a resource and its event under the next revision, and return it with that."""

@@ -103,4 +103,12 @@ class PostgresImport:
     def _staged(self, row: ImportRow) -> tuple[object, ...]:
         device = row.device
         body = self._codec.encode(device)
-        return row.row, device.id, device.device_type, device.gateway, content_digest(device), body
+        return (
+            row.row,
+            device.id,
+            device.device_type,
+            device.gateway,
+            content_digest(device),
+            body,
+            " ".join(device.external_ids),
+        )

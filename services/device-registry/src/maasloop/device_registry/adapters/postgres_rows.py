@@ -8,7 +8,7 @@ from uuid import uuid4
 from maasloop.api.device.v1.events_pb2 import DevicesChanged
 from maasloop.bus import subjects
 from maasloop.device_registry.adapters import sql
-from maasloop.device_registry.domain.device import Device
+from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.resource import Happening, Key, Kind
 from maasloop.device_registry.ports import Request, Resource
 from maasloop.runtime.outbox import OutboxRow
@@ -62,6 +62,12 @@ async def put_devices(owned: OwnedChange, devices: Sequence[Device]) -> None:
     """Store what devices are searched by."""
     columns = zip(*(_searched(device) for device in devices), strict=True)
     await owned.connection.execute(sql.PUT_DEVICES, [list(column) for column in columns])
+    keys = [[device.district for device in devices], [device.id for device in devices]]
+    await owned.connection.execute(sql.FORGET_EXTERNAL_IDS, keys)
+    alive = [device for device in devices if device.state is not DeviceState.RETIRED]
+    named = [(name, device.district, device.id) for device in alive for name in device.external_ids]
+    if named:
+        await owned.connection.execute(sql.PUT_EXTERNAL_IDS, [list(column) for column in zip(*named, strict=True)])
 
 
 def content_digest(device: Device) -> bytes:

@@ -11,6 +11,19 @@ PUT_DEVICES = """
         longitude = excluded.longitude, latitude = excluded.latitude, content = excluded.content
 """
 
+FORGET_EXTERNAL_IDS = """
+    DELETE FROM external_ids AS e USING unnest(%s::text[], %s::text[]) AS d (district, id)
+    WHERE e.district = d.district AND e.id = d.id
+"""
+
+PUT_EXTERNAL_IDS = """
+    INSERT INTO external_ids (external_id, district, id) SELECT * FROM unnest(%s::text[], %s::text[], %s::text[])
+"""
+
+EXTERNAL_ID_HOLDERS = """
+    SELECT external_id, district, id FROM external_ids WHERE external_id = ANY (%s::text[]) ORDER BY external_id
+"""
+
 DEPENDANTS = "SELECT count(*) FROM devices WHERE district = %s AND gateway = %s AND state <> 'RETIRED'"
 
 LIST_DEVICES = """
@@ -40,13 +53,14 @@ CREATE_STAGED = """
         device_type text COLLATE "C" NOT NULL,
         gateway text COLLATE "C" NOT NULL,
         content bytea NOT NULL,
-        body bytea NOT NULL
+        body bytea NOT NULL,
+        external_ids text COLLATE "C" NOT NULL
     ) ON COMMIT DROP
 """
 
 STAGE = """
-    INSERT INTO staged (row_number, id, device_type, gateway, content, body)
-    SELECT * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[])
+    INSERT INTO staged (row_number, id, device_type, gateway, content, body, external_ids)
+    SELECT * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::text[])
 """
 
 PREPARE_STAGED = ("CREATE INDEX ON staged (id)", "CREATE INDEX ON staged (row_number)", "ANALYZE staged")
@@ -59,6 +73,9 @@ STAGED_FAULTS = """
         LEFT JOIN staged AS g ON g.id = s.gateway
         LEFT JOIN devices AS d ON d.district = %(district)s AND d.id = s.gateway
         WHERE s.gateway <> ''
+    ), named AS (
+        SELECT row_number, id, regexp_split_to_table(external_ids, ' ') AS external_id FROM staged
+        WHERE external_ids <> ''
     ), faults AS (
         SELECT row_number, 'name' AS field, id || ' stands on an earlier row too' AS sentence
         FROM (SELECT row_number, id, row_number() OVER (PARTITION BY id ORDER BY row_number) AS nth FROM staged) AS s
@@ -76,6 +93,14 @@ STAGED_FAULTS = """
         UNION ALL
         SELECT row_number, 'gateway', gateway || ' cannot be a gateway: ' || further || ' speaks for it'
         FROM gateways WHERE further <> ''
+        UNION ALL
+        SELECT n.row_number, 'external_ids', n.external_id || ' is the name of ' || e.district || '/' || e.id
+        FROM named AS n JOIN external_ids AS e ON e.external_id = n.external_id
+        WHERE (e.district, e.id) <> (%(district)s, n.id)
+        UNION ALL
+        SELECT row_number, 'external_ids', external_id || ' stands on an earlier row too'
+        FROM (SELECT row_number, external_id, row_number() OVER (PARTITION BY external_id ORDER BY row_number) AS nth
+            FROM named) AS s WHERE nth > 1
         UNION ALL
         SELECT row_number, 'gateway', gateway || ' is retired and cannot be a gateway' FROM gateways WHERE retired
     )

@@ -24,6 +24,15 @@ class PropertyKind(StrEnum):
     POSITION = "POSITION"
 
 
+class Priority(StrEnum):
+    """What goes first when not everything can be kept."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    HIGH = "HIGH"
+    NORMAL = "NORMAL"
+    LOW = "LOW"
+
+
 class DistrictClock(StrEnum):
     """What moves the clock of a district."""
 
@@ -43,6 +52,7 @@ class ObservedProperty:
     unit: str = ""
     range_min: float | None = None
     range_max: float | None = None
+    priority: Priority = Priority.UNSPECIFIED
     revision: int = 0
 
     @property
@@ -74,6 +84,10 @@ class DeviceType:
     observed_properties: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     silence_after_s: float | None = None
+    uplink_codec: bytes = b""
+    """How radio payloads are read, as the message that travels; empty for none."""
+    uplink_properties: tuple[str, ...] = ()
+    """Ids of the observed properties that the codec names."""
     revision: int = 0
 
     @property
@@ -96,6 +110,9 @@ class DeviceType:
         require_key(self.key, "device_type_id")
         if self.silence_after_s is not None and self.silence_after_s <= 0:
             raise refuse("silence_after", "silence_after must be longer than nothing", "duration.gt")
+        if foreign := sorted(set(self.uplink_properties) - set(self.observed_properties)):
+            sentence = f"the codec names {', '.join(foreign)}, which the type does not observe"
+            raise refuse("uplink_codec", sentence, "uplink_codec.observed")
 
 
 @dataclass(frozen=True, slots=True)

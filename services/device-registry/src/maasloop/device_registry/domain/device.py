@@ -1,6 +1,6 @@
 """A device and its life: registered, active, retired."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ CONFIG_BYTES_MAX = 1_048_576
 GROUPS_MAX = 16
 CHANGEABLE = frozenset({
     "display_name", "location", "groups", "gateway", "data_subject", "processing_activity", "config",
+    "external_ids",
 })  # fmt: skip
 """Fields of a device that an update may change."""
 
@@ -46,6 +47,8 @@ class Device:
     processing_activity: str = ""
     config: str = ""
     """Facts of this device as a JSON object, empty for none."""
+    external_ids: tuple[str, ...] = ()
+    """What other systems call it, ``{system}:{id}``; no two devices that are not retired share one."""
     state: DeviceState = DeviceState.REGISTERED
     revision: int = 0
     create_time: datetime | None = None
@@ -64,8 +67,9 @@ class Device:
     @property
     def content(self) -> str:
         """What its owner said about it, as a text: two devices with the same content are the same."""
-        said = (getattr(self, field) for field in ("id", "device_type", *sorted(CHANGEABLE)))
-        return repr(tuple(said))
+        said = [getattr(self, field) for field in ("id", "device_type", *sorted(CHANGEABLE - {"external_ids"}))]
+        # Devices without external ids keep the content that they were imported with.
+        return repr((*said, self.external_ids) if self.external_ids else tuple(said))
 
     def references(self) -> Iterator[tuple[str, Key]]:
         """Yield what must exist before it, with the field that says so."""
@@ -136,6 +140,13 @@ def require_gateway(device: Device, gateway: Device, *, speaks_for_others: bool)
         raise refuse("gateway", f"{device.id} is a gateway itself, so that nobody can speak for it", "gateway.chain")
     if gateway.state is DeviceState.RETIRED:
         raise refuse("gateway", f"{gateway.id} is retired and cannot be a gateway", "gateway.alive")
+
+
+def require_names_free(device: Device, holders: Mapping[str, Key]) -> None:
+    """Refuse a name in another system that is another device's."""
+    for name, key in holders.items():
+        if key != device.key:
+            raise refuse("external_ids", f"{name} is the name of {key}", "external_ids.unique")
 
 
 def _require_alive(device: Device) -> None:

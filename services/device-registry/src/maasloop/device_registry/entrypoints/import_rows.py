@@ -27,7 +27,7 @@ LINE_BYTES_MAX = 2 * 1024 * 1024
 ROWS_BETWEEN_PAUSES = 100
 """After this many rows the event loop gets its turn: decoding them takes a few milliseconds."""
 
-COLUMNS = ("device", "device_type", "display_name", "longitude", "latitude", "groups", "gateway")
+COLUMNS = ("device", "device_type", "display_name", "longitude", "latitude", "groups", "gateway", "external_ids")
 REQUIRED_COLUMNS = ("device", "device_type")
 
 type Row = ImportRow | RowFault
@@ -88,6 +88,7 @@ def _csv_device(cells: dict[str, str], district: str) -> device_pb2.Device:
         display_name=cells.get("display_name", ""),
         groups=cells.get("groups", "").split(),
         gateway=cells.get("gateway", ""),
+        external_ids=cells.get("external_ids", "").split(),
     )
     longitude, latitude = cells.get("longitude", ""), cells.get("latitude", "")
     if longitude or latitude:

@@ -4,7 +4,7 @@ Output-only fields of a request are not read; stored messages are read whole by 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,16 +22,18 @@ from maasloop.device_registry.domain.catalogue import (
     District,
     DistrictClock,
     ObservedProperty,
+    Priority,
     PropertyKind,
 )
 from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.place import BoundingBox, Point
-from maasloop.device_registry.domain.resource import COLLECTIONS, Kind
+from maasloop.device_registry.domain.resource import COLLECTIONS, Kind, refuse
 from maasloop.device_registry.ports import Resource
 from maasloop.rpc.times import datetime_from, duration_from_s, s_from_duration, timestamp_from
 
 _TYPES = COLLECTIONS[Kind.DEVICE_TYPE]
 _PROPERTIES = COLLECTIONS[Kind.OBSERVED_PROPERTY]
+FLOAT_WIDTHS = frozenset({4, 8})
 
 
 def device_message(device: Device) -> device_pb2.Device:
@@ -52,6 +54,7 @@ def device_message(device: Device) -> device_pb2.Device:
     )
     if device.location is not None:
         message.location.CopyFrom(_point_message(device.location))
+    message.external_ids.extend(device.external_ids)
     if device.config:
         message.config.update(json.loads(device.config))
     return message
@@ -71,13 +74,14 @@ def device_from(message: device_pb2.Device, name: DeviceName) -> Device:
         data_subject=message.data_subject,
         processing_activity=message.processing_activity,
         config=_config(message.config) if message.HasField("config") else "",
+        external_ids=tuple(message.external_ids),
     )
 
 
 def device_type_message(device_type: DeviceType) -> device_pb2.DeviceType:
     """Return the message of a device type."""
     silence_after_s = device_type.silence_after_s
-    return device_pb2.DeviceType(
+    message = device_pb2.DeviceType(
         name=str(device_type.key),
         display_name=device_type.display_name,
         observed_properties=[f"{_PROPERTIES}/{observed}" for observed in device_type.observed_properties],
@@ -88,6 +92,9 @@ def device_type_message(device_type: DeviceType) -> device_pb2.DeviceType:
         revision=device_type.revision,
         etag=device_type.etag,
     )
+    if device_type.uplink_codec:
+        message.uplink_codec.MergeFromString(device_type.uplink_codec)
+    return message
 
 
 def device_type_from(message: device_pb2.DeviceType, device_type_id: str) -> DeviceType:
@@ -99,7 +106,18 @@ def device_type_from(message: device_pb2.DeviceType, device_type_id: str) -> Dev
         observed_properties=tuple(parse_name(name, _PROPERTIES)[0] for name in message.observed_properties),
         capabilities=tuple(name.removeprefix("CAPABILITY_") for name in capabilities),
         silence_after_s=s_from_duration(message.silence_after) if message.HasField("silence_after") else None,
+        uplink_codec=message.uplink_codec.SerializeToString(deterministic=True),
+        uplink_properties=tuple(_uplink_properties(message.uplink_codec)),
     )
+
+
+def _uplink_properties(codec: device_pb2.UplinkCodec) -> Iterator[str]:
+    for field in codec.byte_layout.fields:
+        if field.encoding == device_pb2.ByteField.ENCODING_FLOAT and field.width not in FLOAT_WIDTHS:
+            raise refuse("uplink_codec", f"a float has 4 or 8 bytes; got {field.width}", "uplink_codec.float")
+        yield parse_name(field.observed_property, _PROPERTIES)[0]
+    for mapping in codec.cayenne_lpp.mappings:
+        yield parse_name(mapping.observed_property, _PROPERTIES)[0]
 
 
 def observed_property_message(observed: ObservedProperty) -> device_pb2.ObservedProperty:
@@ -113,6 +131,7 @@ def observed_property_message(observed: ObservedProperty) -> device_pb2.Observed
         range_min=observed.range_min,
         range_max=observed.range_max,
         retention=observed.retention,
+        priority=device_pb2.ObservedProperty.Priority.Value(f"PRIORITY_{observed.priority}"),
         revision=observed.revision,
     )
 
@@ -128,6 +147,7 @@ def observed_property_from(message: device_pb2.ObservedProperty, observed_proper
         range_min=message.range_min if message.HasField("range_min") else None,
         range_max=message.range_max if message.HasField("range_max") else None,
         retention=Retention(message.retention),
+        priority=Priority(device_pb2.ObservedProperty.Priority.Name(message.priority).removeprefix("PRIORITY_")),
     )
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from maasloop.core.clock import Clock
 from maasloop.core.errors import AlreadyExists, InvalidArgument
 from maasloop.core.reasons import Reason
-from maasloop.device_registry.domain.device import Device, DeviceState, require_gateway
+from maasloop.device_registry.domain.device import Device, DeviceState, require_gateway, require_names_free
 from maasloop.device_registry.domain.resource import Happening, Key, Kind
 from maasloop.device_registry.ports import Registry, Request
 
@@ -35,6 +35,8 @@ class CreateDevice:
             if wanted.gateway:
                 gateway = await change.find(Key(Kind.DEVICE, wanted.district, wanted.gateway))
                 require_gateway(wanted, cast("Device", gateway), speaks_for_others=False)
+            if wanted.external_ids:
+                require_names_free(wanted, await change.holders(wanted.external_ids))
             now = self._clock.now()
             state = DeviceState.ACTIVE if activate else DeviceState.REGISTERED
             device = replace(wanted, state=state, create_time=now, update_time=now)

@@ -7,7 +7,7 @@ from typing import cast
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Conflict, InvalidArgument, NotFound
 from maasloop.core.reasons import Reason
-from maasloop.device_registry.domain.device import Device, fields_set, require_gateway, updated
+from maasloop.device_registry.domain.device import Device, fields_set, require_gateway, require_names_free, updated
 from maasloop.device_registry.domain.resource import Happening, Key, Kind
 from maasloop.device_registry.ports import Change, Registry, Request
 
@@ -35,6 +35,8 @@ class UpdateDevice:
                 return await change.answer(current)
             new.check()
             await _check_gateway(change, new)
+            if new.external_ids:
+                require_names_free(new, await change.holders(new.external_ids))
             new = replace(new, update_time=self._clock.now())
             return await change.answer(await change.save(new, Happening.UPDATED))
 

@@ -10,7 +10,7 @@ from maasloop.device_registry.domain.catalogue import OBSERVED_PROPERTIES_MAX, D
 from maasloop.device_registry.domain.resource import Happening, refuse
 from maasloop.device_registry.ports import Registry, Request
 
-CHANGEABLE = frozenset({"display_name", "observed_properties", "capabilities", "silence_after"})
+CHANGEABLE = frozenset({"display_name", "observed_properties", "capabilities", "silence_after", "uplink_codec"})
 
 
 class UpdateDeviceType:
@@ -44,6 +44,8 @@ class UpdateDeviceType:
 def _merged(current: DeviceType, wanted: DeviceType, changed: Collection[str]) -> DeviceType:
     names = {"silence_after": "silence_after_s"}
     values: dict[str, Any] = {names.get(field, field): getattr(wanted, names.get(field, field)) for field in changed}
+    if "uplink_codec" in changed:
+        values["uplink_properties"] = wanted.uplink_properties
     observed = values.get("observed_properties", current.observed_properties)
     if removed := sorted(set(current.observed_properties) - set(observed)):
         sentence = f"observed properties are only added; {', '.join(removed)} would go"

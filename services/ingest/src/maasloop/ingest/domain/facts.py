@@ -7,6 +7,9 @@ from enum import StrEnum
 from maasloop.core.domains import PERSONAL, Domain
 from maasloop.core.reasons import Reason
 
+from .byte_layout import ByteLayout
+from .cayenne_lpp import CayenneLpp
+
 VALUE_MAX = 1.797_693_134_862_315_7e308
 """Largest finite number: a range that ends here still keeps infinity out."""
 
@@ -18,6 +21,14 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     STATE = "state"
     POSITION = "position"
+
+
+class Priority(StrEnum):
+    """What goes first when not everything can be kept."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +43,17 @@ class PropertyFacts:
     range_max: float
     retention_us: int
     """Readings older than this are refused."""
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
 class TypeFacts:
-    """A device type: ids of the observed properties of its sensors."""
+    """A device type."""
 
     observed_properties: frozenset[str]
+    """Ids of the observed properties of its sensors."""
+    uplink_codec: CayenneLpp | ByteLayout | None = None
+    """How its radio payloads are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,8 @@ class DeviceFacts:
     data_subject: str
     """Id of the person whose readings these are, or empty."""
     processing_activity: str
+    external_ids: tuple[str, ...] = ()
+    """What other systems call it."""
 
 
 type Facts = PropertyFacts | TypeFacts | DeviceFacts

@@ -17,6 +17,9 @@ class Door(StrEnum):
     HTTP = "http"
     GRPC = "grpc"
     NATS = "nats"
+    CHIRPSTACK = "chirpstack"
+    SENSOR_COMMUNITY = "sensor-community"
+    IMPORT = "import"
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,8 +274,8 @@ class ImportDevicesRequest(_message.Message):
         FORMAT_JSON_LINES: ImportDevicesRequest._Format.ValueType  # 1
         """One protobuf-JSON `Device` a line."""
         FORMAT_CSV: ImportDevicesRequest._Format.ValueType  # 2
-        """RFC 4180 with the header `device,device_type,display_name,longitude,latitude,groups,gateway`; groups separated
-        by blanks.
+        """RFC 4180 with the header `device,device_type,display_name,longitude,latitude,groups,gateway,external_ids`;
+        groups and external ids separated by blanks.
         """
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
@@ -286,8 +286,8 @@ class ImportDevicesRequest(_message.Message):
     FORMAT_JSON_LINES: ImportDevicesRequest.Format.ValueType  # 1
     """One protobuf-JSON `Device` a line."""
     FORMAT_CSV: ImportDevicesRequest.Format.ValueType  # 2
-    """RFC 4180 with the header `device,device_type,display_name,longitude,latitude,groups,gateway`; groups separated
-    by blanks.
+    """RFC 4180 with the header `device,device_type,display_name,longitude,latitude,groups,gateway,external_ids`;
+    groups and external ids separated by blanks.
     """
 
     PARENT_FIELD_NUMBER: _builtins.int
