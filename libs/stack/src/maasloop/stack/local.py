@@ -51,6 +51,9 @@ class StackOptions:
     durable_initdb: bool = True
     """Off in tests: the first files of an empty database need not survive a power cut there."""
 
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Modules that are run in place of a service's own, for tests that sabotage one."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of every service, and stronger than what the stack sets."""
 
@@ -85,13 +88,20 @@ class LocalStack:
         self.services = {
             service: ManagedProcess(
                 service,
-                [sys.executable, "-m", module_name(service)],
+                [sys.executable, "-m", self.options.modules.get(service, module_name(service))],
                 log_path=logs / f"{service}.log",
                 environment=os.environ | service_environment(service, neighbours) | dict(self.options.environment),
             )
             for service in self.options.services
         }
-        self._supervisor = Supervisor(self.processes, self._clock, self._note_restart)
+        self._supervisor = Supervisor(
+            self.processes,
+            self._clock,
+            self._note_restart,
+            volumes={"nats": self.directory.nats, "postgres": self.directory.path / "postgres"},
+            broken={"nats": self.nats.broken},
+            told=self._tell,
+        )
         self._supervision: asyncio.Task[None] | None = None
 
     @property

@@ -27,6 +27,10 @@ READY_TIMEOUT_S = 30.0
 """Longest start, with the recovery of its streams in it."""
 PROBE_TIMEOUT_S = 1.0
 """Longest answer of the monitoring port."""
+ANSWER_MAX_BYTES = 4096
+"""What is read of a monitoring page."""
+BROKEN_MARKS = ("write error", "not enabled", "disabled")
+"""Words of the server for a store that heals only by a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,29 @@ mqtt {{
 
     def ready(self) -> bool:
         """Say whether the server answers and JetStream is healthy."""
+        answer = self._health("/healthz")
+        return answer is not None and answer[0] == http.HTTPStatus.OK
+
+    def broken(self) -> str | None:
+        """Return why the server stores nothing until it is started again, as it says itself.
+
+        A stream that met a full disk stays broken when space has come back (a write error, 2.15), or JetStream has shut
+        down (older servers). None while it is well, recovers its streams, or does not answer.
+        """
+        for page in ("/healthz", "/healthz?js-enabled-only=true"):
+            status, text = self._health(page) or (http.HTTPStatus.OK, "")
+            if status != http.HTTPStatus.OK and any(mark in text for mark in BROKEN_MARKS):
+                return text
+        return None
+
+    def _health(self, page: str) -> tuple[int, str] | None:
         connection = http.client.HTTPConnection(LOOPBACK, self.ports.monitor, timeout=PROBE_TIMEOUT_S)
         try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", page)
+            answer = connection.getresponse()
+            return answer.status, answer.read(ANSWER_MAX_BYTES).decode(errors="replace")
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 
