@@ -7,6 +7,7 @@ from functools import partial
 from maasloop.bus import connection as bus_connection
 from maasloop.bus.streams import (
     DURABLES,
+    IMPORTS,
     OBSERVATION_ROWS,
     OBSERVATIONS,
     PERSONAL,
@@ -16,7 +17,7 @@ from maasloop.bus.streams import (
     RESPONSES,
     Durable,
 )
-from maasloop.bus.subjects import OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
+from maasloop.bus.subjects import OBSERVATION_IMPORTED, OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
@@ -32,6 +33,7 @@ from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
 from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
+from maasloop.timeseries.adapters.counting import StreamCounter
 from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
@@ -57,12 +59,13 @@ from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
 PACKAGE = "maasloop.timeseries"
-_SEARCHED = {
+_CARRIED = {
     OBSERVATIONS.name: OBSERVATION_RECORDED,
+    IMPORTS.name: OBSERVATION_IMPORTED,
     QUARANTINE.name: OBSERVATION_QUARANTINED,
     PERSONAL.name: OBSERVATION_RECORDED,
 }
-"""Streams that a trace looks through, and what travels on them."""
+"""What travels on the streams that are in the custody balance."""
 
 
 @asynccontextmanager
@@ -98,9 +101,9 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             read=ReadObservations(reader, visibility),
             aggregate=AggregateObservations(reader, visibility),
             watch=WatchObservations(tail, visibility, clock),
-            balance=GetCustodyBalance(reader, tail),
+            balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, f"{NAME}-")),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),
-            trace=_trace(reader, accounts, StreamSearch(bus, streams, _SEARCHED, clock), visibility),
+            trace=_trace(reader, accounts, StreamSearch(bus, streams, _CARRIED, clock), visibility),
         ).register(server)
         yield Service(
             doors=[server],
@@ -146,7 +149,7 @@ def _writer(
 def _trace(
     reader: PostgresReader, rows: PostgresAccounts, search: StreamSearch, visibility: ProjectedVisibility
 ) -> TraceObservation:
-    everybody = [stream for stream in _SEARCHED if stream != PERSONAL.name]
+    everybody = [stream for stream in _CARRIED if stream != PERSONAL.name]
     return TraceObservation(reader, rows, search, visibility, streams=everybody, personal_streams=[PERSONAL.name])
 
 

@@ -5,17 +5,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from psycopg import IsolationLevel
 from psycopg import sql as composed
 
 from maasloop.core.clock import from_us, to_us
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
+from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.series import Kind, Table
-from maasloop.timeseries.ports.accounting import DeviceAccount
+from maasloop.timeseries.ports.accounting import Custody, DeviceAccount, Settled
 from maasloop.timeseries.ports.reading import Newest, SeriesRow
 
 from . import sql_accounts as sql
 
+CUSTODY = ("OBSERVATIONS", "IMPORTS", "PERSONAL", "QUARANTINE")
+"""Streams whose readings are in the balance."""
 _RESULTS = {Kind.NUMBERS: ("value",), Kind.STATES: ("state",), Kind.POSITIONS: ("longitude", "latitude")}
 
 
@@ -52,14 +56,45 @@ class PostgresAccounts:
     async def positions(self, district: str) -> dict[str, int]:
         """Return by stream how far a district has been stored."""
         async with self._connection() as connection:
-            rows: list[Any] = await (await connection.execute(sql.POSITIONS, (district,))).fetchall()
-        return dict(rows)
+            cursor = await connection.execute(sql.POSITIONS, {"district": district})
+            rows: list[Any] = await cursor.fetchall()
+        return {stream: sequence for stream, _, _, sequence in rows}
+
+    async def custody(self, district: str) -> Custody:
+        """Return the counters of a district, all of the same moment; empty = all."""
+        arguments = {"district": district}
+        async with self._connection() as connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            try:
+                async with connection.transaction():
+                    found: list[list[Any]] = [
+                        await (await connection.execute(statement, arguments)).fetchall()
+                        for statement in (sql.TERMS, sql.LOST, sql.SERIES_STORED, sql.POSITIONS)
+                    ]
+            finally:
+                await connection.set_isolation_level(None)
+        terms, lost, stored, positions = found
+        return Custody({door: Terms(*counts) for door, *counts in terms}, lost[0][0], stored[0][0], _settled(positions))
+
+    async def missing_payloads(self) -> int:
+        """Return the payloads that devices counted and that never came."""
+        async with self._connection() as connection:
+            row: Any = await (await connection.execute(sql.MISSING)).fetchone()
+        return int(row[0])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         with translated():
             async with self._pool.connection() as connection:
                 yield connection
+
+
+def _settled(rows: Sequence[tuple[str, str, str, int]]) -> dict[str, Settled]:
+    positions: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for stream, created, district, sequence in rows:
+        positions[stream, created][district] = sequence
+    streams = {stream: Settled("", {}) for stream in CUSTODY}
+    return streams | {stream: Settled(created, found) for (stream, created), found in positions.items()}
 
 
 def _account(row: Sequence[Any]) -> DeviceAccount:

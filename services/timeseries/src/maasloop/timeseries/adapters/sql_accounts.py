@@ -28,7 +28,26 @@ ROW = """
     JOIN {table} AS r ON r.series = k.id AND r.time = %s
     ORDER BY r.receipt_time LIMIT 1
 """
-POSITIONS = """
-    SELECT DISTINCT ON (stream) stream, sequence FROM positions_in_streams WHERE district = %s
-    ORDER BY stream, created DESC, epoch DESC
+TERMS = """
+    SELECT door, sum(accepted)::bigint, sum(stored)::bigint, sum(duplicate)::bigint, sum(conflict)::bigint,
+        sum(quarantined)::bigint, sum(refused_consent)::bigint, sum(shed)::bigint, sum(dead_lettered)::bigint,
+        sum(late)::bigint
+    FROM custody WHERE %(district)s = '' OR district = %(district)s
+    GROUP BY door ORDER BY door COLLATE "C"
 """
+LOST = "SELECT coalesce(sum(lost), 0)::bigint FROM producers WHERE %(district)s = ''"
+SERIES_STORED = """
+    SELECT coalesce(sum(l.stored), 0)::bigint FROM latest AS l
+    WHERE %(district)s = '' OR l.series IN (SELECT id FROM series WHERE district = %(district)s)
+"""
+# The last epoch of the last life of each stream.
+POSITIONS = """
+    WITH newest AS (
+        SELECT DISTINCT ON (stream) stream, created, epoch FROM positions_in_streams
+        ORDER BY stream, created DESC, epoch DESC
+    )
+    SELECT p.stream, p.created, p.district, p.sequence FROM positions_in_streams AS p
+    JOIN newest AS n ON n.stream = p.stream AND n.created = p.created AND n.epoch = p.epoch
+    WHERE %(district)s = '' OR p.district = %(district)s
+"""
+MISSING = "SELECT coalesce(sum(missing), 0)::bigint FROM device_accounts WHERE missing <> 0"

@@ -18,12 +18,21 @@ class Terms:
     shed: int = 0
     dead_lettered: int = 0
     late: int = 0
-    """Of those stored: older than the newest of their series when they came."""
+    """A part of ``stored``: older than the newest of their series when they came."""
 
     def add(self, other: Self) -> None:
         """Add another's terms."""
         for term in fields(self):
             setattr(self, term.name, getattr(self, term.name) + getattr(other, term.name))
+
+
+@dataclass(slots=True)
+class DeviceTerms:
+    """Readings of one device that became no rows, by what became of them."""
+
+    duplicate: int = 0
+    conflict: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Balance:
     """Acknowledged and not yet dealt with."""
     lost: int
     """Acknowledged and nowhere."""
+    series_stored: int
+    """Rows written, by the counters of the series: the same as ``terms.stored``, or something is wrong."""
     doors: Mapping[str, Terms] = field(default_factory=dict)
     """The terms by the door that readings came in; empty where a message does not say."""
 

@@ -10,7 +10,7 @@ from maasloop.api.observation.v1.observation_pb2 import Observation
 from maasloop.core.ids import DeviceName, DistrictName, parse_name
 from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
 from maasloop.rpc.times import timestamp_from_us, us_from_timestamp
-from maasloop.timeseries.domain.custody import Balance
+from maasloop.timeseries.domain.custody import Balance, Terms
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
 from maasloop.timeseries.handlers.list_device_accounts import ListDeviceAccounts
 from maasloop.timeseries.handlers.trace_observation import Trace, TraceObservation
@@ -94,6 +94,24 @@ def _balance(balance: Balance) -> messages.CustodyBalance:
         dead_lettered_count=terms.dead_lettered,
         in_stream_count=balance.in_stream,
         lost_count=balance.lost,
+        late_count=terms.late,
+        doors=[_door(door, each) for door, each in balance.doors.items()],
+        series_stored_count=balance.series_stored,
+    )
+
+
+def _door(door: str, terms: Terms) -> messages.DoorBalance:
+    return messages.DoorBalance(
+        door=door,
+        accepted_count=terms.accepted,
+        stored_count=terms.stored,
+        duplicate_count=terms.duplicate,
+        conflict_count=terms.conflict,
+        quarantined_count=terms.quarantined,
+        refused_consent_count=terms.refused_consent,
+        shed_count=terms.shed,
+        dead_lettered_count=terms.dead_lettered,
+        late_count=terms.late,
     )
 
 

@@ -1,9 +1,10 @@
 """What accounts and traces need of the world, and the shape of what they find."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.ports.reading import Newest, SeriesRow
 
 
@@ -60,11 +61,55 @@ class Key:
     time_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How far a stream has been stored: in which life of it, and by district up to which sequence."""
+
+    created: str
+    positions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """What the tables say, all of one moment."""
+
+    doors: Mapping[str, Terms]
+    lost: int
+    series_stored: int
+    """Rows written, by the counters of the series."""
+    streams: Mapping[str, Settled]
+    """By custody stream, those that nothing was stored from included."""
+
+
 class Persons(Protocol):
     """Whose devices are."""
 
     def of_person(self, district: str, device: str) -> bool:
         """Tell whether a device belongs to a person."""
+        ...
+
+
+class CustodyReader(Protocol):
+    """The custody counters."""
+
+    async def custody(self, district: str) -> Custody:
+        """Return the counters of a district; empty = all."""
+        ...
+
+    async def missing_payloads(self) -> int:
+        """Return the payloads that devices counted and that never came."""
+        ...
+
+
+class ReadingCounter(Protocol):
+    """Counts readings that are acknowledged and not settled."""
+
+    async def in_stream(self, stream: str, settled: Settled, district: str) -> int:
+        """Return the readings of a stream's messages that are not settled; empty district = all."""
+        ...
+
+    async def at_door(self, district: str) -> int:
+        """Return the payloads that were acknowledged at a door and lie in no custody stream yet."""
         ...
 
 
