@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from maasloop.api.command.v1 import command_pb2, command_service_pb2, policy_service_pb2
 from maasloop.api.notification.v1 import alert_pb2
@@ -176,18 +177,82 @@ def test_observations_are_shown_and_watched(maasloop: Any, contract: Any) -> Non
 @pytest.mark.parametrize(
     ("terms", "status", "word"),
     [
-        ({"stored_count": 8, "duplicate_count": 2}, 0, "accounted for"),
-        ({"stored_count": 8}, 1, "unexplained"),
-        ({"stored_count": 10, "lost_count": 1}, 1, "lost"),
+        ({"stored_count": 8, "series_stored_count": 8, "duplicate_count": 2}, 0, "accounted for"),
+        ({"stored_count": 8, "series_stored_count": 8, "in_stream_count": 2}, 0, "not at rest"),
+        ({"stored_count": 8, "series_stored_count": 8}, 1, "unexplained"),
+        ({"stored_count": 9, "series_stored_count": 9, "lost_count": 1}, 1, "lost"),
+        ({"stored_count": 10, "series_stored_count": 9}, 1, "miscounted"),
     ],
 )
 def test_the_account_is_judged(maasloop: Any, contract: Any, terms: dict[str, int], status: int, word: str) -> None:
-    """An exact balance ends with status 0; a hole or a loss with 1."""
-    contract.answers["GetCustodyBalance"] = [series_service_pb2.CustodyBalance(accepted_count=10, **terms)]
+    """An exact balance ends with status 0; a hole, a loss or counters that differ with 1."""
+    balance = series_service_pb2.CustodyBalance(accepted_count=10)
+    for term, count in terms.items():
+        setattr(balance, term, count)
+    contract.answers["GetCustodyBalance"] = [balance]
     ended = maasloop(*contract.options(), "account")
 
     assert ended.status == status
     assert word in ended.out
+
+
+def test_the_account_by_door_and_device(maasloop: Any, contract: Any) -> None:
+    """Doors are rows of a table; devices follow, the one with most missing payloads first, and only so many."""
+    pb = series_service_pb2
+    doors = [pb.DoorBalance(door="mqtt", accepted_count=7, stored_count=7, late_count=2), pb.DoorBalance(door="")]
+    contract.answers["GetCustodyBalance"] = [
+        pb.CustodyBalance(accepted_count=7, stored_count=7, series_stored_count=7, late_count=2, doors=doors)
+    ]
+    accounts = [
+        pb.DeviceAccount(device="districts/noord/devices/a", late_count=9),
+        pb.DeviceAccount(device="districts/noord/devices/b", missing_payload_count=3, last_sequence=40),
+        pb.DeviceAccount(device="districts/noord/devices/c", quarantined_count=1),
+    ]
+    contract.answers["ListDeviceAccounts"] = [pb.ListDeviceAccountsResponse(accounts=accounts)]
+    arguments = [*contract.options(), "account", "--district", "noord", "--devices", "--limit", "2"]
+
+    printed = maasloop(*arguments).out
+    found = json.loads(maasloop(*arguments, "--json").out)
+
+    assert "mqtt\t7\t7" in printed
+    assert [device["device"][-1] for device in found["devices"]] == ["b", "c"]
+    assert (found["devices"][0]["missing_payload"], found["devices"][1]["refused"]) == (3, 1)
+    assert found["doors"][0] | {"door": "mqtt", "late": 2} == found["doors"][0]
+    assert found["at_rest"]
+    assert found["balanced"]
+
+
+def test_a_reading_is_traced(maasloop: Any, contract: Any) -> None:
+    """Message, row, newest reading and buckets are told; a reading that is nowhere ends with status 1."""
+    pb = series_service_pb2
+    time = Timestamp(seconds=1_762_128_042)
+    row = observation_pb2.Observation(device=LAMP, event_time=time, receipt_time=time, value=4.5)
+    message = pb.CarryingMessage(
+        stream="OBSERVATIONS", sequence=7, id="e1", door="mqtt", receipt_time=time, acknowledge_time=time, value=4.5,
+        settled=True, traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+    )  # fmt: skip
+    contract.answers |= {
+        "TraceObservation": [pb.TraceObservationResponse(row=row, messages=[message])],
+        "ListLatestObservations": [pb.ListLatestObservationsResponse(observations=[row])],
+        "AggregateObservations": [
+            pb.AggregateObservationsResponse(series=[pb.SeriesBuckets(buckets=[pb.Bucket(start_time=time, count=3)])])
+        ],
+    }
+    arguments = [*contract.options(), "trace-reading", "noord/lamp-1", "power", "2025-11-03T00:00:42Z"]
+
+    printed = maasloop(*arguments)
+    found = json.loads(maasloop(*arguments, "--json").out)
+    buckets = [request for method, request in contract.requests if method == "AggregateObservations"][:2]
+    contract.answers["TraceObservation"] = [pb.TraceObservationResponse()]
+
+    for word in ("OBSERVATIONS 7, settled", "mqtt", "a" * 32, "value 4.5", "this reading", "minute", "hour"):
+        assert word in printed.out
+    assert found["messages"][0]["traceId"] == "a" * 32
+    assert [(each.start_time.seconds, each.end_time.seconds) for each in buckets] == [
+        (1_762_128_000, 1_762_128_060),
+        (1_762_128_000, 1_762_131_600),
+    ]
+    assert maasloop(*arguments).status == 1
 
 
 def test_quarantine_is_listed_and_replayed(maasloop: Any, contract: Any) -> None:

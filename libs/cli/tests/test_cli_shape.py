@@ -15,7 +15,7 @@ from maasloop.cli.nouns.watch import decoded
 from maasloop.core.clock import FakeClock
 
 PROMISED = [
-    "status", "doctor", "up", "down", "reset", "subjects", "account", "watch", "release", "demo",
+    "status", "doctor", "up", "down", "reset", "subjects", "account", "trace-reading", "watch", "release", "demo",
     "devices list", "devices get", "devices import",
     "observations latest", "observations query", "observations watch",
     "commands list", "commands issue", "commands cancel", "commands watch",
@@ -77,6 +77,8 @@ def test_a_service_that_is_away_is_named(maasloop: Any) -> None:
         ["overrides", "set", "noord", "--why", "x", "--until", "+1h", "--level", "1"],
         ["subscriptions", "add", "noord/me"],
         ["quarantine", "replay"],
+        ["account", "--devices"],
+        ["trace-reading", "noord/a", "pm25", "yesterday"],
     ],
 )
 def test_wrong_usage_ends_with_status_2(maasloop: Any, arguments: list[str]) -> None:

@@ -30,6 +30,7 @@ from .nouns import (
     streams,
     subjects,
     subscriptions,
+    trace_reading,
     watch,
 )
 
@@ -71,7 +72,13 @@ def build() -> typer.Typer:
         app.command()(command)
     for name, noun in NOUNS.items():
         app.add_typer(noun, name=name)
-    commands_last: tuple[Command, ...] = (overrides.release, account.account, subjects.subjects, watch.watch)
+    commands_last: tuple[Command, ...] = (
+        overrides.release,
+        account.account,
+        trace_reading.trace_reading,
+        subjects.subjects,
+        watch.watch,
+    )
     for command in commands_last:
         app.command()(command)
     for plugin in sorted(entry_points(group=PLUGINS), key=lambda point: point.name):
