@@ -24,6 +24,7 @@ PARENT = f"districts/{DISTRICT}"
 OBSERVED_PROPERTY = "vehicle-count"
 DEVICES = 10_000
 ROWS_A_MESSAGE = 1_000
+SEED = 7
 IMPORT_CHUNK_BYTES = 512 * 1024
 KNOWN_TIMEOUT_S = 60.0
 KNOWN_BY = 10
@@ -84,28 +85,32 @@ async def _chunks(first: int, devices: int) -> AsyncIterator[ImportDevicesReques
         )
 
 
-def requests(start_us: int, seconds: int, seed: int = 7) -> list[bytes]:
-    """Return serialized requests: each a second of 1,000 different series, every series once a second."""
-    generator = np.random.default_rng(seed)
+def requests(start_us: int, seconds: int, *, rows: int = ROWS_A_MESSAGE, devices: int = DEVICES) -> list[bytes]:
+    """Return serialized requests of so many rows, each of one second and different series; every series once a second."""
+    generator = np.random.default_rng(SEED)
     dictionaries = [
-        [device_id(number) for number in range(first, first + ROWS_A_MESSAGE)]
-        for first in range(0, DEVICES, ROWS_A_MESSAGE)
+        [device_id(number) for number in range(first, min(first + rows, devices))] for first in range(0, devices, rows)
     ]
-    index = np.arange(ROWS_A_MESSAGE)
     made = []
     for second in range(seconds):
-        for devices in dictionaries:
+        for names in dictionaries:
+            count = len(names)
             columns = build_columns(
-                devices,
+                names,
                 [OBSERVED_PROPERTY],
-                index,
-                np.zeros(ROWS_A_MESSAGE, np.uint32),
-                np.full(ROWS_A_MESSAGE, start_us + second * 1_000_000),
-                generator.integers(0, 5, ROWS_A_MESSAGE).astype(np.float64),
+                np.arange(count),
+                np.zeros(count, np.uint32),
+                np.full(count, start_us + second * 1_000_000),
+                generator.integers(0, 5, count).astype(np.float64),
             )
             request = PackedRecordObservationsRequest(parent=PARENT, observations=columns.packed())
             made.append(request.SerializeToString())
     return made
+
+
+def accepted(count: int) -> bytes:
+    """Return the answer to a request of which everything was accepted, as it comes over the wire."""
+    return RecordObservationsResponse(accepted_count=count).SerializeToString()
 
 
 def recorder(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[bytes, RecordObservationsResponse]:
