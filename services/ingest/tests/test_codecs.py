@@ -1,9 +1,11 @@
 """Payloads from strangers: what is right is read exactly, and nothing else gets further than a reason."""
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
+import cbor2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,10 +13,16 @@ from hypothesis import strategies as st
 from maasloop.core.clock import from_us
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.byte_layout import ByteField, ByteLayout, Encoding
+from maasloop.ingest.domain.cayenne_lpp import CayenneLpp
+from maasloop.ingest.domain.chirpstack import decode_uplink, read_uplink
+from maasloop.ingest.domain.csv_rows import decode_csv
 from maasloop.ingest.domain.plain_json import decode_plain
 from maasloop.ingest.domain.readings import Decoded, Place, RawReading
-from maasloop.ingest.domain.senml import decode_senml
-from maasloop.ingest.domain.units import convert
+from maasloop.ingest.domain.senml import CBOR_LABELS, decode_records, decode_senml
+from maasloop.ingest.domain.sensor_community import decode_push
+from maasloop.ingest.domain.units import convert, known
+from maasloop.ingest.entrypoints.cbor_records import read_cbor
 
 NOW_US = 1_764_000_000_000_000
 PAYLOAD_REASONS = {Reason.PAYLOAD_UNDECODABLE, Reason.PAYLOAD_TOO_LARGE, Reason.PAYLOAD_TOO_DEEP}
@@ -65,19 +73,19 @@ def _hostile() -> st.SearchStrategy[bytes]:
 @example(b"1" * 300_000)
 def test_a_payload_is_decoded_or_refused_with_a_reason(payload: bytes) -> None:
     """Whatever the bytes, both decoders return readings or raise one of three reasons."""
-    for decode in (decode_plain, lambda given: decode_senml(given, NOW_US)):
+    for decode in (decode_plain, decode_senml):
         decoded = _decoded(decode, payload)
         if isinstance(decoded, str):
             assert decoded in PAYLOAD_REASONS
             continue
-        indexes = [reading.index for reading in decoded.readings]
+        indexes = [reading.index for reading in decoded.readings()]
         assert not set(indexes) & decoded.refused.keys()
         assert len(indexes) == len(set(indexes))
 
 
-def _decoded(decode: Callable[[bytes], Decoded], payload: bytes) -> Decoded | str:
+def _decoded(decode: Callable[[bytes, int], Decoded], payload: bytes) -> Decoded | str:
     try:
-        return decode(payload)
+        return decode(payload, NOW_US)
     except InvalidArgument as error:
         return error.reason
 
@@ -100,10 +108,10 @@ def test_readings_are_read_as_they_were_written(readings: list[tuple[tuple[dict[
         for (fields, _), time_us, text in readings
     ]
 
-    decoded = decode_plain(json.dumps({"observations": written}).encode())
+    decoded = decode_plain(json.dumps({"observations": written}).encode(), NOW_US)
 
     assert decoded.refused == {}
-    assert decoded.readings == [
+    assert decoded.readings() == [
         RawReading(index, "d", "p", time_us, result) for index, ((_, result), time_us, _) in enumerate(readings)
     ]
 
@@ -123,10 +131,10 @@ def test_a_reading_that_is_none_leaves_the_others(reading: dict[str, Any], reaso
     """A malformed reading is refused by its index; its neighbours are kept."""
     good = {"property": "p", "value": 1}
 
-    decoded = decode_plain(json.dumps({"observations": [good, reading, good]}).encode())
+    decoded = decode_plain(json.dumps({"observations": [good, reading, good]}).encode(), NOW_US)
 
     assert decoded.refused == {1: reason}
-    assert [kept.index for kept in decoded.readings] == [0, 2]
+    assert [kept.index for kept in decoded.readings()] == [0, 2]
 
 
 def test_senml_base_values_hold_for_the_records_after_them() -> None:
@@ -141,7 +149,7 @@ def test_senml_base_values_hold_for_the_records_after_them() -> None:
     decoded = decode_senml(json.dumps(records).encode(), NOW_US)
 
     assert decoded.refused == {}
-    assert decoded.readings == [
+    assert decoded.readings() == [
         RawReading(0, "lamp-1", "power", 1_764_000_000_000_000, 120.0, "W"),
         RawReading(1, "lamp-1", "power", 1_764_000_001_500_000, 121.0, "W"),
         RawReading(2, "lamp-2", "presence", 1_764_000_000_000_000, 1.0),
@@ -155,7 +163,7 @@ def test_senml_times_below_2_28_are_relative_to_receipt() -> None:
 
     decoded = decode_senml(json.dumps(records).encode(), NOW_US)
 
-    assert [(reading.device, reading.time_us) for reading in decoded.readings] == [
+    assert [(reading.device, reading.time_us) for reading in decoded.readings()] == [
         ("", NOW_US - 5_000_000),
         ("", NOW_US),
     ]
@@ -188,3 +196,248 @@ def test_senml_that_must_be_understood_and_is_not_refuses_the_payload(record: di
 def test_units_of_one_dimension_convert(value: float, given_unit: str, wanted: str, expected: float | None) -> None:
     """Values are converted within a dimension, and refused between dimensions."""
     assert convert(value, given_unit, wanted) == (expected if expected is None else pytest.approx(expected))
+
+
+def test_every_unit_of_senml_is_known() -> None:
+    """All names of the registry, primary and secondary, have a place in the table."""
+    names = """m kg g s A K cd mol Hz rad sr N Pa J W C V F Ohm S Wb T H Cel lm lx Bq Gy Sv kat m2 m3 l m/s m/s2 m3/s
+        l/s W/m2 cd/m2 bit bit/s lat lon pH dB dBW Bspl count / % %RH %EL EL 1/s 1/min beat/min beats S/m B VA VAs var
+        vars J/m kg/m3 deg NTU ms min h MHz kW kVA kvar Ah Wh kWh varh kvarh kVAh Wh/km KiB GB Mbit/s B/s MB/s mV mA
+        dBm ug/m3 mm/h m/h ppm /100 /1000 hPa mm cm km km/h ppb ppt VAh mg/l ug/l g/l"""
+
+    assert [name for name in names.split() if not known(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "secondary", "primary", "expected"),
+    [
+        (1.0, "ms", "s", 0.001),
+        (2.0, "MHz", "Hz", 2e6),
+        (1.0, "Ah", "C", 3600.0),
+        (1.0, "kvarh", "vars", 3.6e6),
+        (10.0, "Wh/km", "J/m", 36.0),
+        (1.0, "KiB", "B", 1024.0),
+        (1.0, "MB/s", "bit/s", 8e6),
+        (30.0, "dBm", "dBW", 0.0),
+        (12.5, "ug/m3", "kg/m3", 1.25e-8),
+        (3.6, "mm/h", "m/s", 1e-6),
+        (5.0, "ppb", "/", 5e-9),
+        (1013.25, "hPa", "Pa", 101_325.0),
+        (18.0, "km/h", "m/s", 5.0),
+        (3.0, "ug/l", "kg/m3", 3e-6),
+    ],
+)
+def test_secondary_units_are_scaled_as_registered(value: float, secondary: str, primary: str, expected: float) -> None:
+    """A value in a secondary unit comes out in the primary one, as the registry of SenML says."""
+    assert convert(value, secondary, primary) == pytest.approx(expected, rel=1e-12)
+
+
+def test_senml_sums_have_the_unit_of_their_value_times_a_second() -> None:
+    """A sum alone is a reading: base sum added, watts become joules; beside a value it is passed over."""
+    records = [
+        {"bn": "meter/", "bu": "W", "bs": 1_000, "n": "energy", "s": 500},
+        {"n": "power", "v": 7.5, "s": 500},
+        {"n": "power", "bv": 2},
+    ]
+
+    decoded = decode_senml(json.dumps(records).encode(), NOW_US)
+
+    assert [(each.observed_property, each.result, each.unit) for each in decoded.readings()] == [
+        ("energy", 1_500.0, "J"),
+        ("power", 7.5, "W"),
+        ("power", 2.0, "W"),
+    ]
+
+
+def test_senml_in_cbor_is_the_same_as_in_json() -> None:
+    """Numbered labels and decimal fractions mean what the JSON says."""
+    records = [
+        {"bn": "lamp-1/", "bt": 1_764_000_000.5, "bu": "W", "n": "power", "v": 20.5},
+        {"n": "mode", "vs": "night", "t": -3},
+        {"n": "presence", "vb": True},
+    ]
+    labels = {"bn": -2, "bt": -3, "bu": -4, "n": 0, "v": 2, "vs": 3, "vb": 4, "t": 6}
+    numbered = [{labels[name]: value for name, value in record.items()} for record in records]
+    numbered[0][2] = cbor2.CBORTag(4, [-1, 205])
+
+    decoded = decode_records(read_cbor(cbor2.dumps(numbered)), CBOR_LABELS, NOW_US)
+
+    assert decoded.readings() == decode_senml(json.dumps(records).encode(), NOW_US).readings()
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\x81" * 60_000 + b"\x00", Reason.PAYLOAD_TOO_DEEP),
+        (b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_UNDECODABLE),
+        (b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_UNDECODABLE),
+        (b"\x9f\xff", Reason.PAYLOAD_UNDECODABLE),
+        (b"\xa2\x00\x00\x00\x01", Reason.PAYLOAD_UNDECODABLE),
+        (b"\xc2\x59\xff\x00" + b"\xff" * 65_280, Reason.PAYLOAD_UNDECODABLE),
+        (b"\xc4\x82\x1b\x7f\xff\xff\xff\xff\xff\xff\xff\x01", Reason.PAYLOAD_UNDECODABLE),
+        (b"\x80\x80", Reason.PAYLOAD_UNDECODABLE),
+        (b"\x00" * 300_000, Reason.PAYLOAD_TOO_LARGE),
+    ],
+)
+def test_bombs_in_cbor_are_refused(payload: bytes, reason: Reason) -> None:
+    """Depth, claimed lengths, indefinite lengths, a key twice, large tags and what follows the value are refused."""
+    with pytest.raises(InvalidArgument) as caught:
+        read_cbor(payload)
+
+    assert caught.value.reason == reason
+
+
+def test_no_tag_but_the_fraction_is_heard() -> None:
+    """Whatever the library makes of a tag, it does not come through."""
+    for tag in [*range(300), 1004, 1040, 43_000, 55_799, 2**32]:
+        if tag != 4:
+            with pytest.raises(InvalidArgument):
+                read_cbor(cbor2.dumps(cbor2.CBORTag(tag, "2026-01-01")))
+
+
+def test_csv_lines_are_read_one_by_one() -> None:
+    """Numbers, words, truth, quotes and three ways to write a time; a wrong line is refused by its number."""
+    lines = [
+        "property;time;value;device",
+        "power;2025-11-24T16:00:00Z;12.5;lamp-1",
+        'mode;1764000000;"rG";lamp-1',
+        "presence;1764000000000000;true;lamp-2",
+        "power;yesterday;1;lamp-1",
+        "power;1764000000;lamp-1",
+        'power;1764000000;"1;lamp-1',
+        "power;1764000000.5;;lamp-1",
+        "power;1764000000000;1;lamp-1",
+    ]
+
+    decoded = decode_csv("\r\n".join(lines).encode() + b"\r\n", NOW_US)
+
+    second = 1_764_000_000_000_000
+    assert decoded.readings() == [
+        RawReading(0, "lamp-1", "power", second, 12.5),
+        RawReading(1, "lamp-1", "mode", second, "rG"),
+        RawReading(2, "lamp-2", "presence", second, 1.0),
+        RawReading(7, "lamp-1", "power", second, 1.0),
+    ]
+    undecodable = dict.fromkeys((3, 4, 5), Reason.PAYLOAD_UNDECODABLE)
+    assert decoded.refused == {**undecodable, 6: Reason.VALUE_NOT_A_NUMBER}
+
+
+@pytest.mark.parametrize("header", ["", "time,device,value", "property,value,value", "property,value,colour"])
+def test_csv_without_its_header_is_refused(header: str) -> None:
+    """A file whose first line does not name the columns is refused as a whole."""
+    with pytest.raises(InvalidArgument):
+        decode_csv(f"{header}\n1,2,3,4\n".encode(), NOW_US)
+
+
+def test_a_push_of_sensor_community_is_read_by_its_value_types() -> None:
+    """Value types with and without the sensor's name; what is about the device itself is passed over."""
+    values = [
+        {"value_type": "SDS_P1", "value": "12.30"},
+        {"value_type": "P2", "value": 7.5},
+        {"value_type": "BME280_pressure", "value": "101325.00"},
+        {"value_type": "signal", "value": "-66"},
+        {"value_type": "temperature", "value": "warm"},
+    ]
+
+    decoded = decode_push(json.dumps({"software_version": "x", "sensordatavalues": values}).encode(), NOW_US)
+
+    assert decoded.readings() == [
+        RawReading(0, "", "pm10", NOW_US, 12.3, "ug/m3"),
+        RawReading(1, "", "pm25", NOW_US, 7.5, "ug/m3"),
+        RawReading(2, "", "pressure", NOW_US, 101_325.0, "Pa"),
+    ]
+    assert decoded.refused == {4: Reason.VALUE_NOT_A_NUMBER}
+
+
+EVENT = {
+    "deduplicationId": "3ac7e3c4-4401-4b8d-9386-a5c902f9202d",
+    "time": "2025-11-24T16:00:00.123456789Z",
+    "deviceInfo": {"devEui": "70B3D57ED0051234", "deviceName": "probe"},
+    "fCnt": 42,
+    "fPort": 2,
+    "data": "AWcBEAJozgOIBnZf8pYKAAPo",
+}
+
+
+def test_an_uplink_in_cayenne_lpp_is_read_by_channel_and_type() -> None:
+    """Temperature, humidity and place by their mapping, the counter of frames, and the gateway's time."""
+    codec = CayenneLpp({(1, 103): "temperature", (2, 104): "humidity", (3, 136): "position"})
+
+    uplink = read_uplink(json.dumps(EVENT).encode())
+    decoded = decode_uplink(uplink, codec, NOW_US)
+
+    at = 1_764_000_000_123_456
+    assert uplink.dev_eui == "70b3d57ed0051234"
+    assert decoded.sequence == 42
+    *numbers, place = decoded.readings()
+    assert numbers == [
+        RawReading(0, "", "temperature", at, 27.2, "Cel"),
+        RawReading(1, "", "humidity", at, 103.0, "%"),
+    ]
+    assert isinstance(place.result, Place)
+    assert (place.result.longitude, place.result.latitude) == pytest.approx((-87.9094, 42.3519))
+
+
+def test_cayenne_lpp_that_ends_early_keeps_what_came_before() -> None:
+    """An unknown type, or a value that is cut off, refuses the rest as one reading."""
+    codec = CayenneLpp({(1, 103): "temperature"})
+
+    for rest in (b"\x01\xfe\x00\x00", b"\x01\x67\x01", b"\x01"):
+        found = list(codec.read(b"\x01\x67\x01\x10" + rest, 1))
+        assert [each if isinstance(each, Reason) else each.result for each in found] == [
+            27.2,
+            Reason.PAYLOAD_UNDECODABLE,
+        ]
+
+
+def test_a_byte_layout_reads_fields_by_port() -> None:
+    """Width, sign, order, mask, scale and shift, from both ends, only on their port."""
+    fields = (
+        ByteField("temperature", 0, 2, f_port=2, encoding=Encoding.SIGNED, scale=0.1),
+        ByteField("battery", 2, 2, little_endian=True, scale=0.001, unit="V"),
+        ByteField("level", 4, 1, bit_mask=0b0111_0000),
+        ByteField("tilt", 4, 1, encoding=Encoding.SIGNED, bit_mask=0b0000_1111, shift=90),
+        ByteField("pressure", -4, 4, encoding=Encoding.FLOAT),
+        ByteField("other", 0, 1, f_port=3),
+        ByteField("beyond", 8, 8),
+    )
+    payload = (-123).to_bytes(2, "big", signed=True) + (3_600).to_bytes(2, "little") + b"\x5f" + struct.pack(">f", 1.5)
+
+    found = [each for each in ByteLayout(fields).read(payload, 2) if not isinstance(each, Reason)]
+
+    values = {each.observed_property: each.result for each in found}
+    assert values == {
+        "temperature": pytest.approx(-12.3),
+        "battery": pytest.approx(3.6),
+        "level": 5.0,
+        "tilt": 89.0,
+        "pressure": 1.5,
+    }
+    assert list(ByteLayout(fields[5:6]).read(payload, 2)) == [Reason.PAYLOAD_UNDECODABLE]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"deviceInfo": {}},
+        {"deviceInfo": {"devEui": "70B3D57ED005123Z"}},
+        {"data": "AWc"},
+        {"data": "é"},
+        {"fCnt": -1},
+        {"fPort": 256},
+        {"fPort": "2"},
+        {"data": "AAAA" * 100},
+    ],
+)
+def test_an_event_that_can_be_none_is_refused(changed: dict[str, Any]) -> None:
+    """Without an EUI, with a port or a counter that LoRaWAN does not have, or with too many bytes."""
+    with pytest.raises(InvalidArgument):
+        read_uplink(json.dumps({**EVENT, **changed}).encode())
+
+
+def test_json_may_carry_the_senders_count() -> None:
+    """`sequence` is read, and refused where it is no count."""
+    assert decode_plain(b'{"sequence": 17, "observations": []}', NOW_US).sequence == 17
+    for wrong in (b"-1", b"1.5", b"true", b'"1"', b"9223372036854775808"):
+        with pytest.raises(InvalidArgument):
+            decode_plain(b'{"sequence": %b, "observations": []}' % wrong, NOW_US)

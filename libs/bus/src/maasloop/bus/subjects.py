@@ -173,6 +173,7 @@ class UplinkKind(StrEnum):
 
     OBSERVATIONS_JSON = "observations-json"
     OBSERVATIONS_SENML = "observations-senml"
+    OBSERVATIONS_SENML_CBOR = "observations-senml-cbor"
     OBSERVATIONS_PB = "observations-pb"
     RESPONSES_JSON = "responses-json"
     RESPONSES_PB = "responses-pb"

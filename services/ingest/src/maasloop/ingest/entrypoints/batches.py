@@ -1,0 +1,186 @@
+"""From readings as a codec found them to a batch of columns, in the units of their properties.
+
+What is said once about many readings (device, property, unit) is looked at once; numbers are laid out and converted as
+arrays.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maasloop.api.common.v1.geo_pb2 import Point
+from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, PositionObservation, StateObservation
+from maasloop.bus.columns import Columns, build_columns
+from maasloop.core.errors import InvalidArgument
+from maasloop.core.ids import valid_id
+from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.outcome import Door
+from maasloop.ingest.domain.readings import Decoded, Place, RawSeries
+from maasloop.ingest.domain.units import SAME, Conversion, conversion
+from maasloop.ingest.ports import Batch
+
+PAIRS_MAX = 1_000_000
+
+type UnitOf = Callable[[str], str | None]
+"""The unit of an observed property, none where it is not known."""
+type _Indexes = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A payload and what the door knows of it."""
+
+    door: Door
+    district: str
+    sender: str
+    receipt_time_us: int
+    content_type: str
+    payload: bytes
+
+
+def require_pairs(devices: int, properties: int) -> None:
+    """Refuse a dictionary that allows more pairs than are looked up."""
+    if devices * properties > PAIRS_MAX:
+        message = f"{devices} devices times {properties} properties are more than {PAIRS_MAX}: split the batch"
+        raise InvalidArgument(Reason.COLUMNS_INCONSISTENT, message)
+
+
+def batch_of_decoded(received: Received, decoded: Decoded, unit_of: UnitOf) -> Batch:
+    """Lay readings out as columns: numbers, then states, then positions."""
+    layout = _Layout(received, decoded, unit_of)
+    columns, index = layout.columns()
+    return Batch(
+        received.district,
+        received.door,
+        columns,
+        received.receipt_time_us,
+        received.sender,
+        layout.refused,
+        index,
+        received.content_type,
+        received.payload,
+        decoded.refused_devices,
+    )
+
+
+class _Layout:
+    """The laying out of one payload."""
+
+    def __init__(self, received: Received, decoded: Decoded, unit_of: UnitOf) -> None:
+        self.refused = dict(decoded.refused)
+        self._received = received
+        self._decoded = decoded
+        self._unit_of = unit_of
+        self._devices: dict[str, int] = {}
+        self._properties: dict[str, int] = {}
+
+    def columns(self) -> tuple[Columns, list[int]]:
+        """Return the columns, and the position in the payload of each row."""
+        decoded = self._decoded
+        known = [self._place(series) for series in decoded.series]
+        rows, index = self._good_numbers(known)
+        series = np.array(decoded.number_series, np.intp)[rows]
+        places = np.array([(0, 0) if isinstance(each, Reason) else each[:2] for each in known], np.uint32).reshape(
+            -1, 2
+        )
+        value = np.array(decoded.number_value, np.float64)[rows]
+        states, positions, others = self._others()
+        sequences = self._sequences()
+        require_pairs(len(self._devices), len(self._properties))
+        columns = build_columns(
+            list(self._devices),
+            list(self._properties),
+            places[series, 0],
+            places[series, 1],
+            np.array(decoded.number_time_us, np.int64)[rows],
+            _converted(value, series, [SAME if isinstance(each, Reason) else each[2] for each in known]),
+            states=states,
+            positions=positions,
+            sequences=sequences,
+        )
+        return columns, index + others
+
+    def _place(self, series: RawSeries) -> tuple[int, int, Conversion] | Reason:
+        """Return where a series stands in the dictionary and how its numbers are converted, or why there is none."""
+        device = series.device or self._received.sender
+        if not valid_id(device):
+            return Reason.DEVICE_UNKNOWN
+        if not valid_id(series.observed_property):
+            return Reason.PROPERTY_UNKNOWN
+        wanted = self._unit_of(series.observed_property) if series.unit else ""
+        # Of a property that is not known the pipeline says so.
+        found = SAME if wanted is None else conversion(series.unit, wanted)
+        if found is None:
+            return Reason.UNIT_MISMATCH
+        return (
+            self._devices.setdefault(device, len(self._devices)),
+            self._properties.setdefault(series.observed_property, len(self._properties)),
+            found,
+        )
+
+    def _good_numbers(self, known: list[tuple[int, int, Conversion] | Reason]) -> tuple[slice | _Indexes, list[int]]:
+        """Return which numbers have a series, and their positions in the payload; note the others."""
+        decoded = self._decoded
+        wrong = {place: each for place, each in enumerate(known) if isinstance(each, Reason)}
+        if not wrong:
+            return slice(None), decoded.number_index
+        good = []
+        for row, place in enumerate(decoded.number_series):
+            if place in wrong:
+                self.refused[decoded.number_index[row]] = wrong[place]
+            else:
+                good.append(row)
+        for place in wrong:
+            decoded.refused_devices.add(decoded.series[place].device or self._received.sender)
+        return np.array(good, np.intp), [decoded.number_index[row] for row in good]
+
+    def _others(self) -> tuple[list[StateObservation], list[PositionObservation], list[int]]:
+        """Return states, positions, and their places in the payload in this order."""
+        states: list[StateObservation] = []
+        positions: list[PositionObservation] = []
+        state_index, position_index = [], []
+        for reading in self._decoded.others:
+            place = self._place(RawSeries(reading.device, reading.observed_property))
+            if isinstance(reading.result, str) and not _encodable(reading.result):
+                place = Reason.TEXT_INVALID
+            if isinstance(place, Reason):
+                self.refused[reading.index] = place
+                self._decoded.refused_devices.add(reading.device or self._received.sender)
+                continue
+            device, observed_property, _ = place
+            row = {"device_index": device, "property_index": observed_property, "event_time_us": reading.time_us}
+            if isinstance(reading.result, Place):
+                where = Point(longitude=reading.result.longitude, latitude=reading.result.latitude)
+                positions.append(PositionObservation(**row, position=where))
+                position_index.append(reading.index)
+            else:
+                states.append(StateObservation(**row, state=str(reading.result)))
+                state_index.append(reading.index)
+        return states, positions, state_index + position_index
+
+    def _sequences(self) -> list[DeviceSequence]:
+        """Return whose count the payload carries: the sender's, else that of the only device it is about."""
+        sequence, sender = self._decoded.sequence, self._received.sender
+        if sequence is None or not (sender or len(self._devices) == 1):
+            return []
+        device = self._devices.setdefault(sender or next(iter(self._devices)), len(self._devices))
+        return [DeviceSequence(device_index=device, sequence=sequence)]
+
+
+def _converted(value: NDArray[np.float64], series: _Indexes, conversions: list[Conversion]) -> NDArray[np.float64]:
+    if all(each is SAME for each in conversions):
+        return value
+    scale = np.array(conversions, np.float64)[series]
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted: NDArray[np.float64] = value * scale[:, 0] / scale[:, 1] + scale[:, 2]
+    return converted
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
