@@ -35,6 +35,7 @@ from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.counting import StreamCounter
 from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
+from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
@@ -94,12 +95,13 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
+        aggregates = PostgresAggregates(pool)
         tail = StreamTail(bus, streams, {writer.stream: writer.progress for writer in writers.values()})
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         SeriesDoor(
-            latest=ListLatestObservations(reader, visibility),
+            latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, visibility),
-            aggregate=AggregateObservations(reader, visibility),
+            aggregate=AggregateObservations(reader, aggregates, visibility, clock),
             watch=WatchObservations(tail, visibility, clock),
             balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, f"{NAME}-")),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),

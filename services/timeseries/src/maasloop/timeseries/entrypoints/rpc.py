@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import grpc
 import numpy as np
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
 from maasloop.api.common.v1.geo_pb2 import Point
 from maasloop.api.observation.v1 import series_service_pb2 as messages
-from maasloop.api.observation.v1 import series_service_pb2_grpc as stubs
 from maasloop.api.observation.v1.observation_pb2 import (
     ObservationColumns,
     PositionObservation,
@@ -19,11 +20,11 @@ from maasloop.api.observation.v1.observation_pb2 import (
 )
 from maasloop.bus.columns import Columns, build_columns
 from maasloop.core.errors import FailedPrecondition, InvalidArgument
-from maasloop.core.ids import DeviceName, DistrictName
+from maasloop.core.ids import DistrictName
 from maasloop.core.reasons import Reason
 from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
 from maasloop.rpc.server import RpcServer
-from maasloop.rpc.times import timestamp_from_us, us_from_timestamp
+from maasloop.rpc.times import us_from_timestamp
 from maasloop.timeseries.domain.series import Kind
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
@@ -32,12 +33,15 @@ from maasloop.timeseries.handlers.list_latest_observations import ListLatestObse
 from maasloop.timeseries.handlers.read_observations import ROWS_A_READ_MAX, ReadObservations
 from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
-from maasloop.timeseries.ports.reading import Bucket, GapFill, Range, Selection
+from maasloop.timeseries.ports.reading import Buckets, GapFill, Range, Selection
 
-from .rpc_accounts import AccountMethods, observation
+from . import answers
+from .rpc_accounts import AccountMethods
 
 LATEST_PAGE = 1_000
 LATEST_PAGE_MAX = 10_000
+BUCKETS_AN_ANSWER_MAX = 100_000
+BUCKETS_A_STREAM_MAX = 5_000_000
 SERVICE = messages.DESCRIPTOR.services_by_name["SeriesService"]
 
 _FILLS = {
@@ -50,7 +54,7 @@ _FILLS = {
 type _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class SeriesDoor(AccountMethods, stubs.SeriesServiceServicer):
+class SeriesDoor(AccountMethods):
     """What was remembered."""
 
     def __init__(
@@ -72,23 +76,29 @@ class SeriesDoor(AccountMethods, stubs.SeriesServiceServicer):
         self._watch = watch
 
     def register(self, server: RpcServer) -> None:
-        """Add the service to a server."""
-        stubs.add_SeriesServiceServicer_to_server(self, server.registrar)
+        """Add the service to a server; what holds thousands of messages is answered as bytes of the wire."""
+        handlers: dict[str, Any] = {}
+        for method in SERVICE.methods:
+            make = (
+                grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+            )
+            request = GetMessageClass(method.input_type)
+            handlers[method.name] = make(getattr(self, method.name), request.FromString, _serialized)
+        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+        server.registrar.add_generic_rpc_handlers((generic,))
 
-    async def ListLatestObservations(
-        self, request: messages.ListLatestObservationsRequest, context: _Context
-    ) -> messages.ListLatestObservationsResponse:
-        """Return a page of newest observations."""
+    async def ListLatestObservations(self, request: messages.ListLatestObservationsRequest, context: _Context) -> bytes:
+        """Return a page of newest observations: a serialized ListLatestObservationsResponse."""
         selection = _selection(request.selection)
         arguments = {"selection": request.selection.SerializeToString(deterministic=True).hex()}
         position = decode_page_token(request.page_token, arguments)
         size = page_size(request.page_size, default=LATEST_PAGE, largest=LATEST_PAGE_MAX)
         after = None if position is None else (str(position[0]), str(position[1]), int(position[2]))
-        newest, following = await self._latest(selection, size=size, after=after)
-        return messages.ListLatestObservationsResponse(
-            observations=[observation(selection.district, each) for each in newest],
-            next_page_token=encode_page_token(following, arguments) if following else "",
+        page, shown, following = await self._latest(selection, size=size, after=after)
+        rest = messages.ListLatestObservationsResponse(
+            next_page_token=encode_page_token(following, arguments) if following else ""
         )
+        return answers.observations(selection.district, page, shown) + rest.SerializeToString()
 
     async def ReadObservations(
         self, request: messages.ReadObservationsRequest, context: _Context
@@ -105,30 +115,19 @@ class SeriesDoor(AccountMethods, stubs.SeriesServiceServicer):
         if held:
             yield messages.ReadObservationsResponse(observations=_columns(held))
 
-    async def AggregateObservations(
-        self, request: messages.AggregateObservationsRequest, context: _Context
-    ) -> messages.AggregateObservationsResponse:
-        """Return figures of time buckets."""
-        if request.bucket.nanos:
-            raise InvalidArgument(Reason.REQUEST_INVALID, "bucket must be whole seconds", {"field": "bucket"})
-        selection = _selection(request.selection)
-        found = await self._aggregate(
-            selection,
-            us_from_timestamp(request.start_time, "start_time"),
-            us_from_timestamp(request.end_time, "end_time"),
-            request.bucket.seconds,
-            _FILLS.get(request.gap_fill, GapFill.OMIT),
+    async def AggregateObservations(self, request: messages.AggregateObservationsRequest, context: _Context) -> bytes:
+        """Return figures of time buckets: a serialized AggregateObservationsResponse."""
+        district = DistrictName.parse(request.selection.parent).district
+        return b"".join(
+            [answers.series_buckets(district, some) async for some in self._buckets(request, BUCKETS_AN_ANSWER_MAX)]
         )
-        return messages.AggregateObservationsResponse(
-            series=[
-                messages.SeriesBuckets(
-                    device=str(DeviceName(selection.district, series.device)),
-                    observed_property=f"observedProperties/{series.observed_property}",
-                    buckets=[_bucket(bucket) for bucket in buckets],
-                )
-                for series, buckets in found
-            ]
-        )
+
+    async def ReadAggregates(self, request: messages.ReadAggregatesRequest, context: _Context) -> AsyncIterator[bytes]:
+        """Stream figures of time buckets as columns: serialized ReadAggregatesResponses."""
+        district = DistrictName.parse(request.selection.parent).district
+        async for some in self._buckets(request, BUCKETS_A_STREAM_MAX):
+            for answer in answers.aggregate_columns(district, some):
+                yield answer
 
     async def WatchObservations(
         self, request: messages.WatchObservationsRequest, context: _Context
@@ -137,6 +136,24 @@ class SeriesDoor(AccountMethods, stubs.SeriesServiceServicer):
         after = _opened(request.resume_token)
         async for watched in self._watch(_selection(request.selection), after):
             yield _watched(watched)
+
+    def _buckets(
+        self, request: messages.AggregateObservationsRequest | messages.ReadAggregatesRequest, buckets_max: int
+    ) -> AsyncIterator[Buckets]:
+        if request.bucket.nanos:
+            raise InvalidArgument(Reason.REQUEST_INVALID, "bucket must be whole seconds", {"field": "bucket"})
+        return self._aggregate(
+            _selection(request.selection),
+            us_from_timestamp(request.start_time, "start_time"),
+            us_from_timestamp(request.end_time, "end_time"),
+            request.bucket.seconds,
+            _FILLS.get(request.gap_fill, GapFill.OMIT),
+            buckets_max=buckets_max,
+        )
+
+
+def _serialized(answer: Message | bytes) -> bytes:
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
 
 def _selection(selection: messages.SeriesSelection) -> Selection:
@@ -180,18 +197,6 @@ def _columns(pieces: Sequence[Range]) -> ObservationColumns:
         states=states,
         positions=positions,
     ).message()
-
-
-def _bucket(bucket: Bucket) -> messages.Bucket:
-    return messages.Bucket(
-        start_time=timestamp_from_us(bucket.start_us),
-        count=bucket.count,
-        mean=bucket.mean,
-        min=bucket.minimum,
-        max=bucket.maximum,
-        first=bucket.first,
-        last=bucket.last,
-    )
 
 
 def _watched(watched: Watched) -> messages.WatchObservationsResponse:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.domains import Retention
+from maasloop.timeseries.domain.aggregating import Grid, Piece
 from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.series import Table
 
@@ -33,16 +35,41 @@ class SeriesRow:
     observed_property: str
     table: Table
     personal: bool
+    stored: int = 0
+    """Rows ever written: more there cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest observation of a series."""
+    """An observation of a series."""
 
     series: SeriesRow
     time_us: int
     receipt_time_us: int
     result: float | str | tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LatestPage:
+    """Newest observations as columns, a row a series, ordered by device, observed property and id."""
+
+    devices: Sequence[str]
+    observed_properties: Sequence[str]
+    ids: NDArray[np.int64]
+    personal: NDArray[np.bool_]
+    time_us: NDArray[np.int64]
+    receipt_time_us: NDArray[np.int64]
+    value: NDArray[np.float64]
+    """NaN where the result is no number."""
+    states: Sequence[str | None]
+    """Empty where no row has one."""
+    longitude: NDArray[np.float64]
+    """Empty where no row has a place; NaN where the result is no place."""
+    latitude: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return len(self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +82,24 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """Figures of one bucket; none where there is no reading and no filling."""
+class Buckets:
+    """Figures of buckets as columns, ordered by series and then time."""
 
-    start_us: int
-    count: int
-    mean: float | None
-    minimum: float | None
-    maximum: float | None
-    first: float | None
-    last: float | None
+    series: Sequence[SeriesRow]
+    series_index: NDArray[np.int64]
+    """Position in ``series``, ascending."""
+    start_us: NDArray[np.int64]
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    """NaN where there is no reading and no filling, here and below."""
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of buckets."""
+        return len(self.start_us)
 
 
 class GapFill(StrEnum):
@@ -83,18 +118,30 @@ class ObservationReader(Protocol):
         """Return series ordered by device, observed property and id, after a position."""
         ...
 
-    async def newest(self, series: Sequence[SeriesRow]) -> list[Newest]:
-        """Return the newest observation of each series that has one."""
-        ...
-
     async def range(self, series: SeriesRow, start_us: int, end_us: int, size: int) -> Range:
         """Return the first ``size`` observations of [start, end)."""
         ...
 
+
+class LatestReader(Protocol):
+    """Newest observations, from where they are kept."""
+
+    async def latest(self, selection: Selection, *, after: tuple[str, str, int] | None, size: int) -> LatestPage:
+        """Return the newest observation of each of ``size`` series after a position."""
+        ...
+
+
+class AggregateReader(Protocol):
+    """Figures of numbers, and what they would cost."""
+
+    async def counts(self, series: Sequence[SeriesRow], start_us: int, end_us: int) -> NDArray[np.int64]:
+        """Return how many numbers of each series lie in the whole hours that a range touches."""
+        ...
+
     async def buckets(
-        self, series: Sequence[SeriesRow], start_us: int, end_us: int, width_s: int, fill: GapFill, limit: int
-    ) -> Mapping[int, Sequence[Bucket]]:
-        """Return buckets by series id; raises ``InvalidArgument`` (RANGE_TOO_LONG) beyond ``limit``."""
+        self, series: Sequence[SeriesRow], grid: Grid, parts: Mapping[Retention, Sequence[Piece]], fill: GapFill
+    ) -> Buckets:
+        """Return the buckets of series of numbers, read from the parts of their class."""
         ...
 
 

@@ -1,0 +1,122 @@
+"""Newest observations and figures of numbers, read as whole columns."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql as composed
+
+from maasloop.core.clock import from_us
+from maasloop.core.domains import Retention
+from maasloop.postgres.pool import Connection, Pool
+from maasloop.timeseries.domain.aggregating import HOUR_US, Grid, Piece, Source
+from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Selection, SeriesRow
+
+from . import sql_aggregates as sql
+from .bucketing import Partials, buckets, joined
+from .reading import column_us, reading
+
+type _Members = list[tuple[int, int]]
+"""Id and position of series of one class."""
+
+
+class PostgresAggregates:
+    """Every statement has the pool's time-out and leaves as a few arrays of bytes."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Take connections from this pool."""
+        self._pool = pool
+
+    async def latest(self, selection: Selection, *, after: tuple[str, str, int] | None, size: int) -> LatestPage:
+        """Return the newest observation of each of ``size`` series after a position."""
+        device, observed_property, number = after or (None, None, None)
+        arguments = {
+            "district": selection.district,
+            "devices": list(selection.devices),
+            "properties": list(selection.observed_properties),
+            "after_device": device,
+            "after_property": observed_property,
+            "after_id": number,
+            "size": size,
+        }
+        async with reading(self._pool) as connection:
+            row: Any = await (await connection.execute(sql.LATEST, arguments, binary=True)).fetchone()
+        return _page(row)
+
+    async def counts(self, series: Sequence[SeriesRow], start_us: int, end_us: int) -> NDArray[np.int64]:
+        """Return how many numbers of each series lie in the whole hours that a range touches."""
+        found = np.zeros(len(series), np.int64)
+        async with reading(self._pool) as connection:
+            for retention, members in _by_class(series).items():
+                arguments = _arguments(members, start_us - start_us % HOUR_US, end_us)
+                statement = _of(sql.COUNTS, f"{Source.HOURS}_{retention}")
+                rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
+                for place, count in rows:
+                    found[members[place - 1][1]] = count
+        return found
+
+    async def buckets(
+        self, series: Sequence[SeriesRow], grid: Grid, parts: Mapping[Retention, Sequence[Piece]], fill: GapFill
+    ) -> Buckets:
+        """Return the buckets of series of numbers, read from the parts of their class."""
+        partials = []
+        async with reading(self._pool) as connection:
+            for retention, members in _by_class(series).items():
+                for piece in parts[retention]:
+                    partials += await _partials(connection, retention, members, piece)
+        return buckets(series, joined(partials), grid, fill)
+
+
+async def _partials(connection: Connection, retention: Retention, members: _Members, piece: Piece) -> list[Partials]:
+    statement = _of(sql.ROWS if piece.source is Source.ROWS else sql.ROLLED_UP, f"{piece.source}_{retention}")
+    arguments = _arguments(members, piece.start_us, piece.end_us)
+    rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
+    if not rows:
+        return []
+    places, *columns = zip(*rows, strict=True)
+    positions = np.array([members[place - 1][1] for place in places], np.int64)
+    place = np.repeat(positions, [len(times) // 8 for times in columns[0]])
+    time_us = column_us(b"".join(columns[0]))
+    if piece.source is Source.ROWS:
+        value = _floats(columns[1])
+        return [Partials(place, time_us, np.ones(len(value), np.int64), value, value, value, value, value)]
+    count = np.frombuffer(b"".join(columns[1]), ">i8").astype(np.int64)
+    total, minimum, maximum, first, last = map(_floats, columns[2:])
+    return [Partials(place, time_us, count, total, minimum, maximum, first, last)]
+
+
+def _page(row: Any) -> LatestPage:  # noqa: ANN401 - a row of bytes, text and null
+    names, properties, ids, personal, times, receipts, values, states, longitudes, latitudes = row
+    return LatestPage(
+        devices=names.split("\n") if names else [],
+        observed_properties=properties.split("\n") if properties else [],
+        ids=np.frombuffer(ids or b"", ">i8").astype(np.int64),
+        personal=np.frombuffer((personal or "").encode(), np.uint8) == ord("p"),
+        time_us=column_us(times or b""),
+        receipt_time_us=column_us(receipts or b""),
+        value=_floats([values or b""]),
+        states=states or (),
+        longitude=_floats([longitudes or b""]),
+        latitude=_floats([latitudes or b""]),
+    )
+
+
+def _by_class(series: Sequence[SeriesRow]) -> dict[Retention, _Members]:
+    classes: defaultdict[Retention, _Members] = defaultdict(list)
+    for place, each in enumerate(series):
+        classes[each.table.retention].append((each.id, place))
+    return classes
+
+
+def _of(statement: str, table: str) -> composed.Composed:
+    return composed.SQL(statement).format(table=composed.Identifier(table))  # type: ignore[arg-type, unused-ignore]
+
+
+def _arguments(members: _Members, start_us: int, end_us: int) -> dict[str, Any]:
+    return {"ids": [number for number, _ in members], "start": from_us(start_us), "end": from_us(end_us)}
+
+
+def _floats(parts: Sequence[bytes]) -> NDArray[np.float64]:
+    return np.frombuffer(b"".join(parts), ">f8").astype(np.float64)

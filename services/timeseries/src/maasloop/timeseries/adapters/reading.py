@@ -1,0 +1,38 @@
+"""What every reader of rows does: take a connection, say what a failure means, and view bytes as a column."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import errors
+
+from maasloop.core.errors import ResourceExhausted
+from maasloop.core.reasons import Reason
+from maasloop.postgres.errors import translated
+from maasloop.postgres.pool import STATEMENT_TIMEOUT_MS, Connection, Pool
+
+RETRY_AFTER_S = 5.0
+_EPOCH_SHIFT_US = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, PostgreSQL's epoch."""
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Connection]:
+    """Give a connection; a statement that takes too long is the caller's to make smaller (RANGE_TOO_LONG)."""
+    with translated():
+        async with pool.connection() as connection:
+            try:
+                yield connection
+            except errors.QueryCanceled as error:
+                limit_s = STATEMENT_TIMEOUT_MS / 1_000
+                message = f"the database worked on it for {limit_s:g} s: ask for a shorter range or fewer series"
+                metadata = {"limit": f"{limit_s:g} s", "hint": "a shorter range or fewer series"}
+                raise ResourceExhausted(
+                    Reason.RANGE_TOO_LONG, message, metadata, retry_after_s=RETRY_AFTER_S
+                ) from error
+
+
+def column_us(sent: bytes) -> NDArray[np.int64]:
+    """Return microseconds since 1970 of a column of sent timestamps."""
+    return np.frombuffer(sent, ">i8").astype(np.int64) + _EPOCH_SHIFT_US
