@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.app import PACKAGE
+from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.series import Kind, PropertyFacts
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.store_observations import StoreObservations
@@ -37,6 +38,7 @@ FACTS = {
     "signal-state": PropertyFacts(Kind.STATES, Retention.WEEK),
     "position": PropertyFacts(Kind.POSITIONS, Retention.WEEK),
 }
+TERMS = tuple(term.name for term in fields(Terms))
 ACK_WAIT_S = 1
 """So that what nobody acknowledged comes again soon."""
 TIMEOUT_S = 20.0
@@ -154,8 +156,9 @@ class Rig:
 
     async def custody(self) -> dict[str, int]:
         """Return the custody terms of the district that are not 0."""
-        rows = await self.query("SELECT to_jsonb(c) - 'district' FROM custody AS c WHERE district = %s", DISTRICT)
-        return {name: count for name, count in (rows[0][0] if rows else {}).items() if count}
+        terms = ", ".join(f"sum({name})::bigint" for name in TERMS)
+        rows = await self.query(f"SELECT {terms} FROM custody WHERE district = %s", DISTRICT)  # noqa: S608 - own names
+        return {name: count for name, count in zip(TERMS, rows[0], strict=True) if count}
 
     async def until(self, ask: Callable[[], Awaitable[bool]]) -> None:
         """Wait for what a writer does."""

@@ -20,7 +20,7 @@ from maasloop.timeseries.entrypoints import stream as stream_module
 from maasloop.timeseries.entrypoints.messages import decode
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.store_observations import StoreObservations
-from maasloop.timeseries.ports.writing import Lot, PositionMoved
+from maasloop.timeseries.ports.writing import Lot, PositionMoved, Turn
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Rig
@@ -208,11 +208,11 @@ class _Hindered(StoreObservations):
         super().__init__(index=index, store=store)
         self._ends = ends
 
-    async def commit(self, lot: Lot) -> None:
+    async def commit(self, lot: Lot, turn: Turn | None = None, *, compare_all: bool = False) -> None:
         """Fail while there are failures left."""
         if self._ends:
             raise self._ends.pop(0)
-        await super().commit(lot)
+        await super().commit(lot, turn, compare_all=compare_all)
 
 
 @asynccontextmanager

@@ -17,8 +17,8 @@ type Column = NDArray[Any]
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER = b"\xff\xff"
 
-# Microseconds from 1970-01-01, numpy's epoch, to 2000-01-01, PostgreSQL's.
-_EPOCH_SHIFT_US = 946_684_800_000_000
+EPOCH_SHIFT_US = 946_684_800_000_000
+"""Microseconds from 1970-01-01, numpy's epoch, to 2000-01-01, PostgreSQL's."""
 _TIME_DTYPE = np.dtype("datetime64[us]")
 _WIRE = {
     np.dtype(np.bool_): ">i1",
@@ -36,6 +36,10 @@ def times(microseconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
     return microseconds.view(_TIME_DTYPE)
 
 
+ROWS_A_PIECE = 16_384
+"""Rows that are encoded at once, so that a large table is never in memory twice."""
+
+
 def encode_copy(columns: Sequence[Column]) -> bytes:
     """Return a complete binary COPY stream of equally long columns.
 
@@ -43,6 +47,10 @@ def encode_copy(columns: Sequence[Column]) -> bytes:
     ``datetime64[us]`` (see ``times``) becomes timestamptz. NULL cannot be written: NaT and other types raise
     ``ValueError``.
     """
+    return b"".join((_HEADER, _tuples(columns), _TRAILER))
+
+
+def _tuples(columns: Sequence[Column]) -> bytes:
     rows = _common_length(columns)
     fields: list[tuple[str, str]] = [("count", ">i2")]
     for index, column in enumerate(columns):
@@ -53,19 +61,25 @@ def encode_copy(columns: Sequence[Column]) -> bytes:
         wire = table.dtype[f"value{index}"]
         table[f"length{index}"] = wire.itemsize
         table[f"value{index}"] = _shifted(column) if column.dtype == _TIME_DTYPE else column
-    return b"".join((_HEADER, table.view(np.uint8).data, _TRAILER))
+    return table.tobytes()
 
 
-async def copy_in(cursor: AsyncCursor[Any], table: str, names: Sequence[str], columns: Sequence[Column]) -> int:
+async def copy_in(
+    cursor: AsyncCursor[Any], table: str | sql.Composable, names: Sequence[str], columns: Sequence[Column]
+) -> int:
     """Copy columns into a table within the cursor's transaction and return the number of rows."""
     if len(names) != len(columns):
         message = f"{len(names)} names for {len(columns)} columns"
         raise ValueError(message)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
+        sql.Identifier(table) if isinstance(table, str) else table, sql.SQL(", ").join(map(sql.Identifier, names))
     )
+    rows = _common_length(columns)
     async with cursor.copy(statement) as copy:
-        await copy.write(encode_copy(columns))
+        await copy.write(_HEADER)
+        for start in range(0, rows, ROWS_A_PIECE):
+            await copy.write(_tuples([column[start : start + ROWS_A_PIECE] for column in columns]))
+        await copy.write(_TRAILER)
     return cursor.rowcount
 
 
@@ -92,4 +106,4 @@ def _shifted(column: Column) -> NDArray[np.int64]:
     if bool(np.isnat(column).any()):
         message = "a time is missing (NaT); COPY of columns has no NULL"
         raise ValueError(message)
-    return column.view(np.int64) - _EPOCH_SHIFT_US
+    return column.view(np.int64) - EPOCH_SHIFT_US

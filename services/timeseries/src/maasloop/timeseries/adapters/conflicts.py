@@ -17,7 +17,8 @@ from maasloop.bus.subjects import OBSERVATION_QUARANTINED
 from maasloop.core.reasons import Reason
 from maasloop.rpc.times import timestamp_from_us
 from maasloop.runtime.outbox import OutboxRow
-from maasloop.timeseries.ports.writing import Conflict, Lot, SeriesIndex
+from maasloop.timeseries.ports.rows import Conflict
+from maasloop.timeseries.ports.writing import Lot, SeriesIndex
 
 DOOR = "timeseries"
 READINGS_A_FACT_MAX = 2_000
@@ -35,7 +36,7 @@ class ConflictFacts:
         """Return the facts; their ids follow from the lot, so that a second attempt tells the same."""
         by_district: defaultdict[str, list[Conflict]] = defaultdict(list)
         for conflict in conflicts:
-            by_district[self._index.district(conflict.series)].append(conflict)
+            by_district[lot.messages[conflict.origin].district].append(conflict)
         return [
             self._fact(lot, district, found[start : start + READINGS_A_FACT_MAX])
             for district, found in by_district.items()

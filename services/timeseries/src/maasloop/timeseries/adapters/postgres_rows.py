@@ -1,4 +1,4 @@
-"""Rows and custody in PostgreSQL: the transaction of one lot, on a connection that this writer alone uses."""
+"""Rows and custody in PostgreSQL: transactions of lots, on connections that this writer alone uses."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 from psycopg import AsyncCursor, errors
 from psycopg import sql as composed
+from psycopg.pq import TransactionStatus
 
 from maasloop.core.clock import from_us
+from maasloop.postgres.arrays import packed, register_packed
 from maasloop.postgres.copy import copy_in, times
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool, connect
 from maasloop.runtime.outbox import OutboxRow, append
-from maasloop.timeseries.domain.custody import ProducerCount, Terms
-from maasloop.timeseries.domain.series import Kind, Table
-from maasloop.timeseries.ports.writing import Conflict, Existing, KeyTaken, Lot, Numbers, Other, PositionMoved
+from maasloop.timeseries.domain.counting import PayloadCount
+from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
+from maasloop.timeseries.ports.rollups import Figures, Latest
+from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
+from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, Merge, PositionMoved
 
 from . import sql
+from .chunks import PostgresChunks
+from .postgres_others import add_others
 
 type Facts = Callable[[Lot, Sequence[Conflict]], Sequence[OutboxRow]]
 """Makes the facts that tell of conflicts."""
@@ -32,89 +38,111 @@ _TERMS = (
     "refused_consent",
     "shed",
     "dead_lettered",
+    "late",
 )
 
 
-def _of(statement: str, table: Table) -> composed.Composed:
-    return composed.SQL(statement).format(table=composed.Identifier(table.name))
+def _into(statement: str, target: composed.Identifier) -> composed.Composed:
+    return composed.SQL(statement).format(table=target)
 
 
 class PostgresRowTransaction:
     """The transaction of one lot."""
 
-    def __init__(self, cursor: AsyncCursor[Any], facts: Facts) -> None:
+    def __init__(self, cursor: AsyncCursor[Any], chunks: PostgresChunks, facts: Facts) -> None:
         """Work with this cursor."""
         self._cursor = cursor
+        self._chunks = chunks
         self._facts = facts
 
     async def copy(self, numbers: Numbers) -> None:
         """Copy rows that are new."""
-        try:
-            await copy_in(self._cursor, numbers.table.name, _NUMBER_COLUMNS, _columns(numbers))
-        except errors.UniqueViolation as error:
-            raise KeyTaken(numbers.table.name) from error
+        for part in await self._chunks.parts(numbers.table.name, numbers.time_us):
+            rows = numbers if part.rows is None else numbers.take(part.rows)
+            columns = [times(rows.time_us), times(rows.receipt_time_us), rows.value, rows.series]
+            try:
+                await copy_in(self._cursor, part.target, _NUMBER_COLUMNS, columns)
+            except errors.UniqueViolation as error:
+                raise KeyTaken(numbers.table.name) from error
 
     async def add(self, numbers: Numbers) -> Existing:
         """Store those rows whose key is free, and return what lies under the keys of the others."""
-        places = np.arange(len(numbers), dtype=np.int32)
-        await self._cursor.execute("TRUNCATE staging")
-        await copy_in(self._cursor, "staging", ("place", *_NUMBER_COLUMNS), [places, *_columns(numbers)])
+        places, values = [], []
+        for part in await self._chunks.parts(numbers.table.name, numbers.time_us):
+            where = np.arange(len(numbers)) if part.rows is None else np.flatnonzero(part.rows)
+            existing = await self._add_to(part.target, numbers.take(where))
+            places.append(where[existing.places])
+            values.append(existing.value)
+        return Existing(np.concatenate(places), np.concatenate(values))
+
+    async def _add_to(self, target: composed.Identifier, numbers: Numbers) -> Existing:
+        keys = [packed(numbers.series), packed(times(numbers.time_us))]
         span = (from_us(int(numbers.time_us.min())), from_us(int(numbers.time_us.max())))
-        await self._cursor.execute(_of(sql.EXISTING, numbers.table), span)
-        found = await self._cursor.fetchall()
-        await self._cursor.execute(_of(sql.ADD, numbers.table))
-        if self._cursor.rowcount != len(numbers) - len(found):
-            raise KeyTaken(numbers.table.name)
-        return Existing(np.array([row[0] for row in found], np.intp), np.array([row[1] for row in found], np.float64))
+        await self._cursor.execute(_into(sql.EXISTING, target), [*keys, *span])
+        row: Any = await self._cursor.fetchone()
+        places = np.frombuffer(row[0] or b"", ">i8").astype(np.intp) - 1
+        free = np.ones(len(numbers), np.bool_)
+        free[places] = False
+        if free.any():
+            new = numbers.take(free)
+            columns = [new.series, times(new.time_us), times(new.receipt_time_us), new.value]
+            await self._cursor.execute(_into(sql.ADD, target), [packed(column) for column in columns])
+            if self._cursor.rowcount != len(new):
+                # Another transaction stored one of them between the two statements.
+                raise KeyTaken(numbers.table.name)
+        return Existing(places, np.frombuffer(row[1] or b"", ">f8").astype(np.float64))
 
     async def add_others(self, others: Sequence[Other]) -> Mapping[int, str | tuple[float, float]]:
         """Store states or positions of one table; the first of those under one key stays."""
-        table = others[0].table
-        states = table.kind is Kind.STATES
-        span = (
-            from_us(min(other.time_us for other in others)),
-            from_us(max(other.time_us for other in others)),
-        )
-        keys = ([other.series for other in others], [from_us(other.time_us) for other in others])
-        await self._cursor.execute(
-            _of(sql.EXISTING_STATES if states else sql.EXISTING_POSITIONS, table), (*keys, *span)
-        )
-        stored = {int(row[0]) - 1: row[1] if states else (row[1], row[2]) for row in await self._cursor.fetchall()}
-        first: dict[tuple[int, int], int] = {}
-        for place, other in enumerate(others):
-            if place not in stored:
-                earlier = first.setdefault((other.series, other.time_us), place)
-                if earlier != place:
-                    stored[place] = others[earlier].result
-        new = [others[place] for place in first.values()]
-        if new:
-            await self._insert(table, new)
-        return stored
+        return await add_others(self._cursor, others)
 
-    async def _insert(self, table: Table, new: Sequence[Other]) -> None:
-        columns: list[list[Any]] = [
-            [other.series for other in new],
-            [from_us(other.time_us) for other in new],
-            [from_us(other.receipt_time_us) for other in new],
+    async def merge(self, merge: Merge) -> None:
+        """Add to rollups and newest values."""
+        await self._merge_figures(f"minutes_{merge.table.retention}", merge.minutes)
+        await self._merge_figures(f"hours_{merge.table.retention}", merge.hours)
+        await self._cursor.execute(sql.MERGE_LATEST, _latest_columns(merge.latest))
+
+    async def _merge_figures(self, table: str, figures: Figures) -> None:
+        for part in await self._chunks.parts(table, figures.time_us):
+            rows = figures if part.rows is None else figures.take(part.rows)
+            await self._cursor.execute(_into(sql.MERGE_FIGURES, part.target), _figure_columns(rows))
+
+    async def account(
+        self, terms: Mapping[DeviceName, DeviceTerms], counting: Sequence[DeviceName]
+    ) -> Mapping[DeviceName, PayloadCount]:
+        """Add to accounts of devices, and lock and return the counts of those that count."""
+        names = sorted(terms.keys() | set(counting))
+        changes = [terms.get(name, DeviceTerms()) for name in names]
+        arguments = [
+            [name.district for name in names],
+            [name.device for name in names],
+            [each.duplicate for each in changes],
+            [each.conflict for each in changes],
+            [each.quarantined for each in changes],
         ]
-        if table.kind is Kind.STATES:
-            columns.append([other.result for other in new])
-        else:
-            columns += [[other.result[axis] for other in new] for axis in (0, 1)]
-        statement = sql.ADD_STATES if table.kind is Kind.STATES else sql.ADD_POSITIONS
-        try:
-            await self._cursor.execute(_of(statement, table), columns)
-        except errors.UniqueViolation as error:
-            raise KeyTaken(table.name) from error
+        await self._cursor.execute(sql.ACCOUNT, arguments)
+        rows: list[Any] = await self._cursor.fetchall()
+        known = {DeviceName(row[0], row[1]): PayloadCount(row[2], row[3], int(row[4], 2)) for row in rows}
+        return {name: known[name] for name in counting}
 
-    async def settle(self, lot: Lot, terms: Mapping[str, Terms], conflicts: Sequence[Conflict]) -> None:
+    async def count(self, counts: Mapping[DeviceName, PayloadCount]) -> None:
+        """Store what was heard of devices that count."""
+        arguments = [
+            [name.district for name in counts],
+            [name.device for name in counts],
+            [each.last for each in counts.values()],
+            [each.missing for each in counts.values()],
+            [f"{each.heard:064b}" for each in counts.values()],
+        ]
+        await self._cursor.execute(sql.COUNT, arguments)
+
+    async def settle(self, lot: Lot, terms: Mapping[Account, Terms], conflicts: Sequence[Conflict]) -> None:
         """Advance positions, add to the terms, and let conflicts leave as facts."""
-        if len(lot.hints):
-            columns = [lot.hints, times(lot.hint_times_us)]
-            await copy_in(self._cursor, "staging_newest", ("series", "event_time"), columns)
-            await self._cursor.execute(sql.RENEW_NEWEST)
         if conflicts:
             await append(self._cursor, self._facts(lot, conflicts))
+        # In one order, because writers of other streams add to the same rows.
+        accounts = sorted(terms)
+        producers = sorted(lot.producers)
         await self._cursor.execute(
             sql.SETTLE,
             {
@@ -124,11 +152,12 @@ class PostgresRowTransaction:
                 "districts": list(lot.positions),
                 "expected": [expected for expected, _ in lot.positions.values()],
                 "sequences": [sequence for _, sequence in lot.positions.values()],
-                "term_districts": list(terms),
-                **{name: [getattr(each, name) for each in terms.values()] for name in _TERMS},
-                "producers": list(lot.producers),
-                "seen": [count.seen for count in lot.producers.values()],
-                "lost": [count.lost for count in lot.producers.values()],
+                "term_districts": [account.district for account in accounts],
+                "term_doors": [account.door for account in accounts],
+                **{name: [getattr(terms[account], name) for account in accounts] for name in _TERMS},
+                "producers": producers,
+                "seen": [lot.producers[producer].seen for producer in producers],
+                "lost": [lot.producers[producer].lost for producer in producers],
             },
         )
         row = await self._cursor.fetchone()
@@ -136,12 +165,31 @@ class PostgresRowTransaction:
             raise PositionMoved(lot.life.stream)
 
 
-def _columns(numbers: Numbers) -> list[Any]:
-    return [times(numbers.time_us), times(numbers.receipt_time_us), numbers.value, numbers.series]
+def _figure_columns(figures: Figures) -> list[Any]:
+    return [
+        packed(column)
+        for column in (
+            figures.series,
+            times(figures.time_us),
+            times(figures.first_time_us),
+            times(figures.last_time_us),
+            figures.count,
+            figures.total,
+            figures.minimum,
+            figures.maximum,
+            figures.first,
+            figures.last,
+        )
+    ]
+
+
+def _latest_columns(latest: Latest) -> list[Any]:
+    times_us = (times(latest.time_us), times(latest.receipt_time_us))
+    return [packed(column) for column in (latest.series, *times_us, latest.value, latest.stored, latest.late)]
 
 
 class PostgresRowStore:
-    """Rows and custody, over one connection that is opened again when it is lost."""
+    """Rows and custody, over two connections that are opened again when they are lost."""
 
     def __init__(
         self,
@@ -158,22 +206,27 @@ class PostgresRowStore:
         self._facts = facts
         self._name = name
         self._before_commit = before_commit
-        self._connection: Connection | None = None
+        self._chunks = PostgresChunks(pool)
+        self._free: list[Connection] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresRowTransaction]:
         """Begin a transaction that commits at the end of the block."""
-        connection = await self._open()
+        connection = self._free.pop() if self._free else await self._open()
         try:
             with translated():
                 async with connection.transaction(), connection.cursor() as cursor:
-                    yield PostgresRowTransaction(cursor, self._facts)
+                    yield PostgresRowTransaction(cursor, self._chunks, self._facts)
                     if self._before_commit is not None:
                         await self._before_commit()
         except BaseException:
-            if connection.closed or connection.broken:
-                self._connection = None
+            self._chunks.forget()
             raise
+        finally:
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                self._free.append(connection)
+            else:
+                await connection.close()
 
     async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
         """Return the epoch of a stream's life and the position of each district in it."""
@@ -191,16 +244,12 @@ class PostgresRowStore:
         return {row[0]: ProducerCount(row[1], row[2]) for row in rows}
 
     async def close(self) -> None:
-        """Close the writer's connection."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """Close the writer's connections."""
+        while self._free:
+            await self._free.pop().close()
 
     async def _open(self) -> Connection:
-        if self._connection is None:
-            connection = await connect(self._dsn, name=self._name)
-            await connection.set_autocommit(True)
-            for statement in sql.STAGING.split(";"):
-                await connection.execute(statement.encode())
-            self._connection = connection
-        return self._connection
+        connection = await connect(self._dsn, name=self._name)
+        await connection.set_autocommit(True)
+        register_packed(connection)
+        return connection

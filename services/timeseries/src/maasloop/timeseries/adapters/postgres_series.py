@@ -1,17 +1,15 @@
 """The writer's index of series: numbers by name, and the newest time of each, in arrays by number.
 
-It grows with what is written; a series is read (or made) when it first occurs. The newest time is exact as long as this
-is the only writer; that it is not shows as ``KeyTaken``, and then it is read anew. What the table ``newest`` holds is only
-a hint for readers, renewed when it is ``HINT_AGE_MAX_US`` of event time behind.
+It grows with what is written; a series is read (or made) when it first occurs. The newest time is exact as long as only
+this process writes; that it is not shows as ``KeyTaken``, and then it is read anew.
 """
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql as composed
 
 from maasloop.core.clock import to_us
 from maasloop.core.errors import Unavailable
@@ -20,11 +18,11 @@ from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, SeriesKey, Table
 from maasloop.timeseries.ports.columns import Names, Position, State
-from maasloop.timeseries.ports.writing import Message, Other, Resolved
+from maasloop.timeseries.ports.rows import Other, Resolved
+from maasloop.timeseries.ports.writing import Message
 
 from . import sql
 
-HINT_AGE_MAX_US = 600 * 1_000_000
 NEVER_US = -(2**62)
 PAIRS_CACHED_MAX = 2_000_000
 """Pairs of all cached dictionaries together, 4 bytes each."""
@@ -50,25 +48,15 @@ class PostgresSeriesIndex:
         self._pairs: OrderedDict[tuple[str, bytes], NDArray[np.int32]] = OrderedDict()
         self._pair_count = 0
         self._newest_us = np.full(ROOM_FIRST, NEVER_US, np.int64)
-        self._hinted_us = np.full(ROOM_FIRST, NEVER_US, np.int64)
         self._table = np.zeros(ROOM_FIRST, np.uint8)
 
     def newest_us(self, series: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the newest event time of each series."""
         return self._newest_us[series]
 
-    def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Take over the newest times, and return the series whose hint is far behind."""
-        newest = np.maximum(self._newest_us[series], time_us)
-        self._newest_us[series] = newest
-        behind = newest - self._hinted_us[series] >= HINT_AGE_MAX_US
-        renewed = series[behind]
-        self._hinted_us[renewed] = newest[behind]
-        return renewed
-
-    def district(self, series: int) -> str:
-        """Return the district of a series."""
-        return self._keys[series].district
+    def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> None:
+        """Take over the newest time of each (distinct) series."""
+        self._newest_us[series] = time_us
 
     def personal(self, series: int) -> bool:
         """Tell whether a series is personal."""
@@ -79,7 +67,7 @@ class PostgresSeriesIndex:
         key = self._keys[series]
         return key.device, key.observed_property
 
-    async def resolve(self, message: Message) -> Resolved:
+    async def resolve(self, message: Message, origin: int) -> Resolved:
         """Return the series of a message's rows."""
         columns = message.columns
         assert columns is not None  # noqa: S101 - only messages with rows are resolved
@@ -92,7 +80,7 @@ class PostgresSeriesIndex:
             pairs = [(found.devices[each // width], found.observed_properties[each % width]) for each in unknown]
             known[unknown] = await self._ids_of(message, pairs, Kind.NUMBERS)
             numbers = known[pair]
-        others = await self._others(message, names()) if columns.states or columns.positions else []
+        others = await self._others(message, origin, names()) if columns.states or columns.positions else []
         return Resolved(numbers, self._table[numbers], others)
 
     def _dictionary(
@@ -116,7 +104,7 @@ class PostgresSeriesIndex:
             self._pair_count -= len(old)
         return width, known, lambda: found
 
-    async def _others(self, message: Message, names: Names) -> list[Other]:
+    async def _others(self, message: Message, origin: int, names: Names) -> list[Other]:
         columns = message.columns
         assert columns is not None  # noqa: S101 - as above
         others: list[Other] = []
@@ -129,9 +117,11 @@ class PostgresSeriesIndex:
             ids = await self._ids_of(message, pairs, kind) if pairs else []
             for place, series in enumerate(ids):
                 row: State | Position = rows[place]
-                result = _result(row)
+                time_us, newest_us = row.event_time_us, int(self._newest_us[series])
+                self._newest_us[series] = max(time_us, newest_us)
                 table = TABLES[self._table[series]]
-                others.append(Other(table, series, row.event_time_us, message.receipt_time_us, result))
+                receipt_us = message.receipt_time_us
+                others.append(Other(table, series, time_us, receipt_us, _result(row), origin, time_us < newest_us))
         return others
 
     async def _ids_of(self, message: Message, pairs: Sequence[_Pair], kind: Kind) -> list[int]:
@@ -160,33 +150,24 @@ class PostgresSeriesIndex:
             "retentions": [str(key.table.retention) for key in missing],
             "personal": message.personal,
         }
-        rows = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
+        rows: list[Any] = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
         if len(rows) < len(missing):
             await connection.execute(sql.SERIES_MAKE, arguments)
             rows = await (await connection.execute(sql.SERIES_FIND, arguments)).fetchall()
-        found = [(int(str(series)), missing[int(str(place)) - 1]) for place, series in rows]
+        found = [(series, missing[place - 1]) for place, series, _ in rows]
         if message.personal:
             # A series of nobody that became a person's hides for good, whatever the registry says of its device later.
             await connection.execute(sql.SERIES_MARK_PERSONAL, ([series for series, _ in found],))
         self._make_room(max(series for series, _ in found))
-        by_table: defaultdict[Table, list[int]] = defaultdict(list)
         for series, key in found:
-            by_table[key.table].append(series)
             self._table[series] = TABLES.index(key.table)
-        for table, ids in by_table.items():
-            await self._read_newest(connection, table, ids)
+        for _, series, newest in rows:
+            self._newest_us[series] = NEVER_US if newest is None else to_us(newest)
         for series, key in found:
             self._ids[key] = series
             self._keys[series] = key
             if message.personal:
                 self._personal.add(series)
-
-    async def _read_newest(self, connection: Connection, table: Table, ids: Iterable[int]) -> None:
-        statement = composed.SQL(sql.NEWEST_OF).format(table=composed.Identifier(table.name))
-        rows: list[Any] = await (await connection.execute(statement, (list(ids),))).fetchall()
-        for series, newest, hinted in rows:
-            self._newest_us[series] = NEVER_US if newest is None else to_us(newest)
-            self._hinted_us[series] = NEVER_US if hinted is None else to_us(hinted)
 
     def _make_room(self, highest: int) -> None:
         room = len(self._newest_us)
@@ -194,7 +175,6 @@ class PostgresSeriesIndex:
             return
         more = max(highest + 1, 2 * room) - room
         self._newest_us = np.concatenate((self._newest_us, np.full(more, NEVER_US, np.int64)))
-        self._hinted_us = np.concatenate((self._hinted_us, np.full(more, NEVER_US, np.int64)))
         self._table = np.concatenate((self._table, np.zeros(more, np.uint8)))
 
 

@@ -1,11 +1,12 @@
-"""Statements of the writer. Names of the twelve tables of rows are filled in by ``postgres_rows``."""
+"""Statements of the writer. Names of tables of rows, of rollups and of their chunks are filled in where they are used."""
 
 SERIES_FIND = """
-    SELECT k.place, s.id
+    SELECT k.place, s.id, l.time
     FROM unnest(%(devices)s::text[], %(properties)s::text[], %(kinds)s::text[], %(retentions)s::text[])
         WITH ORDINALITY AS k (device, observed_property, kind, retention, place)
     JOIN series AS s ON s.district = %(district)s AND s.device = k.device
         AND s.observed_property = k.observed_property AND s.kind = k.kind AND s.retention = k.retention
+    LEFT JOIN latest AS l ON l.series = s.id
 """
 SERIES_MAKE = """
     INSERT INTO series (district, device, observed_property, kind, retention, personal)
@@ -15,33 +16,88 @@ SERIES_MAKE = """
     ON CONFLICT DO NOTHING
 """
 SERIES_MARK_PERSONAL = "UPDATE series SET personal = true WHERE id = ANY(%s) AND NOT personal"
-NEWEST_OF = """
-    SELECT k.id, r.time, h.event_time
-    FROM unnest(%s::integer[]) AS k (id)
-    LEFT JOIN newest AS h ON h.series = k.id
-    LEFT JOIN LATERAL (
-        SELECT time FROM {table} WHERE series = k.id AND time >= coalesce(h.event_time, '-infinity')
-        ORDER BY time DESC LIMIT 1
-    ) AS r ON true
-"""
-STAGING = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS staging (
-        place integer NOT NULL, time timestamptz NOT NULL, receipt_time timestamptz NOT NULL,
-        value double precision NOT NULL, series integer NOT NULL
-    ) ON COMMIT DELETE ROWS;
-    CREATE TEMPORARY TABLE IF NOT EXISTS staging_newest (
-        series integer NOT NULL, event_time timestamptz NOT NULL
-    ) ON COMMIT DELETE ROWS
-"""
+# Rows leave as bytes of whole columns, and come as packed arrays, so that nobody loops over them.
 EXISTING = """
-    SELECT s.place, r.value FROM staging AS s JOIN {table} AS r ON r.series = s.series AND r.time = s.time
-    WHERE r.time BETWEEN %s AND %s
+    SELECT string_agg(int8send(k.place), ''), string_agg(float8send(r.value), '')
+    FROM unnest(%s::integer[], %s::timestamptz[]) WITH ORDINALITY AS k (series, time, place)
+    JOIN {table} AS r ON r.series = k.series AND r.time = k.time WHERE r.time BETWEEN %s AND %s
 """
 ADD = """
-    INSERT INTO {table} (time, receipt_time, value, series)
-    SELECT time, receipt_time, value, series FROM staging
+    INSERT INTO {table} (series, time, receipt_time, value)
+    SELECT * FROM unnest(%s::integer[], %s::timestamptz[], %s::timestamptz[], %s::double precision[])
     ON CONFLICT DO NOTHING
 """
+MERGE_FIGURES = """
+    INSERT INTO {table} AS m (series, time, first_time, last_time, count, sum, minimum, maximum, first, last)
+    SELECT * FROM unnest(
+        %s::integer[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::double precision[],
+        %s::double precision[], %s::double precision[], %s::double precision[], %s::double precision[]
+    )
+    ON CONFLICT (series, time) DO UPDATE SET
+        count = m.count + excluded.count,
+        sum = CASE WHEN abs(m.sum) < 8e307 AND abs(excluded.sum) < 8e307 THEN m.sum + excluded.sum ELSE 'Infinity' END,
+        minimum = least(m.minimum, excluded.minimum),
+        maximum = greatest(m.maximum, excluded.maximum),
+        first = CASE WHEN excluded.first_time < m.first_time THEN excluded.first ELSE m.first END,
+        first_time = least(m.first_time, excluded.first_time),
+        last = CASE WHEN excluded.last_time > m.last_time THEN excluded.last ELSE m.last END,
+        last_time = greatest(m.last_time, excluded.last_time)
+"""
+MERGE_LATEST = """
+    INSERT INTO latest AS l (series, time, receipt_time, value, stored, late)
+    SELECT * FROM unnest(
+        %s::integer[], %s::timestamptz[], %s::timestamptz[], %s::double precision[], %s::bigint[], %s::bigint[]
+    )
+    ON CONFLICT (series) DO UPDATE SET
+        time = greatest(l.time, excluded.time),
+        receipt_time = CASE WHEN excluded.time > l.time THEN excluded.receipt_time ELSE l.receipt_time END,
+        value = CASE WHEN excluded.time > l.time THEN excluded.value ELSE l.value END,
+        stored = l.stored + excluded.stored,
+        late = l.late + excluded.late
+"""
+MERGE_LATEST_OTHERS = """
+    INSERT INTO latest AS l (series, time, receipt_time, state, longitude, latitude, stored, late)
+    SELECT * FROM unnest(
+        %s::integer[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::double precision[], %s::double precision[],
+        %s::bigint[], %s::bigint[]
+    )
+    ON CONFLICT (series) DO UPDATE SET
+        time = greatest(l.time, excluded.time),
+        receipt_time = CASE WHEN excluded.time > l.time THEN excluded.receipt_time ELSE l.receipt_time END,
+        state = CASE WHEN excluded.time > l.time THEN excluded.state ELSE l.state END,
+        longitude = CASE WHEN excluded.time > l.time THEN excluded.longitude ELSE l.longitude END,
+        latitude = CASE WHEN excluded.time > l.time THEN excluded.latitude ELSE l.latitude END,
+        stored = l.stored + excluded.stored,
+        late = l.late + excluded.late
+"""
+ACCOUNT = """
+    INSERT INTO device_accounts AS a (district, device, duplicate, conflict, quarantined)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (district, device) DO UPDATE SET
+        duplicate = a.duplicate + excluded.duplicate,
+        conflict = a.conflict + excluded.conflict,
+        quarantined = a.quarantined + excluded.quarantined
+    RETURNING district, device, last_sequence, missing, heard::text
+"""
+COUNT = """
+    UPDATE device_accounts AS a SET last_sequence = k.last_sequence, missing = k.missing, heard = k.heard::bit(64)
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])
+        AS k (district, device, last_sequence, missing, heard)
+    WHERE a.district = k.district AND a.device = k.device
+"""
+CHUNKS = """
+    SELECT (extract(epoch FROM range_start) * 1000000)::bigint, (extract(epoch FROM range_end) * 1000000)::bigint,
+        chunk_schema, chunk_name
+    FROM timescaledb_information.chunks
+    WHERE hypertable_schema = current_schema() AND hypertable_name = %s ORDER BY range_start
+"""
+# A row of no series, gone in the same transaction: its chunk stays.
+MAKE_CHUNK_OF_NUMBERS = "INSERT INTO {table} (series, time, receipt_time, value) VALUES (0, %s, 'epoch', 0)"
+MAKE_CHUNK_OF_FIGURES = """
+    INSERT INTO {table} (series, time, first_time, last_time, count, sum, minimum, maximum, first, last)
+    VALUES (0, %s, 'epoch', 'epoch', 0, 0, 0, 0, 0, 0)
+"""
+UNMAKE = "DELETE FROM {table} WHERE series = 0 AND time = %s"
 EXISTING_STATES = """
     SELECT k.place, r.state
     FROM unnest(%s::integer[], %s::timestamptz[]) WITH ORDINALITY AS k (series, time, place)
@@ -62,10 +118,6 @@ ADD_POSITIONS = """
         %s::integer[], %s::timestamptz[], %s::timestamptz[], %s::double precision[], %s::double precision[]
     )
 """
-RENEW_NEWEST = """
-    INSERT INTO newest AS n (series, event_time) SELECT series, event_time FROM staging_newest
-    ON CONFLICT (series) DO UPDATE SET event_time = excluded.event_time WHERE n.event_time < excluded.event_time
-"""
 SETTLE = """
     WITH moved AS (
         UPDATE positions_in_streams AS p SET sequence = m.sequence
@@ -84,14 +136,15 @@ SETTLE = """
         RETURNING 1
     ), counted AS (
         INSERT INTO custody AS c (
-            district, accepted, stored, duplicate, conflict, quarantined, refused_consent, shed, dead_lettered
+            district, door, accepted, stored, duplicate, conflict, quarantined, refused_consent, shed, dead_lettered,
+            late
         )
         SELECT * FROM unnest(
-            %(term_districts)s::text[], %(accepted)s::bigint[], %(stored)s::bigint[], %(duplicate)s::bigint[],
+            %(term_districts)s::text[], %(term_doors)s::text[], %(accepted)s::bigint[], %(stored)s::bigint[], %(duplicate)s::bigint[],
             %(conflict)s::bigint[], %(quarantined)s::bigint[], %(refused_consent)s::bigint[], %(shed)s::bigint[],
-            %(dead_lettered)s::bigint[]
+            %(dead_lettered)s::bigint[], %(late)s::bigint[]
         )
-        ON CONFLICT (district) DO UPDATE SET
+        ON CONFLICT (district, door) DO UPDATE SET
             accepted = c.accepted + excluded.accepted,
             stored = c.stored + excluded.stored,
             duplicate = c.duplicate + excluded.duplicate,
@@ -99,7 +152,8 @@ SETTLE = """
             quarantined = c.quarantined + excluded.quarantined,
             refused_consent = c.refused_consent + excluded.refused_consent,
             shed = c.shed + excluded.shed,
-            dead_lettered = c.dead_lettered + excluded.dead_lettered
+            dead_lettered = c.dead_lettered + excluded.dead_lettered,
+            late = c.late + excluded.late
     ), heard AS (
         INSERT INTO producers AS p (producer, stream, seen, lost)
         SELECT k.producer, %(stream)s, k.seen, k.lost

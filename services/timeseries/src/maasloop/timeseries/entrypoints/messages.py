@@ -4,7 +4,7 @@ from google.protobuf.message import DecodeError
 
 from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded, ReadingsQuarantined
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
-from maasloop.bus.columns import parse_packed, read_columns
+from maasloop.bus.columns import Columns, parse_packed, read_columns
 from maasloop.bus.subjects import OBSERVATION_QUARANTINED, parse_fact
 from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import InvalidArgument
@@ -23,17 +23,24 @@ def decode(sequence: int, subject: str, body: bytes) -> Message:
         return _quarantined(sequence, found.district, body)
     packed = parse_packed(PackedObservationsRecorded, ObservationsRecorded, body)
     columns = read_columns(packed.observations)
-    accepted = len(columns) + packed.refused_consent_count
+    accepted = len(columns) + packed.refused_consent_count + packed.shed_count
     return Message(
         sequence=sequence,
         district=found.district,
-        terms=Terms(accepted=accepted, refused_consent=packed.refused_consent_count),
+        terms=Terms(accepted=accepted, refused_consent=packed.refused_consent_count, shed=packed.shed_count),
         producer=packed.producer,
         producer_total=packed.producer_total,
         columns=columns if len(columns) else None,
         personal=found.key == PERSONAL,
         receipt_time_us=packed.receipt_time_us,
+        door=packed.door,
+        counts=_counts(columns) if columns.sequences else (),
     )
+
+
+def _counts(columns: Columns) -> list[tuple[str, int]]:
+    devices = columns.names().devices
+    return [(devices[each.device_index], each.sequence) for each in columns.sequences]
 
 
 def _quarantined(sequence: int, district: str, body: bytes) -> Message:
@@ -43,9 +50,16 @@ def _quarantined(sequence: int, district: str, body: bytes) -> Message:
         raise InvalidArgument(Reason.PAYLOAD_UNDECODABLE, "not a serialized ReadingsQuarantined") from None
     if message.entry.door == OWN_DOOR:
         return Message(sequence, district, Terms())
-    count = message.entry.reading_count
-    terms = Terms(accepted=count, quarantined=count)
-    return Message(sequence, district, terms, message.producer, message.producer_total)
+    entry = message.entry
+    return Message(
+        sequence,
+        district,
+        Terms(accepted=entry.reading_count, quarantined=entry.reading_count),
+        message.producer,
+        message.producer_total,
+        door=entry.door,
+        device=entry.device,
+    )
 
 
 def given_up(sequence: int, subject: str, readings: int) -> Message:

@@ -27,7 +27,7 @@ from maasloop.telemetry.metrics import counter, gauge, histogram
 from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.streams import StreamBrowser
-from maasloop.timeseries.ports.writing import Lot, Message, PositionMoved, RowStore
+from maasloop.timeseries.ports.writing import KeyTaken, Lot, Message, PositionMoved, RowStore
 
 from .messages import decode, given_up
 
@@ -268,7 +268,11 @@ class Writer:
     async def _stored(self, lot: Lot) -> None:
         with LOT_SECONDS.labels(self._durable.stream).time():
             try:
-                await self._handler.commit(lot)
+                try:
+                    await self._handler.commit(lot)
+                except KeyTaken:
+                    # The index was wrong about what is new: another writer was here.
+                    await self._handler.commit(lot, compare_all=True)
             except PositionMoved:
                 # A commit whose answer was lost looks like this.
                 _, positions = await self._store.positions(lot.life.stream, lot.life.created)

@@ -1,9 +1,9 @@
-"""Store a lot of messages: rows, positions and custody in one transaction, every reading counted in one term.
+"""Store a lot of messages: rows, rollups, positions and custody in one transaction, every reading counted in one term.
 
-``prepare`` needs no transaction and may run while the lot before is being stored; ``commit`` stores. What is later than
-everything in its series is copied as it is. What is late is compared with what lies under its key: the same value is a
-duplicate, another one a conflict, of which the first is kept and the second goes to quarantine (unless it is personal:
-then it is only counted).
+``prepare`` needs no transaction and may run while lots before are being stored; ``commit`` stores. What is later than
+everything in its series is copied as it is, also while the lot before is under way. What is late is compared with what
+lies under its key, when everything before is stored: the same value is a duplicate, another one a conflict, of which the
+first is kept and the second goes to quarantine (unless it is personal: then it is only counted).
 """
 
 from collections import defaultdict
@@ -12,20 +12,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maasloop.timeseries.domain.custody import ProducerCount, Terms
+from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import TABLES, Table
+from maasloop.timeseries.ports.rollups import HOUR_US, latest, minutes
+from maasloop.timeseries.ports.rows import Conflict, Numbers, Other
+from maasloop.timeseries.ports.sorting import by_series
 from maasloop.timeseries.ports.writing import (
-    Conflict,
-    KeyTaken,
+    Account,
+    DeviceName,
     Lot,
+    Merge,
     Message,
-    Numbers,
-    Other,
-    PositionMoved,
     RowStore,
     RowTransaction,
     SeriesIndex,
+    Turn,
 )
 
 
@@ -33,7 +35,7 @@ class StoreObservations:
     """The writer of one stream."""
 
     def __init__(self, *, index: SeriesIndex, store: RowStore) -> None:
-        """``index`` is this writer's own."""
+        """``index`` may be shared by writers of one process."""
         self._index = index
         self._store = store
         self._producers: dict[str, ProducerCount] = {}
@@ -52,86 +54,97 @@ class StoreObservations:
         resolved = await self._numbers(lot)
         await self._count_producers(lot)
         self._place(lot)
-        terms: defaultdict[str, Terms] = defaultdict(Terms)
+        terms: defaultdict[Account, Terms] = defaultdict(Terms)
         for message in messages:
-            terms[message.district].add(message.terms)
-        lot.terms = terms
-        for table, numbers in resolved.items():
-            distinct = self._drop_repeated(lot, numbers)
-            fresh = distinct.time_us > self._index.newest_us(distinct.series)
-            self._advance(lot, distinct)
-            for chosen, into in ((fresh, lot.fresh), (~fresh, lot.late)):
-                if chosen.all():
-                    into.append(distinct)
-                elif chosen.any():
-                    into.append(distinct.take(chosen))
-            assert distinct.table == table  # noqa: S101 - numbers are grouped by their table
+            terms[message.account].add(message.terms)
+            if message.device and message.terms.quarantined:
+                self._of_device(lot, message.district, message.device).quarantined += message.terms.quarantined
+        lot.terms = dict(terms)
+        for numbers in resolved:
+            self._divide(lot, self._drop_repeated(lot, numbers))
         return lot
 
-    async def commit(self, lot: Lot) -> None:
-        """Store a lot; it is stored when this returns, and was not when it raises."""
-        try:
-            await self._commit(lot, lot.fresh, lot.late)
-        except KeyTaken:
-            # The index was wrong about what is new: another writer was here.
-            await self._commit_compared(lot)
+    async def commit(self, lot: Lot, turn: Turn | None = None, *, compare_all: bool = False) -> None:
+        """Store a lot; it is stored when this returns, and was not when it raises.
 
-    async def _commit_compared(self, lot: Lot) -> None:
-        try:
-            await self._commit(lot, [], [*lot.late, *lot.fresh])
-        except KeyTaken as error:
-            # Rows appear while we look: the other writer is at work.
-            raise PositionMoved(lot.life.stream) from error
-
-    async def _commit(self, lot: Lot, fresh: Sequence[Numbers], late: Sequence[Numbers]) -> None:
-        terms = {district: Terms() for district in lot.terms}
-        for district, known in lot.terms.items():
-            terms[district].add(known)
-        conflicts = list(lot.conflicts)
+        ``turn`` ends when everything before is stored. Raises ``KeyTaken`` where what was taken for new is stored
+        already; with ``compare_all`` everything is compared, and a key is taken only while another writer is at work.
+        """
+        tally = _Tally(lot)
         async with self._store.transaction() as transaction:
-            for numbers in fresh:
-                await transaction.copy(numbers)
-            for numbers in late:
-                await self._add(transaction, numbers, terms, conflicts)
-            await self._add_others(transaction, lot, terms, conflicts)
-            self._settle_stored(lot, terms, conflicts)
-            shown = [conflict for conflict in conflicts if not self._index.personal(conflict.series)]
-            await transaction.settle(lot, terms, shown)
+            if not compare_all:
+                for numbers in lot.fresh:
+                    await transaction.copy(numbers)
+            if turn is not None:
+                await turn
+            if not compare_all:
+                for merge in lot.merges:
+                    await transaction.merge(merge)
+                tally.stored(lot.fresh)
+            for numbers in [*lot.late, *lot.fresh] if compare_all else lot.late:
+                await self._add(transaction, numbers, tally)
+            await self._add_others(transaction, lot, tally)
+            await self._account(transaction, lot, tally)
+            shown = [conflict for conflict in tally.conflicts if not self._index.personal(conflict.series)]
+            await transaction.settle(lot, tally.terms(), shown)
 
-    async def _add(
-        self,
-        transaction: RowTransaction,
-        numbers: Numbers,
-        terms: dict[str, Terms],
-        conflicts: list[Conflict],
-    ) -> None:
+    async def _add(self, transaction: RowTransaction, numbers: Numbers, tally: "_Tally") -> None:
         existing = await transaction.add(numbers)
-        same = numbers.value[existing.places] == existing.value
-        for series in numbers.series[existing.places[same]].tolist():
-            terms[self._index.district(series)].duplicate += 1
-        conflicts += _conflicts(numbers, existing.places[~same])
+        if len(existing.places):
+            same = numbers.value[existing.places] == existing.value
+            tally.repeated(numbers.take(existing.places[same]))
+            tally.conflicts += _conflicts(numbers, existing.places[~same])
+            free = np.ones(len(numbers), np.bool_)
+            free[existing.places] = False
+            numbers = numbers.take(free)
+        if len(numbers):
+            await transaction.merge(_merge(numbers))
+            tally.stored([numbers])
 
-    async def _add_others(
-        self, transaction: RowTransaction, lot: Lot, terms: dict[str, Terms], conflicts: list[Conflict]
-    ) -> None:
+    async def _add_others(self, transaction: RowTransaction, lot: Lot, tally: "_Tally") -> None:
         by_table: defaultdict[Table, list[Other]] = defaultdict(list)
         for other in lot.others:
             by_table[other.table].append(other)
-        for others in by_table.values():
-            for place, stored in (await transaction.add_others(others)).items():
-                other = others[place]
-                if stored == other.result:
-                    terms[self._index.district(other.series)].duplicate += 1
+        for table in sorted(by_table):
+            others = by_table[table]
+            taken = await transaction.add_others(others)
+            for place, other in enumerate(others):
+                if place not in taken:
+                    tally.late[other.origin] += other.late
+                elif taken[place] == other.result:
+                    tally.repeat(other.series, other.origin)
                 else:
-                    conflicts.append(Conflict(other.series, other.time_us, other.receipt_time_us, other.result))
+                    tally.conflicts.append(
+                        Conflict(other.series, other.time_us, other.receipt_time_us, other.result, other.origin)
+                    )
 
-    def _settle_stored(self, lot: Lot, terms: dict[str, Terms], conflicts: Sequence[Conflict]) -> None:
-        """Everything that is in no other term is stored."""
-        for conflict in conflicts:
-            terms[self._index.district(conflict.series)].conflict += 1
-        for each in terms.values():
-            settled = each.duplicate + each.conflict + each.quarantined + each.refused_consent + each.dead_lettered
-            each.stored = each.accepted - settled - each.shed
+    async def _account(self, transaction: RowTransaction, lot: Lot, tally: "_Tally") -> None:
+        """Add to the accounts of devices of which there is more to say than what ``latest`` counts."""
+        devices = {
+            name: DeviceTerms(each.duplicate, each.conflict, each.quarantined) for name, each in lot.devices.items()
+        }
+        for (origin, series), count in tally.duplicates.items():
+            name = DeviceName(lot.messages[origin].district, self._index.name(series)[0])
+            devices.setdefault(name, DeviceTerms()).duplicate += count
+        for conflict in tally.conflicts:
+            name = DeviceName(lot.messages[conflict.origin].district, self._index.name(conflict.series)[0])
+            devices.setdefault(name, DeviceTerms()).conflict += 1
+        heard = [
+            (DeviceName(message.district, device), count)
+            for message in lot.messages
+            for device, count in message.counts
+        ]
+        if not devices and not heard:
+            return
+        known = await transaction.account(devices, sorted({name for name, _ in heard}))
+        for name, count in heard:
+            known[name].hear(count)
+        if heard:
+            await transaction.count(known)
+
+    @staticmethod
+    def _of_device(lot: Lot, district: str, device: str) -> DeviceTerms:
+        return lot.devices.setdefault(DeviceName(district, device), DeviceTerms())
 
     async def _count_producers(self, lot: Lot) -> None:
         unknown = {message.producer for message in lot.messages} - self._producers.keys() - {""}
@@ -151,36 +164,32 @@ class StoreObservations:
         lot.positions = {district: (self._positions.get(district, -1), sequence) for district, sequence in last.items()}
         self._positions.update(last)
 
-    async def _numbers(self, lot: Lot) -> dict[Table, Numbers]:
+    async def _numbers(self, lot: Lot) -> list[Numbers]:
         """Resolve the series of all rows and group the numbers by table, each ordered by series and then time."""
-        series, tables, times_us, receipts_us, values = [], [], [], [], []
-        for message in lot.messages:
+        series, tables, times_us, values, origins, lengths = [], [], [], [], [], []
+        for origin, message in enumerate(lot.messages):
             if message.columns is None:
                 continue
-            resolved = await self._index.resolve(message)
+            resolved = await self._index.resolve(message, origin)
             lot.others += resolved.others
             series.append(resolved.numbers)
             tables.append(resolved.tables)
             times_us.append(message.columns.event_time_us)
             values.append(message.columns.value)
-            receipts_us.append(np.full(len(resolved.numbers), message.receipt_time_us, np.int64))
-        if not series:
-            return {}
+            origins.append(origin)
+            lengths.append(len(resolved.numbers))
+        if not sum(lengths):
+            return []
         whole = Numbers(
             TABLES[0],
             np.concatenate(series),
             np.concatenate(times_us),
-            np.concatenate(receipts_us),
             np.concatenate(values),
+            np.repeat(np.array(origins, np.int32), lengths),
+            np.zeros(sum(lengths), np.bool_),
+            np.array([message.receipt_time_us for message in lot.messages], np.int64),
         )
-        table = np.concatenate(tables)
-        # lexsort is stable: of two readings under one key the one that came first stays first.
-        order = np.lexsort((whole.time_us, whole.series, table))
-        whole, table = whole.take(order), table[order]
-        return {
-            TABLES[each]: _in_table(whole, TABLES[each], slice(*np.searchsorted(table, [each, each + 1])))
-            for each in np.unique(table).tolist()
-        }
+        return by_series(whole, np.concatenate(tables))
 
     def _drop_repeated(self, lot: Lot, numbers: Numbers) -> Numbers:
         """Keep the first reading under each key, and count the others."""
@@ -188,31 +197,94 @@ class StoreObservations:
         again[1:] = (numbers.series[1:] == numbers.series[:-1]) & (numbers.time_us[1:] == numbers.time_us[:-1])
         if not again.any():
             return numbers
-        places = np.arange(len(numbers))
-        first = np.maximum.accumulate(np.where(again, 0, places))
+        first = np.maximum.accumulate(np.where(again, 0, np.arange(len(numbers))))
         same = again & (numbers.value == numbers.value[first])
-        for series in numbers.series[same].tolist():
-            lot.terms[self._index.district(series)].duplicate += 1
+        for origin, series, count in _counted(numbers.take(same)):
+            message = lot.messages[origin]
+            lot.terms[message.account].duplicate += count
+            self._of_device(lot, message.district, self._index.name(series)[0]).duplicate += count
         lot.conflicts += _conflicts(numbers, np.flatnonzero(again & ~same))
         return numbers.take(~again)
 
-    def _advance(self, lot: Lot, numbers: Numbers) -> None:
-        """Remember the newest time of each series; some of them are worth a row."""
+    def _divide(self, lot: Lot, numbers: Numbers) -> None:
+        """Tell what is new in its series from what has to be compared, and remember the newest time of each series."""
+        newest_us = self._index.newest_us(numbers.series)
+        fresh = numbers.time_us > newest_us
+        numbers.late[numbers.time_us < newest_us] = True
         last = np.ones(len(numbers), np.bool_)
         last[:-1] = numbers.series[1:] != numbers.series[:-1]
-        renewed = self._index.advance(numbers.series[last], numbers.time_us[last])
-        if len(renewed):
-            lot.hints = np.concatenate((lot.hints, renewed))
-            lot.hint_times_us = np.concatenate((lot.hint_times_us, self._index.newest_us(renewed)))
+        self._index.advance(numbers.series[last], np.maximum(numbers.time_us[last], newest_us[last]))
+        if fresh.all():
+            self._take_fresh(lot, numbers)
+            return
+        if fresh.any():
+            self._take_fresh(lot, numbers.take(fresh))
+        lot.late.append(numbers.take(~fresh))
+
+    @staticmethod
+    def _take_fresh(lot: Lot, numbers: Numbers) -> None:
+        lot.fresh.append(numbers)
+        lot.merges.append(_merge(numbers))
 
 
-def _in_table(numbers: Numbers, table: Table, rows: slice) -> Numbers:
-    return Numbers(
-        table, numbers.series[rows], numbers.time_us[rows], numbers.receipt_time_us[rows], numbers.value[rows]
-    )
+class _Tally:
+    """What became of a lot's readings, as far as a transaction has come."""
+
+    def __init__(self, lot: Lot) -> None:
+        self._lot = lot
+        self.conflicts = list(lot.conflicts)
+        self.late = np.zeros(len(lot.messages), np.int64)
+        """By message."""
+        self.duplicates: defaultdict[tuple[int, int], int] = defaultdict(int)
+        """By message and series."""
+
+    def stored(self, rows: Sequence[Numbers]) -> None:
+        """Count what became rows: only whether it was late matters, all else follows."""
+        for numbers in rows:
+            if numbers.late.any():
+                self.late += np.bincount(numbers.origin[numbers.late], minlength=len(self.late))
+
+    def repeated(self, numbers: Numbers) -> None:
+        """Count what was stored already."""
+        for origin, series, count in _counted(numbers):
+            self.duplicates[origin, series] += count
+
+    def repeat(self, series: int, origin: int) -> None:
+        """Count one reading that was stored already."""
+        self.duplicates[origin, series] += 1
+
+    def terms(self) -> dict[Account, Terms]:
+        """Return the terms: everything that is in no other one is stored."""
+        terms = {account: Terms() for account in self._lot.terms}
+        for account, known in self._lot.terms.items():
+            terms[account].add(known)
+        accounts = [message.account for message in self._lot.messages]
+        for (origin, _), count in self.duplicates.items():
+            terms[accounts[origin]].duplicate += count
+        for conflict in self.conflicts:
+            terms[accounts[conflict.origin]].conflict += 1
+        for origin in np.flatnonzero(self.late).tolist():
+            terms[accounts[origin]].late += int(self.late[origin])
+        for each in terms.values():
+            settled = each.duplicate + each.conflict + each.quarantined + each.refused_consent + each.dead_lettered
+            each.stored = each.accepted - settled - each.shed
+        return terms
+
+
+def _merge(numbers: Numbers) -> Merge:
+    by_minute = minutes(numbers)
+    return Merge(numbers.table, by_minute, by_minute.wider(HOUR_US), latest(numbers))
+
+
+def _counted(numbers: Numbers) -> list[tuple[int, int, int]]:
+    """Return message, series and how many, of some numbers."""
+    if not len(numbers):
+        return []
+    pairs, counts = np.unique(np.stack((numbers.origin, numbers.series)), axis=1, return_counts=True)
+    return [(origin, series, count) for origin, series, count in zip(*pairs.tolist(), counts.tolist(), strict=True)]
 
 
 def _conflicts(numbers: Numbers, places: NDArray[np.intp]) -> list[Conflict]:
     taken = numbers.take(places)
-    columns = (taken.series, taken.time_us, taken.receipt_time_us, taken.value)
+    columns = (taken.series, taken.time_us, taken.receipt_time_us, taken.value, taken.origin)
     return [Conflict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

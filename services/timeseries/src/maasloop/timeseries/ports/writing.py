@@ -1,18 +1,35 @@
 """What the writer needs of the world, and what it stores at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maasloop.timeseries.domain.custody import ProducerCount, Terms
+from maasloop.timeseries.domain.counting import PayloadCount
+from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Table
 
 from .columns import Columns
+from .rollups import Figures, Latest
+from .rows import Conflict, Existing, Numbers, Other, Resolved
+
+
+class Account(NamedTuple):
+    """Whose terms readings count in."""
+
+    district: str
+    door: str
+
+
+class DeviceName(NamedTuple):
+    """A device."""
+
+    district: str
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,60 +45,56 @@ class Message:
     columns: Columns | None = None
     personal: bool = False
     receipt_time_us: int = 0
+    door: str = ""
+    device: str = ""
+    """Whose the readings are that are known to be in quarantine, where they are of one device."""
+    counts: Sequence[tuple[str, int]] = ()
+    """Devices' own counts of the payloads in it."""
+
+    @property
+    def account(self) -> Account:
+        """Whose terms it counts in."""
+        return Account(self.district, self.door)
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """Numbers of one table, by series and then time; no two under the same key."""
+class Merge:
+    """What rows of one table add to rollups and newest values."""
 
     table: Table
-    series: NDArray[np.int32]
-    time_us: NDArray[np.int64]
-    receipt_time_us: NDArray[np.int64]
-    value: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.series)
-
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Numbers":
-        """Return some of them."""
-        return Numbers(self.table, self.series[rows], self.time_us[rows], self.receipt_time_us[rows], self.value[rows])
+    minutes: Figures
+    hours: Figures
+    latest: Latest
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
-    """A state or a position on its way into its table."""
+@dataclass(slots=True)
+class Lot:
+    """What one transaction stores."""
 
-    table: Table
-    series: int
-    time_us: int
-    receipt_time_us: int
-    result: str | tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """Rows that are stored already under the key of a new one, by the place of the new one."""
-
-    places: NDArray[np.intp]
-    value: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Series of a message's rows."""
-
-    numbers: NDArray[np.int32]
-    tables: NDArray[np.uint8]
-    """Position in ``TABLES`` of each number's table."""
-    others: Sequence[Other]
+    life: Life
+    messages: Sequence[Message]
+    fresh: list[Numbers] = field(default_factory=list)
+    """Later than everything stored in their series: nothing can be under their key."""
+    late: list[Numbers] = field(default_factory=list)
+    """To be compared with what is stored."""
+    others: list[Other] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    """What ``fresh`` adds."""
+    terms: dict[Account, Terms] = field(default_factory=dict)
+    """What is known before rows are stored."""
+    devices: dict[DeviceName, DeviceTerms] = field(default_factory=dict)
+    """The same by device."""
+    conflicts: list[Conflict] = field(default_factory=list)
+    """Readings whose key another reading of the same lot took with another value."""
+    producers: Mapping[str, ProducerCount] = field(default_factory=dict)
+    positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By district: the position it has, and the one it gets."""
 
 
 class SeriesIndex(Protocol):
     """Numbers of series, and the newest time that is stored in each."""
 
-    async def resolve(self, message: Message) -> "Resolved":
+    async def resolve(self, message: Message, origin: int) -> Resolved:
         """Return the series of a message's rows, made where they are new.
 
         Raises ``Unavailable`` while the registry's facts about a property have not arrived.
@@ -92,12 +105,8 @@ class SeriesIndex(Protocol):
         """Return the newest event time of each series, taken rows included."""
         ...
 
-    def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Take over the newest time of each (distinct) series; return those whose hint is worth renewing."""
-        ...
-
-    def district(self, series: int) -> str:
-        """Return the district of a series."""
+    def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> None:
+        """Take over the newest time of each (distinct) series."""
         ...
 
     def personal(self, series: int) -> bool:
@@ -113,38 +122,6 @@ class SeriesIndex(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A reading whose key holds another value."""
-
-    series: int
-    time_us: int
-    receipt_time_us: int
-    result: float | str | tuple[float, float]
-
-
-@dataclass(slots=True)
-class Lot:
-    """What one transaction stores."""
-
-    life: Life
-    messages: Sequence[Message]
-    fresh: list[Numbers] = field(default_factory=list)
-    """Later than everything stored in their series: nothing can be under their key."""
-    late: list[Numbers] = field(default_factory=list)
-    others: list[Other] = field(default_factory=list)
-    hints: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    """Series whose newest time is to be renewed in the table."""
-    hint_times_us: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    terms: dict[str, Terms] = field(default_factory=dict)
-    """By district, what is known before rows are stored."""
-    conflicts: list[Conflict] = field(default_factory=list)
-    """Readings whose key another reading of the same lot took with another value."""
-    producers: Mapping[str, ProducerCount] = field(default_factory=dict)
-    positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By district: the position it has, and the one it gets."""
-
-
 class RowTransaction(Protocol):
     """The transaction of one lot."""
 
@@ -157,11 +134,25 @@ class RowTransaction(Protocol):
         ...
 
     async def add_others(self, others: Sequence[Other]) -> Mapping[int, str | tuple[float, float]]:
-        """Store states and positions of one table; return what lies under taken keys, by place."""
+        """Store states and positions of one table, and their newest; return what lies under taken keys, by place."""
         ...
 
-    async def settle(self, lot: Lot, terms: Mapping[str, Terms], conflicts: Sequence[Conflict]) -> None:
-        """Advance positions, add to the terms by district, and let conflicts leave as facts; raises ``PositionMoved``."""
+    async def merge(self, merge: Merge) -> None:
+        """Add to rollups and newest values."""
+        ...
+
+    async def account(
+        self, terms: Mapping[DeviceName, DeviceTerms], counting: Sequence[DeviceName]
+    ) -> Mapping[DeviceName, PayloadCount]:
+        """Add to accounts of devices, and return what was heard of those that count; nobody else changes it till the end."""
+        ...
+
+    async def count(self, counts: Mapping[DeviceName, PayloadCount]) -> None:
+        """Store what was heard of devices that count."""
+        ...
+
+    async def settle(self, lot: Lot, terms: Mapping[Account, Terms], conflicts: Sequence[Conflict]) -> None:
+        """Advance positions, add to the terms, and let conflicts leave as facts; raises ``PositionMoved``."""
         ...
 
 
@@ -177,7 +168,7 @@ class RowStore(Protocol):
     """Where rows and custody lie."""
 
     def transaction(self) -> AbstractAsyncContextManager[RowTransaction]:
-        """Begin a transaction that commits at the end of the block."""
+        """Begin a transaction that commits at the end of the block; two may be under way."""
         ...
 
     async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
@@ -187,3 +178,7 @@ class RowStore(Protocol):
     async def producers(self, stream: str, names: Sequence[str]) -> Mapping[str, ProducerCount]:
         """Return what was seen of producers."""
         ...
+
+
+type Turn = Awaitable[None]
+"""Ends when everything before has been stored."""
