@@ -4,16 +4,16 @@ Through the doors ten million rows would take longer than the bench; what is wri
 left: rows and rollups in order of time, an hour at a time, as they lie when a city was recorded as it lived.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from psycopg import AsyncConnection, sql
+
+from maasloop.core.clock import SystemClock
 
 DISTRICT = "history"
 OBSERVED_PROPERTY = "vehicle-count"
 RETENTION = "90d"
 """A class that keeps a fortnight."""
-END = datetime(2026, 1, 1, tzinfo=UTC)
-"""First moment after the history, in the past whatever the day of the bench."""
 
 _SERIES = """
     INSERT INTO series (district, device, observed_property, kind, retention)
@@ -64,11 +64,13 @@ _LATEST = """
 _TABLES = ("series", "latest", f"numbers_{RETENTION}", f"minutes_{RETENTION}", f"hours_{RETENTION}")
 
 
-async def fill(dsn: str, *, series: int, days: int, rows: int, end: datetime = END) -> datetime:
+async def fill(dsn: str, *, series: int, days: int, rows: int, end: datetime | None = None) -> datetime:
     """Fill the days before ``end`` with about ``rows`` readings of ``series`` series, and return the first moment.
 
+    Without ``end`` the history ends with the last midnight, so that none of it is old enough to be dropped.
     Rows of a series lie at equal steps. The tables of the class must hold nothing of these series yet.
     """
+    end = end or SystemClock().now().replace(hour=0, minute=0, second=0, microsecond=0)
     start = end - timedelta(days=days)
     step = timedelta(days=days) * series / rows
     arguments = {"series": series, "step": step, "origin": start, "rows_each": rows // series}
