@@ -81,6 +81,21 @@ async def test_order_and_bound_of_a_long_pull(bus: Bus) -> None:
     assert list(range(1, 301)) == seen
 
 
+async def test_bytes_in_memory_are_bounded(bus: Bus) -> None:
+    """However many messages are asked for, no more bytes lie in memory than allowed, and all of them come."""
+    for number in range(100):
+        await bus.publish(AIR, bytes(10_000), {"Nats-Msg-Id": f"large-{number}"})
+    seen: list[int] = []
+    async with Pull(bus, OBSERVATION_ROWS, outstanding_max=1_000, bytes_max=100_000) as pull:
+        while len(seen) < 100:
+            taken = await pull.take(2, wait_s=5.0)
+            assert taken
+            seen += [delivery.stream_sequence for delivery in taken]
+            assert pull.waiting <= 10
+
+    assert seen == list(range(1, 101))
+
+
 async def test_a_killed_server_loses_no_confirmed_message(nats_process: NatsServer) -> None:
     """What was confirmed before the server was killed is pulled after its restart, and publishing goes on."""
     async with connect(nats_process.url, name="test") as bus:

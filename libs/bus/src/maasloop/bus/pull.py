@@ -1,7 +1,7 @@
 """Pulling from a durable: our own loop, because nats-py's ``fetch`` stalls after an empty request.
 
-One inbox, one subscription, no task of its own beside nats-py's. The server may send as many messages as were asked
-for; the loop asks for more when less than half is outstanding or waiting, so that what lies in memory is bounded. When
+One inbox, one subscription, no task of its own beside nats-py's. The server may send as many messages and bytes as were
+asked for; the loop asks for more when less than half is outstanding or waiting, so that what lies in memory is bounded. When
 neither a message nor a heartbeat came for two intervals, everything outstanding counts as lost and is asked for again:
 what was on its way is redelivered by the server.
 """
@@ -30,7 +30,11 @@ REFUSED_PAUSE_S = 0.5
 ACK_TIMEOUT_S = 5.0
 NANOSECONDS = 1_000_000_000
 ACK_TOKENS_SHORT = 9
+OUTSTANDING_BYTES_MAX = 32 * 1024 * 1024
 _STATUS = "Status"
+_HEADER_ROOM, _HEADER_LINE = 12, 4
+_FULL = "MaxBytes"
+"""In the word of a request whose bytes do not hold the next message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,17 @@ class Delivery:
 class Pull:
     """A running pull from one durable. Use as an async context manager."""
 
-    def __init__(self, bus: Bus, durable: Durable, *, outstanding_max: int = 256) -> None:
-        """Prepare; nothing is asked for before ``take``."""
+    def __init__(
+        self, bus: Bus, durable: Durable, *, outstanding_max: int = 256, bytes_max: int = OUTSTANDING_BYTES_MAX
+    ) -> None:
+        """Prepare; nothing is asked for before ``take``. No message of the stream is larger than half of ``bytes_max``."""
         self._bus = bus
         self._durable = durable
         self._outstanding_max = outstanding_max
+        self._bytes_max = bytes_max
         self._asked = 0
+        self._asked_bytes = 0
+        self._waiting_bytes = 0
         self._waiting: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
         self._heard_s = 0.0
@@ -128,6 +137,7 @@ class Pull:
             except TimeoutError:
                 self._notice_silence(loop.time())
         taken = [self._waiting.popleft() for _ in range(min(count_max, len(self._waiting)))]
+        self._waiting_bytes -= sum(_size(delivery) for delivery in taken)
         await self._ask_for_more()
         return taken
 
@@ -137,14 +147,15 @@ class Pull:
         return len(self._waiting)
 
     async def _ask_for_more(self) -> None:
-        held = self._asked + len(self._waiting)
-        if held > self._outstanding_max // 2 or not self._bus.connected:
+        held, held_bytes = self._asked + len(self._waiting), self._asked_bytes + self._waiting_bytes
+        if held > self._outstanding_max // 2 or held_bytes > self._bytes_max // 2 or not self._bus.connected:
             return
         if asyncio.get_running_loop().time() < self._ask_from_s:
             return
-        batch = self._outstanding_max - held
+        batch, room = self._outstanding_max - held, self._bytes_max - held_bytes
         request = {
             "batch": batch,
+            "max_bytes": room,
             "expires": EXPIRES_S * NANOSECONDS,
             "idle_heartbeat": HEARTBEAT_S * NANOSECONDS,
         }
@@ -152,29 +163,36 @@ class Pull:
         if self._asked == 0:
             self._heard_s = asyncio.get_running_loop().time()
         self._asked += batch
+        self._asked_bytes += room
         await self._bus.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
 
     def _ask_again(self) -> None:
         """Forget what was asked for on a link that is gone."""
-        self._asked = 0
+        self._asked = self._asked_bytes = 0
         self._arrived.set()
 
     def _notice_silence(self, now_s: float) -> None:
         if now_s - self._heard_s > 2.0 * HEARTBEAT_S:
-            self._asked = 0
+            self._asked = self._asked_bytes = 0
 
     async def _hear(self, message: Msg) -> None:
         self._heard_s = asyncio.get_running_loop().time()
         headers = message.headers or {}
         status = headers.get(_STATUS)
         if status is None:
+            delivery = self._delivery(message, headers)
             self._asked = max(0, self._asked - 1)
-            self._waiting.append(self._delivery(message, headers))
+            self._asked_bytes = max(0, self._asked_bytes - _size(delivery)) if self._asked else 0
+            self._waiting.append(delivery)
+            self._waiting_bytes += _size(delivery)
             self._arrived.set()
         elif status != "100":
             left = int(headers.get("Nats-Pending-Messages", self._asked))
+            left_bytes = int(headers.get("Nats-Pending-Bytes", self._asked_bytes))
             self._asked = max(0, self._asked - left)
-            if status not in {"404", "408"}:
+            self._asked_bytes = max(0, self._asked_bytes - left_bytes) if self._asked else 0
+            full = status == "409" and _FULL in headers.get("Description", "")
+            if status not in {"404", "408"} and not full:
                 self._ask_from_s = self._heard_s + REFUSED_PAUSE_S
                 log.info("pull_ended", durable=self._durable.name, status=status, why=headers.get("Description"))
             self._arrived.set()
@@ -188,3 +206,9 @@ class Pull:
         return Delivery(
             message.subject, headers, message.data, sequence, attempt, stored_ns, pending, message.reply, self._bus
         )
+
+
+def _size(delivery: Delivery) -> int:
+    """What the broker counts of a message."""
+    headers = sum(len(name) + len(value) + _HEADER_LINE for name, value in delivery.headers.items())
+    return len(delivery.body) + len(delivery.subject) + len(delivery.reply) + headers + _HEADER_ROOM
