@@ -52,8 +52,8 @@ _HOURS = """
     GROUP BY edge, series ORDER BY edge, series
 """
 _LATEST = """
-    INSERT INTO latest (series, time, receipt_time, value, stored)
-    SELECT s.id, r.time, r.receipt_time, r.value, %(rows_each)s FROM series AS s
+    INSERT INTO latest (series, time, receipt_time, value, stored, late)
+    SELECT s.id, r.time, r.receipt_time, r.value, %(rows_each)s, 0 FROM series AS s
     CROSS JOIN LATERAL (
         SELECT time, receipt_time, value FROM {rows} WHERE series = s.id AND time >= %(to)s - 10 * %(step)s
         ORDER BY time DESC LIMIT 1

@@ -1,18 +1,23 @@
 """Reads over rows that the writer stored, against answers worked out by hand."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from maasloop.core.clock import FakeClock
+from maasloop.core.clock import FakeClock, SystemClock
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
+from maasloop.core.reasons import Reason
+from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
+from maasloop.timeseries.adapters.reading import reading
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ReadObservations
-from maasloop.timeseries.ports.reading import Bucket, GapFill, Selection
+from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Selection
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Reading, Rig
@@ -22,6 +27,7 @@ HOUR_US = 3_600 * SECOND_US
 MONDAY_US = 1_762_128_000 * SECOND_US
 """2025-11-03T00:00:00Z, a Monday: whole weeks after 2000-01-03."""
 WEEK_S = 7 * 86_400
+NAN = math.nan
 
 
 class Everybody:
@@ -46,6 +52,12 @@ async def _store(rig: "Rig", *readings: "Reading", states: Sequence[tuple[str, i
         await rig.until_accepted(len(readings) + len(states))
 
 
+def _shown(page: LatestPage, shown: Sequence[int]) -> list[tuple[str, str, float | str | None]]:
+    results = [page.states[row] if page.states and page.states[row] is not None else page.value[row] for row in shown]
+    names = [(page.devices[row], page.observed_properties[row]) for row in shown]
+    return [(*name, result) for name, result in zip(names, results, strict=True)]
+
+
 async def test_latest_is_the_newest_by_event_time(rig: "Rig") -> None:
     """A late reading does not hide a newer one; words are there too; what may not be seen is left out."""
     await _store(
@@ -58,30 +70,27 @@ async def test_latest_is_the_newest_by_event_time(rig: "Rig") -> None:
     async with rig.writing():
         await rig.publish(("a", "pm25", MONDAY_US + 2, 2.0))
         await rig.until_accepted(5)
-    latest = ListLatestObservations(PostgresReader(rig.pool), Everybody("c"))
+    latest = ListLatestObservations(PostgresAggregates(rig.pool), Everybody("c"))
 
-    found, following = await latest(Selection("noord"), size=10, after=None)
+    page, shown, following = await latest(Selection("noord"), size=10, after=None)
 
-    assert [(each.series.device, each.series.observed_property, each.result) for each in found] == [
-        ("a", "pm25", 5.0),
-        ("a", "signal-state", "rG"),
-        ("b", "pm25", 1.0),
-    ]
+    assert _shown(page, shown) == [("a", "pm25", 5.0), ("a", "signal-state", "rG"), ("b", "pm25", 1.0)]
+    assert page.time_us[shown].tolist() == [MONDAY_US + 5, MONDAY_US, MONDAY_US]
     assert following is None
 
 
 async def test_pages_of_latest_join_without_a_gap(rig: "Rig") -> None:
-    """Pages of one series each give every series once."""
+    """Pages of one series each give every series once, also across one that may not be seen."""
     await _store(rig, *((f"d{number}", "pm25", MONDAY_US, 1.0) for number in range(5)))
-    latest = ListLatestObservations(PostgresReader(rig.pool), Everybody())
+    latest = ListLatestObservations(PostgresAggregates(rig.pool), Everybody("d2"))
     seen, after = [], None
     while True:
-        page, after = await latest(Selection("noord"), size=1, after=after)
-        seen += [each.series.device for each in page]
+        page, shown, after = await latest(Selection("noord"), size=1, after=after)
+        seen += [page.devices[row] for row in shown]
         if after is None:
             break
 
-    assert seen == [f"d{number}" for number in range(5)]
+    assert seen == ["d0", "d1", "d3", "d4"]
 
 
 async def test_a_range_is_half_open_and_ordered(rig: "Rig") -> None:
@@ -117,10 +126,32 @@ async def test_a_range_that_is_too_long_is_refused(rig: "Rig") -> None:
         await anext(read(Selection("noord"), 0, 367 * 24 * HOUR_US))
 
 
-async def _buckets(rig: "Rig", fill: GapFill, *, hours: int = 4) -> list[Bucket]:
-    aggregate = AggregateObservations(PostgresReader(rig.pool), Everybody())
-    found = await aggregate(Selection("noord"), MONDAY_US, MONDAY_US + hours * HOUR_US, 3_600, fill)
-    return list(found[0][1]) if found else []
+def _aggregate(rig: "Rig", visibility: Everybody | None = None) -> AggregateObservations:
+    reader, aggregates = PostgresReader(rig.pool), PostgresAggregates(rig.pool)
+    return AggregateObservations(reader, aggregates, visibility or Everybody(), SystemClock())
+
+
+async def _buckets(
+    rig: "Rig", fill: GapFill, *, start_us: int = MONDAY_US, end_us: int, width_s: int = 3_600
+) -> list[Buckets]:
+    """Return the pieces that have buckets."""
+    found = _aggregate(rig)(Selection("noord"), start_us, end_us, width_s, fill, buckets_max=100_000)
+    return [some async for some in found if len(some)]
+
+
+def _rows(buckets: Buckets) -> list[tuple[str, int, int, float, float, float, float, float]]:
+    """Return the buckets with their devices."""
+    columns = (
+        buckets.start_us,
+        buckets.count,
+        buckets.mean,
+        buckets.minimum,
+        buckets.maximum,
+        buckets.first,
+        buckets.last,
+    )
+    devices = [buckets.series[place].device for place in buckets.series_index]
+    return list(zip(devices, *(column.tolist() for column in columns), strict=True))
 
 
 @pytest.fixture(name="hourly")
@@ -136,47 +167,78 @@ async def _hourly(rig: "Rig") -> "Rig":
 
 async def test_a_bucket_holds_its_left_edge_and_not_its_right(hourly: "Rig") -> None:
     """Figures of the first hour are those of both readings in it; an hour without readings is left out."""
-    assert await _buckets(hourly, GapFill.OMIT) == [
-        Bucket(MONDAY_US, 2, 2.0, 1.0, 3.0, 1.0, 3.0),
-        Bucket(MONDAY_US + 3 * HOUR_US, 1, 8.0, 8.0, 8.0, 8.0, 8.0),
+    (found,) = await _buckets(hourly, GapFill.OMIT, end_us=MONDAY_US + 4 * HOUR_US)
+
+    assert _rows(found) == [
+        ("a", MONDAY_US, 2, 2.0, 1.0, 3.0, 1.0, 3.0),
+        ("a", MONDAY_US + 3 * HOUR_US, 1, 8.0, 8.0, 8.0, 8.0, 8.0),
     ]
 
 
 @pytest.mark.parametrize(
     ("fill", "means"),
     [
-        (GapFill.EMPTY, [2.0, None, None, 8.0, None]),
+        (GapFill.EMPTY, [2.0, NAN, NAN, 8.0, NAN]),
         (GapFill.LAST, [2.0, 3.0, 3.0, 8.0, 8.0]),
-        (GapFill.LINEAR, [2.0, 4.0, 6.0, 8.0, None]),
+        (GapFill.LINEAR, [2.0, 4.0, 6.0, 8.0, NAN]),
     ],
 )
-async def test_gaps_are_filled_as_asked(hourly: "Rig", fill: GapFill, means: list[float | None]) -> None:
+async def test_gaps_are_filled_as_asked(hourly: "Rig", fill: GapFill, means: list[float]) -> None:
     """Empty, the last value before, or the straight line between the neighbours' means; beyond the last one, no line."""
-    buckets = await _buckets(hourly, fill, hours=5)
+    (found,) = await _buckets(hourly, fill, end_us=MONDAY_US + 5 * HOUR_US)
 
-    assert [bucket.mean for bucket in buckets] == means
-    assert [bucket.count for bucket in buckets] == [2, 0, 0, 1, 0]
+    np.testing.assert_array_equal(found.mean, means)
+    assert found.count.tolist() == [2, 0, 0, 1, 0]
 
 
 async def test_weeks_begin_on_monday(hourly: "Rig") -> None:
     """A bucket of seven days has its edge on a Monday at midnight UTC."""
-    aggregate = AggregateObservations(PostgresReader(hourly.pool), Everybody())
     start_us = MONDAY_US - 24 * HOUR_US
 
-    ((_, buckets),) = await aggregate(Selection("noord"), start_us, MONDAY_US + HOUR_US, WEEK_S, GapFill.EMPTY)
+    (found,) = await _buckets(hourly, GapFill.EMPTY, start_us=start_us, end_us=MONDAY_US + HOUR_US, width_s=WEEK_S)
 
-    assert [(bucket.start_us, bucket.count) for bucket in buckets] == [
+    assert list(zip(found.start_us.tolist(), found.count.tolist(), strict=True)) == [
         (MONDAY_US - WEEK_S * SECOND_US, 0),
         (MONDAY_US, 2),
     ]
 
 
-async def test_too_many_buckets_are_refused(hourly: "Rig") -> None:
-    """A selection that would fill more than 100,000 buckets ends with RANGE_TOO_LONG."""
-    aggregate = AggregateObservations(PostgresReader(hourly.pool), Everybody())
+async def test_too_many_buckets_are_refused_with_a_hint(hourly: "Rig") -> None:
+    """A selection that would fill more than 100,000 buckets ends with RANGE_TOO_LONG and says what would do."""
+    with pytest.raises(InvalidArgument, match="100000") as refused:
+        await _buckets(hourly, GapFill.EMPTY, end_us=MONDAY_US + 48 * HOUR_US, width_s=1)
 
-    with pytest.raises(InvalidArgument, match="100000"):
-        await aggregate(Selection("noord"), MONDAY_US, MONDAY_US + 48 * HOUR_US, 1, GapFill.EMPTY)
+    assert refused.value.reason == Reason.RANGE_TOO_LONG
+    assert refused.value.metadata == {
+        "limit": "100000",
+        "estimate": "172800",
+        "hint": "a bucket of 5 s, or a shorter range",
+    }
+
+
+async def test_a_series_that_may_not_be_seen_has_no_figures(hourly: "Rig") -> None:
+    """What is hidden is not in the buckets, filled or not."""
+    hidden = _aggregate(hourly, Everybody("a"))
+
+    for fill in GapFill:
+        found = hidden(Selection("noord"), MONDAY_US, MONDAY_US + HOUR_US, 60, fill, buckets_max=1_000)
+        assert [some async for some in found if len(some)] == []
+
+
+async def test_a_statement_that_takes_too_long_says_what_to_ask_instead(rig: "Rig") -> None:
+    """The database's time-out is RANGE_TOO_LONG with a hint, and the connection serves the next read."""
+
+    async def sleep() -> None:
+        async with reading(rig.pool) as connection:
+            await connection.execute("SET LOCAL statement_timeout = 20")
+            await connection.execute("SELECT pg_sleep(5)")
+
+    with pytest.raises(ResourceExhausted) as refused:
+        await sleep()
+
+    assert refused.value.reason == Reason.RANGE_TOO_LONG
+    assert "hint" in refused.value.metadata
+    assert await rig.query("SELECT 1") == [(1,)]
 
 
 async def test_retention_drops_whole_chunks_of_what_is_old(rig: "Rig") -> None:

@@ -153,7 +153,8 @@ def _require(buckets: int, buckets_max: int, grid: Grid, series: int) -> None:
     if buckets <= buckets_max:
         return
     width_s = wider(grid, series, buckets_max)
-    fewer = f"at most {max(series * buckets_max // buckets, 1)} series"
+    fits = series * buckets_max // buckets
+    fewer = f"at most {fits} series" if fits else "a shorter range"
     hint = f"a bucket of {width_s} s, or {fewer}" if width_s else fewer
     message = f"about {buckets} buckets, more than {buckets_max}: ask for {hint}"
     raise InvalidArgument(
