@@ -15,7 +15,7 @@ from maasloop.cli.nouns.watch import decoded
 from maasloop.core.clock import FakeClock
 
 PROMISED = [
-    "status", "doctor", "up", "down", "reset", "subjects", "account", "trace-reading", "watch", "release", "demo",
+    "status", "doctor", "import-observations", "up", "down", "reset", "subjects", "account", "trace-reading", "watch", "release", "demo",
     "devices list", "devices get", "devices import",
     "observations latest", "observations query", "observations watch",
     "commands list", "commands issue", "commands cancel", "commands watch",

@@ -22,6 +22,7 @@ from .nouns import (
     deliveries,
     devices,
     doctor,
+    history,
     observations,
     overrides,
     policies,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
         app.add_typer(noun, name=name)
     commands_last: tuple[Command, ...] = (
         overrides.release,
+        history.import_observations,
         account.account,
         trace_reading.trace_reading,
         subjects.subjects,
