@@ -49,7 +49,7 @@ async def _trace(context: typer.Context, device: str, observed_property: str, ti
             "observed_property": property_name,
             "event_time": time.isoformat(),
             "messages": [_message(each) for each in trace.messages],
-            "searched": [plain(each) for each in trace.searched],
+            "searched": [plain(each) for each in trace.searched_streams],
             "row": row,
             "latest": await _latest(stub, name, property_name) if row else None,
             "buckets": await _buckets(stub, name, property_name, time) if row and "value" in row else {},

@@ -136,7 +136,7 @@ def _trace(trace: Trace, district: str) -> messages.TraceObservationResponse:
         messages=[
             _carrying(each, settled=each.sequence <= trace.positions.get(each.stream, 0)) for each in trace.messages
         ],
-        searched=[
+        searched_streams=[
             messages.SearchedStream(
                 stream=each.stream,
                 first_sequence=each.first_sequence,

@@ -891,7 +891,7 @@ class TraceObservationResponse(_message.Message):
 
     ROW_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
-    SEARCHED_FIELD_NUMBER: _builtins.int
+    SEARCHED_STREAMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def row(self) -> _observation_pb2.Observation:
         """The row, absent where there is none."""
@@ -901,7 +901,7 @@ class TraceObservationResponse(_message.Message):
         """Messages that carried it, by sequence; those that the stream no longer holds are not listed."""
 
     @_builtins.property
-    def searched(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchedStream]:
+    def searched_streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchedStream]:
         """What was looked through for them."""
 
     def __init__(
@@ -909,11 +909,11 @@ class TraceObservationResponse(_message.Message):
         *,
         row: _observation_pb2.Observation | None = ...,
         messages: _abc.Iterable[Global___CarryingMessage] | None = ...,
-        searched: _abc.Iterable[Global___SearchedStream] | None = ...,
+        searched_streams: _abc.Iterable[Global___SearchedStream] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "row", b"row", "searched", b"searched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "row", b"row", "searched_streams", b"searched_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
