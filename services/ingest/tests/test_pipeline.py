@@ -1,7 +1,7 @@
 """The pipeline against a judge that looks at one reading after the other."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 from unittest.mock import patch
 
@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maasloop.api.common.v1.geo_pb2 import Point
-from maasloop.api.observation.v1.observation_pb2 import PositionObservation, StateObservation
+from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, PositionObservation, StateObservation
 from maasloop.bus.columns import Columns, build_columns
+from maasloop.core.clock import FakeClock, from_us
 from maasloop.core.domains import PERSONAL, Domain
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.ingest.adapters.packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
 from maasloop.ingest.adapters.resolving import Registry
-from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, PropertyFacts, TypeFacts
+from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, Priority, PropertyFacts, TypeFacts
 from maasloop.ingest.domain.outcome import Door, Recorded
-from maasloop.ingest.handlers.record_observations import RecordObservations
+from maasloop.ingest.handlers.record_observations import BACKLOG_AGE_US, SHED_AFTER_US, RecordObservations
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
-from maasloop.ingest.ports import Batch, Portion, Quarantined
+from maasloop.ingest.ports import RANKS, Batch, Lane, Portion, Quarantined
 
 NOW_US = 1_764_000_000_000_000
 DAY_US = 86_400 * 1_000_000
@@ -30,8 +31,10 @@ DEVICES = ["lamp", "cabinet", "station", "bike", "wearable", "sleeper", "strange
 PROPERTIES = ["power", "presence", "mode", "place", "count", "unheard"]
 
 
-def _property(domain: Domain, kind: Kind, low: float, high: float, days: int) -> PropertyFacts:
-    return PropertyFacts(domain, kind, "1", low, high, days * DAY_US)
+def _property(
+    domain: Domain, kind: Kind, low: float, high: float, days: int, priority: Priority = Priority.NORMAL
+) -> PropertyFacts:
+    return PropertyFacts(domain, kind, "1", low, high, days * DAY_US, priority)
 
 
 KNOWN: dict[str, Facts] = {
@@ -39,7 +42,7 @@ KNOWN: dict[str, Facts] = {
     "observedProperties/presence": _property(Domain.MOBILITY, Kind.BOOLEAN, 0, 1, 90),
     "observedProperties/mode": _property(Domain.LIGHT, Kind.STATE, -VALUE_MAX, VALUE_MAX, 90),
     "observedProperties/place": _property(Domain.MOBILITY, Kind.POSITION, -VALUE_MAX, VALUE_MAX, 7),
-    "observedProperties/count": _property(Domain.TRAFFIC, Kind.NUMBER, -VALUE_MAX, VALUE_MAX, 7),
+    "observedProperties/count": _property(Domain.TRAFFIC, Kind.NUMBER, -VALUE_MAX, VALUE_MAX, 7, Priority.LOW),
     "observedProperties/unheard": _property(Domain.AIR, Kind.NUMBER, 0, 1, 7),
     "deviceTypes/thing": TypeFacts(frozenset(PROPERTIES) - {"unheard"}),
     "districts/noord/devices/lamp": DeviceFacts("thing", True, "cabinet", "", ""),
@@ -59,14 +62,24 @@ class RecordingPublisher:
     portions: list[Portion] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     without_consent: int = 0
+    shed_count: int = 0
+    admitted: int = len(RANKS)
+
+    def ranks_admitted(self, _lane: Lane) -> int:
+        """Tell how many priorities have room."""
+        return self.admitted
 
     async def record(self, portion: Portion) -> None:
         """Keep a portion."""
         self.portions.append(portion)
 
-    async def refuse_consent(self, _district: str, count: int) -> None:
+    async def refuse_consent(self, _district: str, _door: Door, count: int) -> None:
         """Keep a count."""
         self.without_consent += count
+
+    async def shed(self, _district: str, _door: Door, count: int) -> None:
+        """Keep a count."""
+        self.shed_count += count
 
     async def quarantine(self, quarantined: Quarantined) -> None:
         """Keep a refusal."""
@@ -101,6 +114,7 @@ def _pipeline(*consenting: str) -> tuple[RecordObservations, RecordingPublisher]
         gate=Consenting(*consenting),
         publisher=publisher,
         counts=Uncounted(),
+        clock=FakeClock(from_us(NOW_US)),
     )
     return record, publisher
 
@@ -108,7 +122,19 @@ def _pipeline(*consenting: str) -> tuple[RecordObservations, RecordingPublisher]
 type Row = tuple[int, int, int, float | str | tuple[float, float]]
 
 _times = st.sampled_from(
-    [0, -1, -6 * DAY_US, -7 * DAY_US, -7 * DAY_US - 1, -30 * DAY_US, -30 * DAY_US - 1, 300_000_000, 300_000_001]
+    [
+        0,
+        -1,
+        -BACKLOG_AGE_US,
+        -BACKLOG_AGE_US - 1,
+        -6 * DAY_US,
+        -7 * DAY_US,
+        -7 * DAY_US - 1,
+        -30 * DAY_US,
+        -30 * DAY_US - 1,
+        300_000_000,
+        300_000_001,
+    ]
 )
 _numbers = st.sampled_from([0.0, 1.0, 0.5, -0.1, 2_000.0, 2_000.1, float("nan"), float("inf"), VALUE_MAX])
 _words = st.sampled_from(["rG", "", "x" * 256, "x" * 257, "a\0b", "ü" * 129])
@@ -252,6 +278,9 @@ def _require_right_portions(publisher: RecordingPublisher, rows: list[Row], verd
             about = KNOWN[f"observedProperties/{observed}"]
             assert isinstance(about, PropertyFacts)
             assert portion.key == (PERSONAL if device in PERSONS else about.domain)
+        for _, _, time_us, _ in named:
+            past = portion.key != PERSONAL and time_us < NOW_US - BACKLOG_AGE_US
+            assert portion.lane == (Lane.PERSONAL if portion.key == PERSONAL else Lane.PAST if past else Lane.PRESENT)
         if portion.key != PERSONAL and portion.numbers is not None:
             assert not set(columns_of(portion).names().devices) & PERSONS.keys()
     assert published == good
@@ -266,6 +295,64 @@ def _require_right_quarantine(publisher: RecordingPublisher, rows: list[Row], ve
         if entry.rows is not None:
             assert not {device for device, *_ in _named(columns_of(entry.rows))} & PERSONS.keys()
     assert kept == refused
+
+
+LOW, NORMAL = PROPERTIES.index("count"), PROPERTIES.index("power")
+
+
+async def test_what_is_least_wanted_is_refused_first() -> None:
+    """With room for two priorities the readings of low priority are refused as SHED, are not kept, and others go on."""
+    record, publisher = _pipeline()
+    publisher.admitted = 2
+
+    recorded = await record(
+        Batch("noord", Door.GRPC, _columns([(2, NORMAL, NOW_US, 1.0), (2, LOW, NOW_US, 1.0)], [], []), NOW_US)
+    )
+
+    assert [(each.index, each.reason) for each in recorded.refusals] == [(1, Reason.SHED)]
+    assert (recorded.accepted_count, publisher.quarantined, publisher.shed_count) == (1, [], 0)
+
+
+async def test_a_batch_of_which_nothing_has_room_is_refused_as_a_whole() -> None:
+    """Its sender hears when to come back, and nothing of it is published."""
+    record, publisher = _pipeline()
+    publisher.admitted = 1
+
+    with pytest.raises(ResourceExhausted, match="no room") as refusal:
+        await record(Batch("noord", Door.HTTP, _columns([(2, NORMAL, NOW_US, 1.0)], [], []), NOW_US))
+
+    assert (refusal.value.reason, publisher.portions) == (Reason.SHED, [])
+    assert refusal.value.retry_after_s > 0
+
+
+async def test_what_was_acknowledged_waits_before_it_is_shed_and_is_counted() -> None:
+    """A young reading of the MQTT door comes again; an old one of low priority is shed with a count."""
+    record, publisher = _pipeline()
+    publisher.admitted = 2
+    columns = _columns([(2, NORMAL, NOW_US, 1.0), (2, LOW, NOW_US, 1.0)], [], [])
+
+    with pytest.raises(ResourceExhausted):
+        await record(Batch("noord", Door.MQTT, columns, NOW_US))
+    assert publisher.portions == []
+    recorded = await record(Batch("noord", Door.MQTT, columns, NOW_US - SHED_AFTER_US))
+
+    assert [each.reason for each in recorded.refusals] == [Reason.SHED]
+    assert (publisher.shed_count, sum(portion.count for portion in publisher.portions)) == (1, 1)
+
+
+async def test_a_devices_own_count_goes_with_its_readings_only() -> None:
+    """The count of a device whose readings were all refused stays behind, that of the others goes along."""
+    record, publisher = _pipeline()
+    sequences = [DeviceSequence(device_index=2, sequence=7), DeviceSequence(device_index=6, sequence=8)]
+    columns = replace(_columns([(2, 0, NOW_US, 1.0), (6, 0, NOW_US, 1.0)], [], []), sequences=sequences)
+
+    await record(Batch("noord", Door.GRPC, columns, NOW_US))
+
+    (portion,) = publisher.portions
+    published = columns_of(portion)
+    names = published.names().devices
+    assert [(names[each.device_index], each.sequence) for each in published.sequences] == [("station", 7)]
+    assert [each.sequence for each in join([published, columns]).sequences] == [7, 7, 8]
 
 
 async def test_a_payload_that_names_a_person_is_not_kept() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,13 +12,13 @@ from maasloop.bus.connection import Bus, connect
 from maasloop.bus.ensure import ensure
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import Durable
-from maasloop.bus.subjects import parse_fact
+from maasloop.bus.subjects import OBSERVATION_IMPORTED, parse_fact
 from maasloop.core.clock import SystemClock
 from maasloop.core.errors import ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.ingest.adapters.bus import LARGE_ROWS, BusPublisher
 from maasloop.ingest.domain.outcome import Door
-from maasloop.ingest.ports import Portion, Quarantined
+from maasloop.ingest.ports import Lane, Portion, Quarantined
 
 NOW_US = 1_764_000_000_000_000
 
@@ -59,7 +59,7 @@ def _portion(first: int, count: int, device: str = "a") -> Portion:
     columns = build_columns(
         [device], ["pm25"], [0] * count, [0] * count, range(NOW_US + first, NOW_US + first + count), [1.0] * count
     )
-    return Portion("noord", "air", columns, None, (), (), NOW_US, count)
+    return Portion(Door.GRPC, "noord", Lane.PRESENT, "air", columns, None, (), (), (), NOW_US, count)
 
 
 async def test_what_waits_for_a_proof_goes_together(bus: Bus) -> None:
@@ -73,6 +73,33 @@ async def test_what_waits_for_a_proof_goes_together(bus: Bus) -> None:
     assert sorted(times) == list(range(NOW_US, NOW_US + 100))
     assert len(messages) <= 3
     assert messages[-1].producer_total == 100
+
+
+async def test_readings_of_two_doors_never_share_a_message(bus: Bus) -> None:
+    """Each message says by which door all of its readings came."""
+    publisher = BusPublisher(bus, SystemClock())
+    doors = [Door.GRPC, Door.MQTT] * 20
+
+    await asyncio.gather(
+        *(publisher.record(replace(_portion(number, 1, door), door=door)) for number, door in enumerate(doors))
+    )
+
+    messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
+    assert sum(message.reading_count for message in messages) == len(doors)
+    assert all(set(message.observations.dictionary.devices) == {message.door} for message in messages)
+
+
+async def test_the_past_travels_in_a_stream_of_its_own_with_its_own_total(bus: Bus) -> None:
+    """Readings of the past lie in IMPORTS, and are no part of the running total of the present."""
+    publisher = BusPublisher(bus, SystemClock())
+    await publisher.record(_portion(0, 3))
+    await publisher.record(replace(_portion(1, 1), lane=Lane.PAST))
+
+    (present,), (past,) = await Stream(bus, "OBSERVATIONS").messages(), await Stream(bus, "IMPORTS").messages()
+
+    assert parse_fact(past.subject) == (OBSERVATION_IMPORTED, "noord", "air")
+    totals = [ObservationsRecorded.FromString(each.body).producer_total for each in (present, past)]
+    assert totals == [3, 1]
 
 
 async def test_a_batch_that_finds_its_subject_idle_goes_at_once(bus: Bus) -> None:
@@ -147,9 +174,9 @@ async def test_a_refusal_that_another_instance_stored_is_no_loss(bus: Bus) -> No
 
 async def test_refused_consent_travels_as_a_number_only(bus: Bus) -> None:
     """What the consent gate refused leaves no trace but its count."""
-    await BusPublisher(bus, SystemClock()).refuse_consent("noord", 7)
+    await BusPublisher(bus, SystemClock()).refuse_consent("noord", Door.MQTT, 7)
 
     (found,) = await Stream(bus, "PERSONAL").messages()
     message = ObservationsRecorded.FromString(found.body)
-    assert (message.refused_consent_count, message.reading_count) == (7, 7)
+    assert (message.refused_consent_count, message.reading_count, message.door) == (7, 7, "mqtt")
     assert message.observations.ByteSize() == 0

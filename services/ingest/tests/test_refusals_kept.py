@@ -7,6 +7,7 @@ import pytest
 from maasloop.api.device.v1.device_pb2 import Device
 from maasloop.api.device.v1.events_pb2 import RegistryResource
 from maasloop.bus.columns import build_columns
+from maasloop.core.clock import SystemClock
 from maasloop.core.domains import Domain
 from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
@@ -18,7 +19,7 @@ from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.entrypoints.payloads import COLUMNS, JSON, SENML, Received, decode, decode_entry
 from maasloop.ingest.handlers.record_observations import RecordObservations
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
-from maasloop.ingest.ports import Portion, Quarantined, QuarantineEntry
+from maasloop.ingest.ports import RANKS, Lane, Portion, Quarantined, QuarantineEntry
 
 NOW_US = 1_764_000_000_000_000
 
@@ -34,7 +35,14 @@ class Kept:
         """Keep a portion."""
         self.portions.append(portion)
 
-    async def refuse_consent(self, _district: str, _count: int) -> None:
+    def ranks_admitted(self, _lane: Lane) -> int:
+        """There is always room."""
+        return len(RANKS)
+
+    async def shed(self, _district: str, _door: Door, _count: int) -> None:
+        """Keep nothing."""
+
+    async def refuse_consent(self, _district: str, _door: Door, _count: int) -> None:
         """Keep nothing."""
 
     async def quarantine(self, quarantined: Quarantined) -> None:
@@ -66,6 +74,7 @@ def _pipeline(known: dict[str, Facts]) -> tuple[RecordObservations, Kept]:
         gate=kept,
         publisher=kept,
         counts=kept,
+        clock=SystemClock(),
     )
     return record, kept
 

@@ -10,6 +10,7 @@ from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
 from maasloop.ingest.adapters.bus import BusPublisher
 from maasloop.ingest.adapters.counts import MetricCounts
+from maasloop.ingest.adapters.fill import StreamFill
 from maasloop.ingest.adapters.postgres import PostgresQuarantine
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, PropertyFacts
@@ -49,6 +50,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
     async with (
         open_pool(settings.postgres_dsn.get_secret_value(), name=NAME, size_max=4) as pool,
         bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        bus_connection.connect(settings.nats_url, name=f"{NAME}-bulk") as bulk,
         connected(settings.device_registry_address) as registry_channel,
         connected(settings.consent_address) as consent_channel,
     ):
@@ -61,7 +63,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         resolver = Registry(lambda: known.items, lambda: known.state is State.LIVE or known.revision > 0)
         known.listen(resolver.changed)
         gate = ConsentGate(consented, clock)
-        publisher, counts, store = BusPublisher(bus, clock), MetricCounts(), PostgresQuarantine(pool)
+        fill, counts, store = StreamFill(bus), MetricCounts(), PostgresQuarantine(pool)
+        publisher = BusPublisher(bus, clock, bulk=bulk, fill=fill)
         record = RecordObservations(
             resolve=resolver,
             speaks_for=resolver.speaks_for,
@@ -69,6 +72,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             gate=gate,
             publisher=publisher,
             counts=counts,
+            clock=clock,
         )
         refuse = RefusePayload(personal=resolver.personal, publisher=publisher, counts=counts)
 
@@ -100,13 +104,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             tasks={
                 "devices": devices.run,
                 "consent": consents.run,
+                "fill": fill.run,
                 "qos0": mqtt.hear_unproven,
                 "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
             },
-            checks={"database": lambda: check(pool), "nats": partial(_linked, bus), "devices": devices.check},
+            checks={"database": lambda: check(pool), "nats": partial(_linked, bus, bulk), "devices": devices.check},
         )
 
 
-async def _linked(bus: bus_connection.Bus) -> str | None:
-    return None if bus.connected else "no link to NATS"
+async def _linked(*links: bus_connection.Bus) -> str | None:
+    return None if all(link.connected for link in links) else "no link to NATS"

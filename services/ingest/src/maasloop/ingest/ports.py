@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from maasloop.core.domains import PERSONAL, Domain
 from maasloop.core.reasons import Reason
 
+from .domain.facts import Priority
 from .domain.outcome import Door, Recorded
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
 """A refused row holds the position of its reason here plus 1; 0 is a good row."""
+RANKS: tuple[Priority, ...] = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+"""What is kept longest comes first."""
 KEYS: tuple[str, ...] = (*Domain, PERSONAL)
 """A row holds the position of the last token of its subject."""
 
@@ -88,6 +92,15 @@ class Position(Indexed, Protocol):
         ...
 
 
+class PayloadCount(Protocol):
+    """A device's own count of its payloads."""
+
+    @property
+    def device_index(self) -> int:
+        """Position of the device among the names."""
+        ...
+
+
 class Columns(Protocol):
     """Readings as columns: numbers as four arrays, then the rarer states and positions. Rows count in this order."""
 
@@ -124,6 +137,11 @@ class Columns(Protocol):
     @property
     def positions(self) -> Sequence[Position]:
         """The places."""
+        ...
+
+    @property
+    def sequences(self) -> Sequence[PayloadCount]:
+        """Devices' own counts of the payloads that the readings came in; they are no rows."""
         ...
 
     def __len__(self) -> int:
@@ -171,8 +189,13 @@ class Series:
     value_min: NDArray[np.float64]
     value_max: NDArray[np.float64]
     age_max_us: NDArray[np.int64]
+    """How old a reading may be at receipt."""
+    history_max_us: NDArray[np.int64]
+    """How old an imported reading may be: as old as its retention."""
     key: NDArray[np.uint8]
     """Position in ``KEYS`` of the last token of the subject."""
+    rank: NDArray[np.uint8]
+    """Position of the priority in ``RANKS``: the highest numbers are shed first."""
     person: NDArray[np.int32]
     """Position in ``persons``, or -1."""
     persons: Sequence[tuple[str, str]]
@@ -195,17 +218,29 @@ class Gate(Protocol):
         ...
 
 
+class Lane(StrEnum):
+    """What accepted readings share a stream with."""
+
+    PRESENT = "present"
+    PAST = "past"
+    """History, and what a device buffered for hours: it never stands before the present."""
+    PERSONAL = "personal"
+
+
 @dataclass(frozen=True, slots=True)
 class Portion:
     """Accepted readings of one batch that share a subject: rows, and places of states and of positions."""
 
+    door: Door
     district: str
+    lane: Lane
     key: str
     columns: Columns
     numbers: NDArray[np.bool_] | None
     """Which numbers; none = the columns as they are, states and positions with them."""
     states: Sequence[State]
     positions: Sequence[Position]
+    sequences: Sequence[PayloadCount]
     receipt_time_us: int
     count: int
 
@@ -234,8 +269,16 @@ class Publisher(Protocol):
         """Publish accepted readings."""
         ...
 
-    async def refuse_consent(self, district: str, count: int) -> None:
+    def ranks_admitted(self, lane: Lane) -> int:
+        """Return how many of ``RANKS``, from the first, have room now; what lies behind is to be shed."""
+        ...
+
+    async def refuse_consent(self, district: str, door: Door, count: int) -> None:
         """Publish how many personal readings were refused, and nothing else of them."""
+        ...
+
+    async def shed(self, district: str, door: Door, count: int) -> None:
+        """Publish how many readings were shed after they had been acknowledged."""
         ...
 
     async def quarantine(self, quarantined: Quarantined) -> None:

@@ -1,7 +1,8 @@
 """Publishes readings, refusals and answers, and returns when the broker has stored them.
 
-Micro-batches without a timer: a small batch that finds its subject idle goes at once; those that come while one is on
-its way wait for its proof and then go together. Large batches go by themselves, up to ``IN_FLIGHT_MAX``.
+Micro-batches without a timer: a small batch that finds its subject idle goes at once; those that come by the same door
+while one is on its way wait for its proof and then go together. Large batches go by themselves, up to ``IN_FLIGHT_MAX``.
+Readings travel over a connection of their own, so that answers and refusals never queue behind them.
 
 Tasks: one a joined message, so that a caller that is cancelled takes nobody else's readings with it.
 """
@@ -12,6 +13,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -26,18 +28,21 @@ from maasloop.core.clock import Clock
 from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import ResourceExhausted
 from maasloop.core.ids import valid_id
-from maasloop.ingest.ports import Portion, Quarantined
+from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.outcome import Door
+from maasloop.ingest.ports import Lane, Portion, Quarantined
 from maasloop.rpc.times import timestamp_from_us
 from maasloop.telemetry import tracing
 
+from .fill import StreamFill, ranks_within
 from .packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
 
 LARGE_ROWS = 256
 """A batch of this many rows goes by itself."""
 IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
-WAITING_MAX_BYTES = 16 * 1024 * 1024
-"""Readings that wait for their turn; more are answered with OVERLOADED."""
+UNPROVEN_MAX_BYTES = 32 * 1024 * 1024
+"""Readings that wait for their turn or for their proof; more are answered with OVERLOADED."""
 UNKNOWN_DISTRICT = "unknown"
 """District token of a refused payload whose district could not be told."""
 
@@ -58,45 +63,74 @@ class _Lane:
     waiting: list[_Waiting] = field(default_factory=list)
 
 
+class _Place(NamedTuple):
+    """What a message of readings has only one of."""
+
+    lane: Lane
+    district: str
+    key: str
+    door: Door
+
+    @property
+    def fact(self) -> subjects.Fact:
+        return subjects.OBSERVATION_IMPORTED if self.lane is Lane.PAST else subjects.OBSERVATION_RECORDED
+
+    @property
+    def subject(self) -> str:
+        return self.fact.subject(self.district, self.key)
+
+
 class BusPublisher:
     """The one producer of this process."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
-        """Count as a producer of its own: a restart begins at 0 under another name."""
+    def __init__(self, bus: Bus, clock: Clock, *, bulk: Bus | None = None, fill: StreamFill | None = None) -> None:
+        """Count as a producer of its own: a restart begins at 0 under another name.
+
+        Readings go over ``bulk``, everything else over ``bus``; ``fill`` tells how full their streams are.
+        """
         self.producer = f"ingest-{secrets.token_hex(6)}"
         self._bus = bus
+        self._bulk = bulk or bus
+        self._fill = fill or StreamFill(bus)
         self._clock = clock
         self._source = f"maasloop/{self.producer}"
         self._acknowledged: defaultdict[str, int] = defaultdict(int)
-        self._lanes: defaultdict[tuple[str, str], _Lane] = defaultdict(_Lane)
+        self._lanes: defaultdict[_Place, _Lane] = defaultdict(_Lane)
         self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
-        self._waiting_bytes = 0
+        self._unproven_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def ranks_admitted(self, lane: Lane) -> int:
+        """Return how many of ``RANKS`` have room, by the bytes under way and by how full the lane's stream is."""
+        return min(ranks_within(self._unproven_bytes / UNPROVEN_MAX_BYTES), self._fill.ranks_admitted(lane))
 
     async def record(self, portion: Portion) -> None:
         """Publish accepted readings."""
         columns = columns_of(portion)
-        place = (portion.district, portion.key)
-        lane = self._lanes[place]
-        if portion.count >= LARGE_ROWS:
-            for part in parts(columns):
-                await self._publish(place, part, portion.receipt_time_us)
-            return
+        place = _Place(portion.lane, portion.district, portion.key, portion.door)
         size = size_bytes(columns)
-        if self._waiting_bytes + size > WAITING_MAX_BYTES:
+        if self._unproven_bytes + size > UNPROVEN_MAX_BYTES:
             message = "too many readings wait for the broker"
-            raise ResourceExhausted("OVERLOADED", message, retry_after_s=1.0)
+            raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
+        self._unproven_bytes += size
+        if portion.count >= LARGE_ROWS:
+            try:
+                for part in parts(columns):
+                    await self._publish(place, part, portion.receipt_time_us)
+            finally:
+                self._unproven_bytes -= size
+            return
         waiting = _Waiting(columns, portion.receipt_time_us, size, asyncio.get_running_loop().create_future())
-        self._waiting_bytes += size
+        lane = self._lanes[place]
         lane.waiting.append(waiting)
         if not lane.busy:
             lane.busy = True
-            task = asyncio.create_task(self._serve(place, lane), name=f"publish {place[0]} {place[1]}")
+            task = asyncio.create_task(self._serve(place, lane), name=f"publish {place.district} {place.key}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         await asyncio.shield(waiting.done)
 
-    async def _serve(self, place: tuple[str, str], lane: _Lane) -> None:
+    async def _serve(self, place: _Place, lane: _Lane) -> None:
         """Publish what waits on a subject, message after message, until nothing does."""
         try:
             while lane.waiting:
@@ -110,8 +144,10 @@ class BusPublisher:
                 await self._publish_together(place, together)
         finally:
             lane.busy = False
+            if not lane.waiting:
+                self._lanes.pop(place, None)
 
-    async def _publish_together(self, place: tuple[str, str], together: list[_Waiting]) -> None:
+    async def _publish_together(self, place: _Place, together: list[_Waiting]) -> None:
         try:
             for part in parts(join([waiting.columns for waiting in together])):
                 await self._publish(place, part, together[0].receipt_time_us)
@@ -126,39 +162,34 @@ class BusPublisher:
                 if not waiting.done.done():
                     waiting.done.set_result(None)
         finally:
-            self._waiting_bytes -= sum(waiting.size for waiting in together)
+            self._unproven_bytes -= sum(waiting.size for waiting in together)
 
-    async def refuse_consent(self, district: str, count: int) -> None:
+    async def refuse_consent(self, district: str, door: Door, count: int) -> None:
         """Publish how many personal readings were refused."""
-        message = PackedObservationsRecorded(
-            district=district,
-            domain=PERSONAL,
-            receipt_time_us=self._clock.now_us(),
-            producer=self.producer,
-            reading_count=count,
-            refused_consent_count=count,
-        )
-        await self._count_and_send((district, PERSONAL), message, count)
+        message = PackedObservationsRecorded(receipt_time_us=self._clock.now_us(), refused_consent_count=count)
+        await self._count_and_send(_Place(Lane.PERSONAL, district, PERSONAL, door), message, count)
 
-    async def _publish(self, place: tuple[str, str], columns: Columns, receipt_time_us: int) -> None:
-        count = len(columns)
-        message = PackedObservationsRecorded(
-            district=place[0],
-            domain=place[1],
-            observations=columns.packed(),
-            receipt_time_us=receipt_time_us,
-            producer=self.producer,
-            reading_count=count,
-        )
-        await self._count_and_send(place, message, count)
+    async def shed(self, district: str, door: Door, count: int) -> None:
+        """Publish how many readings were shed, where personal ones travel: that stream is the last to be full."""
+        message = PackedObservationsRecorded(receipt_time_us=self._clock.now_us(), shed_count=count)
+        await self._count_and_send(_Place(Lane.PERSONAL, district, PERSONAL, door), message, count)
 
-    async def _count_and_send(self, place: tuple[str, str], message: PackedObservationsRecorded, count: int) -> None:
-        stream = "PERSONAL" if place[1] == PERSONAL else "OBSERVATIONS"
-        fact = subjects.OBSERVATION_RECORDED
+    async def _publish(self, place: _Place, columns: Columns, receipt_time_us: int) -> None:
+        message = PackedObservationsRecorded(observations=columns.packed(), receipt_time_us=receipt_time_us)
+        await self._count_and_send(place, message, len(columns))
+
+    async def _count_and_send(self, place: _Place, message: PackedObservationsRecorded, count: int) -> None:
+        message.district, message.domain, message.door = place.district, place.key, place.door
+        message.producer, message.reading_count = self.producer, count
         async with self._in_flight:
-            message.producer_total = self._acknowledged[stream] + count
-            await self._send(fact, fact.subject(*place), secrets.token_hex(16), message, {READINGS_HEADER: str(count)})
-        self._acknowledged[stream] += count
+            message.producer_total = self._acknowledged[place.lane] + count
+            headers = {READINGS_HEADER: str(count)}
+            try:
+                await self._send(self._bulk, place.fact, place.subject, secrets.token_hex(16), message, headers)
+            except ResourceExhausted:
+                self._fill.found_full(place.lane)
+                raise
+        self._acknowledged[place.lane] += count
 
     async def quarantine(self, quarantined: Quarantined) -> None:
         """Publish refused readings under an id made of them, so that a repetition is dropped by the broker."""
@@ -186,7 +217,7 @@ class BusPublisher:
         message = ReadingsQuarantined(entry=entry, producer=self.producer, producer_total=total)
         fact = subjects.OBSERVATION_QUARANTINED
         subject = fact.subject(known_district or UNKNOWN_DISTRICT, quarantined.door)
-        stored = await self._send(fact, subject, ce_id, message, {READINGS_HEADER: str(count)})
+        stored = await self._send(self._bus, fact, subject, ce_id, message, {READINGS_HEADER: str(count)})
         if not stored.repeated:
             self._acknowledged["QUARANTINE"] += count
 
@@ -199,10 +230,10 @@ class BusPublisher:
         )
         fact = subjects.RESPONSE_RECORDED
         ce_id = hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()[:32]
-        await self._send(fact, fact.subject(district, device), ce_id, message, {})
+        await self._send(self._bus, fact, fact.subject(district, device), ce_id, message, {})
 
     async def _send(
-        self, fact: subjects.Fact, subject: str, ce_id: str, message: Message, more: Mapping[str, str]
+        self, bus: Bus, fact: subjects.Fact, subject: str, ce_id: str, message: Message, more: Mapping[str, str]
     ) -> Stored:
         envelope = Envelope(ce_id, fact.message, self._source, self._clock.now_us(), tracing.inject())
-        return await self._bus.store(subject, message.SerializeToString(), {**envelope.headers(), **more})
+        return await bus.store(subject, message.SerializeToString(), {**envelope.headers(), **more})

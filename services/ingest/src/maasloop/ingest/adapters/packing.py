@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from maasloop.api.observation.v1.observation_pb2 import PositionObservation, StateObservation
+from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, PositionObservation, StateObservation
 from maasloop.bus.columns import Columns, build_columns
 from maasloop.ingest.ports import Portion
 
@@ -27,7 +27,8 @@ def columns_of(portion: Portion) -> Columns:
         return columns
     states = cast("Sequence[StateObservation]", portion.states)
     positions = cast("Sequence[PositionObservation]", portion.positions)
-    return compact(columns, portion.numbers, states, positions)
+    sequences = cast("Sequence[DeviceSequence]", portion.sequences)
+    return compact(columns, portion.numbers, states, positions, sequences)
 
 
 def compact(
@@ -35,12 +36,14 @@ def compact(
     rows: NDArray[np.bool_] | slice,
     states: Sequence[StateObservation],
     positions: Sequence[PositionObservation],
+    sequences: Sequence[DeviceSequence] = (),
 ) -> Columns:
-    """Return chosen rows with a dictionary of the names they use."""
+    """Return chosen rows with a dictionary of the names they use; ``sequences`` are of devices that have rows."""
     names = columns.names()
     others = [(row.device_index, row.property_index) for row in states]
     others += [(row.device_index, row.property_index) for row in positions]
-    devices, device_of = _used(columns.device_index[rows], [device for device, _ in others])
+    counted = [each.device_index for each in sequences]
+    devices, device_of = _used(columns.device_index[rows], [*(device for device, _ in others), *counted])
     properties, property_of = _used(columns.property_index[rows], [each for _, each in others])
 
     def place(used: NDArray[np.uint32], index: int) -> int:
@@ -49,13 +52,16 @@ def compact(
     return build_columns(
         [names.devices[index] for index in devices.tolist()],
         [names.observed_properties[index] for index in properties.tolist()],
-        device_of[: -len(others) or None],
+        device_of[: -(len(others) + len(counted)) or None],
         property_of[: -len(others) or None],
         columns.event_time_us[rows],
         columns.value[rows],
         states=[_state(row, place(devices, row.device_index), place(properties, row.property_index)) for row in states],
         positions=[
             _position(row, place(devices, row.device_index), place(properties, row.property_index)) for row in positions
+        ],
+        sequences=[
+            DeviceSequence(device_index=place(devices, each.device_index), sequence=each.sequence) for each in sequences
         ],
     )
 
@@ -80,7 +86,8 @@ def _position(row: PositionObservation, device: int, observed_property: int) -> 
 def size_bytes(columns: Columns) -> int:
     """Return about how many bytes the columns take on the wire."""
     states = sum(row.ByteSize() + 4 for row in columns.states)
-    return len(columns.dictionary) + ROW_BYTES * len(columns.value) + states + 48 * len(columns.positions)
+    others = 48 * len(columns.positions) + 16 * len(columns.sequences)
+    return len(columns.dictionary) + ROW_BYTES * len(columns.value) + states + others
 
 
 def parts(columns: Columns) -> Iterator[Columns]:
@@ -88,6 +95,9 @@ def parts(columns: Columns) -> Iterator[Columns]:
     if size_bytes(columns) <= MESSAGE_MAX_BYTES:
         yield columns
         return
+    if columns.sequences:
+        # A message of their own, with names of their own.
+        yield compact(columns, slice(0, 0), (), (), columns.sequences)
     repeated = len(columns.dictionary) <= DICTIONARY_REPEATED_MAX_BYTES
     # Compact names and a row take at most 64 + 24 bytes; repeated names leave the rest to the rows.
     count = (MESSAGE_MAX_BYTES - len(columns.dictionary)) // ROW_BYTES if repeated else MESSAGE_MAX_BYTES // 96
@@ -120,6 +130,7 @@ def join(many: Sequence[Columns]) -> Columns:
     device_index, property_index = [], []
     states: list[StateObservation] = []
     positions: list[PositionObservation] = []
+    sequences: list[DeviceSequence] = []
     for columns in many:
         names = columns.names()
         device_of = np.array([devices.setdefault(name, len(devices)) for name in names.devices], np.uint32)
@@ -137,6 +148,10 @@ def join(many: Sequence[Columns]) -> Columns:
             _position(row, int(device_of[row.device_index]), int(property_of[row.property_index]))
             for row in columns.positions
         ]
+        sequences += [
+            DeviceSequence(device_index=int(device_of[each.device_index]), sequence=each.sequence)
+            for each in columns.sequences
+        ]
     nothing = np.empty(0, np.uint32)
     return build_columns(
         list(devices),
@@ -147,4 +162,5 @@ def join(many: Sequence[Columns]) -> Columns:
         np.concatenate([columns.value for columns in many]),
         states=states,
         positions=positions,
+        sequences=sequences,
     )

@@ -15,7 +15,7 @@ from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
-from maasloop.ingest.ports import KEYS, Batch, Series, code
+from maasloop.ingest.ports import KEYS, RANKS, Batch, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
 
 TABLES_BYTES_MAX = 12 * 1024 * 1024
@@ -25,6 +25,8 @@ TABLE_BYTES = 4_000
 PAIR_BYTES = 128
 """A pair in the arrays, and its share of the names."""
 AGE_MAX_US = 30 * 86_400 * 1_000_000
+HISTORY_MAX_US = 100 * 366 * 86_400 * 1_000_000
+"""What is kept for ever may be a hundred years old: a mistyped year makes no chunk of its own."""
 
 _KINDS = list(Kind)
 _UNRESOLVED = np.uint8(255)
@@ -119,7 +121,9 @@ class Registry:
             series.value_min[pair] = facts.range_min
             series.value_max[pair] = facts.range_max
             series.age_max_us[pair] = min(facts.retention_us, AGE_MAX_US)
+            series.history_max_us[pair] = min(facts.retention_us, HISTORY_MAX_US)
             series.key[pair] = KEYS.index(found.key)
+            series.rank[pair] = RANKS.index(facts.priority)
             if found.data_subject:
                 person = (found.data_subject, found.processing_activity)
                 if person not in table.person_of:
@@ -141,7 +145,9 @@ def _new_table(names: DictionaryNames, pairs: int) -> _Table:
         value_min=np.full(pairs, -np.inf),
         value_max=np.full(pairs, np.inf),
         age_max_us=np.full(pairs, AGE_MAX_US, np.int64),
+        history_max_us=np.full(pairs, HISTORY_MAX_US, np.int64),
         key=np.zeros(pairs, np.uint8),
+        rank=np.zeros(pairs, np.uint8),
         person=np.full(pairs, -1, np.int32),
         persons=persons,
     )

@@ -53,6 +53,7 @@ DETAILS: dict[Reason, str] = {
     Reason.TIME_IN_FUTURE: "the event time is more than 5 minutes ahead",
     Reason.TEXT_INVALID: "the state is empty, longer than 256 bytes, or holds NUL",
     Reason.UNIT_MISMATCH: "the unit cannot be converted to the property's",
+    Reason.SHED: "there is no room for readings of this priority now",
     Reason.CONSENT_MISSING: "no consent is in force for this personal series",
 }
 """What people read beside a reason."""

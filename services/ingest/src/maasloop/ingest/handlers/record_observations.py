@@ -13,16 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.clock import Clock
 from maasloop.core.domains import PERSONAL
+from maasloop.core.errors import ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.facts import Kind
-from maasloop.ingest.domain.outcome import DETAILS, REFUSALS_LISTED_MAX, Recorded, Refusal
+from maasloop.ingest.domain.outcome import DETAILS, REFUSALS_LISTED_MAX, Door, Recorded, Refusal
 from maasloop.ingest.ports import (
     KEYS,
+    RANKS,
     REASONS,
     Batch,
     Counts,
     Gate,
+    Lane,
     Portion,
     Publisher,
     Quarantined,
@@ -31,6 +35,13 @@ from maasloop.ingest.ports import (
     code,
 )
 
+BACKLOG_AGE_US = 6 * 3_600 * 1_000_000
+"""Readings that are older at receipt travel in the lane of the past."""
+SHED_AFTER_US = 5_000_000
+"""Readings that have been acknowledged wait this long for room before they are shed."""
+SHED_RETRY_S = 1.0
+ACKNOWLEDGED_DOORS = frozenset({Door.MQTT, Door.CHIRPSTACK})
+"""Doors whose senders have been told that their readings are kept: there, what is shed is counted."""
 FUTURE_MAX_US = 5 * 60 * 1_000_000
 STATE_BYTES_MAX = 256
 LONGITUDE_MAX = 180.0
@@ -65,6 +76,7 @@ class RecordObservations:
         gate: Gate,
         publisher: Publisher,
         counts: Counts,
+        clock: Clock,
     ) -> None:
         """``speaks_for(district, sender, device)`` is the gateway rule; ``personal(district, device)`` tells of whom."""
         self._resolve = resolve
@@ -73,6 +85,7 @@ class RecordObservations:
         self._gate = gate
         self._publisher = publisher
         self._counts = counts
+        self._clock = clock
 
     async def __call__(self, batch: Batch, *, quarantine: bool = True) -> Recorded:
         """Keep the good readings of a batch and say which ones were refused, and why."""
@@ -83,13 +96,16 @@ class RecordObservations:
         self._apply_consent_gate(series, rows, reason)
         _check_values(batch, series, rows, reason)
         _check_times(batch, series, rows, reason)
+        shed = self._shed(batch, series, rows, reason, counted=quarantine and batch.door in ACKNOWLEDGED_DOORS)
         portions = list(_split(batch, series, rows, reason))
-        refused = list(self._refused(batch, series, rows, reason)) if quarantine else []
-        without_consent = int(np.count_nonzero(reason == code(Reason.CONSENT_MISSING)))
         publishing = [self._publisher.record(portion) for portion in portions]
-        publishing += [self._publisher.quarantine(entry) for entry in refused]
-        if without_consent:
-            publishing.append(self._publisher.refuse_consent(batch.district, without_consent))
+        if reason.any() or batch.undecoded:
+            refused = self._refused(batch, series, rows, reason) if quarantine else ()
+            publishing += [self._publisher.quarantine(entry) for entry in refused]
+            if without_consent := int(np.count_nonzero(reason == code(Reason.CONSENT_MISSING))):
+                publishing.append(self._publisher.refuse_consent(batch.district, batch.door, without_consent))
+        if shed:
+            publishing.append(self._publisher.shed(batch.district, batch.door, shed))
         if len(publishing) == 1:
             await publishing[0]
         else:
@@ -116,10 +132,28 @@ class RecordObservations:
             if not self._gate.permits(*series.persons[index]):
                 reason[person == index] = code(Reason.CONSENT_MISSING)
 
+    def _shed(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8], *, counted: bool) -> int:
+        """Refuse what has no room by its priority, and return how many readings are to be counted as shed.
+
+        Raises ``ResourceExhausted`` (SHED) where the sender may try again: nothing else is left of the batch, or the
+        readings were acknowledged and are young enough to wait.
+        """
+        admitted = [self._publisher.ranks_admitted(lane) for lane in Lane]
+        if min(admitted) == len(RANKS):
+            return 0
+        lanes = np.where(series.key[rows.pair] == _PERSONAL, 2, _past(batch, rows))
+        _mark(reason, series.rank[rows.pair] >= np.array(admitted, np.uint8)[lanes], Reason.SHED)
+        count = int(np.count_nonzero(reason == code(Reason.SHED)))
+        waits = counted and batch.receipt_time_us + SHED_AFTER_US > self._clock.now_us()
+        if count and (waits or (not counted and not (reason == 0).any())):
+            message = "readings of this priority find no room now"
+            raise ResourceExhausted(Reason.SHED, message, retry_after_s=SHED_RETRY_S)
+        return count if counted else 0
+
     def _refused(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Quarantined]:
         """One entry a reason, two where some of its readings may be shown and others are only counted."""
         undecoded = Counter((batch.undecoded or {}).values())
-        bad = (reason != 0) & (reason != code(Reason.CONSENT_MISSING))
+        bad = (reason != 0) & (reason != code(Reason.CONSENT_MISSING)) & (reason != code(Reason.SHED))
         if not undecoded and not bad.any():
             return
         personal = series.key[rows.pair] == _PERSONAL
@@ -190,46 +224,69 @@ def _text(state: str) -> bool:
 
 
 def _check_times(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> None:
-    """Event times lie in [receipt - 30 d or the retention, receipt + 5 min]: another one would make a chunk of its own."""
-    oldest_us = batch.receipt_time_us - series.age_max_us[rows.pair]
+    """Event times lie in [receipt - 30 d or the retention, receipt + 5 min]: another one would make a chunk of its own.
+
+    History is as old as its retention allows.
+    """
+    age_max_us = series.history_max_us if batch.door is Door.IMPORT else series.age_max_us
+    oldest_us = batch.receipt_time_us - age_max_us[rows.pair]
     _mark(reason, rows.time_us < oldest_us, Reason.TIME_TOO_OLD)
     _mark(reason, rows.time_us > batch.receipt_time_us + FUTURE_MAX_US, Reason.TIME_IN_FUTURE)
 
 
+def _past(batch: Batch, rows: _Rows) -> NDArray[np.int64]:
+    """Return 1 for rows that travel behind the present, else 0."""
+    if batch.door is Door.IMPORT:
+        return np.ones(len(rows.pair), np.int64)
+    return (rows.time_us < batch.receipt_time_us - BACKLOG_AGE_US).astype(np.int64)
+
+
 def _split(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Portion]:
-    """Group the good readings by the last token of their subject; personal ones share a message with no other."""
+    """Group the good readings by lane and last token; personal ones share a message with no other."""
     good = reason == 0
-    key = series.key[rows.pair]
-    keys = np.unique(key[good])
-    if len(keys) == 1 and good.all():
-        columns = batch.columns
-        yield Portion(
-            batch.district,
-            KEYS[keys[0]],
-            columns,
-            None,
-            columns.states,
-            columns.positions,
-            batch.receipt_time_us,
-            len(columns),
-        )
-        return
-    for each in keys:
-        yield _portion(batch, rows, good & (key == each), KEYS[each])
+    key = series.key[rows.pair].astype(np.int64)
+    place = key * 2 + ((key != _PERSONAL) & (_past(batch, rows) == 1))
+    places = np.unique(place[good])
+    whole = len(places) == 1 and good.all()
+    for each in places.tolist():
+        chosen = None if whole and _counts_own(batch, rows) else good & (place == each)
+        yield _portion(batch, rows, chosen, KEYS[each // 2], past=bool(each % 2))
 
 
-def _portion(batch: Batch, rows: _Rows, chosen: _Mask, key: str) -> Portion:
-    states = chosen[rows.numbers : rows.numbers + rows.states]
-    positions = chosen[rows.numbers + rows.states :]
+def _counts_own(batch: Batch, rows: _Rows) -> bool:
+    """Tell whether every device whose count came along also has a reading."""
+    return not batch.columns.sequences or {each.device_index for each in batch.columns.sequences} <= set(
+        rows.device.tolist()
+    )
+
+
+def _portion(batch: Batch, rows: _Rows, chosen: _Mask | None, key: str, *, past: bool = False) -> Portion:
+    """Return chosen readings, all of them as they are where nothing is chosen."""
+    columns = batch.columns
+    numbers, states, positions, sequences = None, columns.states, columns.positions, columns.sequences
+    count = len(columns)
+    if chosen is not None:
+        numbers = chosen[: rows.numbers]
+        after = rows.numbers + rows.states
+        states = [state for state, taken in zip(states, chosen[rows.numbers : after], strict=True) if taken]
+        positions = [position for position, taken in zip(positions, chosen[after:], strict=True) if taken]
+        if sequences:
+            devices = set(rows.device[chosen].tolist())
+            sequences = [each for each in sequences if each.device_index in devices]
+        count = int(np.count_nonzero(chosen))
+    lane = Lane.PERSONAL if key == PERSONAL else Lane.PAST if past else Lane.PRESENT
     return Portion(
+        batch.door,
         batch.district,
+        lane,
         key,
-        batch.columns,
-        chosen[: rows.numbers],
-        [state for state, taken in zip(batch.columns.states, states, strict=True) if taken],
-        [position for position, taken in zip(batch.columns.positions, positions, strict=True) if taken],
+        columns,
+        numbers,
+        states,
+        positions,
+        sequences,
         batch.receipt_time_us,
-        int(np.count_nonzero(chosen)),
+        count,
     )
 
 
