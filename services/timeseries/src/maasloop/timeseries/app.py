@@ -44,6 +44,7 @@ from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.adapters.visibility import ProjectedVisibility
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
+from maasloop.timeseries.entrypoints.gauges import CustodyGauges
 from maasloop.timeseries.entrypoints.rpc import SERVICE, SeriesDoor
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
@@ -115,6 +116,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
                 "consent": consents.run,
                 "outbox": relay.run,
                 "retention": ForgetOldRows(reader, clock).run,
+                "balance": CustodyGauges(accounts, clock).run,
                 "streams": FreeStreams(streams, _owners(), clock).run,
             },
             checks={
