@@ -59,13 +59,17 @@ class Reason(StrEnum):
     """The caller's deadline passed."""
 
     RANGE_TOO_LONG = "RANGE_TOO_LONG"
-    """The range asked for is too long for one call. Metadata: `limit`."""
+    """The range asked for is too long for one call. Metadata: `limit`, `estimate` where there is one, and `hint`: what
+    would do."""
 
     INTERNAL = "INTERNAL"
     """A fault of ours; look it up by the trace id."""
 
     DRAINING = "DRAINING"
     """The service is shutting down."""
+
+    CALLER_TOO_SLOW = "CALLER_TOO_SLOW"
+    """The caller does not read its stream as fast as it fills; resume with the last token. Metadata: `limit`."""
 
     PAYLOAD_UNDECODABLE = "PAYLOAD_UNDECODABLE"
     """The payload is not of the coding its topic or content type says."""

@@ -60,11 +60,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 16
     """The caller's deadline passed."""
     ERROR_REASON_RANGE_TOO_LONG: _ErrorReason.ValueType  # 17
-    """The range asked for is too long for one call. Metadata: `limit`."""
+    """The range asked for is too long for one call. Metadata: `limit`, `estimate` where there is one, and `hint`: what
+    would do.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 18
     """A fault of ours; look it up by the trace id."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 19
     """The service is shutting down."""
+    ERROR_REASON_CALLER_TOO_SLOW: _ErrorReason.ValueType  # 20
+    """The caller does not read its stream as fast as it fills; resume with the last token. Metadata: `limit`."""
     ERROR_REASON_PAYLOAD_UNDECODABLE: _ErrorReason.ValueType  # 30
     """Readings.
 
@@ -217,11 +221,15 @@ ERROR_REASON_NEIGHBOUR_UNAVAILABLE: ErrorReason.ValueType  # 15
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 16
 """The caller's deadline passed."""
 ERROR_REASON_RANGE_TOO_LONG: ErrorReason.ValueType  # 17
-"""The range asked for is too long for one call. Metadata: `limit`."""
+"""The range asked for is too long for one call. Metadata: `limit`, `estimate` where there is one, and `hint`: what
+would do.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 18
 """A fault of ours; look it up by the trace id."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 19
 """The service is shutting down."""
+ERROR_REASON_CALLER_TOO_SLOW: ErrorReason.ValueType  # 20
+"""The caller does not read its stream as fast as it fills; resume with the last token. Metadata: `limit`."""
 ERROR_REASON_PAYLOAD_UNDECODABLE: ErrorReason.ValueType  # 30
 """Readings.
 

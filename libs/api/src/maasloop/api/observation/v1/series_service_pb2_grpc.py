@@ -92,7 +92,8 @@ class SeriesServiceServicer:
 
     def ReadObservations(self, request, context):
         """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
-        (RANGE_TOO_LONG) where the selection holds more than 10,000 series or spans more than 366 days.
+        (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
+        about 100,000,000 observations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,7 +101,8 @@ class SeriesServiceServicer:
 
     def AggregateObservations(self, request, context):
         """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
-        bucket is [edge, edge + bucket).
+        bucket is [edge, edge + bucket). They come from rollups by minute and hour where `bucket` is a multiple of one,
+        which are kept longer than rows; what of the range sticks out of whole minutes needs rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,8 +117,9 @@ class SeriesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchObservations(self, request, context):
-        """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
-        shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
+        """The observations as they are stored, from now on or from a resume token; readings of the past that come by the lane
+        of imports are left out. Ends with UNAVAILABLE (DRAINING) at shutdown, FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED)
+        where the token is too old, and RESOURCE_EXHAUSTED (CALLER_TOO_SLOW) where the caller does not keep up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

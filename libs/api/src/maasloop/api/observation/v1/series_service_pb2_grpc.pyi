@@ -39,19 +39,22 @@ class SeriesServiceStub:
     """The newest observation of each series that matches. By event time."""
     ReadObservations: _grpc.UnaryStreamMultiCallable[_series_service_pb2.ReadObservationsRequest, _series_service_pb2.ReadObservationsResponse]
     """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
-    (RANGE_TOO_LONG) where the selection holds more than 10,000 series or spans more than 366 days.
+    (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
+    about 100,000,000 observations.
     """
     AggregateObservations: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.AggregateObservationsRequest, _series_service_pb2.AggregateObservationsResponse]
     """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
-    bucket is [edge, edge + bucket).
+    bucket is [edge, edge + bucket). They come from rollups by minute and hour where `bucket` is a multiple of one,
+    which are kept longer than rows; what of the range sticks out of whole minutes needs rows.
     """
     ReadAggregates: _grpc.UnaryStreamMultiCallable[_series_service_pb2.ReadAggregatesRequest, _series_service_pb2.ReadAggregatesResponse]
     """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
     than 5,000,000 buckets are asked for.
     """
     WatchObservations: _grpc.UnaryStreamMultiCallable[_series_service_pb2.WatchObservationsRequest, _series_service_pb2.WatchObservationsResponse]
-    """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
-    shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
+    """The observations as they are stored, from now on or from a resume token; readings of the past that come by the lane
+    of imports are left out. Ends with UNAVAILABLE (DRAINING) at shutdown, FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED)
+    where the token is too old, and RESOURCE_EXHAUSTED (CALLER_TOO_SLOW) where the caller does not keep up.
     """
     GetCustodyBalance: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]
     """The custody balance: what became of every reading that was acknowledged."""
@@ -71,19 +74,22 @@ class SeriesServiceAsyncStub(SeriesServiceStub):
     """The newest observation of each series that matches. By event time."""
     ReadObservations: _aio.UnaryStreamMultiCallable[_series_service_pb2.ReadObservationsRequest, _series_service_pb2.ReadObservationsResponse]  # type: ignore[assignment]
     """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
-    (RANGE_TOO_LONG) where the selection holds more than 10,000 series or spans more than 366 days.
+    (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
+    about 100,000,000 observations.
     """
     AggregateObservations: _aio.UnaryUnaryMultiCallable[_series_service_pb2.AggregateObservationsRequest, _series_service_pb2.AggregateObservationsResponse]  # type: ignore[assignment]
     """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
-    bucket is [edge, edge + bucket).
+    bucket is [edge, edge + bucket). They come from rollups by minute and hour where `bucket` is a multiple of one,
+    which are kept longer than rows; what of the range sticks out of whole minutes needs rows.
     """
     ReadAggregates: _aio.UnaryStreamMultiCallable[_series_service_pb2.ReadAggregatesRequest, _series_service_pb2.ReadAggregatesResponse]  # type: ignore[assignment]
     """The same figures as columns, for programs and for long ranges. Ends with INVALID_ARGUMENT (RANGE_TOO_LONG) where more
     than 5,000,000 buckets are asked for.
     """
     WatchObservations: _aio.UnaryStreamMultiCallable[_series_service_pb2.WatchObservationsRequest, _series_service_pb2.WatchObservationsResponse]  # type: ignore[assignment]
-    """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
-    shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
+    """The observations as they are stored, from now on or from a resume token; readings of the past that come by the lane
+    of imports are left out. Ends with UNAVAILABLE (DRAINING) at shutdown, FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED)
+    where the token is too old, and RESOURCE_EXHAUSTED (CALLER_TOO_SLOW) where the caller does not keep up.
     """
     GetCustodyBalance: _aio.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]  # type: ignore[assignment]
     """The custody balance: what became of every reading that was acknowledged."""
@@ -112,7 +118,8 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_series_service_pb2.ReadObservationsResponse], _abc.AsyncIterator[_series_service_pb2.ReadObservationsResponse]]:
         """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
-        (RANGE_TOO_LONG) where the selection holds more than 10,000 series or spans more than 366 days.
+        (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
+        about 100,000,000 observations.
         """
 
     @_abc_1.abstractmethod
@@ -122,7 +129,8 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_series_service_pb2.AggregateObservationsResponse, _abc.Awaitable[_series_service_pb2.AggregateObservationsResponse]]:
         """Figures of time buckets. Bucket edges are multiples of `bucket` counted from 2000-01-03T00:00:00Z (a Monday); a
-        bucket is [edge, edge + bucket).
+        bucket is [edge, edge + bucket). They come from rollups by minute and hour where `bucket` is a multiple of one,
+        which are kept longer than rows; what of the range sticks out of whole minutes needs rows.
         """
 
     @_abc_1.abstractmethod
@@ -141,8 +149,9 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _series_service_pb2.WatchObservationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_series_service_pb2.WatchObservationsResponse], _abc.AsyncIterator[_series_service_pb2.WatchObservationsResponse]]:
-        """The observations as they are stored, from now on or from a resume token. Ends with UNAVAILABLE (DRAINING) at
-        shutdown and FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) where the token is too old.
+        """The observations as they are stored, from now on or from a resume token; readings of the past that come by the lane
+        of imports are left out. Ends with UNAVAILABLE (DRAINING) at shutdown, FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED)
+        where the token is too old, and RESOURCE_EXHAUSTED (CALLER_TOO_SLOW) where the caller does not keep up.
         """
 
     @_abc_1.abstractmethod
