@@ -33,8 +33,8 @@ ACK_TOKENS_SHORT = 9
 OUTSTANDING_BYTES_MAX = 32 * 1024 * 1024
 _STATUS = "Status"
 _HEADER_ROOM, _HEADER_LINE = 12, 4
-_FULL = "MaxBytes"
-"""In the word of a request whose bytes do not hold the next message."""
+_DONE = ("MaxBytes", "Batch Completed")
+"""In the word of a request whose bytes do not hold the next message, or that brought all that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ class Pull:
             left_bytes = int(headers.get("Nats-Pending-Bytes", self._asked_bytes))
             self._asked = max(0, self._asked - left)
             self._asked_bytes = max(0, self._asked_bytes - left_bytes) if self._asked else 0
-            full = status == "409" and _FULL in headers.get("Description", "")
-            if status not in {"404", "408"} and not full:
+            why = headers.get("Description", "")
+            if status not in {"404", "408"} and not (status == "409" and any(word in why for word in _DONE)):
                 self._ask_from_s = self._heard_s + REFUSED_PAUSE_S
-                log.info("pull_ended", durable=self._durable.name, status=status, why=headers.get("Description"))
+                log.info("pull_ended", durable=self._durable.name, status=status, why=why)
             self._arrived.set()
 
     def _delivery(self, message: Msg, headers: Mapping[str, str]) -> Delivery:
