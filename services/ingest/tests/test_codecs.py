@@ -268,8 +268,11 @@ def test_senml_in_cbor_is_the_same_as_in_json() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"\x81" * 60_000 + b"\x00", Reason.PAYLOAD_TOO_DEEP),
-        (b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_UNDECODABLE),
+        (b"\x81\xa1\x02" + b"\x81" * 60_000, Reason.PAYLOAD_TOO_DEEP),
+        (b"\x81\xa1\x02" + b"\x81" * 1_000, Reason.PAYLOAD_TOO_DEEP),
+        (b"\x81" * 60_000, Reason.PAYLOAD_UNDECODABLE),
+        (b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_TOO_LARGE),
+        (b"\x81\xbb\xff\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_UNDECODABLE),
         (b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", Reason.PAYLOAD_UNDECODABLE),
         (b"\x9f\xff", Reason.PAYLOAD_UNDECODABLE),
         (b"\xa2\x00\x00\x00\x01", Reason.PAYLOAD_UNDECODABLE),

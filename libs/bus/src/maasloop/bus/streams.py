@@ -230,6 +230,14 @@ MQTT_UPLINKS = Durable(
     max_ack_pending=8_192,
     meaning="The MQTT door: what a PUBACK was sent for.",
 )
+CHIRPSTACK_UPLINKS = Durable(
+    "ingest-chirpstack",
+    subjects.MQTT_STREAM,
+    "ingest",
+    (subjects.CHIRPSTACK_UPLINKS,),
+    max_ack_pending=1_024,
+    meaning="Uplinks of LoRaWAN devices, as their network server publishes them.",
+)
 QUARANTINE_TABLE = Durable(
     "ingest-quarantine", "QUARANTINE", "ingest", meaning="Refused readings on their way into ingest's table."
 )
@@ -283,6 +291,7 @@ ALERT_COMMANDS = Durable(
 )
 DURABLES: tuple[Durable, ...] = (
     MQTT_UPLINKS,
+    CHIRPSTACK_UPLINKS,
     QUARANTINE_TABLE,
     OBSERVATION_ROWS,
     IMPORT_ROWS,

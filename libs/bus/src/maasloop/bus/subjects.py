@@ -237,6 +237,8 @@ MQTT_STORED_PREFIX = "$MQTT.msgs."
 """Prefix of subjects in ``MQTT_STREAM``."""
 MQTT_UPLINKS = f"{MQTT_STORED_PREFIX}{DEVICE_ROOT}.{DEVICE_VERSION}.*.*.up.>"
 """Every stored uplink of every device."""
+CHIRPSTACK_UPLINKS = f"{MQTT_STORED_PREFIX}application.*.device.*.event.up"
+"""Every stored uplink event of a ChirpStack network server."""
 UPLINKS_QOS0 = f"{DEVICE_ROOT}.{DEVICE_VERSION}.*.*.up.>"
 """Uplinks as core messages: the only way that QoS 0 is heard."""
 

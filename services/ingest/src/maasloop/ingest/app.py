@@ -10,14 +10,17 @@ from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
 from maasloop.ingest.adapters.bus import BusPublisher
 from maasloop.ingest.adapters.counts import MetricCounts
+from maasloop.ingest.adapters.external_names import ExternalNames
 from maasloop.ingest.adapters.fill import StreamFill
 from maasloop.ingest.adapters.postgres import PostgresQuarantine
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, PropertyFacts
+from maasloop.ingest.entrypoints.chirpstack import ChirpstackDoor
 from maasloop.ingest.entrypoints.http import ObservationsDoor
 from maasloop.ingest.entrypoints.mqtt import MqttDoor
 from maasloop.ingest.entrypoints.payloads import decode_entry
 from maasloop.ingest.entrypoints.rpc import SERVICE, IngestDoor
+from maasloop.ingest.entrypoints.rpc_import import ImportDoor
 from maasloop.ingest.entrypoints.stream import QuarantineKeeper, RequestDoor
 from maasloop.ingest.handlers.forget_quarantine import ForgetQuarantine
 from maasloop.ingest.handlers.keep_quarantined import KeepQuarantined
@@ -62,6 +65,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         consents = Follower(bus, consented, consent_from, clock)
         resolver = Registry(lambda: known.items, lambda: known.state is State.LIVE or known.revision > 0)
         known.listen(resolver.changed)
+        name_of = ExternalNames(known.get, lambda: known.state is State.LIVE or known.revision > 0)
+        known.listen(name_of.changed)
         gate = ConsentGate(consented, clock)
         fill, counts, store = StreamFill(bus), MetricCounts(), PostgresQuarantine(pool)
         publisher = BusPublisher(bus, clock, bulk=bulk, fill=fill)
@@ -82,15 +87,17 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
 
         replay = ReplayQuarantine(
             store=store,
-            decode=lambda entry: decode_entry(entry, unit_of),
+            decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         IngestDoor(
             record=record, list_quarantine=ListQuarantine(store), replay_quarantine=replay, clock=clock
         ).register(server)
-        http = ObservationsDoor(record=record, refuse=refuse, unit_of=unit_of, clock=clock)
+        http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
         respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
+        ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
+        chirpstack = ChirpstackDoor(bus=bus, record=record, refuse=refuse, name_of=name_of, unit_of=unit_of)
         mqtt = MqttDoor(bus=bus, record=record, refuse=refuse, respond=respond, unit_of=unit_of, clock=clock)
         yield Service(
             doors=[
@@ -99,6 +106,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             ],
             pulling={
                 "mqtt": mqtt.pull,
+                "chirpstack": chirpstack.pull,
                 "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
             },
             tasks={

@@ -89,6 +89,16 @@ class Series:
         return PERSONAL if self.data_subject else str(self.facts.domain)
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The device that another system has a name for."""
+
+    district: str
+    device: str
+    uplink_codec: CayenneLpp | ByteLayout | None
+    """How its radio payloads are read."""
+
+
 def device_name(district: str, device: str) -> str:
     """Return the resource name of a device, without checking the ids: a malformed one is simply not known."""
     return f"districts/{district}/devices/{device}"

@@ -16,6 +16,7 @@ from maasloop.bus.columns import Columns, build_columns
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import valid_id
 from maasloop.core.reasons import Reason
+from maasloop.ingest.domain.facts import Named
 from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.domain.readings import Decoded, Place, RawSeries
 from maasloop.ingest.domain.units import SAME, Conversion, conversion
@@ -25,6 +26,8 @@ PAIRS_MAX = 1_000_000
 
 type UnitOf = Callable[[str], str | None]
 """The unit of an observed property, none where it is not known."""
+type NameOf = Callable[[str], Named | None]
+"""The device that another system calls so, none where nobody is."""
 type _Indexes = NDArray[np.intp]
 
 

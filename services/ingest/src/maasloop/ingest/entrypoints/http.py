@@ -1,10 +1,14 @@
-"""The HTTP door: ``POST /v1/observations?district=…`` with JSON or SenML JSON, answered with what became of it.
+"""The HTTP door: ``POST /v1/observations?district=…`` with JSON, SenML or CSV, answered with what became of it.
+
+``POST /v1/sensor-community`` takes what the firmware of Sensor.Community pushes; ``X-Sensor`` says which sensor it is.
 
 Errors are problems of RFC 9457 with the reason as ``reason``. 429 and 503 carry Retry-After.
 """
 
 import math
+import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -20,9 +24,14 @@ from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
 
-from .payloads import JSON, SENML, Received, UnitOf, decode
+from .batches import NameOf
+from .events import Unreadable, decode_event, push_type
+from .payloads import CSV, JSON, SENML, SENML_CBOR, Received, UnitOf, decode
 
 PATH = "/v1/observations"
+PUSH_PATH = "/v1/sensor-community"
+HEARD = (JSON, SENML, SENML_CBOR, CSV)
+SENSOR_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBLEM = "application/problem+json"
 
 _OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNSUPPORTED = 200, 400, 404, 413, 415
@@ -34,14 +43,20 @@ type Record = Callable[[Batch], Awaitable[Recorded]]
 class ObservationsDoor:
     """The ASGI application of the door."""
 
-    def __init__(self, *, record: Record, refuse: RefusePayload, unit_of: UnitOf, clock: Clock) -> None:
+    def __init__(
+        self, *, record: Record, refuse: RefusePayload, name_of: NameOf, unit_of: UnitOf, clock: Clock
+    ) -> None:
         """``record`` is the pipeline, ``refuse`` what becomes of a payload that is none."""
         self._record = record
         self._refuse = refuse
+        self._name_of = name_of
         self._unit_of = unit_of
         self._clock = clock
         self.app = Starlette(
-            routes=[Route(PATH, self._post, methods=["POST"])],
+            routes=[
+                Route(PATH, self._post, methods=["POST"]),
+                Route(PUSH_PATH, self._push, methods=["POST"]),
+            ],
             exception_handlers={MaasloopError: _problem_of, Exception: _internal},
         )
 
@@ -52,29 +67,48 @@ class ObservationsDoor:
         if device:
             require_id(device, "device")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type not in {JSON, SENML}:
-            return _problem(
-                _UNSUPPORTED,
-                Reason.PAYLOAD_UNDECODABLE,
-                f"content-type must be {JSON} or {SENML}",
-                {"accept": f"{JSON}, {SENML}"},
-            )
+        if content_type not in HEARD:
+            heard = ", ".join(HEARD)
+            message = f"content-type must be one of {heard}"
+            return _problem(_UNSUPPORTED, Reason.PAYLOAD_UNDECODABLE, message, {"accept": heard})
         payload = await _body(request)
         received = Received(Door.HTTP, district, device, receipt_time_us, content_type, payload)
         try:
             batch = decode(received, self._unit_of)
         except InvalidArgument as error:
-            await self._refuse(
-                error,
-                door=Door.HTTP,
-                district=district,
-                device=device,
-                receipt_time_us=receipt_time_us,
-                content_type=content_type,
-                payload=payload,
-            )
+            await self._refuse_whole(error, received)
             raise
         return _answer(await self._record(batch))
+
+    async def _push(self, request: Request) -> Response:
+        receipt_time_us = self._clock.now_us()
+        sensor = request.headers.get("x-sensor", "").strip()
+        if SENSOR_PATTERN.fullmatch(sensor) is None:
+            message = "the header X-Sensor names the sensor, for example esp8266-12345678"
+            raise InvalidArgument(Reason.DEVICE_UNKNOWN, message)
+        payload = await _body(request)
+        received = Received(Door.SENSOR_COMMUNITY, "", "", receipt_time_us, push_type(sensor), payload)
+        try:
+            batch = decode_event(received, self._name_of, self._unit_of)
+        except Unreadable as error:
+            known = replace(received, district=error.named.district, sender=error.named.device)
+            await self._refuse_whole(error, known)
+            raise
+        except InvalidArgument as error:
+            await self._refuse_whole(error, received)
+            raise
+        return _answer(await self._record(batch))
+
+    async def _refuse_whole(self, error: InvalidArgument, received: Received) -> None:
+        await self._refuse(
+            error,
+            door=received.door,
+            district=received.district,
+            device=received.sender,
+            receipt_time_us=received.receipt_time_us,
+            content_type=received.content_type,
+            payload=received.payload,
+        )
 
 
 async def _body(request: Request) -> bytes:

@@ -15,12 +15,12 @@ from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.domain.plain_json import decode_plain
 from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES, Decoded
 from maasloop.ingest.domain.senml import CBOR_LABELS, decode_records, decode_senml
-from maasloop.ingest.domain.sensor_community import decode_push
 from maasloop.ingest.handlers.record_response import REASON_BYTES_MAX, Response
 from maasloop.ingest.ports import Batch, QuarantineEntry
 
-from .batches import PAIRS_MAX, Received, UnitOf, batch_of_decoded, require_pairs
+from .batches import PAIRS_MAX, NameOf, Received, UnitOf, batch_of_decoded, require_pairs
 from .cbor_records import read_cbor
+from .events import decode_event, is_event
 
 __all__ = ["PAIRS_MAX", "Received", "UnitOf", "decode", "decode_entry", "decode_response", "require_pairs"]
 
@@ -28,7 +28,6 @@ JSON = "application/json"
 SENML = "application/senml+json"
 SENML_CBOR = "application/senml+cbor"
 CSV = "text/csv"
-PUSH = "application/json; type=sensor-community"
 COLUMNS = "application/protobuf; type=maasloop.api.observation.v1.ObservationColumns"
 CONTENT_TYPES = {
     UplinkKind.OBSERVATIONS_JSON: JSON,
@@ -60,23 +59,22 @@ def _decoded(received: Received) -> Decoded:
             return decode_records(read_cbor(payload), CBOR_LABELS, receipt_time_us)
         case "text/csv":
             return decode_csv(payload, receipt_time_us)
-        case "application/json; type=sensor-community":
-            return decode_push(payload, receipt_time_us)
         case _:
             message = f"{received.content_type[:100]!r} is not heard here"
             raise InvalidArgument(Reason.PAYLOAD_UNDECODABLE, message)
 
 
-def decode_entry(entry: QuarantineEntry, unit_of: UnitOf) -> Batch:
+def decode_entry(entry: QuarantineEntry, unit_of: UnitOf, name_of: NameOf = lambda _: None) -> Batch:
     """Return the readings of a quarantined payload."""
     if not entry.payload:
         raise InvalidArgument(Reason(entry.reason), "nothing of this payload was kept")
     door = Door(entry.door) if entry.door in Door else Door.NATS
     # Rows of the doors for programs name the device that they are about, and have no sender.
     sender = entry.device if door is Door.MQTT or entry.content_type != COLUMNS else ""
-    return decode(
-        Received(door, entry.district, sender, entry.receipt_time_us, entry.content_type, entry.payload), unit_of
-    )
+    received = Received(door, entry.district, sender, entry.receipt_time_us, entry.content_type, entry.payload)
+    if is_event(entry.content_type):
+        return decode_event(received, name_of, unit_of)
+    return decode(received, unit_of)
 
 
 def decode_response(received: Received, kind: UplinkKind) -> Response:

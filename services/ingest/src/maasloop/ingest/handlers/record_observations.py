@@ -87,8 +87,25 @@ class RecordObservations:
         self._counts = counts
         self._clock = clock
 
-    async def __call__(self, batch: Batch, *, quarantine: bool = True) -> Recorded:
-        """Keep the good readings of a batch and say which ones were refused, and why."""
+    async def together(self, batch: Batch, payload: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep the payloads of a joined batch whose readings are all good, and return which ones were left alone.
+
+        ``payload`` is the number of the payload of each row, each sent by the device that its readings are of. Nothing
+        became of those that are returned: each of them goes through the pipeline by itself.
+        """
+        series, rows, reason = self._judged(batch)
+        self._mark_shed(batch, series, rows, reason)
+        alone = np.unique(payload[reason != 0])
+        if len(alone):
+            reason[np.isin(payload, alone)] = np.iinfo(np.uint8).max
+        portions = list(_split(batch, series, rows, reason))
+        await asyncio.gather(*(self._publisher.record(portion) for portion in portions))
+        if accepted := sum(portion.count for portion in portions):
+            self._counts.recorded(batch.door, Recorded(accepted, 0, ()))
+        return alone
+
+    def _judged(self, batch: Batch) -> tuple[Series, _Rows, NDArray[np.uint8]]:
+        """Return the reason of each row, 0 for a good one."""
         series = self._resolve(batch)
         rows = _all_rows(batch, series)
         reason = series.reason[rows.pair]
@@ -96,6 +113,11 @@ class RecordObservations:
         self._apply_consent_gate(series, rows, reason)
         _check_values(batch, series, rows, reason)
         _check_times(batch, series, rows, reason)
+        return series, rows, reason
+
+    async def __call__(self, batch: Batch, *, quarantine: bool = True) -> Recorded:
+        """Keep the good readings of a batch and say which ones were refused, and why."""
+        series, rows, reason = self._judged(batch)
         shed = self._shed(batch, series, rows, reason, counted=quarantine and batch.door in ACKNOWLEDGED_DOORS)
         portions = list(_split(batch, series, rows, reason))
         publishing = [self._publisher.record(portion) for portion in portions]
@@ -132,17 +154,23 @@ class RecordObservations:
             if not self._gate.permits(*series.persons[index]):
                 reason[person == index] = code(Reason.CONSENT_MISSING)
 
+    def _mark_shed(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> bool:
+        """Mark what has no room by its priority; tell whether there is pressure."""
+        admitted = [self._publisher.ranks_admitted(lane) for lane in Lane]
+        if min(admitted) == len(RANKS):
+            return False
+        lanes = np.where(series.key[rows.pair] == _PERSONAL, list(Lane).index(Lane.PERSONAL), _past(batch, rows))
+        _mark(reason, series.rank[rows.pair] >= np.array(admitted, np.uint8)[lanes], Reason.SHED)
+        return True
+
     def _shed(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8], *, counted: bool) -> int:
         """Refuse what has no room by its priority, and return how many readings are to be counted as shed.
 
         Raises ``ResourceExhausted`` (SHED) where the sender may try again: nothing else is left of the batch, or the
         readings were acknowledged and are young enough to wait.
         """
-        admitted = [self._publisher.ranks_admitted(lane) for lane in Lane]
-        if min(admitted) == len(RANKS):
+        if not self._mark_shed(batch, series, rows, reason):
             return 0
-        lanes = np.where(series.key[rows.pair] == _PERSONAL, 2, _past(batch, rows))
-        _mark(reason, series.rank[rows.pair] >= np.array(admitted, np.uint8)[lanes], Reason.SHED)
         count = int(np.count_nonzero(reason == code(Reason.SHED)))
         waits = counted and batch.receipt_time_us + SHED_AFTER_US > self._clock.now_us()
         if count and (waits or (not counted and not (reason == 0).any())):
