@@ -340,6 +340,30 @@ async def test_what_was_acknowledged_waits_before_it_is_shed_and_is_counted() ->
     assert (publisher.shed_count, sum(portion.count for portion in publisher.portions)) == (1, 1)
 
 
+@settings(max_examples=100, deadline=None)
+@given(_rows(_numbers), _rows(_words), st.sets(st.sampled_from(["anna", "bert"])), st.integers(0, 3))
+async def test_of_payloads_together_only_those_without_a_fault_are_kept(
+    numbers: list[Row], words: list[Row], consenting: set[str], admitted: int
+) -> None:
+    """A payload with a reading that is refused, or has no room, is left alone as a whole; nothing of it is published."""
+    record, publisher = _pipeline(*consenting)
+    publisher.admitted = admitted
+    rows = [*numbers, *words]
+    payload = np.array([number % 4 for number in range(len(rows))], np.int64)
+    priority = [KNOWN[f"observedProperties/{PROPERTIES[row[1]]}"] for row in rows]
+    ranks = [RANKS.index(each.priority) for each in priority if isinstance(each, PropertyFacts)]
+    faults = [_judge(row, "", consenting) or rank >= admitted for row, rank in zip(rows, ranks, strict=True)]
+    alone = {int(number) for number, fault in zip(payload, faults, strict=True) if fault}
+
+    left = await record.together(Batch("noord", Door.MQTT, _columns(numbers, words, []), NOW_US), payload)
+
+    assert set(left.tolist()) == alone
+    verdicts = [Reason.SHED if int(number) in alone else None for number in payload]
+    assert sum(portion.count for portion in publisher.portions) == verdicts.count(None)
+    assert publisher.quarantined == []
+    _require_right_portions(publisher, rows, verdicts)
+
+
 async def test_a_devices_own_count_goes_with_its_readings_only() -> None:
     """The count of a device whose readings were all refused stays behind, that of the others goes along."""
     record, publisher = _pipeline()

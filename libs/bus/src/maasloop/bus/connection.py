@@ -7,7 +7,7 @@ watchdog aborts the transport, which makes nats-py reconnect. Nothing here block
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -90,6 +90,17 @@ class Bus:
     async def tell(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Publish without proof: best effort, for downlinks and signs of life."""
         await self.client.publish(subject, body, headers=dict(headers) if headers else None)
+
+    async def tell_many(self, subjects: Iterable[str], body: bytes) -> None:
+        """Publish the same body on many subjects in one write; without a link nothing is sent and nothing is kept.
+
+        nats-py's way costs more for each of them than the broker needs to take it. The subjects are the broker's own.
+        """
+        end = f" {len(body)}\r\n".encode() + body + b"\r\n"
+        command = b"".join(b"PUB " + subject.encode() + end for subject in subjects)
+        if command and self.connected:
+            await self.client._send_command(command)  # noqa: SLF001 - nats-py has no public way; tested
+            await self.client._flush_pending()  # noqa: SLF001
 
     async def ask(self, subject: str, body: bytes, *, timeout_s: float) -> bytes:
         """Send a request over core NATS and return the answer's body."""

@@ -9,7 +9,7 @@ what was on its way is redelivered by the server.
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -206,6 +206,15 @@ class Pull:
         return Delivery(
             message.subject, headers, message.data, sequence, attempt, stored_ns, pending, message.reply, self._bus
         )
+
+
+async def acknowledge(bus: Bus, deliveries: Iterable[Delivery]) -> None:
+    """Tell the broker, in one write, that the outcomes of many messages are durable.
+
+    Each is told for itself, never as "all up to here": another message of the durable may have to come again. What is
+    not told because the link is gone comes again as well.
+    """
+    await bus.tell_many((delivery.reply for delivery in deliveries), b"+ACK")
 
 
 def _size(delivery: Delivery) -> int:

@@ -221,6 +221,8 @@ STREAMS: tuple[Stream, ...] = (
 
 MQTT_MAX_BYTES = 1_024 * MIB
 """Bound of the stream in which nats-server stores QoS 1 publishes."""
+MQTT_MAX_MSG_SIZE = 1 * MIB
+"""Four times what the door decodes, so that a payload that is somewhat too large is still refused with a reason."""
 
 MQTT_UPLINKS = Durable(
     "ingest-mqtt",
@@ -229,6 +231,13 @@ MQTT_UPLINKS = Durable(
     (subjects.MQTT_UPLINKS,),
     max_ack_pending=8_192,
     meaning="The MQTT door: what a PUBACK was sent for.",
+)
+MQTT_RESPONSES = Durable(
+    "ingest-responses",
+    subjects.MQTT_STREAM,
+    "ingest",
+    subjects.MQTT_RESPONSES,
+    meaning="Answers to commands over MQTT, which never wait behind readings.",
 )
 CHIRPSTACK_UPLINKS = Durable(
     "ingest-chirpstack",
@@ -291,6 +300,7 @@ ALERT_COMMANDS = Durable(
 )
 DURABLES: tuple[Durable, ...] = (
     MQTT_UPLINKS,
+    MQTT_RESPONSES,
     CHIRPSTACK_UPLINKS,
     QUARANTINE_TABLE,
     OBSERVATION_ROWS,
@@ -306,4 +316,5 @@ DURABLES: tuple[Durable, ...] = (
 
 def mqtt_stream_config(found: Mapping[str, Any], *, scale: float = 1.0) -> dict[str, Any]:
     """Return the server's own configuration of ``$MQTT_msgs``, bounded and refusing when full."""
-    return {**found, "max_bytes": int(MQTT_MAX_BYTES * scale), "discard": "new"}
+    bounds = {"max_bytes": int(MQTT_MAX_BYTES * scale), "max_msg_size": MQTT_MAX_MSG_SIZE, "discard": "new"}
+    return {**found, **bounds}

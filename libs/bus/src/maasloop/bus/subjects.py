@@ -237,6 +237,11 @@ MQTT_STORED_PREFIX = "$MQTT.msgs."
 """Prefix of subjects in ``MQTT_STREAM``."""
 MQTT_UPLINKS = f"{MQTT_STORED_PREFIX}{DEVICE_ROOT}.{DEVICE_VERSION}.*.*.up.>"
 """Every stored uplink of every device."""
+MQTT_RESPONSES = tuple(
+    f"{MQTT_STORED_PREFIX}{DEVICE_ROOT}.{DEVICE_VERSION}.*.*.up.{kind}"
+    for kind in (UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB)
+)
+"""Stored answers to commands."""
 CHIRPSTACK_UPLINKS = f"{MQTT_STORED_PREFIX}application.*.device.*.event.up"
 """Every stored uplink event of a ChirpStack network server."""
 UPLINKS_QOS0 = f"{DEVICE_ROOT}.{DEVICE_VERSION}.*.*.up.>"

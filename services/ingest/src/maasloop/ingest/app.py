@@ -98,7 +98,16 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         chirpstack = ChirpstackDoor(bus=bus, record=record, refuse=refuse, name_of=name_of, unit_of=unit_of)
-        mqtt = MqttDoor(bus=bus, record=record, refuse=refuse, respond=respond, unit_of=unit_of, clock=clock)
+        mqtt = MqttDoor(
+            bus=bus,
+            bulk=bulk,
+            record=record,
+            together=record.together,
+            refuse=refuse,
+            respond=respond,
+            unit_of=unit_of,
+            clock=clock,
+        )
         yield Service(
             doors=[
                 server,
@@ -106,6 +115,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             ],
             pulling={
                 "mqtt": mqtt.pull,
+                "responses": mqtt.pull_responses,
                 "chirpstack": chirpstack.pull,
                 "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
             },

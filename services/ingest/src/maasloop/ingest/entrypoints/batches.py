@@ -146,7 +146,7 @@ class _Layout:
         state_index, position_index = [], []
         for reading in self._decoded.others:
             place = self._place(RawSeries(reading.device, reading.observed_property))
-            if isinstance(reading.result, str) and not _encodable(reading.result):
+            if isinstance(reading.result, str) and not encodable(reading.result):
                 place = Reason.TEXT_INVALID
             if isinstance(place, Reason):
                 self.refused[reading.index] = place
@@ -181,7 +181,8 @@ def _converted(value: NDArray[np.float64], series: _Indexes, conversions: list[C
     return converted
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Tell whether a text can be sent at all: JSON may hold half of a pair of surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -7,21 +7,27 @@ the server withholds its PUBACKs. A PUBACK carries no reason: refusals go to the
 QoS 0 is heard by a plain subscription, without custody and counted apart. Both see QoS 1 publishes, because nats-server
 passes those on as well; a message that came over a QoS 1 publish carries a header by which it is left to the durable.
 
-Tasks: ``pull`` keeps up to ``AT_ONCE_MAX`` messages on their way through the pipeline, each in a task of its own.
+Messages that arrived together and are plain go through the pipeline as one batch, with one publish; whatever needs a
+refusal, and what finds no room, goes by itself. Each message is acknowledged for itself and only after its own outcome
+is stored. Answers to commands have a durable and a connection of their own, so that they never wait behind readings.
+
+Tasks: ``pull`` keeps up to ``BATCHES_AT_ONCE_MAX`` batches and ``AT_ONCE_MAX`` single messages on their way.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import numpy as np
 import structlog
 from google.protobuf.json_format import MessageToJson
+from numpy.typing import NDArray
 
 from maasloop.api.observation.v1.events_pb2 import DeviceReceipt
 from maasloop.bus.connection import Bus
-from maasloop.bus.consume import settle
-from maasloop.bus.pull import Delivery, Pull
-from maasloop.bus.streams import MQTT_UPLINKS
+from maasloop.bus.consume import CONSUMED, settle
+from maasloop.bus.pull import Delivery, Pull, acknowledge
+from maasloop.bus.streams import MQTT_RESPONSES, MQTT_UPLINKS
 from maasloop.bus.subjects import (
     UPLINKS_QOS0,
     DownlinkKind,
@@ -43,10 +49,19 @@ from maasloop.rpc.times import timestamp_from_us
 from maasloop.telemetry.metrics import counter
 
 from .answers import refusals
+from .gathering import Gathering
 from .payloads import CONTENT_TYPES, Received, UnitOf, decode, decode_response
 
 AT_ONCE_MAX = 128
-"""Messages on their way through the pipeline, each at most as large as the broker takes."""
+"""Messages on their way by themselves."""
+BATCHES_AT_ONCE_MAX = 2
+BATCH_MAX = 512
+"""Messages of a batch."""
+OUTSTANDING_MAX = 2_048
+OUTSTANDING_MAX_BYTES = 16 * 1024 * 1024
+LOADED_FROM = 8
+"""Messages that were taken at once, from which the next ones are given time to gather."""
+GATHER_S = 0.01
 RECEIPT_REFUSALS_MAX = 100
 QOS_HEADER = "Nmqtt-Pub"
 """Header of nats-server on what came as an MQTT publish: its quality of service."""
@@ -59,6 +74,9 @@ UNPROVEN = counter(
 RESPONSES = counter("maasloop_ingest_responses_total", "Answers of devices to commands, by outcome.", ("outcome",))
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
+type Together = Callable[[Batch, NDArray[np.int64]], Awaitable[NDArray[np.int64]]]
+
+_RESPONSES = frozenset({UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB})
 
 log = structlog.get_logger(__name__)
 
@@ -70,14 +88,23 @@ class MqttDoor:
         self,
         *,
         bus: Bus,
+        bulk: Bus,
         record: Record,
+        together: Together,
         refuse: RefusePayload,
         respond: RecordResponse,
         unit_of: UnitOf,
         clock: Clock,
     ) -> None:
-        """``record`` is the pipeline, ``refuse`` what becomes of a payload that is none."""
+        """Hear readings over ``bulk`` and everything else over ``bus``.
+
+        ``record`` is the pipeline, ``together`` its way for many plain payloads, ``refuse`` what becomes of a payload
+        that is none.
+        """
         self._bus = bus
+        self._bulk = bulk
+        self._together = together
+        self._room = asyncio.Semaphore(AT_ONCE_MAX)
         self._record = record
         self._refuse = refuse
         self._respond = respond
@@ -87,12 +114,27 @@ class MqttDoor:
 
     async def pull(self, stop: asyncio.Event) -> None:
         """Take what PUBACKs were sent for until ``stop`` is set, then finish what is in hand."""
-        async with Pull(self._bus, MQTT_UPLINKS, outstanding_max=AT_ONCE_MAX) as pull, asyncio.TaskGroup() as group:
+        pulled = Pull(self._bulk, MQTT_UPLINKS, outstanding_max=OUTSTANDING_MAX, bytes_max=OUTSTANDING_MAX_BYTES)
+        batches = asyncio.Semaphore(BATCHES_AT_ONCE_MAX)
+        async with pulled as pull, asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await batches.acquire()
+                deliveries = await pull.take(BATCH_MAX, wait_s=0.5)
+                began_s = self._clock.monotonic_s()
+                task = group.create_task(self._settle_many(deliveries, group))
+                task.add_done_callback(lambda _: batches.release())
+                if len(deliveries) >= LOADED_FROM:
+                    await self._clock.sleep(max(0.0, began_s + GATHER_S - self._clock.monotonic_s()))
+
+    async def pull_responses(self, stop: asyncio.Event) -> None:
+        """Take answers to commands until ``stop`` is set."""
+        async with Pull(self._bus, MQTT_RESPONSES, outstanding_max=AT_ONCE_MAX) as pull, asyncio.TaskGroup() as group:
             room = asyncio.Semaphore(AT_ONCE_MAX)
             while not stop.is_set():
                 for delivery in await pull.take(AT_ONCE_MAX, wait_s=0.5):
                     await room.acquire()
-                    group.create_task(self._settle(delivery)).add_done_callback(lambda _: room.release())
+                    task = group.create_task(settle(self._bus, MQTT_RESPONSES, delivery, self._handle))
+                    task.add_done_callback(lambda _: room.release())
 
     async def hear_unproven(self) -> None:
         """Hear QoS 0 for ever."""
@@ -102,8 +144,50 @@ class MqttDoor:
         finally:
             await subscription.unsubscribe()
 
-    async def _settle(self, delivery: Delivery) -> None:
-        await settle(self._bus, MQTT_UPLINKS, delivery, self._handle)
+    async def _settle_many(self, deliveries: list[Delivery], group: asyncio.TaskGroup) -> None:
+        """Settle messages: the plain ones of a district together, each of the others by itself."""
+        gathered: dict[str, tuple[Gathering, list[Delivery]]] = {}
+        alone, answers = [], []
+        for delivery in deliveries:
+            try:
+                uplink = stored_uplink(delivery.subject)
+            except InvalidArgument:
+                alone.append(delivery)
+                continue
+            if uplink.kind in _RESPONSES:
+                # The durable of the answers has it as well, and settles it.
+                answers.append(delivery)
+                continue
+            receipt_time_us = delivery.stored_ns // 1_000
+            if uplink.district not in gathered:
+                gathered[uplink.district] = (Gathering(Door.MQTT, uplink.district, receipt_time_us), [])
+            gathering, taken = gathered[uplink.district]
+            content_type = CONTENT_TYPES[uplink.kind]
+            received = Received(Door.MQTT, uplink.district, uplink.device, receipt_time_us, content_type, delivery.body)
+            (taken if gathering.take(received, self._unit_of) else alone).append(delivery)
+        await acknowledge(self._bulk, answers)
+        for left in await asyncio.gather(*(self._settle_gathered(*each) for each in gathered.values())):
+            alone += left
+        for delivery in alone:
+            # A message that waits for the broker holds up no batch, until too many do.
+            await self._room.acquire()
+            task = group.create_task(settle(self._bulk, MQTT_UPLINKS, delivery, self._handle))
+            task.add_done_callback(lambda _: self._room.release())
+
+    async def _settle_gathered(self, gathering: Gathering, taken: list[Delivery]) -> list[Delivery]:
+        """Acknowledge what is stored; return what was left alone, which is all where the broker took nothing."""
+        if not taken:
+            return []
+        alone: set[int] = set(range(len(taken)))
+        try:
+            alone = set((await self._together(*gathering.batch())).tolist())
+        except MaasloopError as error:
+            log.info("mqtt_batch_refused", reason=error.reason, messages=len(taken))
+        except Exception:
+            log.exception("mqtt_batch_failed")
+        await acknowledge(self._bulk, [each for number, each in enumerate(taken) if number not in alone])
+        CONSUMED.labels(MQTT_UPLINKS.name, "acked").inc(len(taken) - len(alone))
+        return [taken[number] for number in sorted(alone)]
 
     async def _handle(self, delivery: Delivery) -> None:
         receipt_time_us = delivery.stored_ns // 1_000
@@ -148,7 +232,7 @@ class MqttDoor:
             Door.MQTT, uplink.district, uplink.device, receipt_time_us, CONTENT_TYPES[uplink.kind], payload
         )
         try:
-            if uplink.kind in {UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB}:
+            if uplink.kind in _RESPONSES:
                 await self._respond(decode_response(received, uplink.kind))
                 RESPONSES.labels("recorded").inc()
                 return
