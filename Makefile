@@ -1,7 +1,7 @@
 # Everything a person does here, in the order of a day. `make` alone prints it.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
-	proto-breaking drift chart docs bench faults
+	proto-breaking drift chart docs bench faults fuzz
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -77,3 +77,6 @@ bench: setup ## measure the data path and the loop, into .maasloop/bench/
 
 faults: setup ## kill each process in turn while the loop runs
 	@$(BIN)/pytest -m e2e -k "kill or fault"
+
+fuzz: setup ## fuzz every decoder, ten minutes at most, into .maasloop/fuzz/
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)

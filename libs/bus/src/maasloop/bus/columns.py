@@ -32,6 +32,7 @@ NAMES_CACHED_MAX = 64
 INDEX = np.dtype("<u4")
 TIME_US = np.dtype("<i8")
 VALUE = np.dtype("<f8")
+_NOTHING = ObservationColumns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +107,30 @@ def read_columns(packed: PackedColumns) -> Columns:
     if len(set(sizes)) != 1 or not sizes[0].is_integer():
         message = f"the columns of a batch must have the same length; got {[f'{size:g}' for size in sizes]}"
         raise InvalidArgument("COLUMNS_INCONSISTENT", message)
+    others = _others(packed)
     columns = Columns(
         dictionary=packed.dictionary,
         device_index=np.frombuffer(packed.device_index, INDEX),
         property_index=np.frombuffer(packed.property_index, INDEX),
         event_time_us=np.frombuffer(packed.event_time_us, TIME_US),
         value=np.frombuffer(packed.value, VALUE),
-        states=[StateObservation.FromString(state) for state in packed.states],
-        positions=[PositionObservation.FromString(position) for position in packed.positions],
-        sequences=[DeviceSequence.FromString(sequence) for sequence in packed.sequences],
+        states=list(others.states),
+        positions=list(others.positions),
+        sequences=list(others.sequences),
     )
     _require_inside(columns)
     return columns
+
+
+def _others(packed: PackedColumns) -> ObservationColumns:
+    """Parse states, positions and counts at once."""
+    if not packed.states and not packed.positions and not packed.sequences:
+        return _NOTHING
+    some = PackedColumns(states=packed.states, positions=packed.positions, sequences=packed.sequences)
+    try:
+        return ObservationColumns.FromString(some.SerializeToString())
+    except DecodeError as error:
+        raise InvalidArgument("PAYLOAD_UNDECODABLE", "a state, a position or a count cannot be read") from error
 
 
 def parse_packed[Packed: Message](packed: type[Packed], general: type[Message], serialized: bytes) -> Packed:
@@ -143,7 +156,10 @@ def parse_columns(serialized: bytes) -> Columns:
 
 @lru_cache(maxsize=NAMES_CACHED_MAX)
 def _sizes(dictionary: bytes) -> tuple[int, int]:
-    names = SeriesDictionary.FromString(dictionary)
+    try:
+        names = SeriesDictionary.FromString(dictionary)
+    except DecodeError as error:
+        raise InvalidArgument("PAYLOAD_UNDECODABLE", "the dictionary cannot be read") from error
     return len(names.devices), len(names.observed_properties)
 
 

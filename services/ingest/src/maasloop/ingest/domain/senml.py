@@ -22,6 +22,7 @@ from .units import TIMES_SECOND
 VERSION_MAX = 10
 RELATIVE_BELOW_S = 2.0**28
 _LIMIT_S = TIME_US_MAX / 1_000_000
+_EXACT_MAX = 2**53
 
 type Label = str | int
 type Record = Mapping[Label, Any]
@@ -50,6 +51,10 @@ class Labels:
     def plain(self) -> frozenset[Label]:
         """Return the fields of a record that is a number and nothing else."""
         return frozenset({self.name, self.unit, self.value, self.time})
+
+    def own(self) -> frozenset[Label]:
+        """Return the fields that are about a record and not about those after it; an update time alone says nothing."""
+        return frozenset({self.name, self.unit, self.time, self.sum, *self.values()})
 
     def values(self) -> tuple[Label, ...]:
         """Return the fields of which a record has one."""
@@ -94,6 +99,10 @@ class _Pack:
     def __init__(self, labels: Labels, receipt_time_us: int) -> None:
         self._labels = labels
         self._receipt_time_us = receipt_time_us
+        self._own = labels.own()
+        self._words = frozenset({labels.name, labels.text, labels.time})
+        self._names: dict[str, tuple[str, str]] = {}
+        self._values = labels.values()
         self._base = _Base()
         self._decoded = Decoded()
         self._series: dict[tuple[Any, Any], int] = {}
@@ -109,6 +118,8 @@ class _Pack:
         for index, record in enumerate(records):
             if record.__class__ is dict and record.keys() <= plain:
                 value, time_s = record.get(value_label), record.get(time_label, 0.0)
+                if value.__class__ is int and -_EXACT_MAX <= value <= _EXACT_MAX:
+                    value = float(value)
                 if value.__class__ is float and (time_s.__class__ is float or time_s.__class__ is int):
                     name, unit = record.get(name_label, ""), record.get(unit_label)
                     if name.__class__ is str and (unit is None or unit.__class__ is str):
@@ -120,8 +131,25 @@ class _Pack:
                         times(self._time_us(base.time_s, time_s))
                         values(value if base.value is None else value + base.value)
                         continue
+            elif record.__class__ is dict and record.keys() <= self._words:
+                self._read_word(index, record)
+                continue
             self._read_any(index, record)
         return decoded
+
+    def _read_word(self, index: int, record: Record) -> None:
+        """Read a record that is a word and nothing else."""
+        labels = self._labels
+        name, text = record.get(labels.name, ""), record.get(labels.text)
+        offset_s = record.get(labels.time, 0.0)
+        if name.__class__ is not str or text.__class__ is not str or offset_s.__class__ not in {float, int}:
+            self._read_any(index, record)
+            return
+        names = self._names.get(name)
+        if names is None:
+            device, _, observed_property = (self._base.name + name).rpartition("/")
+            names = self._names[name] = (device, observed_property)
+        self._decoded.others.append(RawReading(index, *names, self._time_us(self._base.time_s, offset_s), text))
 
     def _place(self, name: str, unit: str | None) -> int:
         device, _, observed_property = (self._base.name + name).rpartition("/")
@@ -132,9 +160,10 @@ class _Pack:
         if not isinstance(record, dict):
             raise InvalidArgument(Reason.PAYLOAD_UNDECODABLE, f"record {index} is no object")
         labels = self._labels
-        self._take_base(record, index)
-        if not ({labels.name, labels.unit, labels.time, labels.sum, *labels.values()} & record.keys()):
-            return
+        if not record.keys() <= self._own:
+            self._take_base(record, index)
+            if self._own.isdisjoint(record):
+                return
         reason = self._take_reading(index, record)
         if reason is not None:
             name = record.get(labels.name, "")
@@ -157,6 +186,7 @@ class _Pack:
             raise InvalidArgument(Reason.PAYLOAD_UNDECODABLE, message)
         if (name, unit) != (base.name, base.unit):
             self._series.clear()
+            self._names.clear()
         base.name, base.unit, base.time_s = str(name), str(unit), float(time_s or 0.0)
         base.value = None if value is None else number(value)
         base.sum = None if total is None else number(total)
@@ -166,7 +196,7 @@ class _Pack:
         labels, base = self._labels, self._base
         name, unit = record.get(labels.name, ""), record.get(labels.unit, base.unit)
         offset_s = number(record.get(labels.time, 0))
-        given = [field for field in labels.values() if field in record]
+        given = [field for field in self._values if field in record]
         if not isinstance(name, str) or not isinstance(unit, str) or offset_s is None or len(given) > 1:
             return Reason.PAYLOAD_UNDECODABLE
         if not given and labels.sum not in record and base.value is None:

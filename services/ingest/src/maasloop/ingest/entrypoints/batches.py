@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from maasloop.api.common.v1.geo_pb2 import Point
 from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, PositionObservation, StateObservation
+from maasloop.api.observation.v1.packed_pb2 import PackedColumns
 from maasloop.bus.columns import Columns, build_columns
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import valid_id
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.facts import Named
 from maasloop.ingest.domain.outcome import Door
-from maasloop.ingest.domain.readings import Decoded, Place, RawSeries
+from maasloop.ingest.domain.readings import READINGS_MAX, Decoded, Place, RawSeries
 from maasloop.ingest.domain.units import SAME, Conversion, conversion
 from maasloop.ingest.ports import Batch
 
@@ -48,6 +49,14 @@ def require_pairs(devices: int, properties: int) -> None:
     if devices * properties > PAIRS_MAX:
         message = f"{devices} devices times {properties} properties are more than {PAIRS_MAX}: split the batch"
         raise InvalidArgument(Reason.COLUMNS_INCONSISTENT, message)
+
+
+def require_few(packed: PackedColumns) -> None:
+    """Refuse more states and positions than are looked at one by one."""
+    count = len(packed.states) + len(packed.positions) + len(packed.sequences)
+    if count > READINGS_MAX:
+        message = f"the batch holds {count} states, positions and counts, at most {READINGS_MAX} are heard: split it"
+        raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
 
 
 def batch_of_decoded(received: Received, decoded: Decoded, unit_of: UnitOf) -> Batch:
@@ -112,9 +121,11 @@ class _Layout:
             return Reason.DEVICE_UNKNOWN
         if not valid_id(series.observed_property):
             return Reason.PROPERTY_UNKNOWN
-        wanted = self._unit_of(series.observed_property) if series.unit else ""
-        # Of a property that is not known the pipeline says so.
-        found = SAME if wanted is None else conversion(series.unit, wanted)
+        found: Conversion | None = SAME
+        if series.unit:
+            wanted = self._unit_of(series.observed_property)
+            # Of a property that is not known the pipeline says so.
+            found = SAME if wanted is None else conversion(series.unit, wanted)
         if found is None:
             return Reason.UNIT_MISMATCH
         return (
@@ -144,22 +155,38 @@ class _Layout:
         states: list[StateObservation] = []
         positions: list[PositionObservation] = []
         state_index, position_index = [], []
+        places: dict[tuple[str, str], tuple[int, int, Conversion] | Reason] = {}
         for reading in self._decoded.others:
-            place = self._place(RawSeries(reading.device, reading.observed_property))
-            if isinstance(reading.result, str) and not encodable(reading.result):
+            name = (reading.device, reading.observed_property)
+            place = places.get(name)
+            if place is None:
+                place = places[name] = self._place(RawSeries(*name))
+            result = reading.result
+            if isinstance(result, str) and not result.isascii() and not encodable(result):
                 place = Reason.TEXT_INVALID
             if isinstance(place, Reason):
                 self.refused[reading.index] = place
                 self._decoded.refused_devices.add(reading.device or self._received.sender)
                 continue
             device, observed_property, _ = place
-            row = {"device_index": device, "property_index": observed_property, "event_time_us": reading.time_us}
-            if isinstance(reading.result, Place):
-                where = Point(longitude=reading.result.longitude, latitude=reading.result.latitude)
-                positions.append(PositionObservation(**row, position=where))
+            if isinstance(result, Place):
+                where = Point(longitude=result.longitude, latitude=result.latitude)
+                position = PositionObservation(
+                    device_index=device,
+                    property_index=observed_property,
+                    event_time_us=reading.time_us,
+                    position=where,
+                )
+                positions.append(position)
                 position_index.append(reading.index)
             else:
-                states.append(StateObservation(**row, state=str(reading.result)))
+                state = StateObservation(
+                    device_index=device,
+                    property_index=observed_property,
+                    event_time_us=reading.time_us,
+                    state=str(result),
+                )
+                states.append(state)
                 state_index.append(reading.index)
         return states, positions, state_index + position_index
 

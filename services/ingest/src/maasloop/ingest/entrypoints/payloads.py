@@ -4,7 +4,9 @@ from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.message import DecodeError
 
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
-from maasloop.bus.columns import parse_columns
+from maasloop.api.observation.v1.observation_pb2 import ObservationColumns
+from maasloop.api.observation.v1.packed_pb2 import PackedColumns
+from maasloop.bus.columns import parse_packed, read_columns
 from maasloop.bus.subjects import UplinkKind
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import valid_id
@@ -18,7 +20,7 @@ from maasloop.ingest.domain.senml import CBOR_LABELS, decode_records, decode_sen
 from maasloop.ingest.handlers.record_response import REASON_BYTES_MAX, Response
 from maasloop.ingest.ports import Batch, QuarantineEntry
 
-from .batches import PAIRS_MAX, NameOf, Received, UnitOf, batch_of_decoded, require_pairs
+from .batches import PAIRS_MAX, NameOf, Received, UnitOf, batch_of_decoded, require_few, require_pairs
 from .cbor_records import read_cbor
 from .events import decode_event, is_event
 
@@ -42,8 +44,10 @@ CONTENT_TYPES = {
 def decode(received: Received, unit_of: UnitOf) -> Batch:
     """Return the readings of a payload as columns, or refuse it as a whole."""
     if received.content_type == COLUMNS:
-        columns = parse_columns(received.payload)
-        require_pairs(len(columns.names().devices), len(columns.names().observed_properties))
+        packed = parse_packed(PackedColumns, ObservationColumns, received.payload)
+        require_few(packed)
+        columns = read_columns(packed)
+        require_pairs(*columns.sizes())
         return Batch(received.district, received.door, columns, received.receipt_time_us, received.sender)
     return batch_of_decoded(received, _decoded(received), unit_of)
 

@@ -35,7 +35,7 @@ from maasloop.rpc.server import RpcServer
 from maasloop.rpc.times import timestamp_from_us
 
 from .answers import response
-from .payloads import require_pairs
+from .batches import require_few, require_pairs
 
 REQUEST_MAX_BYTES = 4 * 1024 * 1024
 STREAM_AHEAD_MAX = 16
@@ -58,6 +58,7 @@ def batch_of(request: PackedRecordObservationsRequest, door: Door, receipt_time_
         message = f"a request has at most {REQUEST_MAX_BYTES} bytes: split the batch"
         raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
     district = DistrictName.parse(request.parent).district
+    require_few(request.observations)
     columns = read_columns(request.observations)
     require_pairs(*columns.sizes())
     return Batch(district, door, columns, receipt_time_us)
