@@ -96,7 +96,7 @@ async def test_pages_of_latest_join_without_a_gap(rig: "Rig") -> None:
 async def test_a_range_is_half_open_and_ordered(rig: "Rig") -> None:
     """The first moment is in, the last is out, and rows of a series come in order of time."""
     await _store(rig, *(("a", "pm25", MONDAY_US + number, float(number)) for number in (3, 1, 2, 0)))
-    read = ReadObservations(PostgresReader(rig.pool), Everybody())
+    read = ReadObservations(PostgresReader(rig.pool), PostgresAggregates(rig.pool), Everybody())
 
     pieces = [piece async for piece in read(Selection("noord"), MONDAY_US + 1, MONDAY_US + 3)]
 
@@ -109,7 +109,7 @@ async def test_a_consent_that_ends_hides_the_rest_of_a_range(rig: "Rig") -> None
     """What may not be seen any more ends in the middle of a read."""
     await _store(rig, *(("a", "pm25", MONDAY_US + number, 1.0) for number in range(12_000)))
     everybody = Everybody()
-    read = ReadObservations(PostgresReader(rig.pool), everybody)
+    read = ReadObservations(PostgresReader(rig.pool), PostgresAggregates(rig.pool), everybody)
     lengths = []
     async for piece in read(Selection("noord"), MONDAY_US, MONDAY_US + HOUR_US):
         lengths.append(len(piece.time_us))
@@ -120,7 +120,7 @@ async def test_a_consent_that_ends_hides_the_rest_of_a_range(rig: "Rig") -> None
 
 async def test_a_range_that_is_too_long_is_refused(rig: "Rig") -> None:
     """More than 366 days end with RANGE_TOO_LONG."""
-    read = ReadObservations(PostgresReader(rig.pool), Everybody())
+    read = ReadObservations(PostgresReader(rig.pool), PostgresAggregates(rig.pool), Everybody())
 
     with pytest.raises(ResourceExhausted, match="366 days"):
         await anext(read(Selection("noord"), 0, 367 * 24 * HOUR_US))

@@ -101,7 +101,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
-            read=ReadObservations(reader, visibility),
+            read=ReadObservations(reader, aggregates, visibility),
             aggregate=AggregateObservations(reader, aggregates, visibility, clock),
             watch=WatchObservations(tail, visibility, clock),
             balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, f"{NAME}-")),

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from maasloop.api.common.v1.geo_pb2 import Point
 from maasloop.api.observation.v1 import series_service_pb2 as messages
 from maasloop.api.observation.v1.observation_pb2 import (
-    ObservationColumns,
     PositionObservation,
     StateObservation,
 )
@@ -35,7 +34,7 @@ from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
 from maasloop.timeseries.ports.reading import Buckets, GapFill, Range, Selection
 
-from . import answers
+from . import answers, wire
 from .rpc_accounts import AccountMethods
 
 LATEST_PAGE = 1_000
@@ -102,18 +101,18 @@ class SeriesDoor(AccountMethods):
 
     async def ReadObservations(
         self, request: messages.ReadObservationsRequest, context: _Context
-    ) -> AsyncIterator[messages.ReadObservationsResponse]:
-        """Stream a range."""
+    ) -> AsyncIterator[bytes]:
+        """Stream a range: serialized ReadObservationsResponses."""
         start_us = us_from_timestamp(request.start_time, "start_time")
         end_us = us_from_timestamp(request.end_time, "end_time")
         held: list[Range] = []
         async for piece in self._read(_selection(request.selection), start_us, end_us):
             if held and sum(len(each.time_us) for each in held) + len(piece.time_us) > ROWS_A_READ_MAX:
-                yield messages.ReadObservationsResponse(observations=_columns(held))
+                yield _answer(_columns(held))
                 held = []
             held.append(piece)
         if held:
-            yield messages.ReadObservationsResponse(observations=_columns(held))
+            yield _answer(_columns(held))
 
     async def AggregateObservations(self, request: messages.AggregateObservationsRequest, context: _Context) -> bytes:
         """Return figures of time buckets: a serialized AggregateObservationsResponse."""
@@ -131,8 +130,8 @@ class SeriesDoor(AccountMethods):
 
     async def WatchObservations(
         self, request: messages.WatchObservationsRequest, context: _Context
-    ) -> AsyncIterator[messages.WatchObservationsResponse]:
-        """Stream what is stored."""
+    ) -> AsyncIterator[bytes]:
+        """Stream what is stored: serialized WatchObservationsResponses."""
         after = _opened(request.resume_token)
         async for watched in self._watch(_selection(request.selection), after):
             yield _watched(watched)
@@ -161,7 +160,7 @@ def _selection(selection: messages.SeriesSelection) -> Selection:
     return Selection(district, tuple(selection.devices), tuple(selection.observed_properties))
 
 
-def _columns(pieces: Sequence[Range]) -> ObservationColumns:
+def _columns(pieces: Sequence[Range]) -> Columns:
     devices: dict[str, int] = {}
     properties: dict[str, int] = {}
     device_index: list[NDArray[Any]] = []
@@ -196,13 +195,13 @@ def _columns(pieces: Sequence[Range]) -> ObservationColumns:
         np.concatenate(values or [empty]),
         states=states,
         positions=positions,
-    ).message()
+    )
 
 
-def _watched(watched: Watched) -> messages.WatchObservationsResponse:
-    answer = messages.WatchObservationsResponse(resume_token=_sealed(watched.token))
+def _watched(watched: Watched) -> bytes:
+    token = wire.delimited(2, _sealed(watched.token).encode())
     if watched.columns is None:
-        return answer
+        return token
     columns = cast("Columns", watched.columns)
     if watched.numbers is not None:
         names = columns.names()
@@ -217,8 +216,12 @@ def _watched(watched: Watched) -> messages.WatchObservationsResponse:
             states=cast("list[StateObservation]", watched.states),
             positions=cast("list[PositionObservation]", watched.positions),
         )
-    answer.observations.CopyFrom(columns.message())
-    return answer
+    return _answer(columns) + token
+
+
+def _answer(columns: Columns) -> bytes:
+    """Return the field `observations` of an answer."""
+    return wire.delimited(1, columns.packed().SerializeToString())
 
 
 def _sealed(token: Mapping[str, int]) -> str:
