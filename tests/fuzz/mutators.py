@@ -75,7 +75,7 @@ def _change(document: Any, random: Random) -> None:  # noqa: ANN401 - a tree of 
             case 2 if isinstance(node, dict):
                 node[random.choice([*keys, *KEYS])] = node.pop(key)
             case _:
-                node[key] = random.choice(VALUES)
+                node[key] = deepcopy(random.choice(VALUES))
         return
 
 
