@@ -25,7 +25,7 @@ from tests.fuzz.targets import TARGETS, Target
 
 LIMIT_MS = 10.0
 LIMIT_MIB = 16.0
-EXECUTIONS = 1_200_000
+EXECUTIONS = 4_000_000
 SECONDS = 480.0
 GUIDED_SHARE = 0.25
 """Of the executions, and of the time, that are guided by coverage."""

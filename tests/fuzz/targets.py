@@ -254,6 +254,27 @@ def _make_answer(random: Random) -> bytes:
     ).SerializeToString()
 
 
+def _make_csv(random: Random) -> bytes:
+    delimiter = random.choice(",;\t")
+    columns = random.sample(("time", "device", "property", "value", "unit"), random.randrange(2, 6))
+    lines = [columns if {"property", "value"} <= set(columns) else ["time", "device", "property", "value"]]
+    cells = (
+        "2025-11-24T16:00:00Z",
+        "1764000000",
+        "1764000000000",
+        "1764000000.5",
+        "-1",
+        "1e400",
+        "nan",
+        "1_0",
+        *_TEXTS,
+    )
+    for _ in range(random.randrange(8)):
+        row = [random.choice(cells) for _ in lines[0]]
+        lines.append([f'"{cell}"' if random.random() < 0.1 else cell for cell in row])
+    return random.choice(("\n", "\r\n")).join(delimiter.join(line) for line in lines).encode()
+
+
 def _make_subject(random: Random) -> bytes:
     tokens = ("$MQTT", "msgs", "dev", "v1", "noord", "lamp", "up", "observations-json", "maasloop", "observation", "")
     seed = random.choice(_SUBJECTS).decode().split(".")
@@ -303,8 +324,8 @@ TARGETS: tuple[Target, ...] = (
         _NUMBERED,
         cbor2.dumps,
     ),
-    Target("csv", _payload(CSV, ""), (_LINES, _LINES.replace(b",", b";")), _CSV_WORDS),
-    Target("csv-import", _import, (_LINES, _LINES.replace(b",", b"\t")), _CSV_WORDS),
+    Target("csv", _payload(CSV, ""), (_LINES, _LINES.replace(b",", b";")), _CSV_WORDS, make=_make_csv),
+    Target("csv-import", _import, (_LINES, _LINES.replace(b",", b"\t")), _CSV_WORDS, make=_make_csv),
     Target("sensor-community", _event(push_type("esp8266-1"), None), (_json(_VALUES),), _JSON_WORDS, _VALUES),
     Target("chirpstack-json", _event(CHIRPSTACK, CAYENNE), (_json(_EVENT),), _JSON_WORDS, _EVENT),
     Target(
@@ -326,9 +347,7 @@ TARGETS: tuple[Target, ...] = (
         _PROTO_WORDS,
         make=_make_request,
     ),
-    Target(
-        "response-json", _response(UplinkKind.RESPONSES_JSON), (_json({"commandId": "1", "answer": 2}),), _JSON_WORDS
-    ),
+    Target("response-json", _response(UplinkKind.RESPONSES_JSON), (_json(_SAID),), _JSON_WORDS, _SAID),
     Target(
         "response-pb",
         _response(UplinkKind.RESPONSES_PB),
