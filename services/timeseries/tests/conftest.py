@@ -157,7 +157,7 @@ class Rig:
     async def custody(self) -> dict[str, int]:
         """Return the custody terms of the district that are not 0."""
         terms = ", ".join(f"sum({name})::bigint" for name in TERMS)
-        rows = await self.query(f"SELECT {terms} FROM custody WHERE district = %s", DISTRICT)  # noqa: S608 - own names
+        rows = await self.query(f"SELECT {terms} FROM custody WHERE district = %s", DISTRICT)
         return {name: count for name, count in zip(TERMS, rows[0], strict=True) if count}
 
     async def until(self, ask: Callable[[], Awaitable[bool]]) -> None:

@@ -16,6 +16,7 @@ from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Kind, PropertyFacts
+from maasloop.timeseries.entrypoints import storing
 from maasloop.timeseries.entrypoints import stream as stream_module
 from maasloop.timeseries.entrypoints.messages import decode
 from maasloop.timeseries.entrypoints.stream import Writer
@@ -98,7 +99,7 @@ async def test_killed_between_commit_and_acknowledgement_nothing_is_twice(
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
-        patched.setattr(stream_module, "_acknowledge", never)
+        patched.setattr(storing, "acknowledge", never)
         async with rig.writing():
             await rig.publish(("a", "pm25", at_us, 1.0))
             await rig.until_accepted(1)
@@ -243,7 +244,7 @@ async def test_another_writer_while_a_lot_is_taken_apart_loses_nothing(
     rig: "Rig", at_us: int, monkeypatch: pytest.MonkeyPatch, lot_max_bytes: int
 ) -> None:
     """What was in hand when another writer came between comes again, and nothing after it passes it."""
-    monkeypatch.setattr(stream_module, "BYTES_A_LOT_MAX", lot_max_bytes)
+    monkeypatch.setattr(stream_module, "BYTES_A_LOT", lot_max_bytes)
     for number in range(3):
         await rig.publish(("a", "pm25", at_us + number, 1.0))
     async with _hindered(rig, RuntimeError("this lot can never be stored"), PositionMoved("OBSERVATIONS")):

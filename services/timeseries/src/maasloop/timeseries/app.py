@@ -7,6 +7,7 @@ from functools import partial
 from maasloop.bus import connection as bus_connection
 from maasloop.bus.streams import (
     DURABLES,
+    IMPORT_ROWS,
     IMPORTS,
     OBSERVATION_ROWS,
     OBSERVATIONS,
@@ -89,10 +90,9 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         consents = Follower(bus, consented, consent_from, clock)
         visibility = ProjectedVisibility(known, ConsentGate(consented, clock))
         devices = Follower(bus, known, devices_from, clock)
-        writers = {
-            durable.name: _writer(durable, bus, dsn, pool, known=known, clock=clock, stack=stack)
-            for durable in (OBSERVATION_ROWS, PERSONAL_ROWS, QUARANTINE_COUNT)
-        }
+        writer = partial(_writer, bus=bus, dsn=dsn, pool=pool, known=known, clock=clock, stack=stack)
+        writers = {durable.name: writer(durable) for durable in (OBSERVATION_ROWS, PERSONAL_ROWS, QUARANTINE_COUNT)}
+        writers[IMPORT_ROWS.name] = writer(IMPORT_ROWS, behind=writers[OBSERVATION_ROWS.name])
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
@@ -131,14 +131,17 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
 
 def _writer(
     durable: Durable,
+    *,
+    behind: Writer | None = None,
     bus: bus_connection.Bus,
     dsn: str,
     pool: Pool,
-    *,
     known: Projection[Facts],
     clock: Clock,
     stack: AsyncExitStack,
 ) -> Writer:
+    """Return the writer of a stream, which may stand behind another one of the same series."""
+
     def facts(observed_property: str) -> PropertyFacts | None:
         found = known.get(f"observedProperties/{observed_property}")
         return found if isinstance(found, PropertyFacts) else None
@@ -146,8 +149,15 @@ def _writer(
     index = PostgresSeriesIndex(pool, facts)
     store = PostgresRowStore(dsn, pool, ConflictFacts(index), name=f"{NAME}-{durable.stream.lower()}")
     stack.push_async_callback(store.close)
-    handler = StoreObservations(index=index, store=store)
-    return Writer(bus=bus, durable=durable, streams=Streams(bus), store=store, handler=handler, clock=clock)
+    return Writer(
+        bus=bus,
+        durable=durable,
+        streams=Streams(bus),
+        store=store,
+        handler=StoreObservations(index=index, store=store, behind=behind is not None),
+        clock=clock,
+        yields_to=(lambda: behind.busy) if behind is not None else None,
+    )
 
 
 def _trace(
@@ -163,7 +173,7 @@ def _owners() -> dict[str, list[str]]:
     One that begins with the newest message needs no older one.
     """
     owners: dict[str, list[str]] = {}
-    for stream in (OBSERVATIONS, PERSONAL, QUARANTINE, RESPONSES):
+    for stream in (OBSERVATIONS, IMPORTS, PERSONAL, QUARANTINE, RESPONSES):
         members = [durable for durable in DURABLES if durable.stream == stream.name]
         owners[stream.name] = [durable.name for durable in members if durable.deliver == "all"]
     return owners

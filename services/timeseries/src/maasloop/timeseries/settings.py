@@ -13,4 +13,4 @@ class TimeseriesSettings(ServiceSettings, service="timeseries"):
     consent_address: str = "127.0.0.1:50056"
     """Host and port of consent: personal series are hidden without it."""
     postgres_connections_max: int = Field(default=8, ge=4, le=100)
-    """Most connections for reads; each of the three writers has one more."""
+    """Most connections for reads; the four writers have up to seven more."""

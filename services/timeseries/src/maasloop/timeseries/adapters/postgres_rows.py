@@ -22,7 +22,7 @@ from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
 from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, Merge, PositionMoved
 
 from . import sql
-from .chunks import PostgresChunks
+from .postgres_chunks import PostgresChunks
 from .postgres_others import add_others
 
 type Facts = Callable[[Lot, Sequence[Conflict]], Sequence[OutboxRow]]

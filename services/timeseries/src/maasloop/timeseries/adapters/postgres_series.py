@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from maasloop.core.clock import to_us
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
+from maasloop.postgres.copy import EPOCH_SHIFT_US
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, SeriesKey, Table
@@ -57,6 +58,16 @@ class PostgresSeriesIndex:
     def advance(self, series: NDArray[np.int32], time_us: NDArray[np.int64]) -> None:
         """Take over the newest time of each (distinct) series."""
         self._newest_us[series] = time_us
+
+    async def renew(self, series: NDArray[np.int32]) -> None:
+        """Take over the newest times that are stored."""
+        with translated():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(sql.NEWEST, (series.tolist(),))
+                rows: list[Any] = await cursor.fetchall()
+        stored = np.frombuffer(rows[0][0] or b"", ">i4").astype(np.int32)
+        times_us = np.frombuffer(rows[0][1] or b"", ">i8").astype(np.int64) + EPOCH_SHIFT_US
+        self._newest_us[stored] = np.maximum(self._newest_us[stored], times_us)
 
     def personal(self, series: int) -> bool:
         """Tell whether a series is personal."""

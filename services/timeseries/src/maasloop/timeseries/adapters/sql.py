@@ -15,6 +15,10 @@ SERIES_MAKE = """
         AS k (device, observed_property, kind, retention)
     ON CONFLICT DO NOTHING
 """
+NEWEST = """
+    SELECT string_agg(int4send(series), ''), string_agg(timestamptz_send(time), '')
+    FROM latest WHERE series = ANY(%s::integer[])
+"""
 SERIES_MARK_PERSONAL = "UPDATE series SET personal = true WHERE id = ANY(%s) AND NOT personal"
 # Rows leave as bytes of whole columns, and come as packed arrays, so that nobody loops over them.
 EXISTING = """

@@ -31,7 +31,14 @@ class Streams:
 
     async def get(self, stream: str, sequence: int) -> StreamMessage | None:
         """Return a message, or nothing where the stream has none under this sequence."""
-        answer = await self._bus.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        return await self._get(stream, {"seq": sequence})
+
+    async def first_from(self, stream: str, sequence: int) -> StreamMessage | None:
+        """Return the first message at or after a sequence, or nothing where the stream has none."""
+        return await self._get(stream, {"seq": sequence, "next_by_subj": ">"})
+
+    async def _get(self, stream: str, which: dict[str, Any]) -> StreamMessage | None:
+        answer = await self._bus.api(f"STREAM.MSG.GET.{stream}", which)
         if answer.get("error", {}).get("err_code") == _NO_MESSAGE:
             return None
         found = _sound(answer, stream)["message"]

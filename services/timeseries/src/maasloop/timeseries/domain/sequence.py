@@ -4,7 +4,6 @@ Skipping by position is safe only if nothing below the position is missing. So m
 sequence without a hole; a hole is looked up in the stream, and passed only where the stream says that nothing is there.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -24,8 +23,6 @@ class Cursor:
     life: Life
     taken: int
     """Everything up to here is stored or on its way into a transaction."""
-    committed: int
-    """Everything up to here is stored."""
 
     def holes_before(self, sequence: int) -> range:
         """Return the sequences between what was taken and this message."""
@@ -37,10 +34,6 @@ class Cursor:
             return False
         self.taken = sequence
         return True
-
-    def commit(self, sequences: Iterable[int]) -> None:
-        """Remember that messages are stored."""
-        self.committed = max(self.committed, *sequences)
 
 
 def begins_new_epoch(last_sequence: int, committed: int) -> bool:

@@ -62,10 +62,14 @@ def _quarantined(sequence: int, district: str, body: bytes) -> Message:
     )
 
 
+def district_of(subject: str) -> str:
+    """Return whose position a message moves."""
+    try:
+        return parse_fact(subject).district
+    except InvalidArgument:
+        return "unknown"
+
+
 def given_up(sequence: int, subject: str, readings: int) -> Message:
     """Return what is stored of a message that became a dead letter: that it was one."""
-    try:
-        district = parse_fact(subject).district
-    except InvalidArgument:
-        district = "unknown"
-    return Message(sequence, district, Terms(accepted=readings, dead_lettered=readings))
+    return Message(sequence, district_of(subject), Terms(accepted=readings, dead_lettered=readings))

@@ -34,10 +34,11 @@ from maasloop.timeseries.ports.writing import (
 class StoreObservations:
     """The writer of one stream."""
 
-    def __init__(self, *, index: SeriesIndex, store: RowStore) -> None:
-        """``index`` may be shared by writers of one process."""
+    def __init__(self, *, index: SeriesIndex, store: RowStore, behind: bool = False) -> None:
+        """``index`` is this writer's own; ``behind`` says that another one writes newer rows of the same series."""
         self._index = index
         self._store = store
+        self._behind = behind
         self._producers: dict[str, ProducerCount] = {}
         self._positions: dict[str, int] = {}
 
@@ -61,6 +62,8 @@ class StoreObservations:
                 self._of_device(lot, message.district, message.device).quarantined += message.terms.quarantined
         lot.terms = dict(terms)
         for numbers in resolved:
+            if self._behind:
+                await self._index.renew(np.unique(numbers.series))
             self._divide(lot, self._drop_repeated(lot, numbers))
         return lot
 
@@ -76,7 +79,7 @@ class StoreObservations:
                 for numbers in lot.fresh:
                     await transaction.copy(numbers)
             if turn is not None:
-                await turn
+                await turn()
             if not compare_all:
                 for merge in lot.merges:
                     await transaction.merge(merge)

@@ -45,3 +45,11 @@ class StreamBrowser(Protocol):
     async def ack_floor(self, stream: str, durable: str) -> int:
         """Return the sequence up to which a durable acknowledged everything; -1 where it does not exist."""
         ...
+
+
+class StreamReader(StreamBrowser, Protocol):
+    """Streams of which messages are read that were not delivered."""
+
+    async def first_from(self, stream: str, sequence: int) -> StreamMessage | None:
+        """Return the first message at or after a sequence, or nothing where the stream has none."""
+        ...

@@ -1,6 +1,6 @@
 """What the writer needs of the world, and what it stores at once."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -109,6 +109,10 @@ class SeriesIndex(Protocol):
         """Take over the newest time of each (distinct) series."""
         ...
 
+    async def renew(self, series: NDArray[np.int32]) -> None:
+        """Take over the newest times that are stored."""
+        ...
+
     def personal(self, series: int) -> bool:
         """Tell whether a series is personal."""
         ...
@@ -180,5 +184,5 @@ class RowStore(Protocol):
         ...
 
 
-type Turn = Awaitable[None]
-"""Ends when everything before has been stored."""
+type Turn = Callable[[], Awaitable[None]]
+"""Waits until everything before has been stored."""
