@@ -27,12 +27,32 @@ def _number(name: str, domain: Domain, unit: str, low: float, high: float, reten
         range_min=low,
         range_max=high,
         retention=retention,
+        priority=_priority(name),
     )
 
 
 def _other(name: str, domain: Domain, kind: ObservedProperty.Kind.ValueType, retention: Retention) -> ObservedProperty:
     display_name = name.replace("-", " ").capitalize()
-    return ObservedProperty(name=name, display_name=display_name, domain=domain, kind=kind, retention=retention)
+    return ObservedProperty(
+        name=name,
+        display_name=display_name,
+        domain=domain,
+        kind=kind,
+        retention=retention,
+        priority=_priority(name),
+    )
+
+
+_HIGH = frozenset({STREET_SECOND, "signal-state", "rain-intensity"})
+"""Kept longest under pressure: what the street is led by, and what warns."""
+_LOW = frozenset({"bay-occupied", "fill-level", "people-count"})
+"""Goes first: tomorrow's figures serve as well."""
+
+
+def _priority(name: str) -> ObservedProperty.Priority.ValueType:
+    if name in _HIGH:
+        return ObservedProperty.PRIORITY_HIGH
+    return ObservedProperty.PRIORITY_LOW if name in _LOW else ObservedProperty.PRIORITY_NORMAL
 
 
 OBSERVED_PROPERTIES: tuple[ObservedProperty, ...] = (
