@@ -1,5 +1,6 @@
 """What other systems send, and history, become rows under our names, each once."""
 
+import gzip
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from maasloop.api.observation.v1.ingest_service_pb2 import (
     ImportObservationsRequest,
     ImportObservationsResponse,
     ListQuarantineRequest,
+    RecordObservationsRequest,
     ReplayQuarantineRequest,
 )
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
@@ -196,3 +198,19 @@ async def test_history_is_imported_in_chunks(shared_city: "City") -> None:
 
 async def _imported(ingest: Any, *requests: ImportObservationsRequest) -> list[ImportObservationsResponse]:  # noqa: ANN401 - a stub
     return [answer async for answer in ingest.ImportObservations(iter(requests), timeout=20)]
+
+
+async def test_compressed_bombs_are_refused(shared_city: "City") -> None:
+    """A request that unpacks beyond the limit is refused by the gRPC door; the HTTP door unpacks nothing."""
+    bomb = RecordObservationsRequest(parent=shared_city.parent, request_id="0" * 64 * 1024 * 1024)
+    async with shared_city.ingest() as ingest:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ingest.RecordObservations(bomb, compression=grpc.Compression.Gzip, timeout=20)
+    url = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district=noord"
+    packed = gzip.compress(b'{"observations": [' + b" " * 16 * 1024 * 1024 + b"]}")
+    async with httpx2.AsyncClient() as client:
+        headers = {"content-type": "application/json", "content-encoding": "gzip"}
+        answer = await client.post(url, content=packed, headers=headers)
+
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert answer.status_code == 415

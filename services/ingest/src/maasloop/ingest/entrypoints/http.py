@@ -30,6 +30,8 @@ from .payloads import CSV, JSON, SENML, SENML_CBOR, Received, UnitOf, decode
 
 PATH = "/v1/observations"
 PUSH_PATH = "/v1/sensor-community"
+IDENTITY = "identity"
+"""No body is unpacked: what is small on the wire and large in memory does not come in."""
 HEARD = (JSON, SENML, SENML_CBOR, CSV)
 SENSOR_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBLEM = "application/problem+json"
@@ -71,6 +73,9 @@ class ObservationsDoor:
             heard = ", ".join(HEARD)
             message = f"content-type must be one of {heard}"
             return _problem(_UNSUPPORTED, Reason.PAYLOAD_UNDECODABLE, message, {"accept": heard})
+        if request.headers.get("content-encoding", IDENTITY) != IDENTITY:
+            message = "a body is sent as it is, without a content-encoding"
+            return _problem(_UNSUPPORTED, Reason.PAYLOAD_UNDECODABLE, message, {"accept-encoding": IDENTITY})
         payload = await _body(request)
         received = Received(Door.HTTP, district, device, receipt_time_us, content_type, payload)
         try:
