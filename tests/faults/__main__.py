@@ -1,0 +1,141 @@
+"""The fault lanes: ``python -m tests.faults [ci|short|long]``; the exit status says whether all that ran held."""
+
+import argparse
+import asyncio
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tests.faults import report
+from tests.faults.lab import Lab, running
+from tests.faults.lanes import devices, disks, kills, links, replays, sabotages
+from tests.faults.lanes.outcome import Outcome, Result
+from tests.faults.nemesis import Nemesis
+
+from maasloop.core.clock import SystemClock
+
+LONG_ROUNDS = 50
+LONG_BETWEEN_S = 5.0
+SEED = 20261124
+
+type InLab = Callable[[Lab, Nemesis], Awaitable[Outcome]]
+type Alone = Callable[[Nemesis], Awaitable[Outcome]]
+
+
+def _kills(rounds: int, name: str, between_s: float = 2.5) -> InLab:
+    return lambda lab, nemesis: kills.kills(lab, nemesis, rounds=rounds, name=name, between_s=between_s)
+
+
+def _sabotage(name: str) -> Alone:
+    return lambda nemesis: sabotages.sabotage(nemesis, name)
+
+
+def _disk(volume: str) -> Alone:
+    return lambda nemesis: disks.full_disk(nemesis, volume)
+
+
+def _power(*, sync_always: bool) -> Alone:
+    return lambda nemesis: sabotages.power_loss(nemesis, sync_always=sync_always)
+
+
+DIRECT: dict[str, InLab] = {
+    "kills": _kills(2, "kill -9 of each process"),
+    "stops": kills.stops,
+    "slow": devices.slow_consumers,
+    "replays": replays.replays,
+    "clocks": devices.clock_steps,
+    "poison": devices.poison,
+}
+"""Lanes that share one city without proxies, in this order."""
+LINKED: dict[str, InLab] = {"black-holes": links.black_holes, "toxics": links.toxics}
+ALONE: dict[str, Alone] = {
+    "disk-nats": _disk("nats"),
+    "disk-postgres": _disk("postgres"),
+    "power": _power(sync_always=True),
+    "sabotage-sync": _power(sync_always=False),
+    "sabotage-none": _sabotage("none"),
+    "sabotage-acknowledged": _sabotage("acknowledged before the commit"),
+    "sabotage-position": _sabotage("position before the rows"),
+}
+CI = ("kills", "poison", "power", "sabotage-sync")
+LONG: dict[str, InLab] = {
+    "kills": _kills(LONG_ROUNDS, f"{LONG_ROUNDS} kills -9 of each process", LONG_BETWEEN_S),
+}
+
+
+def main() -> int:
+    """Run the lanes of one kind."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("kind", choices=["ci", "short", "long"])
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--only", action="append", default=[], help="names of lanes; all others are left out")
+    parser.add_argument("--no-report", action="store_true", help="leave docs/reports/faults.md as it is")
+    arguments = parser.parse_args()
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
+    outcomes = asyncio.run(_collect(arguments.kind, arguments.seed, arguments.only))
+    seconds = clock.monotonic_s() - began_s
+    report.save(arguments.kind, arguments.seed, seconds, outcomes, clock.now())
+    if not arguments.no_report:
+        report.write()
+    broken = [outcome.lane for outcome in outcomes if outcome.result is Result.BROKEN]
+    _tell(f"{len(outcomes)} lanes in {seconds:.0f} s, seed {arguments.seed}; broken: {', '.join(broken) or 'none'}")
+    return 1 if broken else 0
+
+
+async def _collect(kind: str, seed: int, only: list[str]) -> list[Outcome]:
+    return [outcome async for outcome in _lanes(kind, seed, only)]
+
+
+async def _lanes(kind: str, seed: int, only: list[str]) -> AsyncIterator[Outcome]:
+    history = report.RESULTS / f"{kind}-history.jsonl"
+    history.parent.mkdir(parents=True, exist_ok=True)
+    history.unlink(missing_ok=True)
+    _tell(f"seed {seed}; history in {history}")
+
+    def wanted(name: str) -> bool:
+        return name in only if only else kind != "ci" or name in CI
+
+    def nemesis(name: str) -> Nemesis:
+        # Each lane has a random sequence of its own, so that one alone does what it does among all.
+        found = Nemesis(seed, history)
+        found.random.seed(f"{seed} {name}")
+        found.note("lane", name=name, seed=seed)
+        return found
+
+    for lanes, linked in (((LONG if kind == "long" else DIRECT), False), ({} if kind == "long" else LINKED, True)):
+        chosen = {name: lane for name, lane in lanes.items() if wanted(name)}
+        if chosen:
+            async with running(linked=linked) as lab:
+                for name, lane in chosen.items():
+                    yield await _tried(name, lane(lab, nemesis(name)), lab)
+    for name, alone in ({} if kind == "long" else ALONE).items():
+        if wanted(name):
+            yield await _tried(name, alone(nemesis(name)))
+
+
+async def _tried(name: str, work: Awaitable[Outcome], lab: Lab | None = None) -> Outcome:
+    began_s = SystemClock().monotonic_s()
+    try:
+        outcome = await work
+    except Exception:  # noqa: BLE001, RUF100 - one lane that fails does not keep the others from running
+        outcome = Outcome(name, Result.BROKEN, notes=(traceback.format_exc(limit=4),))
+    _tell(f"{outcome.result:8} {SystemClock().monotonic_s() - began_s:5.0f} s  {outcome.lane}")
+    if outcome.result is Result.BROKEN:
+        verdict = outcome.verdict
+        _tell(f"         {verdict.wrong() if verdict else ''} {verdict.examples if verdict else ''}")
+        _tell("         " + "\n         ".join(outcome.notes))
+        if lab is not None:
+            _tell(f"         the supervisor said: {lab.told[-6:]}")
+    for figure, value in outcome.figures.items():
+        _tell(f"         {figure}: {value}")
+    return outcome
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

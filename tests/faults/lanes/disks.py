@@ -1,0 +1,118 @@
+"""A full disk under the broker and under the database: refused with a reason, nothing lost, healed without an operator.
+
+Each volume is a small file system in memory, filled by a file and freed by removing it. Mounting needs root.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tests.faults.city import request_of
+from tests.faults.lab import Lab, running, scratch
+from tests.faults.lanes.kills import recovered
+from tests.faults.lanes.outcome import Outcome
+from tests.faults.ledger import Batch
+from tests.faults.nemesis import Nemesis
+
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
+
+VOLUME_BYTES = 1_536 * 1024 * 1024
+LEFT_BYTES = 512 * 1024
+"""Room that the filler leaves."""
+FULL_S = 12.0
+HEALED_MAX_S = 60.0
+REFUSED_WITHIN_S = 1.0
+PROBE_TIMEOUT_S = 10.0
+PROBE_DEVICE = 121
+PROBE_VALUE = 8_000_000_000_000
+NAME = "disk full under {}"
+
+
+async def full_disk(nemesis: Nemesis, volume: str) -> Outcome:
+    """Fill the volume of ``nats`` or ``postgres`` under load, free it again, and judge."""
+    name = NAME.format("the broker" if volume == "nats" else "the database")
+    if os.geteuid() != 0:
+        return Outcome.not_run(name, "mounting a small file system needs root")
+    with scratch() as root, _volumes(root) as mounted:
+        if mounted is None:
+            return Outcome.not_run(name, "this machine does not let us mount a file system")
+        async with running(directory=root) as lab:
+            return await _filled(lab, nemesis, name, mounted[volume], refuses=volume == "nats")
+
+
+@contextmanager
+def _volumes(root: Path) -> Iterator[dict[str, Path] | None]:
+    """Mount a file system for everything (PostgreSQL needs its parent, too), and others for broker and logs."""
+    state = root / ".maasloop"
+    places = [state, state / "nats", state / "log"]
+    mounted: list[Path] = []
+    try:
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            options = f"size={VOLUME_BYTES},mode=0711"
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=False)  # noqa: S607
+            if done.returncode:
+                yield None
+                return
+            mounted.append(place)
+        yield {"nats": state / "nats", "postgres": state}
+    finally:
+        for place in reversed(mounted):
+            subprocess.run(["umount", "--lazy", str(place)], check=False)  # noqa: S607
+
+
+async def _filled(lab: Lab, nemesis: Nemesis, name: str, volume: Path, *, refuses: bool) -> Outcome:
+    async with lab.load() as sampler:
+        usual = await lab.steady(sampler)
+        filler = volume / "filler"
+        nemesis.note("disk full", volume=volume.name)
+        _fill(filler, volume)
+        await asyncio.sleep(FULL_S)
+        told, answered_s = await _probe(lab)
+        filler.unlink()
+        freed_s = lab.clock.monotonic_s()
+        took = await recovered(sampler, freed_s, usual, timeout_s=2 * HEALED_MAX_S)
+        nemesis.note("space is back", refusal=told, answered_s=answered_s, recovery_s=took)
+    verdict = await lab.verdict()
+    met = {f"healed by itself within {HEALED_MAX_S:.0f} s": took is not None and took <= HEALED_MAX_S}
+    if refuses:
+        met["refused with a reason"] = told not in {"OK", "DEADLINE_EXCEEDED"}
+        met[f"refused within {REFUSED_WITHIN_S:.0f} s"] = answered_s <= REFUSED_WITHIN_S
+    figures: dict[str, Any] = {
+        "answer while full": told,
+        "answered after, s": round(answered_s, 2),
+        "back to the old rate after, s": None if took is None else round(took, 2),
+    }
+    return Outcome.of(name, verdict, requirements=met, figures=figures)
+
+
+def _fill(filler: Path, volume: Path) -> None:
+    free = shutil.disk_usage(volume).free - LEFT_BYTES
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, free))
+
+
+async def _probe(lab: Lab) -> tuple[str, float]:
+    """Send one batch, and return the answer and how long it took."""
+    batch = Batch(0, "grpc", PROBE_DEVICE, 1, lab.clock.now_us(), PROBE_VALUE, 5)
+    began_s = lab.clock.monotonic_s()
+    async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
+        record: Any = channel.unary_unary(
+            "/maasloop.api.observation.v1.IngestService/RecordObservations",
+            request_serializer=bytes,
+            response_deserializer=RecordObservationsResponse.FromString,
+        )
+        try:
+            await record(request_of(batch), timeout=PROBE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            await lab.note(replace(batch, door="probe"), ok=False)
+            return str(error.code().name), lab.clock.monotonic_s() - began_s
+    await lab.note(batch, ok=True)
+    return "OK", lab.clock.monotonic_s() - began_s
