@@ -18,6 +18,7 @@ SOURCE = "`maasloop.bus.subjects` and `maasloop.bus.streams`"
 UPLINKS = {
     UplinkKind.OBSERVATIONS_JSON: "Observations as JSON.",
     UplinkKind.OBSERVATIONS_SENML: "Observations as SenML JSON (RFC 8428).",
+    UplinkKind.OBSERVATIONS_SENML_CBOR: "Observations as SenML CBOR (RFC 8428).",
     UplinkKind.OBSERVATIONS_PB: "`ObservationColumns` as protobuf.",
     UplinkKind.RESPONSES_JSON: "`DeviceResponse` as protobuf JSON.",
     UplinkKind.RESPONSES_PB: "`DeviceResponse` as protobuf.",
