@@ -232,6 +232,14 @@ MQTT_UPLINKS = Durable(
     max_ack_pending=8_192,
     meaning="The MQTT door: what a PUBACK was sent for.",
 )
+MQTT_SPACE = Durable(
+    "ingest-mqtt-space",
+    subjects.MQTT_STREAM,
+    "ingest",
+    (subjects.MQTT_UPLINKS,),
+    meaning="Nobody pulls it: it keeps uplinks until ingest purges what is done, since dropping each for itself costs the"
+    " broker a synchronous write.",
+)
 MQTT_RESPONSES = Durable(
     "ingest-responses",
     subjects.MQTT_STREAM,
@@ -300,6 +308,7 @@ ALERT_COMMANDS = Durable(
 )
 DURABLES: tuple[Durable, ...] = (
     MQTT_UPLINKS,
+    MQTT_SPACE,
     MQTT_RESPONSES,
     CHIRPSTACK_UPLINKS,
     QUARANTINE_TABLE,

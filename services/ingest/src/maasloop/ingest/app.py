@@ -12,6 +12,7 @@ from maasloop.ingest.adapters.bus import BusPublisher
 from maasloop.ingest.adapters.counts import MetricCounts
 from maasloop.ingest.adapters.external_names import ExternalNames
 from maasloop.ingest.adapters.fill import StreamFill
+from maasloop.ingest.adapters.mqtt_space import MqttSpace
 from maasloop.ingest.adapters.postgres import PostgresQuarantine
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, PropertyFacts
@@ -123,6 +124,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "devices": devices.run,
                 "consent": consents.run,
                 "fill": fill.run,
+                "space": MqttSpace(bus).run,
                 "qos0": mqtt.hear_unproven,
                 "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
