@@ -10,7 +10,7 @@ from tests.faults.lanes.outcome import Outcome
 from tests.faults.nemesis import Nemesis
 from tests.faults.proxy import Proxy, Toxics, Way
 
-CUT_S = (13.0, 16.0)
+CUT_S = (10.5, 12.0)
 """Longer than the watchdog needs to notice."""
 BAD_S = (3.0, 5.0)
 HEALED_MAX_S = 10.0

@@ -27,6 +27,7 @@ RECONNECT_WAIT_S = 0.25
 CONNECT_TIMEOUT_S = 2
 DRAIN_TIMEOUT_S = 5
 PROBE_INTERVAL_S = 3.0
+PROBE_AGAIN_S = 0.2
 PROBE_TIMEOUT_S = 2
 PROBES_FAILED_MAX = 3
 PENDING_BYTES_MAX = 8 * 1024 * 1024
@@ -34,10 +35,12 @@ PENDING_BYTES_MAX = 8 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 2.0
 PUBLISH_RETRY_S = 60.0
 """A publish is tried with the same message id for this long, well inside the de-duplication window."""
+PUBLISH_TIMEOUT_MIN_S = 0.1
 PUBLISH_PAUSE_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
-_FULL = {10077, 10054, 10122}
-"""JetStream error codes: maximum bytes, message size and messages exceeded on the stream or the account."""
+_FULL = {10077, 10054, 10122, 10023, 10047}
+"""JetStream error codes: maximum bytes, message size and messages exceeded on the stream or the account, and no storage
+left on the server."""
 
 
 class Stored(NamedTuple):
@@ -66,23 +69,30 @@ class Bus:
         """Publish a fact and return its stream sequence once the broker has stored it; raises as ``store`` does."""
         return (await self.store(subject, body, headers)).sequence
 
-    async def store(self, subject: str, body: bytes, headers: Mapping[str, str]) -> Stored:
+    async def store(
+        self, subject: str, body: bytes, headers: Mapping[str, str], *, patience_s: float = PUBLISH_RETRY_S
+    ) -> Stored:
         """Publish a fact and return what the broker proved once it has stored it.
 
         ``headers`` carry ``Nats-Msg-Id``, so that trying again stores nothing twice. Raises ``ResourceExhausted``
-        (STREAM_FULL) at once, and ``Unavailable`` (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``.
+        (STREAM_FULL) at once, and ``Unavailable`` (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``, or as soon as a
+        broker to which the link stands has not stored it for ``patience_s``: one whose disk failed may never answer.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PUBLISH_RETRY_S
-        attempt = 0
+        attempt, refused_s = 0, 0.0
         while True:
+            began_s, linked = loop.time(), self.connected
             try:
-                answer = await self.client.request(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=dict(headers))
+                timeout_s = min(PUBLISH_TIMEOUT_S, max(PUBLISH_TIMEOUT_MIN_S, patience_s - refused_s))
+                answer = await self.client.request(subject, body, timeout=timeout_s, headers=dict(headers))
                 return _stored(json.loads(answer.data))
             except (NatsError, TimeoutError, _NotReady) as error:
                 pause_s = PUBLISH_PAUSE_S[min(attempt, len(PUBLISH_PAUSE_S) - 1)]
                 attempt += 1
-                if self._draining or loop.time() + pause_s > deadline:
+                if linked and self.connected:
+                    refused_s += loop.time() - began_s + pause_s
+                if self._draining or loop.time() + pause_s > deadline or refused_s > patience_s:
                     message = f"the broker did not confirm a publish on {subject}"
                     raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "nats"}) from error
                 await asyncio.sleep(pause_s)
@@ -218,7 +228,8 @@ async def _watch(client: Client) -> None:
     """Abort the transport of a link that stopped to carry bytes."""
     failed = 0
     while True:
-        await asyncio.sleep(PROBE_INTERVAL_S)
+        # A link that failed a probe is asked again at once, so that a dead one is noticed within 10 s.
+        await asyncio.sleep(PROBE_AGAIN_S if failed else PROBE_INTERVAL_S)
         if not client.is_connected:
             failed = 0
             continue
