@@ -22,6 +22,7 @@ from .nouns import (
     deliveries,
     devices,
     doctor,
+    export,
     history,
     observations,
     overrides,
@@ -75,6 +76,7 @@ def build() -> typer.Typer:
         app.add_typer(noun, name=name)
     commands_last: tuple[Command, ...] = (
         overrides.release,
+        export.export,
         history.import_observations,
         account.account,
         trace_reading.trace_reading,
