@@ -8,10 +8,11 @@ Tasks: ``pull``, and those of ``Storing``; only ``pull`` moves the cursor.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -22,16 +23,16 @@ from maasloop.core.clock import Clock
 from maasloop.telemetry.metrics import gauge
 from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
 from maasloop.timeseries.handlers.store_observations import StoreObservations
-from maasloop.timeseries.ports.streams import StreamReader
+from maasloop.timeseries.ports.streams import StreamInfo, StreamReader
 from maasloop.timeseries.ports.writing import PositionMoved, RowStore
 
 from .storing import UNDER_WAY_MAX, Progress, Storing, Taken
 
-READINGS_A_LOT = 300_000
+READINGS_A_LOT = 400_000
 """A lot is full with these or with its bytes: what is done once a series and lot then costs little a reading."""
 READINGS_A_SECOND_LOT = 100_000
 """What is worth a second lot under way when nothing more is waiting."""
-BYTES_A_LOT = 8 * 1024 * 1024
+BYTES_A_LOT = 12 * 1024 * 1024
 TAKEN_AT_ONCE_MAX = 64
 OUTSTANDING_MAX = 1_024
 OUTSTANDING_BYTES_MAX = 8 * 1024 * 1024
@@ -68,6 +69,29 @@ class _Gathered:
         return self.readings >= READINGS_A_LOT or self.bytes >= BYTES_A_LOT
 
 
+class LaneEnded(Exception):
+    """The stream is no longer what a live lane was opened on."""
+
+
+class Ahead(Protocol):
+    """A live lane, as the writer sees it that reads the backlog."""
+
+    async def begin(self, created: str, epoch: int) -> int:
+        """Read what the lane of this life of the stream stored, and return how far; 0 where there is none."""
+        ...
+
+    async def drop(self) -> None:
+        """Forget the lane: the stream was set back."""
+        ...
+
+    async def stored(self, sequence: int) -> bool:
+        """Tell whether the lane stored a message; where it did not, it takes none from here on.
+
+        Raises ``PositionMoved`` where everything is to be taken anew.
+        """
+        ...
+
+
 class Writer:
     """The only writer of one stream."""
 
@@ -81,9 +105,12 @@ class Writer:
         handler: StoreObservations,
         clock: Clock,
         yields_to: Callable[[], bool] | None = None,
+        lane: Life | None = None,
         acknowledge_early: bool = False,
     ) -> None:
-        """``yields_to`` tells whether a writer that matters more has much to do; ``acknowledge_early``: see ``Storing``.
+        """``lane`` makes this the live lane of a stream, with positions of its own under that name.
+
+        ``yields_to`` tells whether a writer that matters more has much to do; ``acknowledge_early``: see ``Storing``.
 
         A writer that yields has one lot under way, so that what it holds is soon free.
         """
@@ -100,8 +127,15 @@ class Writer:
             handler=handler,
             clock=clock,
             under_way_max=UNDER_WAY_MAX if yields_to is None else 1,
+            live=lane is not None,
             acknowledge_early=acknowledge_early,
         )
+        self._handler = handler
+        self._lane = lane
+        self._label = durable.stream if lane is None else lane.stream
+        self._reconnected = asyncio.Event()
+        self.ahead: Ahead | None = None
+        """The live lane of the same stream, if there may be one."""
         self._cursor = Cursor(Life(durable.stream, "", 0), 0)
         self._pending = 0
         self._gathered = _Gathered()
@@ -113,6 +147,33 @@ class Writer:
     def progress(self) -> Progress:
         """How far everything is stored."""
         return self._lots.progress
+
+    @property
+    def life(self) -> Life:
+        """The life of the stream that it reads."""
+        return self._cursor.life
+
+    @property
+    def taken(self) -> int:
+        """The message that was taken last."""
+        return self._cursor.taken
+
+    @property
+    def pending(self) -> int:
+        """Messages behind it."""
+        return self._pending
+
+    async def patiently[Result](self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Try until a neighbour that does not answer at present does."""
+        return await self._lots.patiently(call)
+
+    def stand_behind(self, yields_to: Callable[[], bool] | None) -> None:
+        """Let another writer of the same series go first, or no longer."""
+        self._yields_to = yields_to
+        self._lots.under_way_max = UNDER_WAY_MAX if yields_to is None else 1
+        self._handler.stand_behind(behind=yields_to is not None)
+        # What is known of series is read anew.
+        self._reconnected.set()
 
     @property
     def busy(self) -> bool:
@@ -127,15 +188,14 @@ class Writer:
     async def pull(self, stop: asyncio.Event) -> None:
         """Store what comes until ``stop`` is set, then finish what is in hand."""
         await self._lots.patiently(self._begin)
-        reconnected = asyncio.Event()
-        forget = self._bus.on_reconnect(reconnected.set)
+        forget = self._bus.on_reconnect(self._reconnected.set)
         try:
             async with Pull(
                 self._bus, self._durable, outstanding_max=OUTSTANDING_MAX, bytes_max=OUTSTANDING_BYTES_MAX
             ) as pull:
                 while not stop.is_set():
                     try:
-                        await self._step(pull, reconnected)
+                        await self._step(pull)
                     except PositionMoved:
                         await self._begin_again()
                 with suppress(PositionMoved):
@@ -144,14 +204,14 @@ class Writer:
             forget()
             await self._lots.roll_back()
 
-    async def _step(self, pull: Pull, reconnected: asyncio.Event) -> None:
+    async def _step(self, pull: Pull) -> None:
         wait_s = GATHER_WAIT_S if self._gathered.taken or self._lots.under_way else TAKE_WAIT_S
         deliveries = await pull.take(TAKEN_AT_ONCE_MAX, wait_s=wait_s)
         # What a lot left is put right also while nothing comes.
         await self._lots.finish(UNDER_WAY_MAX)
-        if reconnected.is_set():
+        if self._reconnected.is_set():
             # The broker may have come back from an older state.
-            reconnected.clear()
+            self._reconnected.clear()
             await self._finish()
             await self._lots.patiently(self._begin)
         async for taken in self._in_order(deliveries):
@@ -196,9 +256,15 @@ class Writer:
     async def _begin(self) -> None:
         """Read how far this life of the stream has been stored; a stream that was set back begins a new epoch."""
         info = await self._streams.info(self._durable.stream)
+        if self._lane is not None:
+            await self._begin_lane(self._lane, info)
+            return
         epoch, positions = await self._store.positions(self._durable.stream, info.created)
         committed = max(positions.values(), default=0)
-        if begins_new_epoch(info.last_sequence, committed):
+        ahead = await self.ahead.begin(info.created, epoch) if self.ahead else 0
+        if begins_new_epoch(info.last_sequence, max(committed, ahead)):
+            if self.ahead:
+                await self.ahead.drop()
             log.warning("stream_set_back", stream=self._durable.stream, last=info.last_sequence, stored=committed)
             epoch, positions, committed = epoch + 1, {}, 0
         committed = max(committed, info.first_sequence - 1)
@@ -206,6 +272,17 @@ class Writer:
         self._cursor = Cursor(life, committed)
         self._lots.begin(life, positions, committed)
         log.info("writer_begins", stream=self._durable.stream, after=committed, epoch=epoch)
+
+    async def _begin_lane(self, lane: Life, info: StreamInfo) -> None:
+        epoch, positions = await self._store.positions(lane.stream, lane.created)
+        committed = max(positions.values(), default=0)
+        if info.created != lane.created or epoch != lane.epoch or begins_new_epoch(info.last_sequence, committed):
+            raise LaneEnded(lane.stream)
+        if not positions:
+            raise LaneEnded(lane.stream)
+        self._cursor = Cursor(lane, committed)
+        self._lots.begin(lane, positions, committed)
+        log.info("live_lane_begins", stream=self._durable.stream, after=committed)
 
     async def _in_order(self, deliveries: Sequence[Delivery]) -> AsyncIterator[Taken]:
         """Yield what is to be stored, without a hole; acknowledge what is stored already."""
@@ -218,8 +295,9 @@ class Writer:
             async for hole in self._holes(sequence):
                 yield hole
             if self._cursor.take(sequence):
-                yield Taken(sequence, delivery.subject, delivery.headers, delivery.body, delivery)
-        PENDING.labels(self._durable.stream).set(self._pending)
+                settled = self.ahead is not None and await self.ahead.stored(sequence)
+                yield Taken(sequence, delivery.subject, delivery.headers, delivery.body, delivery, settled)
+        PENDING.labels(self._label).set(self._pending)
 
     async def _holes(self, sequence: int) -> AsyncIterator[Taken]:
         """Look up what was not delivered before a message, one at a time; most often there is nothing."""
@@ -233,5 +311,6 @@ class Writer:
                 break
             at, found = message.sequence + 1, found + 1
             if self._cursor.take(message.sequence):
-                yield Taken(message.sequence, message.subject, message.headers, message.body, None)
+                settled = self.ahead is not None and await self.ahead.stored(message.sequence)
+                yield Taken(message.sequence, message.subject, message.headers, message.body, None, settled)
         log.info("holes_looked_up", stream=self._durable.stream, count=len(holes), found=found)
