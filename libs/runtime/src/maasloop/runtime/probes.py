@@ -18,6 +18,8 @@ from maasloop.telemetry import metrics
 
 type Check = Callable[[], Awaitable[str | None]]
 """Returns why we are not ready, or nothing. An exception counts as a reason."""
+type Note = Callable[[], str]
+"""Returns what works less well than it could, or nothing."""
 
 BEAT_INTERVAL_S = 0.5
 BEAT_AGE_MAX_S = 5.0
@@ -34,6 +36,7 @@ class Probes:
         self.started = False
         self.draining = False
         self._checks: Mapping[str, Check] = MappingProxyType({})
+        self._notes: Mapping[str, Note] = MappingProxyType({})
         self._clock = clock
         self._beaten_s = clock.monotonic_s()
         self.app = Starlette(
@@ -45,9 +48,9 @@ class Probes:
             ]
         )
 
-    def start(self, checks: Mapping[str, Check]) -> None:
-        """Say started, and from here on ask the checks for readiness."""
-        self._checks = checks
+    def start(self, checks: Mapping[str, Check], notes: Mapping[str, Note] = MappingProxyType({})) -> None:
+        """Say started, and from here on ask the checks for readiness; notes are told beside it."""
+        self._checks, self._notes = checks, notes
         self.started = True
 
     def drain(self) -> None:
@@ -83,7 +86,9 @@ class Probes:
         checks = {name: {"ready": name not in reasons} for name in self._checks}
         for name, reason in reasons.items():
             checks.setdefault(name, {"ready": False}).update(reason=reason)  # type: ignore[call-overload]  # each value is a mapping
-        return JSONResponse({"ready": not reasons, "checks": checks}, _UNAVAILABLE if reasons else _OK)
+        notes = {name: text for name, note in self._notes.items() if (text := note())}
+        told = {"ready": not reasons, "checks": checks, **({"notes": notes} if notes else {})}
+        return JSONResponse(told, _UNAVAILABLE if reasons else _OK)
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(metrics.render(), headers={"content-type": metrics.CONTENT_TYPE})

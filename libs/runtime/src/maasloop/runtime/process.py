@@ -25,7 +25,7 @@ from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.migrate import Migration, migrate
 
 from .http import HttpDoor
-from .probes import Check, Probes
+from .probes import Check, Note, Probes
 from .settings import ServiceSettings
 
 EXIT_MARGIN_S = 10.0
@@ -63,6 +63,8 @@ class Service:
     """By name, what runs for ever beside it and is cancelled after doors and pulling have ended."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """By name, what must hold for the process to be ready."""
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """By name, what is worth knowing beside the readiness and does not speak against it."""
 
 
 type Assemble[S: ServiceSettings] = Callable[[S], AbstractAsyncContextManager[Service]]
@@ -172,7 +174,7 @@ class Process[S: ServiceSettings]:
                     group.create_task(self._guarded(name, pull(stop_pulling)), name=name)
                     for name, pull in service.pulling.items()
                 ]
-                self.probes.start(service.checks)
+                self.probes.start(service.checks, service.notes)
                 _log.info("process_ready", service=self._settings.service, health=self.health.address)
                 await self._stopping.wait()
                 await self._drain(service, stop_pulling, pulls)

@@ -16,7 +16,7 @@ NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("device-registry", "consent"),
     "device-registry": (),
     "timeseries": ("device-registry", "consent"),
-    "actuation": ("device-registry",),
+    "actuation": ("device-registry", "timeseries"),
     "notification": ("device-registry",),
     "consent": (),
 }

@@ -13,6 +13,7 @@ from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
 from maasloop.actuation.adapters.registry import Registry
+from maasloop.actuation.adapters.timeseries import Remembered
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.evaluation import Evaluation
@@ -87,6 +88,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max, clock=clock) as pool,
         bus_connection.connect(settings.nats_url, name=NAME) as bus,
         connected(settings.device_registry_address) as channel,
+        connected(settings.timeseries_address) as memory,
         _ledger(dsn, codec, clock) as ledger,
     ):
         city = City()
@@ -95,16 +97,20 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         registry = Registry(bus, channel, city, clock, lambda district, device: _refused(parts, district, device))
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
-        service = _service(settings, parts, pool, registry)
+        remembered = Remembered(memory, city, CelConditions(), clock)
+        service = _service(settings, parts, pool, registry, remembered)
         yield Service(
             doors=service.doors,
             pulling=service.pulling,
-            tasks={**service.tasks, "outbox": relay.run, "registry": registry.run},
+            tasks={**service.tasks, "outbox": relay.run, "registry": registry.run, "latest": remembered.run},
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
+            notes={"timeseries": remembered.missing},
         )
 
 
-def _service(settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry) -> Service:
+def _service(
+    settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry, remembered: Remembered
+) -> Service:
     conditions = CelConditions()
     evaluation = Evaluation(parts.city, conditions)
     steps = Steps(
@@ -141,7 +147,7 @@ def _service(settings: ActuationSettings, parts: _Parts, pool: Pool, registry: R
     return Service(
         doors=[server],
         pulling={
-            "street": lambda stop: street.run(stop, registry.synchronised),
+            "street": lambda stop: street.run(stop, registry.synchronised, remembered.tried),
             "responses": responses.run,
         },
         tasks={

@@ -16,3 +16,6 @@ DECIDE_SECONDS = metrics.histogram("maasloop_actuation_decide_seconds", "Time to
 READINGS = metrics.counter(
     "maasloop_actuation_readings_total", "Readings of messages by what they were to decisions", ["use"]
 )
+RESTORES = metrics.counter(
+    "maasloop_actuation_latest_restores_total", "Attempts to bring latest values back after a start", ["outcome"]
+)

@@ -10,5 +10,7 @@ class ActuationSettings(ServiceSettings, service="actuation"):
 
     device_registry_address: str = "127.0.0.1:7002"
     """Host and port of the device registry."""
+    timeseries_address: str = "127.0.0.1:50053"
+    """Host and port of timeseries: what policies look up comes back from it after a start."""
     postgres_connections_max: int = Field(default=4, ge=1, le=100)
     """Most connections for reads; the ledger and the outbox have one each beside."""

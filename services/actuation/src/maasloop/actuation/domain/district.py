@@ -75,6 +75,9 @@ class District:
     """Observed property to device to newest reading, of properties that policies name."""
     newest: dict[str, Reading] = field(default_factory=dict)
     """Observed property to the newest reading of the whole district."""
+    restored: dict[str, dict[str, Reading]] = field(default_factory=dict)
+    """The same as ``latest``, from before a restart: looked up only where nothing newer was heard since."""
+    restored_newest: dict[str, Reading] = field(default_factory=dict)
 
     def junction(self, device: str) -> Junction | None:
         """Return the junction of a controller, made afresh when its data sheet changed."""
@@ -138,6 +141,16 @@ class District:
             self.newest[reading.observed_property] = reading
         return True
 
+    def restore(self, reading: Reading) -> None:
+        """Know a value from before a restart.
+
+        It does not count as heard: what a killed process had in hand comes again and must still wake its policies.
+        """
+        self.restored.setdefault(reading.observed_property, {})[reading.device] = reading
+        newest = self.restored_newest.get(reading.observed_property)
+        if newest is None or newest.time_us < reading.time_us:
+            self.restored_newest[reading.observed_property] = reading
+
     def latest_near(self, device: str, properties: Iterable[str], street_us: int) -> Latest:
         """Return, for each property, its newest value of the device itself, else of the whole district.
 
@@ -145,7 +158,8 @@ class District:
         """
         found: dict[str, float | str] = {}
         for name in properties:
-            reading = self.latest.get(name, {}).get(device) or self.newest.get(name)
+            own = _newer(self.latest.get(name, {}).get(device), self.restored.get(name, {}).get(device))
+            reading = own or _newer(self.newest.get(name), self.restored_newest.get(name))
             if reading is not None and street_us - reading.time_us <= LATEST_AGE_MAX_US:
                 found[name] = reading.state or reading.value
         return found
@@ -153,3 +167,10 @@ class District:
     def device(self, device: str) -> Device | None:
         """Return what the registry says about a device."""
         return self.facts.devices.get(device)
+
+
+def _newer(heard: Reading | None, restored: Reading | None) -> Reading | None:
+    """Return the newer of two; what was heard since the start wins among equals."""
+    if heard is None or restored is None:
+        return heard or restored
+    return restored if restored.time_us > heard.time_us else heard

@@ -40,9 +40,9 @@ class StreetStream:
         self._clock = clock
         self._sent: dict[tuple[str, int], dict[str, int]] = {}
 
-    async def run(self, stop: asyncio.Event, known: asyncio.Event) -> None:
-        """Pull until told to stop, then finish what is under way; not before the devices are ``known``."""
-        while not known.is_set() and not stop.is_set():
+    async def run(self, stop: asyncio.Event, *known: asyncio.Event) -> None:
+        """Pull until told to stop, then finish what is under way; not before what decisions stand on is ``known``."""
+        while not all(one.is_set() for one in known) and not stop.is_set():
             await self._clock.sleep(TAKE_WAIT_S / 10)
         async with Pull(self._bus, STREET, outstanding_max=OUTSTANDING_MAX) as pull:
             while not stop.is_set():
