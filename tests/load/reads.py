@@ -140,6 +140,14 @@ async def _one(channel: grpc.aio.Channel, read: Read) -> list[float]:
     return samples
 
 
+async def latest_of(lab: Lab, parent: str, series: int) -> list[float]:
+    """Return latencies of a page of the newest observations of a district."""
+    request = ListLatestObservationsRequest(selection=SeriesSelection(parent=parent), page_size=series)
+    read = Read("latest", "ListLatestObservations", request.SerializeToString(), _observations, series, 200)
+    async with grpc.aio.insecure_channel(lab.address("timeseries")) as channel:
+        return await _one(channel, read)
+
+
 def _selection(series: int) -> SeriesSelection:
     return SeriesSelection(parent=_PARENT, devices=[f"loop-{number:06d}" for number in range(series)])
 

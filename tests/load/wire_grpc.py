@@ -213,7 +213,10 @@ class Channel:
     async def stream(self, on_message: Callable[[bytes], None]) -> "OpenCall":
         """Begin a call of many messages; ``on_message`` hears each answer."""
         connection = await self._connected()
-        return OpenCall(connection, connection.begin(self._headers, on_message))
+        call = connection.begin(self._headers, on_message)
+        # How a call of many messages ends is seen in what was not answered.
+        call.ended.add_done_callback(asyncio.Future.exception)
+        return OpenCall(connection, call)
 
     async def _connected(self) -> _Connection:
         async with self._connecting:

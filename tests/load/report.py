@@ -1,0 +1,88 @@
+"""Writes the figures of the last benches into ``docs/reports/data-path.md``, between its marks."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.load import data_path, scale, sustained
+from tests.load.lab import BENCHES
+
+REPORT = Path("docs/reports/data-path.md")
+BENCH_NAMES = ("data-path", "sustained", "soak", "overload", "scale", "profile")
+
+
+def section(name: str, told: dict[str, Any] | None) -> str:
+    """Return the tables of one bench."""
+    if told is None:
+        return "Not run.\n"
+    about = told.get("machine", {})
+    lines = [f"Measured {about.get('time')} at commit `{about.get('commit')}`: {about.get('cores')} cores, "]
+    lines[0] += (
+        f"{about.get('processor')}, {about.get('memory_mib')} MiB, load before {about.get('load_average_before')}."
+    )
+    if name == "profile":
+        return "\n".join([*lines, "", *_costs(told)]) + "\n"
+    lines += [
+        "",
+        "```text",
+        *_limits(name, told),
+        "```",
+        "",
+        "| figure | median or value | least | most |",
+        "|---|---:|---:|---:|",
+    ]
+    for figure, value in told.items():
+        if isinstance(value, dict) and "median" in value:
+            lines.append(f"| {figure} | {value['median']:,} | {value['min']:,} | {value['max']:,} |")
+        elif isinstance(value, int | float):
+            lines.append(f"| {figure} | {value:,} | | |")
+        elif isinstance(value, dict) and figure != "machine":
+            lines += [f"| {figure}: {part} | {_short(found)} | | |" for part, found in value.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _limits(name: str, told: dict[str, Any]) -> list[str]:
+    if name == "data-path":
+        return data_path.limits(told)
+    return scale.limits(told) if name == "scale" else sustained.limits(sustained.PLANS[name], told)
+
+
+def _costs(told: dict[str, Any]) -> list[str]:
+    lines = ["| share of all samples | process | function |", "|---:|---|---|"]
+    lines += [f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told["costs"]]
+    return lines
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {found}" for name, found in value.items())
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def filled(text: str, sections: dict[str, str]) -> str:
+    """Return the report with each section between its marks."""
+    for name, body in sections.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text, count = pattern.subn(lambda found, body=body: f"{found[1]}{body}{found[2]}", text)  # type: ignore[misc]
+        if count != 1:
+            message = f"{REPORT} has {count} places for {name}"
+            raise ValueError(message)
+    return text
+
+
+def main() -> int:
+    """Write the report and return the exit status."""
+    sections = {}
+    for name in BENCH_NAMES:
+        path = BENCHES / f"{name}.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        sections[name] = section(name, told)
+    REPORT.write_text(filled(REPORT.read_text(encoding="utf-8"), sections), encoding="utf-8")
+    print(f"written to {REPORT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
