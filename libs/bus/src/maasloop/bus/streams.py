@@ -252,6 +252,8 @@ CHIRPSTACK_UPLINKS = Durable(
     subjects.MQTT_STREAM,
     "ingest",
     (subjects.CHIRPSTACK_UPLINKS,),
+    # What was on the wire when the broker died comes again soon; coming twice does no harm.
+    ack_wait_s=10,
     max_ack_pending=1_024,
     meaning="Uplinks of LoRaWAN devices, as their network server publishes them.",
 )
