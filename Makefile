@@ -1,7 +1,8 @@
 # Everything a person does here, in the order of a day. `make` alone prints it.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
-	proto-breaking drift chart docs bench faults fuzz
+	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
+	bench-report soak profile faults faults-long fuzz
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -72,11 +73,32 @@ chart: ## lint, render and round-trip the Helm chart
 docs: ## generate docs/reference/ and the schema of the chart's values
 	@$(BIN)/python scripts/generate_reference.py && $(BIN)/python scripts/generate_chart_schema.py
 
+bench-sustained: setup ## 25,000 readings/s and 1,000 MQTT singles/s for five minutes
+	@$(BIN)/python -m tests.load.sustained sustained
+
+bench-overload: setup ## ten times as much for a minute: memory, refusals, nothing lost
+	@$(BIN)/python -m tests.load.sustained overload
+
+bench-scale: setup ## does a row cost the same with 100 M rows and with 100,000 series?
+	@$(BIN)/python -m tests.load.scale
+
+soak: setup ## half the sustained load for half an hour: slopes of memory and descriptors
+	@$(BIN)/python -m tests.load.sustained soak
+
+profile: setup ## where the processor time of the data path goes, as a picture (needs perf)
+	@$(BIN)/python -m tests.load.profile
+
+bench-report: setup ## write the figures of the last benches into docs/reports/data-path.md
+	@$(BIN)/python -m tests.load.report
+
 bench: setup ## measure the data path and the loop, into .maasloop/bench/
 	@scripts/bench
 
-faults: setup ## kill each process in turn while the loop runs
-	@$(BIN)/pytest -m e2e -k "kill or fault"
+faults: setup ## break everything once, by a seed, and judge (ten minutes; some lanes need root)
+	@$(BIN)/python -m tests.faults short
+
+faults-long: setup ## fifty kills of each process under five million readings (forty minutes)
+	@$(BIN)/python -m tests.faults long
 
 fuzz: setup ## fuzz every decoder, ten minutes at most, into .maasloop/fuzz/
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
