@@ -57,7 +57,8 @@ ALONE: dict[str, Alone] = {
     "sabotage-acknowledged": _sabotage("acknowledged before the commit"),
     "sabotage-position": _sabotage("position before the rows"),
 }
-CI = ("kills", "poison", "power", "sabotage-sync")
+CI = ("kills", "power", "sabotage-sync")
+SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once")}
 LONG: dict[str, InLab] = {
     "kills": _kills(LONG_ROUNDS, f"{LONG_ROUNDS} kills -9 of each process", LONG_BETWEEN_S),
 }
@@ -103,7 +104,8 @@ async def _lanes(kind: str, seed: int, only: list[str]) -> AsyncIterator[Outcome
         found.note("lane", name=name, seed=seed)
         return found
 
-    for lanes, linked in (((LONG if kind == "long" else DIRECT), False), ({} if kind == "long" else LINKED, True)):
+    direct = {"ci": SMALL, "short": DIRECT, "long": LONG}[kind]
+    for lanes, linked in ((direct, False), (LINKED if kind == "short" else {}, True)):
         chosen = {name: lane for name, lane in lanes.items() if wanted(name)}
         if chosen:
             async with running(linked=linked) as lab:
