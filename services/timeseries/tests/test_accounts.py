@@ -247,7 +247,8 @@ async def test_a_reading_is_followed_from_message_to_row(rig: "Rig") -> None:
         ("OBSERVATIONS", waiting, "http", 2.0, ""),
     ]
     assert [each[3:] for each in told[3:]] == [(2.0, "VALUE_OUT_OF_RANGE")]
-    assert again <= trace.positions["OBSERVATIONS"] < waiting
+    settled = trace.settled["OBSERVATIONS"]
+    assert [settled.holds(DISTRICT, each) for each in (first, again, waiting)] == [True, True, False]
     assert trace.messages[0].traceparent == TRACE
     assert trace.messages[0].acknowledge_time_us >= trace.messages[0].receipt_time_us - 1_000_000
     assert all(each.complete for each in trace.searched)

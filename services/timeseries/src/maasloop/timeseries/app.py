@@ -1,6 +1,6 @@
 """The composition root: what timeseries is made of, and who is given what."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -44,8 +44,10 @@ from maasloop.timeseries.adapters.searching import StreamSearch
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.adapters.visibility import ProjectedVisibility
+from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
 from maasloop.timeseries.entrypoints.gauges import CustodyGauges
+from maasloop.timeseries.entrypoints.lanes import Close, Lanes
 from maasloop.timeseries.entrypoints.rpc import SERVICE, SeriesDoor
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
@@ -91,8 +93,13 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         visibility = ProjectedVisibility(known, ConsentGate(consented, clock))
         devices = Follower(bus, known, devices_from, clock)
         writer = partial(_writer, bus=bus, dsn=dsn, pool=pool, known=known, clock=clock, stack=stack)
-        writers = {durable.name: writer(durable) for durable in (OBSERVATION_ROWS, PERSONAL_ROWS, QUARANTINE_COUNT)}
-        writers[IMPORT_ROWS.name] = writer(IMPORT_ROWS, behind=writers[OBSERVATION_ROWS.name])
+        lanes = _lanes(writer, bus, clock)
+        writers: dict[str, Writer | Lanes] = {
+            OBSERVATION_ROWS.name: lanes,
+            PERSONAL_ROWS.name: writer(PERSONAL_ROWS)[0],
+            QUARANTINE_COUNT.name: writer(QUARANTINE_COUNT)[0],
+            IMPORT_ROWS.name: writer(IMPORT_ROWS, behind=lanes)[0],
+        }
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
@@ -132,15 +139,16 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
 def _writer(
     durable: Durable,
     *,
-    behind: Writer | None = None,
+    behind: Lanes | None = None,
+    lane: Life | None = None,
     bus: bus_connection.Bus,
     dsn: str,
     pool: Pool,
     known: Projection[Facts],
     clock: Clock,
     stack: AsyncExitStack,
-) -> Writer:
-    """Return the writer of a stream, which may stand behind another one of the same series."""
+) -> tuple[Writer, PostgresRowStore]:
+    """Return the writer of a stream, which may stand behind another one of the same series, and its store."""
 
     def facts(observed_property: str) -> PropertyFacts | None:
         found = known.get(f"observedProperties/{observed_property}")
@@ -149,7 +157,7 @@ def _writer(
     index = PostgresSeriesIndex(pool, facts)
     store = PostgresRowStore(dsn, pool, ConflictFacts(index), name=f"{NAME}-{durable.stream.lower()}")
     stack.push_async_callback(store.close)
-    return Writer(
+    made = Writer(
         bus=bus,
         durable=durable,
         streams=Streams(bus),
@@ -157,6 +165,27 @@ def _writer(
         handler=StoreObservations(index=index, store=store, behind=behind is not None),
         clock=clock,
         yields_to=(lambda: behind.busy) if behind is not None else None,
+        lane=lane,
+    )
+    return made, store
+
+
+def _lanes(writer: Callable[..., tuple[Writer, PostgresRowStore]], bus: bus_connection.Bus, clock: Clock) -> Lanes:
+    """Return the writer of readings, which reads a backlog beside what comes now."""
+
+    def live(durable: Durable, lane: Life) -> tuple[Writer, Close]:
+        made, store = writer(durable, lane=lane)
+        return made, store.close
+
+    first, store = writer(OBSERVATION_ROWS)
+    return Lanes(
+        bus=bus,
+        writer=first,
+        durable=OBSERVATION_ROWS,
+        streams=Streams(bus),
+        store=store,
+        clock=clock,
+        make_live=live,
     )
 
 

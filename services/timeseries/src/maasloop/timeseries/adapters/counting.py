@@ -40,7 +40,8 @@ class StreamCounter:
     async def in_stream(self, stream: str, settled: Settled, district: str) -> int:
         """Return the readings of a stream's messages that are not settled; empty district = all."""
         info = await self._ask(f"STREAM.INFO.{stream}", {})
-        positions = settled.positions if settled.created == str(info["created"]) else {}
+        if settled.created != str(info["created"]):
+            settled = Settled("", {})
         floor = await self._floor(stream)
         if info["state"]["last_seq"] <= floor:
             return 0
@@ -48,15 +49,15 @@ class StreamCounter:
         subject = DEAD_LETTERS if fact is None else fact.wildcard(district) if district else fact.wildcard()
         try:
             async with asyncio.timeout(COUNT_TIMEOUT_S), self._consumer(stream, subject, floor) as (name, behind):
-                return await self._count(stream, name, behind, positions)
+                return await self._count(stream, name, behind, settled)
         except TimeoutError:
             raise _lost(f"the messages of {stream} could not be counted in {COUNT_TIMEOUT_S:g} s") from None
 
-    async def _count(self, stream: str, name: str, pending: int, positions: Mapping[str, int]) -> int:
+    async def _count(self, stream: str, name: str, pending: int, settled: Settled) -> int:
         readings = 0
         async with Pull(self._bus, Durable(name, stream, self._prefix), outstanding_max=OUTSTANDING_MAX) as pull:
             while pending and (taken := await pull.take(OUTSTANDING_MAX, wait_s=1.0)):
-                readings += sum(_readings(each) for each in taken if not _is_settled(each, positions))
+                readings += sum(_readings(each) for each in taken if not _is_settled(each, settled))
                 pending = taken[-1].pending
         return readings
 
@@ -118,12 +119,12 @@ def _readings(delivery: Delivery) -> int:
     return int(told) if told.isdigit() else 0
 
 
-def _is_settled(delivery: Delivery, positions: Mapping[str, int]) -> bool:
+def _is_settled(delivery: Delivery, settled: Settled) -> bool:
     try:
         district = parse_fact(delivery.subject).district
     except InvalidArgument:
         district = UNKNOWN_DISTRICT
-    return delivery.stream_sequence <= positions.get(district, 0)
+    return settled.holds(district, delivery.stream_sequence)
 
 
 def _is_observation(subject: str, district: str) -> bool:

@@ -1,8 +1,9 @@
 """Bounded reads for accounts of devices and for traces."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from psycopg import IsolationLevel
@@ -12,6 +13,7 @@ from maasloop.core.clock import from_us, to_us
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.sequence import Seam
 from maasloop.timeseries.domain.series import Kind, Table
 from maasloop.timeseries.ports.accounting import Custody, DeviceAccount, Settled
 from maasloop.timeseries.ports.reading import Newest, SeriesRow
@@ -53,12 +55,11 @@ class PostgresAccounts:
                 ]
         return min(found, key=lambda each: each.receipt_time_us, default=None)
 
-    async def positions(self, district: str) -> dict[str, int]:
-        """Return by stream how far a district has been stored."""
+    async def settled(self) -> Mapping[str, Settled]:
+        """Return by stream what has been stored."""
         async with self._connection() as connection:
-            cursor = await connection.execute(sql.POSITIONS, {"district": district})
-            rows: list[Any] = await cursor.fetchall()
-        return {stream: sequence for stream, _, _, sequence in rows}
+            rows: list[Any] = await (await connection.execute(sql.POSITIONS, {"district": ""})).fetchall()
+        return _settled(rows)
 
     async def custody(self, district: str) -> Custody:
         """Return the counters of a district, all of the same moment; empty = all."""
@@ -90,11 +91,18 @@ class PostgresAccounts:
 
 
 def _settled(rows: Sequence[tuple[str, str, str, int]]) -> dict[str, Settled]:
+    """Return what is stored of each stream; a live lane has the stream's name before a stroke."""
     positions: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for stream, created, district, sequence in rows:
         positions[stream, created][district] = sequence
     streams = {stream: Settled("", {}) for stream in CUSTODY}
-    return streams | {stream: Settled(created, found) for (stream, created), found in positions.items()}
+    streams |= {stream: Settled(created, found) for (stream, created), found in positions.items() if "/" not in stream}
+    for (lane, created), found in positions.items():
+        stream, stroke, _ = lane.partition("/")
+        if stroke and streams[stream].created in {created, ""}:
+            seam = Seam(found[""], max(found.values()))
+            streams[stream] = replace(streams[stream], created=created, live=(*streams[stream].live, seam))
+    return streams
 
 
 def _account(row: Sequence[Any]) -> DeviceAccount:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from maasloop.postgres.pool import Connection, Pool, connect
 from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
+from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.ports.rollups import Figures, Latest
 from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
 from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, Merge, PositionMoved
@@ -235,6 +237,25 @@ class PostgresRowStore:
                 cursor = await connection.execute(sql.POSITIONS, {"stream": stream, "created": created})
                 rows: list[Any] = await cursor.fetchall()
         return (rows[0][0] if rows else 0), {row[1]: row[2] for row in rows}
+
+    async def seam(self, lane: Life) -> Seam | None:
+        """Return what a lane stored, nothing where it does not exist."""
+        with translated():
+            async with self._pool.connection() as connection:
+                row: Any = await (await connection.execute(sql.SEAM, asdict(lane))).fetchone()
+        return None if row is None or row[0] is None else Seam(row[0], row[1])
+
+    async def open_seam(self, lane: Life, after: int) -> None:
+        """Let a lane begin after a message."""
+        with translated():
+            async with self._pool.connection() as connection:
+                await connection.execute(sql.SEAM_OPEN, asdict(lane) | {"after": after})
+
+    async def close_seam(self, lane: Life) -> None:
+        """Forget a lane, whose messages the other lane has passed."""
+        with translated():
+            async with self._pool.connection() as connection:
+                await connection.execute(sql.SEAM_CLOSE, asdict(lane))
 
     async def producers(self, stream: str, names: Sequence[str]) -> Mapping[str, ProducerCount]:
         """Return what was seen of producers."""

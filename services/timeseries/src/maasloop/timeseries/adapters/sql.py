@@ -173,4 +173,17 @@ POSITIONS = """
             SELECT max(epoch) FROM positions_in_streams WHERE stream = %(stream)s AND created = %(created)s
         )
 """
+SEAM = """
+    SELECT min(sequence) FILTER (WHERE district = ''), max(sequence) FROM positions_in_streams
+    WHERE stream = %(stream)s AND created = %(created)s AND epoch = %(epoch)s
+"""
+# No district has an empty name: this row says where the lane begins.
+SEAM_OPEN = """
+    INSERT INTO positions_in_streams (stream, created, epoch, district, sequence)
+    VALUES (%(stream)s, %(created)s, %(epoch)s, '', %(after)s) ON CONFLICT DO NOTHING
+"""
+SEAM_CLOSE = """
+    DELETE FROM positions_in_streams
+    WHERE stream = %(stream)s AND created = %(created)s AND epoch = %(epoch)s
+"""
 PRODUCERS = "SELECT producer, seen, lost FROM producers WHERE stream = %s AND producer = ANY(%s)"

@@ -48,6 +48,5 @@ POSITIONS = """
     )
     SELECT p.stream, p.created, p.district, p.sequence FROM positions_in_streams AS p
     JOIN newest AS n ON n.stream = p.stream AND n.created = p.created AND n.epoch = p.epoch
-    WHERE %(district)s = '' OR p.district = %(district)s
 """
 MISSING = "SELECT coalesce(sum(missing), 0)::bigint FROM device_accounts WHERE missing <> 0"

@@ -55,8 +55,12 @@ class Progress(Protocol):
     """How far the writer of a stream is."""
 
     @property
-    def committed(self) -> int:
-        """Everything up to here is stored."""
+    def newest(self) -> int:
+        """The newest message that is stored."""
+        ...
+
+    def holds(self, sequence: int) -> bool:
+        """Tell whether a message is stored."""
         ...
 
     @property
@@ -168,7 +172,7 @@ class StreamTail:
             info = await self._streams.info(stream)
             if after is None:
                 # Before the writer has begun, nothing tells what of the stream is stored.
-                start[stream] = self._progress[stream].committed or info.last_sequence
+                start[stream] = self._progress[stream].newest or info.last_sequence
                 continue
             start[stream] = after.get(stream, info.last_sequence)
             if not info.first_sequence - 1 <= start[stream] <= info.last_sequence:
@@ -224,7 +228,7 @@ class StreamTail:
 
     async def _wait_stored(self, stream: str, sequence: int) -> None:
         progress = self._progress[stream]
-        while progress.committed < sequence:
+        while not progress.holds(sequence):
             await progress.changed.wait()
 
     async def _consumer(self, stream: str, subjects: list[str], after: int, *, headers_only: bool = False) -> str:

@@ -36,6 +36,18 @@ class Cursor:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """What a live lane stored while another lane reads a backlog: the messages of (after, upto]."""
+
+    after: int
+    upto: int
+
+    def holds(self, sequence: int) -> bool:
+        """Tell whether the live lane stored a message."""
+        return self.after < sequence <= self.upto
+
+
 def begins_new_epoch(last_sequence: int, committed: int) -> bool:
     """Tell whether a stream was set back: it no longer reaches what was stored from it."""
     return last_sequence < committed

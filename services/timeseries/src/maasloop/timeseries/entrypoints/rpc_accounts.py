@@ -134,7 +134,8 @@ def _account(district: str, account: DeviceAccount) -> messages.DeviceAccount:
 def _trace(trace: Trace, district: str) -> messages.TraceObservationResponse:
     answer = messages.TraceObservationResponse(
         messages=[
-            _carrying(each, settled=each.sequence <= trace.positions.get(each.stream, 0)) for each in trace.messages
+            _carrying(each, settled=trace.settled[each.stream].holds(district, each.sequence))
+            for each in trace.messages
         ],
         searched_streams=[
             messages.SearchedStream(

@@ -10,7 +10,7 @@ Tasks: one for each lot under way, which ``Storing`` awaits and which touch noth
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -21,10 +21,11 @@ from maasloop.bus.consume import DEAD_LETTERS_IN_A_ROW_MAX, TooManyDeadLetters, 
 from maasloop.bus.pull import Delivery
 from maasloop.bus.streams import Durable
 from maasloop.core.clock import Clock
-from maasloop.core.errors import Retryable, Unavailable
+from maasloop.core.errors import InvalidArgument, Retryable, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.telemetry.metrics import counter, histogram
-from maasloop.timeseries.domain.sequence import Life
+from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.writing import KeyTaken, Lot, Message, PositionMoved, RowStore
 
@@ -50,6 +51,8 @@ class Taken:
     headers: Mapping[str, str]
     body: bytes
     delivery: Delivery | None
+    settled: bool = False
+    """Stored by the live lane already."""
 
     @property
     def readings(self) -> int:
@@ -82,11 +85,35 @@ class Progress:
     """Wakes those who wait for something to be stored."""
 
     committed: int = 0
+    """Everything up to here is stored."""
+    live: Seam | None = None
+    """What a live lane has stored beyond."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: Callable[[int], None] | None = None
+    """Is told what is stored."""
+
+    @property
+    def newest(self) -> int:
+        """The newest message that is stored."""
+        return self.committed if self.live is None else max(self.committed, self.live.upto)
+
+    def holds(self, sequence: int) -> bool:
+        """Tell whether a message is stored."""
+        return sequence <= self.committed or (self.live is not None and self.live.holds(sequence))
 
     def advance(self, sequence: int) -> None:
         """Everything up to here is stored."""
         self.committed = max(self.committed, sequence)
+        if self.heard is not None:
+            self.heard(sequence)
+        self._wake()
+
+    def advance_live(self, live: Seam | None) -> None:
+        """Say what a live lane has stored."""
+        self.live = live
+        self._wake()
+
+    def _wake(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -103,15 +130,20 @@ class Storing:
         handler: StoreObservations,
         clock: Clock,
         under_way_max: int = UNDER_WAY_MAX,
+        live: bool = False,
         acknowledge_early: bool = False,
     ) -> None:
-        """``acknowledge_early`` is a sabotage for tests: it tells the broker before the commit."""
+        """``live`` leaves to the other lane what counts in order.
+
+        ``acknowledge_early`` is a sabotage for tests: it tells the broker before the commit.
+        """
+        self._live = live
         self._bus = bus
         self._durable = durable
         self._store = store
         self._handler = handler
         self._clock = clock
-        self._under_way_max = under_way_max
+        self.under_way_max = under_way_max
         self._acknowledge_early = acknowledge_early
         self._life = Life(durable.stream, "", 0)
         self._given_up = 0
@@ -137,7 +169,7 @@ class Storing:
     async def take_on(self, taken: Sequence[Taken]) -> None:
         """Make a lot ready, wait until there is room for one, and begin to store it."""
         lot = await self._made(taken)
-        again = await self.finish(self._under_way_max - 1 if lot is not None else 0)
+        again = await self.finish(self.under_way_max - 1 if lot is not None else 0)
         if lot is None or again:
             # It cannot be made, or rests on what is no longer so.
             await self._store_again(taken)
@@ -175,11 +207,23 @@ class Storing:
     async def _made(self, taken: Sequence[Taken]) -> Lot | None:
         """Make a lot ready, or nothing where one of its messages is at fault."""
         try:
-            messages = [decode(each.sequence, each.subject, each.body) for each in taken]
+            messages = [self._decoded(each) for each in taken]
             return await self.patiently(partial(self._handler.prepare, self._life, messages))
         except Exception:
             log.exception("lot_taken_apart", stream=self._durable.stream, first=taken[0].sequence)
             return None
+
+    def _decoded(self, taken: Taken) -> Message:
+        try:
+            message = decode(taken.sequence, taken.subject, taken.body)
+        except InvalidArgument:
+            if not taken.settled:
+                raise
+            # The live lane made a dead letter of it.
+            return Message(taken.sequence, district_of(taken.subject), Terms(), settled=True)
+        if taken.settled:
+            return replace(message, columns=None, settled=True)
+        return replace(message, producer="", producer_total=0, counts=()) if self._live else message
 
     async def _store_lot(self, lot: Lot, taken: Sequence[Taken], turn: _Turn, before: _Turn | None) -> None:
         async def wait() -> None:
@@ -203,7 +247,9 @@ class Storing:
 
     async def _settled(self, taken: Sequence[Taken], lot: Lot) -> None:
         self._advance(taken[-1].sequence)
-        READINGS.labels(self._durable.stream).inc(sum(message.terms.accepted for message in lot.messages))
+        READINGS.labels(self._durable.stream).inc(
+            sum(message.terms.accepted for message in lot.messages if not message.settled)
+        )
         if not self._acknowledge_early:
             await acknowledge(taken)
 
@@ -235,7 +281,7 @@ class Storing:
         left = await self._left(taken)
         if not left:
             return
-        messages = [instead] if instead else [decode(each.sequence, each.subject, each.body) for each in left]
+        messages = [instead] if instead else [self._decoded(each) for each in left]
         lot = await self._handler.prepare(self._life, messages)
         try:
             await self._handler.commit(lot)

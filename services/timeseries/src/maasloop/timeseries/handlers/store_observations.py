@@ -34,13 +34,23 @@ from maasloop.timeseries.ports.writing import (
 class StoreObservations:
     """The writer of one stream."""
 
-    def __init__(self, *, index: SeriesIndex, store: RowStore, behind: bool = False) -> None:
-        """``index`` is this writer's own; ``behind`` says that another one writes newer rows of the same series."""
+    def __init__(
+        self, *, index: SeriesIndex, store: RowStore, behind: bool = False, positions_early: bool = False
+    ) -> None:
+        """``index`` is this writer's own; ``behind`` says that another one writes newer rows of the same series.
+
+        ``positions_early`` is a sabotage for tests: positions are committed before the rows.
+        """
+        self._positions_early = positions_early
         self._index = index
         self._store = store
         self._behind = behind
         self._producers: dict[str, ProducerCount] = {}
         self._positions: dict[str, int] = {}
+
+    def stand_behind(self, *, behind: bool) -> None:
+        """Say whether another one writes newer rows of the same series from now on."""
+        self._behind = behind
 
     def restart(self, positions: Mapping[str, int]) -> None:
         """Begin from what is stored: at start, and after a transaction failed."""
@@ -57,6 +67,8 @@ class StoreObservations:
         self._place(lot)
         terms: defaultdict[Account, Terms] = defaultdict(Terms)
         for message in messages:
+            if message.settled:
+                continue
             terms[message.account].add(message.terms)
             if message.device and message.terms.quarantined:
                 self._of_device(lot, message.district, message.device).quarantined += message.terms.quarantined
@@ -74,6 +86,10 @@ class StoreObservations:
         already; with ``compare_all`` everything is compared, and a key is taken only while another writer is at work.
         """
         tally = _Tally(lot)
+        if self._positions_early:
+            async with self._store.transaction() as transaction:
+                await transaction.settle(lot, {}, [])
+            lot.positions = {}
         async with self._store.transaction() as transaction:
             if not compare_all:
                 for numbers in lot.fresh:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.timeseries.ports.accounting import Carrying, Key, MessageSearch, RowFinder, Searched
+from maasloop.timeseries.ports.accounting import Carrying, Key, MessageSearch, RowFinder, Searched, Settled
 from maasloop.timeseries.ports.reading import Newest, ObservationReader, Selection, Visibility
 
 BEFORE_RECEIPT_US = 5 * 1_000_000
@@ -27,8 +27,8 @@ class Trace:
     row: Newest | None
     messages: Sequence[Carrying]
     searched: Sequence[Searched]
-    positions: Mapping[str, int]
-    """By stream, how far the district has been stored: a message up to there is settled."""
+    settled: Mapping[str, Settled]
+    """By stream, what has been stored."""
 
 
 class TraceObservation:
@@ -63,7 +63,7 @@ class TraceObservation:
         series = [each for each in found if self._shown(key, personal=each.personal)]
         row = await self._rows.row(series, key.time_us) if series else None
         since_us = key.time_us - AHEAD_MAX_US if row is None else row.receipt_time_us - BEFORE_RECEIPT_US
-        positions = await self._rows.positions(key.district)
+        settled = await self._rows.settled()
         streams = [*self._streams]
         if self._shown(key, personal=True):
             streams += self._personal_streams
@@ -71,7 +71,7 @@ class TraceObservation:
         if not self._shown(key, personal=False):
             # A consent ended during the search.
             return Trace(None, [], [], {})
-        return Trace(row, messages, searched, positions)
+        return Trace(row, messages, searched, settled)
 
     def _shown(self, key: Key, *, personal: bool) -> bool:
         return self._visibility.visible(key.district, key.device, personal=personal)

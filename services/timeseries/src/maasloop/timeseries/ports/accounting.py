@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.sequence import Seam
 from maasloop.timeseries.ports.reading import Newest, SeriesRow
 
 
@@ -63,10 +64,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How far a stream has been stored: in which life of it, and by district up to which sequence."""
+    """What of a stream has been stored: in which life of it, and by district up to which sequence."""
 
     created: str
     positions: Mapping[str, int]
+    live: Sequence[Seam] = ()
+    """What live lanes stored beyond."""
+
+    def holds(self, district: str, sequence: int) -> bool:
+        """Tell whether a message of a district is stored."""
+        return sequence <= self.positions.get(district, 0) or any(seam.holds(sequence) for seam in self.live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +135,8 @@ class RowFinder(Protocol):
         """Return the row of one of these series at a time."""
         ...
 
-    async def positions(self, district: str) -> dict[str, int]:
-        """Return by stream how far a district has been stored."""
+    async def settled(self) -> Mapping[str, Settled]:
+        """Return by stream what has been stored."""
         ...
 
 

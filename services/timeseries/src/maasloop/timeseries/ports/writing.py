@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
-from maasloop.timeseries.domain.sequence import Life
+from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.domain.series import Table
 
 from .columns import Columns
@@ -50,6 +50,8 @@ class Message:
     """Whose the readings are that are known to be in quarantine, where they are of one device."""
     counts: Sequence[tuple[str, int]] = ()
     """Devices' own counts of the payloads in it."""
+    settled: bool = False
+    """Its readings were stored and counted by the live lane; it is taken for what counts in order only."""
 
     @property
     def account(self) -> Account:
@@ -168,7 +170,23 @@ class PositionMoved(Exception):
     """Another writer stored messages of this stream."""
 
 
-class RowStore(Protocol):
+class SeamStore(Protocol):
+    """Where it is kept what live lanes stored."""
+
+    async def seam(self, lane: Life) -> Seam | None:
+        """Return what a lane stored, nothing where it does not exist."""
+        ...
+
+    async def open_seam(self, lane: Life, after: int) -> None:
+        """Let a lane begin after a message."""
+        ...
+
+    async def close_seam(self, lane: Life) -> None:
+        """Forget a lane, whose messages the other lane has passed."""
+        ...
+
+
+class RowStore(SeamStore, Protocol):
     """Where rows and custody lie."""
 
     def transaction(self) -> AbstractAsyncContextManager[RowTransaction]:
