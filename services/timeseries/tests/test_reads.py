@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from maasloop.core.clock import FakeClock, SystemClock
+from maasloop.core.clock import FakeClock, SystemClock, from_us
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
@@ -28,6 +28,7 @@ MONDAY_US = 1_762_128_000 * SECOND_US
 """2025-11-03T00:00:00Z, a Monday: whole weeks after 2000-01-03."""
 WEEK_S = 7 * 86_400
 NAN = math.nan
+FORGETTING = ("numbers_2y", "minutes_2y", "hours_2y", "numbers_7d", "minutes_7d", "hours_7d")
 
 
 class Everybody:
@@ -241,12 +242,48 @@ async def test_a_statement_that_takes_too_long_says_what_to_ask_instead(rig: "Ri
     assert await rig.query("SELECT 1") == [(1,)]
 
 
-async def test_retention_drops_whole_chunks_of_what_is_old(rig: "Rig") -> None:
-    """A week after its day a reading of the class 7d is gone, and one of the class 2y is still there."""
+@pytest.mark.parametrize(
+    ("later_days", "left"),
+    [
+        (0, ["numbers_2y", "minutes_2y", "hours_2y", "numbers_7d", "minutes_7d", "hours_7d"]),
+        (10, ["numbers_2y", "minutes_2y", "hours_2y", "minutes_7d", "hours_7d"]),
+        (100, ["numbers_2y", "minutes_2y", "hours_2y", "hours_7d"]),
+        (800, ["hours_2y"]),
+    ],
+)
+async def test_retention_drops_whole_chunks_of_what_is_old(rig: "Rig", later_days: int, left: list[str]) -> None:
+    """Rows go with their class, minutes after them, hours last; what is younger stays."""
     await _store(rig, ("a", "vehicle-count", MONDAY_US, 1.0), ("a", "pm25", MONDAY_US, 1.0))
-    clock = FakeClock()
+    now_us = MONDAY_US + later_days * 24 * HOUR_US
 
-    dropped = await ForgetOldRows(PostgresReader(rig.pool), clock)()
+    await ForgetOldRows(PostgresReader(rig.pool), FakeClock(from_us(now_us)))()
 
-    assert dropped == 1
-    assert await rig.numbers() == [("a", "pm25", MONDAY_US, 1.0)]
+    counts = [(table, await rig.query(f"SELECT count(*) FROM {table}")) for table in FORGETTING]
+    assert [table for table, ((count,),) in counts if count] == left
+
+
+async def test_figures_are_those_of_the_rows_whatever_they_are_read_from(rig: "Rig") -> None:
+    """Late and repeated readings included: hours, minutes and rows at ragged ends add up to what a loop over rows says."""
+    generator = np.random.default_rng(3)
+    times_us = MONDAY_US + generator.integers(0, 5 * HOUR_US, 300)
+    readings = [("a", "pm25", int(time_us), float(value)) for value, time_us in enumerate(times_us)]
+    async with rig.writing():
+        for lot in (readings[:100], readings[50:200], readings[200:]):
+            await rig.publish(*lot)
+        await rig.until_accepted(350)
+    rows = [(time_us, value) for _, _, time_us, value in await rig.numbers()]
+    for start_us, end_us in ((0, 5 * HOUR_US), (7, 3 * HOUR_US + 61 * SECOND_US), (HOUR_US - 1, HOUR_US + 1)):
+        for width_s in (45, 60, 300, 3_600, 7_200, 86_400):
+            found = await _buckets(
+                rig, GapFill.OMIT, start_us=MONDAY_US + start_us, end_us=MONDAY_US + end_us, width_s=width_s
+            )
+            expected: dict[int, list[float]] = {}
+            for time_us, value in rows:
+                if start_us <= time_us - MONDAY_US < end_us:
+                    edge_us = time_us - (time_us - MONDAY_US) % (width_s * SECOND_US)
+                    expected.setdefault(edge_us, []).append(value)
+            told = [row[1:] for some in found for row in _rows(some)]
+            assert told == [
+                (edge, len(each), pytest.approx(sum(each) / len(each)), min(each), max(each), each[0], each[-1])
+                for edge, each in expected.items()
+            ]

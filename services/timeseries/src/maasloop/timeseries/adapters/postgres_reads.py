@@ -80,8 +80,8 @@ class PostgresReader:
                 await connection.set_isolation_level(None)
         return Terms(*terms), int(lost[0]), {**dict.fromkeys(CUSTODY, 0), **{row[0]: row[1] for row in upto}}
 
-    async def drop_chunks(self, table: Table, older_than_us: int) -> int:
+    async def drop_chunks(self, table: str, older_than_us: int) -> int:
         """Drop the chunks of a table that lie wholly before a time, and return how many."""
-        statement = composed.SQL(sql.DROP_CHUNKS).format(table=composed.Literal(f'"{table.name}"'))
+        statement = composed.SQL(sql.DROP_CHUNKS).format(table=composed.Literal(f'"{table}"'))
         async with reading(self._pool) as connection:
             return len(await (await connection.execute(statement, (from_us(older_than_us),))).fetchall())
