@@ -282,7 +282,7 @@ async def test_figures_are_those_of_the_rows_whatever_they_are_read_from(rig: "R
                 if start_us <= time_us - MONDAY_US < end_us:
                     edge_us = time_us - (time_us - MONDAY_US) % (width_s * SECOND_US)
                     expected.setdefault(edge_us, []).append(value)
-            told = [row[1:] for some in found for row in _rows(some)]
+            told: list[object] = [row[1:] for some in found for row in _rows(some)]
             assert told == [
                 (edge, len(each), pytest.approx(sum(each) / len(each)), min(each), max(each), each[0], each[-1])
                 for edge, each in expected.items()
