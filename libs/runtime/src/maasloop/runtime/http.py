@@ -35,6 +35,8 @@ class HttpDoor:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                # What is called with three arguments; a bound method would be taken for the older kind.
+                interface="asgi3",
                 log_config=None,
                 log_level="warning",
                 access_log=False,
