@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from maasloop.bus import connection as bus_connection
-from maasloop.core.clock import SystemClock
+from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
 from maasloop.ingest.adapters.bus import BusPublisher
@@ -44,7 +44,7 @@ from maasloop.runtime.projection import Projection, State
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
-HTTP_CONCURRENCY_MAX = 256
+HTTP_CONNECTIONS_MAX = 1_024
 
 
 @asynccontextmanager
@@ -60,14 +60,10 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
     ):
         devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
         consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent_facts_of)
-        known: Projection[Facts] = Projection("devices", clock)
-        consented = consent_projection(clock)
-        devices = Follower(bus, known, devices_from, clock)
+        known, consented = _Known(clock), consent_projection(clock)
+        devices = Follower(bus, known.projection, devices_from, clock)
         consents = Follower(bus, consented, consent_from, clock)
-        resolver = Registry(lambda: known.items, lambda: known.state is State.LIVE or known.revision > 0)
-        known.listen(resolver.changed)
-        name_of = ExternalNames(known.get, lambda: known.state is State.LIVE or known.revision > 0)
-        known.listen(name_of.changed)
+        resolver, name_of, unit_of = known.resolver, known.name_of, known.unit_of
         gate = ConsentGate(consented, clock)
         fill, counts, store = StreamFill(bus), MetricCounts(), PostgresQuarantine(pool)
         publisher = BusPublisher(bus, clock, bulk=bulk, fill=fill)
@@ -81,20 +77,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             clock=clock,
         )
         refuse = RefusePayload(personal=resolver.personal, publisher=publisher, counts=counts)
-
-        def unit_of(observed_property: str) -> str | None:
-            facts = known.get(f"observedProperties/{observed_property}")
-            return facts.unit if isinstance(facts, PropertyFacts) else None
-
         replay = ReplayQuarantine(
             store=store,
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
-        IngestDoor(
-            record=record, list_quarantine=ListQuarantine(store), replay_quarantine=replay, clock=clock
-        ).register(server)
+        listed = ListQuarantine(store)
+        IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
         respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
@@ -110,10 +100,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             clock=clock,
         )
         yield Service(
-            doors=[
-                server,
-                HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONCURRENCY_MAX),
-            ],
+            doors=[server, HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONNECTIONS_MAX)],
             pulling={
                 "mqtt": mqtt.pull,
                 "responses": mqtt.pull_responses,
@@ -131,6 +118,25 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             },
             checks={"database": lambda: check(pool), "nats": partial(_linked, bus, bulk), "devices": devices.check},
         )
+
+
+class _Known:
+    """The projection of the registry, and who answers from it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.projection: Projection[Facts] = Projection("devices", clock)
+        self.resolver = Registry(lambda: self.projection.items, self._ready)
+        self.name_of = ExternalNames(self.projection.get, self._ready)
+        self.projection.listen(self.resolver.changed)
+        self.projection.listen(self.name_of.changed)
+
+    def unit_of(self, observed_property: str) -> str | None:
+        """Return the unit of an observed property."""
+        facts = self.projection.get(f"observedProperties/{observed_property}")
+        return facts.unit if isinstance(facts, PropertyFacts) else None
+
+    def _ready(self) -> bool:
+        return self.projection.state is State.LIVE or self.projection.revision > 0
 
 
 async def _linked(*links: bus_connection.Bus) -> str | None:
