@@ -24,6 +24,7 @@ from maasloop import telemetry
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.migrate import Migration, migrate
 
+from .collecting import settle
 from .http import HttpDoor
 from .probes import Check, Note, Probes
 from .settings import ServiceSettings
@@ -85,7 +86,7 @@ def run[S: ServiceSettings](assemble: Assemble[S], settings: S, migrations: Sequ
     for listener in settings.insecure_listeners():
         _log.warning("insecure_bind", listener=listener)
     try:
-        return asyncio.run(Process(assemble, settings, migrations).live())
+        return asyncio.run(Process(assemble, settings, migrations, settle=settle).live())
     finally:
         telemetry.flush()
 
@@ -100,11 +101,14 @@ class Process[S: ServiceSettings]:
         migrations: Sequence[Migration] = (),
         *,
         clock: Clock | None = None,
+        settle: Callable[[Clock], Awaitable[None]] | None = None,
     ) -> None:
+        """``settle`` runs beside the work of a process that has nothing else to do."""
         self._assemble = assemble
         self._settings = settings
         self._migrations = migrations
         self._clock = clock or SystemClock()
+        self._settle = settle
         self._stopping = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
         self._last_resort = threading.Timer(2 * settings.drain_s + EXIT_MARGIN_S, _exit_hard)
@@ -174,6 +178,8 @@ class Process[S: ServiceSettings]:
                     group.create_task(self._guarded(name, pull(stop_pulling)), name=name)
                     for name, pull in service.pulling.items()
                 ]
+                if self._settle is not None:
+                    eternal.append(group.create_task(self._guarded("settle", self._settle(self._clock)), name="settle"))
                 self.probes.start(service.checks, service.notes)
                 _log.info("process_ready", service=self._settings.service, health=self.health.address)
                 await self._stopping.wait()
