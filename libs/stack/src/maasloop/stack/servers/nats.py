@@ -5,6 +5,7 @@ server comes from the wheel in the same environment as this module.
 """
 
 import http.client
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ FILE_STORE_MAX_BYTES = 64 * 1024**3
 FILE_STORE_SHARE_OF_FREE_DISK = 0.7
 MEMORY_STORE_MAX_BYTES = 256 * 1024**2
 """Most that streams in memory take."""
+HEAP_TARGET = "192MiB"
+"""What Go's collector keeps the server's memory below, as long as its live data allow (GOMEMLIMIT)."""
 READY_TIMEOUT_S = 30.0
 """Longest start, with the recovery of its streams in it."""
 PROBE_TIMEOUT_S = 1.0
@@ -70,6 +73,7 @@ class NatsServer:
             "nats",
             [nats_server_binary(), "-c", str(self.configuration_path)],
             log_path=log_path or directory / "nats.log",
+            environment={**os.environ, "GOMEMLIMIT": HEAP_TARGET},
         )
 
     @property
