@@ -26,7 +26,7 @@ from maasloop.bus.connection import Bus, Stored
 from maasloop.bus.envelope import Envelope
 from maasloop.core.clock import Clock
 from maasloop.core.domains import PERSONAL
-from maasloop.core.errors import ResourceExhausted
+from maasloop.core.errors import ResourceExhausted, Unavailable
 from maasloop.core.ids import valid_id
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door
@@ -43,6 +43,8 @@ IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
 UNPROVEN_MAX_BYTES = 32 * 1024 * 1024
 """Readings that wait for their turn or for their proof; more are answered with OVERLOADED."""
+PATIENCE_S = 0.8
+"""Senders hear within a second that a broker does not store: they keep their readings, or the broker keeps them."""
 UNKNOWN_DISTRICT = "unknown"
 """District token of a refused payload whose district could not be told."""
 
@@ -141,28 +143,36 @@ class BusPublisher:
                         break
                     taken += 1
                 together, lane.waiting = lane.waiting[:taken], lane.waiting[taken:]
-                await self._publish_together(place, together)
+                if (error := await self._publish_together(place, together)) is not None:
+                    # Nobody waits for a broker that does not store.
+                    rest, lane.waiting = lane.waiting, []
+                    self._fail(rest, error)
         finally:
             lane.busy = False
             if not lane.waiting:
                 self._lanes.pop(place, None)
 
-    async def _publish_together(self, place: _Place, together: list[_Waiting]) -> None:
+    async def _publish_together(self, place: _Place, together: list[_Waiting]) -> Exception | None:
+        """Publish and tell everybody who waits; return the error where it holds for those behind as well."""
         try:
             for part in parts(join([waiting.columns for waiting in together])):
                 await self._publish(place, part, together[0].receipt_time_us)
         except Exception as error:
-            for waiting in together:
-                if not waiting.done.done():
-                    waiting.done.set_exception(error)
-                    # A caller that was cancelled meanwhile asks no more.
-                    waiting.done.exception()
-        else:
-            for waiting in together:
-                if not waiting.done.done():
-                    waiting.done.set_result(None)
-        finally:
-            self._unproven_bytes -= sum(waiting.size for waiting in together)
+            self._fail(together, error)
+            return error if isinstance(error, Unavailable) else None
+        for waiting in together:
+            self._unproven_bytes -= waiting.size
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+        return None
+
+    def _fail(self, together: list[_Waiting], error: Exception) -> None:
+        for waiting in together:
+            self._unproven_bytes -= waiting.size
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+                # A caller that was cancelled meanwhile asks no more.
+                waiting.done.exception()
 
     async def refuse_consent(self, district: str, door: Door, count: int) -> None:
         """Publish how many personal readings were refused."""
@@ -236,4 +246,6 @@ class BusPublisher:
         self, bus: Bus, fact: subjects.Fact, subject: str, ce_id: str, message: Message, more: Mapping[str, str]
     ) -> Stored:
         envelope = Envelope(ce_id, fact.message, self._source, self._clock.now_us(), tracing.inject())
-        return await bus.store(subject, message.SerializeToString(), {**envelope.headers(), **more})
+        return await bus.store(
+            subject, message.SerializeToString(), {**envelope.headers(), **more}, patience_s=PATIENCE_S
+        )

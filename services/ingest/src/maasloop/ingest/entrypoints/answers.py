@@ -2,7 +2,19 @@
 
 from maasloop.api.observation.v1.events_pb2 import Refusal
 from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
-from maasloop.ingest.domain.outcome import Recorded
+from maasloop.ingest.domain.outcome import Door, Recorded
+from maasloop.telemetry.metrics import counter
+
+REFUSED = counter(
+    "maasloop_ingest_refused_requests_total",
+    "Requests of programs that were refused as a whole, by door and reason; nothing of them is kept, the sender was told.",
+    ("door", "reason"),
+)
+
+
+def count_refused(door: Door, reason: str) -> None:
+    """Count a request that was refused as a whole."""
+    REFUSED.labels(door, reason).inc()
 
 
 def refusals(recorded: Recorded) -> list[Refusal]:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument, MaasloopError, NotFound, ResourceExhausted, Retryable
@@ -24,6 +25,7 @@ from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
 
+from .answers import count_refused
 from .batches import NameOf
 from .events import Unreadable, decode_event, push_type
 from .payloads import CSV, JSON, SENML, SENML_CBOR, Received, UnitOf, decode
@@ -33,6 +35,8 @@ PUSH_PATH = "/v1/sensor-community"
 IDENTITY = "identity"
 """No body is unpacked: what is small on the wire and large in memory does not come in."""
 HEARD = (JSON, SENML, SENML_CBOR, CSV)
+REQUESTS_MAX = 256
+"""Requests under way, each with a body of at most ``PAYLOAD_MAX_BYTES`` in memory."""
 SENSOR_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBLEM = "application/problem+json"
 
@@ -54,13 +58,28 @@ class ObservationsDoor:
         self._name_of = name_of
         self._unit_of = unit_of
         self._clock = clock
-        self.app = Starlette(
+        self._running = 0
+        self._routes = Starlette(
             routes=[
                 Route(PATH, self._post, methods=["POST"]),
                 Route(PUSH_PATH, self._push, methods=["POST"]),
             ],
             exception_handlers={MaasloopError: _problem_of, Exception: _internal},
         )
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it where too many are under way: what lies in memory is bounded."""
+        if scope["type"] == "http" and self._running >= REQUESTS_MAX:
+            count_refused(Door.HTTP, Reason.OVERLOADED)
+            message = f"more than {REQUESTS_MAX} requests at once"
+            refusal = _problem(_UNAVAILABLE, Reason.OVERLOADED, message, {"retry-after": "1"})
+            await refusal(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._routes(scope, receive, send)
+        finally:
+            self._running -= 1
 
     async def _post(self, request: Request) -> Response:
         receipt_time_us = self._clock.now_us()
@@ -143,6 +162,7 @@ def _answer(recorded: Recorded) -> Response:
 
 async def _problem_of(_request: Request, error: Exception) -> Response:
     assert isinstance(error, MaasloopError)  # noqa: S101 - registered for this class
+    count_refused(Door.HTTP, error.reason)
     headers = {"retry-after": str(math.ceil(error.retry_after_s))} if isinstance(error, Retryable) else {}
     return _problem(_status(error), error.reason, error.message, headers)
 

@@ -23,7 +23,7 @@ from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry as Quara
 from maasloop.api.observation.v1.packed_pb2 import PackedRecordObservationsRequest
 from maasloop.bus.columns import parse_packed, read_columns
 from maasloop.core.clock import Clock
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted
 from maasloop.core.ids import DistrictName, parse_name
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door, Recorded
@@ -34,11 +34,13 @@ from maasloop.rpc.pages import decode_page_token, encode_page_token, page_size
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.times import timestamp_from_us
 
-from .answers import response
+from .answers import count_refused, response
 from .batches import require_few, require_pairs
 
 REQUEST_MAX_BYTES = 4 * 1024 * 1024
 STREAM_AHEAD_MAX = 16
+CALLS_MAX = 512
+"""Batches on their way, those of streams among them; below what gRPC itself refuses without saying when to come back."""
 QUARANTINE_PAGE = 50
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
@@ -75,6 +77,7 @@ class IngestDoor:
         self._list = list_quarantine
         self._replay = replay_quarantine
         self._clock = clock
+        self._running = 0
 
     def register(self, server: RpcServer) -> None:
         """Add the service to a server."""
@@ -99,7 +102,18 @@ class IngestDoor:
         self, request: PackedRecordObservationsRequest, _context: _Context
     ) -> RecordObservationsResponse:
         """Record one batch."""
-        recorded = await self._record(batch_of(request, Door.GRPC, self._clock.now_us()))
+        try:
+            if self._running >= CALLS_MAX:
+                message = f"more than {CALLS_MAX} requests at once"
+                raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
+            self._running += 1
+            try:
+                recorded = await self._record(batch_of(request, Door.GRPC, self._clock.now_us()))
+            finally:
+                self._running -= 1
+        except MaasloopError as error:
+            count_refused(Door.GRPC, error.reason)
+            raise
         return response(recorded, request.request_id)
 
     async def stream_observations(

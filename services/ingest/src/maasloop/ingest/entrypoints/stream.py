@@ -13,7 +13,7 @@ from maasloop.bus.pull import Delivery
 from maasloop.bus.streams import QUARANTINE_TABLE
 from maasloop.bus.subjects import INGEST_RECORD
 from maasloop.core.clock import Clock
-from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Retryable
 from maasloop.core.ids import parse_name
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door, Recorded
@@ -22,12 +22,14 @@ from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch, QuarantineEntry
 from maasloop.rpc.times import us_from_timestamp
 
-from .answers import response
+from .answers import count_refused, response
 from .rpc import batch_of, read_request
 
 REQUESTS_AT_ONCE_MAX = 64
 ERROR_HEADER = "maasloop-reason"
 """Header of the answer to a request that failed; the body is then the sentence for people."""
+RETRY_HEADER = "maasloop-retry-after"
+"""Seconds after which the same request may succeed, where it may."""
 REQUEST = "application/protobuf; type=maasloop.api.observation.v1.RecordObservationsRequest"
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
@@ -65,7 +67,9 @@ class RequestDoor:
         try:
             answer = await self._recorded(body)
         except MaasloopError as error:
-            await self._bus.tell(reply, error.message.encode(), {ERROR_HEADER: error.reason})
+            count_refused(Door.NATS, error.reason)
+            retry = {RETRY_HEADER: f"{error.retry_after_s:g}"} if isinstance(error, Retryable) else {}
+            await self._bus.tell(reply, error.message.encode(), {ERROR_HEADER: error.reason, **retry})
         except Exception:
             log.exception("request_failed")
             await self._bus.tell(reply, b"internal error", {ERROR_HEADER: Reason.INTERNAL})
