@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import contextlib
+import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +15,7 @@ from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 
 from maasloop.core.clock import SystemClock
+from maasloop.stack.errors import StackError
 
 LONG_ROUNDS = 50
 LONG_BETWEEN_S = 5.0
@@ -85,6 +88,10 @@ def main() -> int:
 
 
 async def _collect(kind: str, seed: int, only: list[str]) -> list[Outcome]:
+    running_lanes = asyncio.current_task()
+    assert running_lanes is not None
+    # Who ends us wants processes and mounts gone, too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running_lanes.cancel)
     return [outcome async for outcome in _lanes(kind, seed, only)]
 
 
@@ -107,10 +114,14 @@ async def _lanes(kind: str, seed: int, only: list[str]) -> AsyncIterator[Outcome
     direct = {"ci": SMALL, "short": DIRECT, "long": LONG}[kind]
     for lanes, linked in ((direct, False), (LINKED if kind == "short" else {}, True)):
         chosen = {name: lane for name, lane in lanes.items() if wanted(name)}
-        if chosen:
-            async with running(linked=linked) as lab:
+        try:
+            async with contextlib.AsyncExitStack() as exits:
+                lab = await exits.enter_async_context(running(linked=linked)) if chosen else None
                 for name, lane in chosen.items():
+                    assert lab is not None
                     yield await _tried(name, lane(lab, nemesis(name)), lab)
+        except StackError:
+            yield Outcome("the city starts", Result.BROKEN, notes=(traceback.format_exc(limit=2),))
     for name, alone in ({} if kind == "long" else ALONE).items():
         if wanted(name):
             yield await _tried(name, alone(nemesis(name)))

@@ -25,8 +25,8 @@ from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 
 SECOND_US = 1_000_000
 STEP_LOAD_S = 4.0
-STEPS_US = (120 * SECOND_US, -3_600 * SECOND_US, -2 * SECOND_US, 0)
-"""Clocks that are ahead, far behind, a little behind, and right again."""
+STEPS_US = (120 * SECOND_US, -3_600 * SECOND_US, -2 * SECOND_US)
+"""Clocks that are ahead, far behind and a little behind."""
 FUTURE_US = 3_600 * SECOND_US
 """A clock so far ahead that its readings are refused."""
 SPARE_DEVICE = 120

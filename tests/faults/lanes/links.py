@@ -37,7 +37,7 @@ async def black_holes(lab: Lab, nemesis: Nemesis) -> Outcome:
         async with lab.load(**changes) as sampler:
             usual = await lab.steady(sampler)
             for name, proxy in _links(lab).items():
-                if publisher == "idle" and name == "timeseries-postgres":
+                if publisher == "idle" and name != "ingest-nats":
                     continue
                 service = name.partition("-")[0]
                 cut_s, noticed = nemesis.between(*CUT_S), _noticed(lab, service)

@@ -12,7 +12,7 @@ from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 from tests.faults.power import Proof, prove, tracer
 
-KILLS = 4
+KILLS = 1
 REST_TIMEOUT_S = 12.0
 """A platform that lost something may never come to rest."""
 POWER = "power loss: the acknowledgement waits for the disk"
