@@ -15,13 +15,13 @@ from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, Position
 from maasloop.bus.columns import Columns, build_columns
 from maasloop.core.clock import FakeClock, from_us
 from maasloop.core.domains import PERSONAL, Domain
-from maasloop.core.errors import InvalidArgument, ResourceExhausted
+from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
-from maasloop.ingest.adapters.packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
+from maasloop.ingest.adapters.packing import columns_of, join
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, Priority, PropertyFacts, TypeFacts
 from maasloop.ingest.domain.outcome import Door, Recorded
-from maasloop.ingest.handlers.record_observations import BACKLOG_AGE_US, SHED_AFTER_US, RecordObservations
+from maasloop.ingest.handlers.record_observations import BACKLOG_AGE_US, RecordObservations
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import RANKS, Batch, Lane, Portion, Quarantined
 
@@ -297,49 +297,6 @@ def _require_right_quarantine(publisher: RecordingPublisher, rows: list[Row], ve
     assert kept == refused
 
 
-LOW, NORMAL = PROPERTIES.index("count"), PROPERTIES.index("power")
-
-
-async def test_what_is_least_wanted_is_refused_first() -> None:
-    """With room for two priorities the readings of low priority are refused as SHED, are not kept, and others go on."""
-    record, publisher = _pipeline()
-    publisher.admitted = 2
-
-    recorded = await record(
-        Batch("noord", Door.GRPC, _columns([(2, NORMAL, NOW_US, 1.0), (2, LOW, NOW_US, 1.0)], [], []), NOW_US)
-    )
-
-    assert [(each.index, each.reason) for each in recorded.refusals] == [(1, Reason.SHED)]
-    assert (recorded.accepted_count, publisher.quarantined, publisher.shed_count) == (1, [], 0)
-
-
-async def test_a_batch_of_which_nothing_has_room_is_refused_as_a_whole() -> None:
-    """Its sender hears when to come back, and nothing of it is published."""
-    record, publisher = _pipeline()
-    publisher.admitted = 1
-
-    with pytest.raises(ResourceExhausted, match="no room") as refusal:
-        await record(Batch("noord", Door.HTTP, _columns([(2, NORMAL, NOW_US, 1.0)], [], []), NOW_US))
-
-    assert (refusal.value.reason, publisher.portions) == (Reason.SHED, [])
-    assert refusal.value.retry_after_s > 0
-
-
-async def test_what_was_acknowledged_waits_before_it_is_shed_and_is_counted() -> None:
-    """A young reading of the MQTT door comes again; an old one of low priority is shed with a count."""
-    record, publisher = _pipeline()
-    publisher.admitted = 2
-    columns = _columns([(2, NORMAL, NOW_US, 1.0), (2, LOW, NOW_US, 1.0)], [], [])
-
-    with pytest.raises(ResourceExhausted):
-        await record(Batch("noord", Door.MQTT, columns, NOW_US))
-    assert publisher.portions == []
-    recorded = await record(Batch("noord", Door.MQTT, columns, NOW_US - SHED_AFTER_US))
-
-    assert [each.reason for each in recorded.refusals] == [Reason.SHED]
-    assert (publisher.shed_count, sum(portion.count for portion in publisher.portions)) == (1, 1)
-
-
 @settings(max_examples=100, deadline=None)
 @given(_rows(_numbers), _rows(_words), st.sets(st.sampled_from(["anna", "bert"])), st.integers(0, 3))
 async def test_of_payloads_together_only_those_without_a_fault_are_kept(
@@ -433,25 +390,3 @@ def test_joined_columns_hold_the_rows_of_all(many: list[tuple[list[Row], list[Ro
         expected += _named(each)
 
     assert repr(sorted(map(repr, _named(join(columns)).elements()))) == repr(sorted(map(repr, expected.elements())))
-
-
-@pytest.mark.parametrize("devices", [10, 9_000])
-def test_parts_are_small_enough_and_hold_everything(devices: int) -> None:
-    """A large batch is cut into messages of at most 512 KiB, whether its dictionary is small or large."""
-    count = 60_000
-    columns = build_columns(
-        [f"device-{number:020d}" for number in range(devices)],
-        ["power"],
-        np.arange(count) % devices,
-        np.zeros(count, np.uint32),
-        np.arange(count),
-        np.arange(count, dtype=np.float64),
-    )
-
-    cut = list(parts(columns))
-
-    assert all(size_bytes(part) <= MESSAGE_MAX_BYTES for part in cut)
-    assert sorted(np.concatenate([part.value for part in cut]).tolist()) == list(range(count))
-    for part in cut:
-        names = part.names().devices
-        assert names[part.device_index[0]] == f"device-{int(part.value[0]) % devices:020d}"
