@@ -16,7 +16,7 @@ from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import TABLES, Table
 from maasloop.timeseries.ports.rollups import HOUR_US, latest, minutes
-from maasloop.timeseries.ports.rows import Conflict, Numbers, Other
+from maasloop.timeseries.ports.rows import Conflict, Numbers, Other, Repeats
 from maasloop.timeseries.ports.sorting import by_series
 from maasloop.timeseries.ports.writing import (
     Account,
@@ -102,6 +102,7 @@ class StoreObservations:
                 tally.stored(lot.fresh)
             for numbers in [*lot.late, *lot.fresh] if compare_all else lot.late:
                 await self._add(transaction, numbers, tally)
+            tally.settle_repeats()
             await self._add_others(transaction, lot, tally)
             await self._account(transaction, lot, tally)
             shown = [conflict for conflict in tally.conflicts if not self._index.personal(conflict.series)]
@@ -112,6 +113,7 @@ class StoreObservations:
         if len(existing.places):
             same = numbers.value[existing.places] == existing.value
             tally.repeated(numbers.take(existing.places[same]))
+            tally.found(numbers.take(existing.places), existing.value)
             tally.conflicts += _conflicts(numbers, existing.places[~same])
             free = np.ones(len(numbers), np.bool_)
             free[existing.places] = False
@@ -211,18 +213,13 @@ class StoreObservations:
         return by_series(whole, np.concatenate(tables))
 
     def _drop_repeated(self, lot: Lot, numbers: Numbers) -> Numbers:
-        """Keep the first reading under each key, and count the others."""
+        """Keep the first reading under each key; what the others are is known when that one is stored, or is not."""
         again = np.zeros(len(numbers), np.bool_)
         again[1:] = (numbers.series[1:] == numbers.series[:-1]) & (numbers.time_us[1:] == numbers.time_us[:-1])
         if not again.any():
             return numbers
         first = np.maximum.accumulate(np.where(again, 0, np.arange(len(numbers))))
-        same = again & (numbers.value == numbers.value[first])
-        for origin, series, count in _counted(numbers.take(same)):
-            message = lot.messages[origin]
-            lot.terms[message.account].duplicate += count
-            self._of_device(lot, message.district, self._index.name(series)[0]).duplicate += count
-        lot.conflicts += _conflicts(numbers, np.flatnonzero(again & ~same))
+        lot.repeats.append(Repeats(numbers.take(again), numbers.value[first[again]]))
         return numbers.take(~again)
 
     def _divide(self, lot: Lot, numbers: Numbers) -> None:
@@ -251,7 +248,8 @@ class _Tally:
 
     def __init__(self, lot: Lot) -> None:
         self._lot = lot
-        self.conflicts = list(lot.conflicts)
+        self.conflicts: list[Conflict] = []
+        self._found: dict[tuple[int, int], float] = {}
         self.late = np.zeros(len(lot.messages), np.int64)
         """By message."""
         self.duplicates: defaultdict[tuple[int, int], int] = defaultdict(int)
@@ -267,6 +265,24 @@ class _Tally:
         """Count what was stored already."""
         for origin, series, count in _counted(numbers):
             self.duplicates[origin, series] += count
+
+    def found(self, numbers: Numbers, value: NDArray[np.float64]) -> None:
+        """Remember what lies under keys, where it decides what other readings of the lot are."""
+        if self._lot.repeats:
+            keys = zip(numbers.series.tolist(), numbers.time_us.tolist(), strict=True)
+            self._found.update(zip(keys, value.tolist(), strict=True))
+
+    def settle_repeats(self) -> None:
+        """Count the readings whose key another one of the lot took, or would have."""
+        for repeats in self._lot.repeats:
+            numbers, kept = repeats.numbers, repeats.kept
+            if self._found:
+                keys = zip(numbers.series.tolist(), numbers.time_us.tolist(), strict=True)
+                pairs = zip(keys, kept.tolist(), strict=True)
+                kept = np.array([self._found.get(key, first) for key, first in pairs], np.float64)
+            same = numbers.value == kept
+            self.repeated(numbers.take(same))
+            self.conflicts += _conflicts(numbers, np.flatnonzero(~same))
 
     def repeat(self, series: int, origin: int) -> None:
         """Count one reading that was stored already."""

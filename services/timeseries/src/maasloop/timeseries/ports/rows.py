@@ -47,6 +47,15 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeats:
+    """Numbers whose key another one of the same lot has."""
+
+    numbers: Numbers
+    kept: NDArray[np.float64]
+    """The value of that one, which is kept unless the key is taken already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """A state or a position on its way into its table."""
 

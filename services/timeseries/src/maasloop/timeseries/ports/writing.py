@@ -15,7 +15,7 @@ from maasloop.timeseries.domain.series import Table
 
 from .columns import Columns
 from .rollups import Figures, Latest
-from .rows import Conflict, Existing, Numbers, Other, Resolved
+from .rows import Conflict, Existing, Numbers, Other, Repeats, Resolved
 
 
 class Account(NamedTuple):
@@ -86,8 +86,8 @@ class Lot:
     """What is known before rows are stored."""
     devices: dict[DeviceName, DeviceTerms] = field(default_factory=dict)
     """The same by device."""
-    conflicts: list[Conflict] = field(default_factory=list)
-    """Readings whose key another reading of the same lot took with another value."""
+    repeats: list[Repeats] = field(default_factory=list)
+    """Readings whose key another reading of the same lot has."""
     producers: Mapping[str, ProducerCount] = field(default_factory=dict)
     positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By district: the position it has, and the one it gets."""
