@@ -128,7 +128,7 @@ SETTLE = """
         FROM unnest(%(districts)s::text[], %(expected)s::bigint[], %(sequences)s::bigint[])
             AS m (district, expected, sequence)
         WHERE p.stream = %(stream)s AND p.created = %(created)s AND p.epoch = %(epoch)s
-            AND p.district = m.district AND p.sequence = m.expected
+            AND p.district = m.district AND p.sequence = m.expected AND m.expected < m.sequence
         RETURNING 1
     ), begun AS (
         INSERT INTO positions_in_streams (stream, created, epoch, district, sequence)

@@ -209,6 +209,9 @@ class Storing:
         try:
             messages = [self._decoded(each) for each in taken]
             return await self.patiently(partial(self._handler.prepare, self._life, messages))
+        except PositionMoved:
+            await self.roll_back()
+            raise
         except Exception:
             log.exception("lot_taken_apart", stream=self._durable.stream, first=taken[0].sequence)
             return None
@@ -278,26 +281,25 @@ class Storing:
         await self.patiently(partial(self._try_alone, taken, instead))
 
     async def _try_alone(self, taken: Sequence[Taken], instead: Message | None) -> None:
+        try:
+            await self._store_left(taken, instead, compare_all=False)
+        except KeyTaken:
+            # The index was wrong about what is new: rows came from elsewhere, and maybe these messages were stored.
+            try:
+                await self._store_left(taken, instead, compare_all=True)
+            except KeyTaken as error:
+                why = "another transaction stores the same keys"
+                raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, why, {"neighbour": "database"}) from error
+
+    async def _store_left(self, taken: Sequence[Taken], instead: Message | None, *, compare_all: bool) -> None:
+        """Store those messages that are not stored: what another writer did meanwhile must not count twice."""
         left = await self._left(taken)
         if not left:
             return
         messages = [instead] if instead else [self._decoded(each) for each in left]
         lot = await self._handler.prepare(self._life, messages)
-        try:
-            await self._handler.commit(lot)
-        except KeyTaken:
-            # The index was wrong about what is new: rows came from elsewhere.
-            await self._left(taken)
-            lot = await self._handler.prepare(self._life, messages)
-            await self._compared(lot)
+        await self._handler.commit(lot, compare_all=compare_all)
         await self._settled(left, lot)
-
-    async def _compared(self, lot: Lot) -> None:
-        try:
-            await self._handler.commit(lot, compare_all=True)
-        except KeyTaken as error:
-            why = "another transaction stores the same keys"
-            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, why, {"neighbour": "database"}) from error
 
     async def _left(self, taken: Sequence[Taken]) -> Sequence[Taken]:
         """Begin from what is stored, and return what is not; a commit whose answer was lost shows here."""

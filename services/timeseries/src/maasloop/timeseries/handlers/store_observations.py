@@ -24,6 +24,7 @@ from maasloop.timeseries.ports.writing import (
     Lot,
     Merge,
     Message,
+    PositionMoved,
     RowStore,
     RowTransaction,
     SeriesIndex,
@@ -59,7 +60,7 @@ class StoreObservations:
         self._index.forget()
 
     async def prepare(self, life: Life, messages: Sequence[Message]) -> Lot:
-        """Turn messages, in order of sequence, into rows by table."""
+        """Turn messages, in order of sequence, into rows by table; raises ``PositionMoved`` where one is stored."""
         lot = Lot(life, messages)
         # What may have to wait for a neighbour comes first: a lot that is made ready again must not count twice.
         resolved = await self._numbers(lot)
@@ -181,6 +182,9 @@ class StoreObservations:
         }
 
     def _place(self, lot: Lot) -> None:
+        if any(message.sequence <= self._positions.get(message.district, -1) for message in lot.messages):
+            # Another writer stored what was in hand: it must not count twice.
+            raise PositionMoved(lot.life.stream)
         last = {message.district: message.sequence for message in lot.messages}
         lot.positions = {district: (self._positions.get(district, -1), sequence) for district, sequence in last.items()}
         self._positions.update(last)
