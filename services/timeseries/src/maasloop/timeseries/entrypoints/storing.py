@@ -33,7 +33,7 @@ from .messages import decode, district_of, given_up
 
 UNDER_WAY_MAX = 2
 PAUSE_FIRST_S = 0.1
-PAUSE_MAX_S = 5.0
+PAUSE_MAX_S = 1.0
 
 READINGS = counter("maasloop_timeseries_readings_total", "Readings taken from a stream.", ("stream",))
 DEAD_LETTERED = counter("maasloop_timeseries_dead_letters_total", "Messages given up, by reason.", ("stream", "reason"))
