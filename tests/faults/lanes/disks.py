@@ -28,6 +28,8 @@ VOLUME_BYTES = 16 * 1024**3
 LEFT_BYTES = 512 * 1024
 """Room that is left on a full volume."""
 FULL_S = 12.0
+LOOK_BACK_S = 3.0
+"""End of the time in which the disk is full: what was under way has failed by then."""
 HEALED_MAX_S = 60.0
 REFUSED_WITHIN_S = 1.0
 PROBE_TIMEOUT_S = 10.0
@@ -76,6 +78,7 @@ async def _filled(lab: Lab, nemesis: Nemesis, name: str, volume: Path, *, refuse
         nemesis.note("disk full", volume=volume.name)
         _resize(volume, _used_bytes(volume) + LEFT_BYTES)
         await asyncio.sleep(FULL_S)
+        settled = [sample.settled for sample in sampler.samples if sample.at_s > sampler.samples[-1].at_s - LOOK_BACK_S]
         told, answered_s = await _probe(lab)
         _resize(volume, VOLUME_BYTES)
         freed_s = lab.clock.monotonic_s()
@@ -83,6 +86,7 @@ async def _filled(lab: Lab, nemesis: Nemesis, name: str, volume: Path, *, refuse
         nemesis.note("space is back", refusal=told, answered_s=answered_s, recovery_s=took)
     verdict = await lab.verdict()
     met = {f"healed by itself within {HEALED_MAX_S:.0f} s": took is not None and took <= HEALED_MAX_S}
+    met["the fault was there: nothing was stored while the disk was full"] = settled[-1] == settled[0]
     if refuses:
         met["refused with a reason"] = told not in {"OK", "DEADLINE_EXCEEDED"}
         met[f"refused within {REFUSED_WITHIN_S:.0f} s"] = answered_s <= REFUSED_WITHIN_S
