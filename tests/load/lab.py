@@ -25,7 +25,17 @@ MILLION = 1_000_000
 _STORED = "SELECT coalesce(sum(stored), 0)::bigint FROM timeseries.custody"
 _EMPTY = 'TRUNCATE timeseries."numbers_7d", timeseries."minutes_7d", timeseries."hours_7d"'
 _ROWS = 'SELECT count(*) FROM timeseries."numbers_7d" WHERE time >= %s AND time < %s'
-_ROLLED_UP = 'SELECT coalesce(sum(count), 0)::bigint FROM timeseries."minutes_7d" WHERE time >= %s AND time < %s'
+# As readers take them: minutes up to the open window, rows from there on.
+_ROLLED_UP = """
+    WITH w AS (
+        SELECT coalesce(open_from, 'infinity') AS open_from FROM timeseries.rollup_windows WHERE retention = '7d'
+    ), r (low, high) AS (VALUES (%s, %s))
+    SELECT (
+        SELECT coalesce(sum(m.count), 0)::bigint FROM timeseries."minutes_7d" AS m
+        WHERE m.time >= r.low AND m.time < least(r.high, w.open_from)
+    ) + (SELECT count(*) FROM timeseries."numbers_7d" AS n WHERE n.time >= greatest(r.low, w.open_from) AND n.time < r.high)
+    FROM w, r
+"""
 _NEWEST = "SELECT count(*) FROM timeseries.latest WHERE time >= %s AND time < %s"
 
 

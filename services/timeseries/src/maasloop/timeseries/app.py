@@ -60,6 +60,7 @@ from maasloop.timeseries.handlers.read_observations import ReadObservations
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import WatchObservations
+from maasloop.timeseries.ports.windows import Windows
 from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
@@ -141,6 +142,7 @@ def _writer(
     *,
     behind: Lanes | None = None,
     lane: Life | None = None,
+    window: bool = False,
     bus: bus_connection.Bus,
     dsn: str,
     pool: Pool,
@@ -148,7 +150,10 @@ def _writer(
     clock: Clock,
     stack: AsyncExitStack,
 ) -> tuple[Writer, PostgresRowStore]:
-    """Return the writer of a stream, which may stand behind another one of the same series, and its store."""
+    """Return the writer of a stream, which may stand behind another one of the same series, and its store.
+
+    One writer has the ``window``, in which minutes that still grow are held back.
+    """
 
     def facts(observed_property: str) -> PropertyFacts | None:
         found = known.get(f"observedProperties/{observed_property}")
@@ -162,7 +167,9 @@ def _writer(
         durable=durable,
         streams=Streams(bus),
         store=store,
-        handler=StoreObservations(index=index, store=store, behind=behind is not None),
+        handler=StoreObservations(
+            index=index, store=store, windows=Windows(clock) if window else None, behind=behind is not None
+        ),
         clock=clock,
         yields_to=(lambda: behind.busy) if behind is not None else None,
         lane=lane,
@@ -177,7 +184,7 @@ def _lanes(writer: Callable[..., tuple[Writer, PostgresRowStore]], bus: bus_conn
         made, store = writer(durable, lane=lane)
         return made, store.close
 
-    first, store = writer(OBSERVATION_ROWS)
+    first, store = writer(OBSERVATION_ROWS, window=True)
     return Lanes(
         bus=bus,
         writer=first,

@@ -11,11 +11,12 @@ from psycopg import sql as composed
 from maasloop.core.clock import from_us
 from maasloop.core.domains import Retention
 from maasloop.postgres.pool import Connection, Pool
-from maasloop.timeseries.domain.aggregating import HOUR_US, Grid, Piece, Source
+from maasloop.timeseries.domain.aggregating import HOUR_US, Grid, Piece, Source, before_window
 from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Selection, SeriesRow
 
 from . import sql_aggregates as sql
 from .bucketing import Partials, buckets, joined
+from .postgres_windows import open_from_us
 from .reading import column_us, reading
 
 type _Members = list[tuple[int, int]]
@@ -48,13 +49,17 @@ class PostgresAggregates:
     async def counts(self, series: Sequence[SeriesRow], start_us: int, end_us: int) -> NDArray[np.int64]:
         """Return how many numbers of each series lie in the whole hours that a range touches."""
         found = np.zeros(len(series), np.int64)
+        first_us, last_us = start_us - start_us % HOUR_US, end_us + -end_us % HOUR_US
         async with reading(self._pool) as connection:
+            windows = await open_from_us(connection)
             for retention, members in _by_class(series).items():
-                arguments = _arguments(members, start_us - start_us % HOUR_US, end_us)
-                statement = _of(sql.COUNTS, f"{Source.HOURS}_{retention}")
-                rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
-                for place, count in rows:
-                    found[members[place - 1][1]] = count
+                for piece in _whole([Piece(Source.HOURS, first_us, last_us)], windows.get(retention)):
+                    counting = sql.COUNTS_OF_ROWS if piece.source is Source.ROWS else sql.COUNTS
+                    statement = _of(counting, f"{piece.source}_{retention}")
+                    arguments = _arguments(members, piece.start_us, piece.end_us)
+                    rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
+                    for place, count in rows:
+                        found[members[place - 1][1]] += count
         return found
 
     async def buckets(
@@ -63,10 +68,15 @@ class PostgresAggregates:
         """Return the buckets of series of numbers, read from the parts of their class."""
         partials = []
         async with reading(self._pool) as connection:
+            windows = await open_from_us(connection)
             for retention, members in _by_class(series).items():
-                for piece in parts[retention]:
+                for piece in _whole(parts[retention], windows.get(retention)):
                     partials += await _partials(connection, retention, members, piece)
         return buckets(series, joined(partials), grid, fill)
+
+
+def _whole(parts: Sequence[Piece], from_us: int | None) -> Sequence[Piece]:
+    return parts if from_us is None else before_window(parts, from_us)
 
 
 async def _partials(connection: Connection, retention: Retention, members: _Members, piece: Piece) -> list[Partials]:

@@ -11,6 +11,7 @@ from psycopg import sql as composed
 from psycopg.pq import TransactionStatus
 
 from maasloop.core.clock import from_us
+from maasloop.core.domains import Retention
 from maasloop.postgres.arrays import packed, register_packed
 from maasloop.postgres.copy import copy_in, times
 from maasloop.postgres.errors import translated
@@ -19,13 +20,14 @@ from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life, Seam
-from maasloop.timeseries.ports.rollups import Figures, Latest
+from maasloop.timeseries.ports.rollups import HOUR_US, Figures, Latest
 from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
-from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, Merge, PositionMoved
+from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, PositionMoved
 
-from . import sql
+from . import sql, sql_windows
 from .postgres_chunks import PostgresChunks
 from .postgres_others import add_others
+from .postgres_windows import PostgresWindows
 
 type Facts = Callable[[Lot, Sequence[Conflict]], Sequence[OutboxRow]]
 """Makes the facts that tell of conflicts."""
@@ -98,11 +100,26 @@ class PostgresRowTransaction:
         """Store states or positions of one table; the first of those under one key stays."""
         return await add_others(self._cursor, others)
 
-    async def merge(self, merge: Merge) -> None:
-        """Add to rollups and newest values."""
-        await self._merge_figures(f"minutes_{merge.table.retention}", merge.minutes)
-        await self._merge_figures(f"hours_{merge.table.retention}", merge.hours)
-        await self._cursor.execute(sql.MERGE_LATEST, _latest_columns(merge.latest))
+    async def merge_at_once(self) -> None:
+        """Say that what is stored is merged in this transaction."""
+        await self._cursor.execute(sql_windows.SHARE)
+
+    async def roll_up(self, retention: Retention, minutes: Figures) -> None:
+        """Add to the minutes of a class, and to its hours."""
+        await self._merge_figures(f"minutes_{retention}", minutes)
+        await self._merge_figures(f"hours_{retention}", minutes.wider(HOUR_US))
+
+    async def renew(self, latest: Latest) -> None:
+        """Add to newest values."""
+        await self._cursor.execute(sql.MERGE_LATEST, _latest_columns(latest))
+
+    async def move_windows(self, owner: int, edges: Mapping[Retention, int]) -> None:
+        """Let windows begin elsewhere."""
+        arguments = (list(edges), [from_us(edge_us) for edge_us in edges.values()], owner)
+        await self._cursor.execute(sql_windows.MOVE, arguments)
+        if self._cursor.rowcount != len(edges):
+            message = "rollup windows"
+            raise PositionMoved(message)
 
     async def _merge_figures(self, table: str, figures: Figures) -> None:
         for part in await self._chunks.parts(table, figures.time_us):
@@ -209,6 +226,7 @@ class PostgresRowStore:
         self._name = name
         self._before_commit = before_commit
         self._chunks = PostgresChunks(pool)
+        self._windows = PostgresWindows(pool)
         self._free: list[Connection] = []
 
     @asynccontextmanager
@@ -229,6 +247,10 @@ class PostgresRowStore:
                 self._free.append(connection)
             else:
                 await connection.close()
+
+    async def take_over(self) -> tuple[int, Mapping[Retention, int | None]]:
+        """Take the windows over: all rows are in rollups."""
+        return await self._windows.take_over()
 
     async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
         """Return the epoch of a stream's life and the position of each district in it."""

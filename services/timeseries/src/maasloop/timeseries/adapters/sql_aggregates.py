@@ -57,6 +57,12 @@ ROWS = """
     WHERE a.times IS NOT NULL
     ORDER BY k.place
 """
+COUNTS_OF_ROWS = """
+    SELECT k.place::integer, count(*)
+    FROM unnest(%(ids)s::integer[]) WITH ORDINALITY AS k (id, place)
+    JOIN {table} AS h ON h.series = k.id AND h.time >= %(start)s AND h.time < %(end)s
+    GROUP BY k.place
+"""
 COUNTS = """
     SELECT k.place::integer, sum(h.count)::bigint
     FROM unnest(%(ids)s::integer[]) WITH ORDINALITY AS k (id, place)

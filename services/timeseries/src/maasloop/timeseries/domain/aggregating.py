@@ -5,6 +5,7 @@ the same Monday. What sticks out of whole hours at the ends of a range comes fro
 from rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -117,6 +118,25 @@ def pieces(grid: Grid, rows_from_us: int, *, sparse: bool = False) -> tuple[Piec
     else:
         found = _minutes(grid.start_us, grid.end_us, rows_from_us)
     return tuple(found)
+
+
+def before_window(found: Sequence[Piece], open_from_us: int) -> tuple[Piece, ...]:
+    """Return pieces of the same range that read no rollup that is not whole: from ``open_from_us`` on, rows."""
+    made: list[Piece] = []
+    hour_us = open_from_us - open_from_us % HOUR_US
+    for piece in found:
+        seams = {
+            Source.ROWS: [(Source.ROWS, piece.end_us)],
+            Source.MINUTES: [(Source.MINUTES, open_from_us), (Source.ROWS, piece.end_us)],
+            Source.HOURS: [(Source.HOURS, hour_us), (Source.MINUTES, open_from_us), (Source.ROWS, piece.end_us)],
+        }[piece.source]
+        start_us = piece.start_us
+        for source, until_us in seams:
+            end_us = min(until_us, piece.end_us)
+            if start_us < end_us:
+                made.append(Piece(source, start_us, end_us))
+                start_us = end_us
+    return tuple(made)
 
 
 def partials_most(grid: Grid) -> int | None:

@@ -168,6 +168,9 @@ class Storing:
 
     async def take_on(self, taken: Sequence[Taken]) -> None:
         """Make a lot ready, wait until there is room for one, and begin to store it."""
+        if self._handler.in_doubt:
+            await self.finish()
+            await self.patiently(self._handler.take_over)
         lot = await self._made(taken)
         again = await self.finish(self.under_way_max - 1 if lot is not None else 0)
         if lot is None or again:
@@ -196,6 +199,16 @@ class Storing:
             for taken in failed:
                 await self._store_again(taken)
         return again
+
+    async def close_windows(self, *, everything: bool = False) -> None:
+        """Merge what is held back of classes of which nothing comes, or all of it."""
+        if self._lots:
+            return
+        try:
+            await self._handler.take_over()
+            await self._handler.close_windows(everything=everything)
+        except (Retryable, PositionMoved) as error:
+            log.warning("windows_stay_open", stream=self._durable.stream, why=repr(error))
 
     async def roll_back(self) -> None:
         """End what is under way."""
@@ -303,6 +316,7 @@ class Storing:
 
     async def _left(self, taken: Sequence[Taken]) -> Sequence[Taken]:
         """Begin from what is stored, and return what is not; a commit whose answer was lost shows here."""
+        await self._handler.take_over()
         _, positions = await self._store.positions(self._life.stream, self._life.created)
         self._handler.restart(positions)
         left = [each for each in taken if each.sequence > positions.get(district_of(each.subject), -1)]

@@ -200,6 +200,7 @@ class Writer:
                         await self._begin_again()
                 with suppress(PositionMoved):
                     await self._finish()
+                    await self._lots.close_windows(everything=True)
         finally:
             forget()
             await self._lots.roll_back()
@@ -218,6 +219,8 @@ class Writer:
             self._gathered.add(taken)
             if self._gathered.full:
                 await self._take_on()
+        if not self._gathered.taken:
+            await self._lots.close_windows()
         if self._gathered.taken and self._worth_a_lot(idle=pull.waiting == 0):
             await self._take_on()
 
@@ -271,6 +274,7 @@ class Writer:
         life = Life(self._durable.stream, info.created, epoch)
         self._cursor = Cursor(life, committed)
         self._lots.begin(life, positions, committed)
+        await self._handler.take_over()
         log.info("writer_begins", stream=self._durable.stream, after=committed, epoch=epoch)
 
     async def _begin_lane(self, lane: Life, info: StreamInfo) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import TABLES, Table
-from maasloop.timeseries.ports.rollups import HOUR_US, latest, minutes
+from maasloop.timeseries.ports.rollups import Figures, joined, latest, minutes
 from maasloop.timeseries.ports.rows import Conflict, Numbers, Other, Repeats
 from maasloop.timeseries.ports.sorting import by_series
+from maasloop.timeseries.ports.windows import Change, Windows
 from maasloop.timeseries.ports.writing import (
     Account,
     DeviceName,
@@ -36,15 +38,24 @@ class StoreObservations:
     """The writer of one stream."""
 
     def __init__(
-        self, *, index: SeriesIndex, store: RowStore, behind: bool = False, positions_early: bool = False
+        self,
+        *,
+        index: SeriesIndex,
+        store: RowStore,
+        windows: Windows | None = None,
+        behind: bool = False,
+        positions_early: bool = False,
     ) -> None:
         """``index`` is this writer's own; ``behind`` says that another one writes newer rows of the same series.
+
+        With ``windows``, which one writer has, minutes that still grow are held back; without, all is merged at once.
 
         ``positions_early`` is a sabotage for tests: positions are committed before the rows.
         """
         self._positions_early = positions_early
         self._index = index
         self._store = store
+        self._windows = windows
         self._behind = behind
         self._producers: dict[str, ProducerCount] = {}
         self._positions: dict[str, int] = {}
@@ -58,6 +69,27 @@ class StoreObservations:
         self._positions = dict(positions)
         self._producers.clear()
         self._index.forget()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Tell whether rollups have to be made again before more is stored."""
+        return self._windows is not None and self._windows.in_doubt
+
+    async def take_over(self) -> None:
+        """Make rollups again where it is in doubt what they hold; nothing may be under way."""
+        if self._windows is not None and self._windows.in_doubt:
+            self._windows.begin(*await self._store.take_over())
+
+    async def close_windows(self, *, everything: bool = False) -> None:
+        """Merge what is held back of classes of which nothing comes, or all; nothing may be under way."""
+        windows = self._windows
+        if windows is None or windows.in_doubt or not (change := windows.closing(everything=everything)).edges:
+            return
+        with windows.doubting() as doubt:
+            async with self._store.transaction() as transaction:
+                await _roll_up(transaction, windows, change)
+                doubt.begin()
+            windows.done(change)
 
     async def prepare(self, life: Life, messages: Sequence[Message]) -> Lot:
         """Turn messages, in order of sequence, into rows by table; raises ``PositionMoved`` where one is stored."""
@@ -91,25 +123,56 @@ class StoreObservations:
             async with self._store.transaction() as transaction:
                 await transaction.settle(lot, {}, [])
             lot.positions = {}
-        async with self._store.transaction() as transaction:
-            if not compare_all:
-                for numbers in lot.fresh:
-                    await transaction.copy(numbers)
-            if turn is not None:
-                await turn()
-            if not compare_all:
-                for merge in lot.merges:
-                    await transaction.merge(merge)
-                tally.stored(lot.fresh)
-            for numbers in [*lot.late, *lot.fresh] if compare_all else lot.late:
-                await self._add(transaction, numbers, tally)
-            tally.settle_repeats()
-            await self._add_others(transaction, lot, tally)
-            await self._account(transaction, lot, tally)
-            shown = [conflict for conflict in tally.conflicts if not self._index.personal(conflict.series)]
-            await transaction.settle(lot, tally.terms(), shown)
+        if self._windows is None:
+            async with self._store.transaction() as transaction:
+                await self._write(transaction, lot, tally, turn, compare_all=compare_all)
+            return
+        with self._windows.doubting() as doubt:
+            async with self._store.transaction() as transaction:
+                change = await self._write(transaction, lot, tally, turn, compare_all=compare_all)
+                doubt.begin()
+            self._windows.done(change)
 
-    async def _add(self, transaction: RowTransaction, numbers: Numbers, tally: "_Tally") -> None:
+    async def _write(
+        self, transaction: RowTransaction, lot: Lot, tally: "_Tally", turn: Turn | None, *, compare_all: bool
+    ) -> Change:
+        if self._windows is None and (lot.fresh or lot.late):
+            await transaction.merge_at_once()
+        if not compare_all:
+            for numbers in lot.fresh:
+                await transaction.copy(numbers)
+        if turn is not None:
+            await turn()
+        merges: list[Merge] = []
+        if not compare_all:
+            merges += lot.merges
+            tally.stored(lot.fresh)
+        for numbers in [*lot.late, *lot.fresh] if compare_all else lot.late:
+            merges += await self._add(transaction, numbers, tally)
+        change = await self._merge(transaction, merges)
+        tally.settle_repeats()
+        await self._add_others(transaction, lot, tally)
+        await self._account(transaction, lot, tally)
+        shown = [conflict for conflict in tally.conflicts if not self._index.personal(conflict.series)]
+        await transaction.settle(lot, tally.terms(), shown)
+        return change
+
+    async def _merge(self, transaction: RowTransaction, merges: Sequence[Merge]) -> Change:
+        """Add to newest values and to rollups, except what is held back."""
+        by_class: defaultdict[Retention, list[Figures]] = defaultdict(list)
+        for merge in merges:
+            by_class[merge.table.retention].append(merge.minutes)
+        if self._windows is not None:
+            change = self._windows.change(by_class)
+        else:
+            change = Change(due={retention: joined(parts) for retention, parts in by_class.items()})
+        await _roll_up(transaction, self._windows, change)
+        for merge in merges:
+            await transaction.renew(merge.latest)
+        return change
+
+    async def _add(self, transaction: RowTransaction, numbers: Numbers, tally: "_Tally") -> list[Merge]:
+        """Store those numbers whose key is free, and return what they add."""
         existing = await transaction.add(numbers)
         if len(existing.places):
             same = numbers.value[existing.places] == existing.value
@@ -119,9 +182,10 @@ class StoreObservations:
             free = np.ones(len(numbers), np.bool_)
             free[existing.places] = False
             numbers = numbers.take(free)
-        if len(numbers):
-            await transaction.merge(_merge(numbers))
-            tally.stored([numbers])
+        if not len(numbers):
+            return []
+        tally.stored([numbers])
+        return [_merge(numbers)]
 
     async def _add_others(self, transaction: RowTransaction, lot: Lot, tally: "_Tally") -> None:
         by_table: defaultdict[Table, list[Other]] = defaultdict(list)
@@ -311,8 +375,15 @@ class _Tally:
 
 
 def _merge(numbers: Numbers) -> Merge:
-    by_minute = minutes(numbers)
-    return Merge(numbers.table, by_minute, by_minute.wider(HOUR_US), latest(numbers))
+    return Merge(numbers.table, minutes(numbers), latest(numbers))
+
+
+async def _roll_up(transaction: RowTransaction, windows: Windows | None, change: Change) -> None:
+    # In one order, because other writers merge into the same rows.
+    for retention in sorted(change.due):
+        await transaction.roll_up(retention, change.due[retention])
+    if windows is not None and change.edges:
+        await transaction.move_windows(windows.owner, change.edges)
 
 
 def _counted(numbers: Numbers) -> list[tuple[int, int, int]]:

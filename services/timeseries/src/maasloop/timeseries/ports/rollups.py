@@ -1,6 +1,8 @@
 """What a lot's numbers come to: figures of minutes and hours, and the newest of each series, reduced without a loop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,9 @@ from .rows import Numbers
 
 MINUTE_US = 60 * 1_000_000
 HOUR_US = 60 * MINUTE_US
+_MINUTE_BITS = 32
+_MINUTE_SHIFT = 1 << 31
+"""Series and minute in one number: minutes before 1970 are negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,10 @@ class Figures:
     maximum: NDArray[np.float64]
     first: NDArray[np.float64]
     last: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.series)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Figures":
         """Return some of them."""
@@ -88,6 +97,32 @@ def minutes(numbers: Numbers) -> Figures:
     )
 
 
+def joined(parts: Sequence[Figures]) -> Figures:
+    """Return the figures of (some) figures of minutes that share no reading."""
+    if len(parts) == 1:
+        return parts[0]
+    series, time_us = _column(parts, "series"), _column(parts, "time_us")
+    order = np.argsort(series.astype(np.int64) << _MINUTE_BITS | (time_us // MINUTE_US + _MINUTE_SHIFT))
+    series, time_us = series[order], time_us[order]
+    starts = _starts((series[1:] != series[:-1]) | (time_us[1:] != time_us[:-1]))
+    lengths = _ends(starts, len(series)) + 1 - starts
+    first_us, last_us = _column(parts, "first_time_us")[order], _column(parts, "last_time_us")[order]
+    first_time_us, last_time_us = np.minimum.reduceat(first_us, starts), np.maximum.reduceat(last_us, starts)
+    return Figures(
+        series[starts],
+        time_us[starts],
+        first_time_us,
+        last_time_us,
+        np.add.reduceat(_column(parts, "count")[order], starts),
+        _sums(_column(parts, "total")[order], starts),
+        np.minimum.reduceat(_column(parts, "minimum")[order], starts),
+        np.maximum.reduceat(_column(parts, "maximum")[order], starts),
+        # They share no reading, so that one of each run is the first, and one the last.
+        _column(parts, "first")[order][first_us == np.repeat(first_time_us, lengths)],
+        _column(parts, "last")[order][last_us == np.repeat(last_time_us, lengths)],
+    )
+
+
 def latest(numbers: Numbers) -> Latest:
     """Return the newest of each series of (some) numbers."""
     starts = _starts(numbers.series[1:] != numbers.series[:-1])
@@ -104,6 +139,10 @@ def _buckets(
     edges = time_us - time_us % width_us
     starts = _starts((series[1:] != series[:-1]) | (edges[1:] != edges[:-1]))
     return edges[starts], starts, _ends(starts, len(series))
+
+
+def _column(parts: Sequence[Figures], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(part, name) for part in parts])
 
 
 def _starts(changes: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
 from maasloop.timeseries.domain.sequence import Life, Seam
@@ -65,7 +66,6 @@ class Merge:
 
     table: Table
     minutes: Figures
-    hours: Figures
     latest: Latest
 
 
@@ -143,8 +143,20 @@ class RowTransaction(Protocol):
         """Store states and positions of one table, and their newest; return what lies under taken keys, by place."""
         ...
 
-    async def merge(self, merge: Merge) -> None:
-        """Add to rollups and newest values."""
+    async def merge_at_once(self) -> None:
+        """Say, before anything else, that what is stored is merged in this transaction: no other one makes rollups again."""
+        ...
+
+    async def roll_up(self, retention: Retention, minutes: Figures) -> None:
+        """Add to the minutes of a class, and to its hours."""
+        ...
+
+    async def renew(self, latest: Latest) -> None:
+        """Add to newest values."""
+        ...
+
+    async def move_windows(self, owner: int, edges: Mapping[Retention, int]) -> None:
+        """Let windows begin elsewhere; raises ``PositionMoved`` where another writer took them over."""
         ...
 
     async def account(
@@ -191,6 +203,13 @@ class RowStore(SeamStore, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[RowTransaction]:
         """Begin a transaction that commits at the end of the block; two may be under way."""
+        ...
+
+    async def take_over(self) -> tuple[int, Mapping[Retention, int | None]]:
+        """Take the windows over, with nothing of this writer under way: all rows are in rollups.
+
+        Return the owner, which rises, and where each window begins; nothing where its class has no row.
+        """
         ...
 
     async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
