@@ -81,6 +81,7 @@ def test_requirements_ask_nothing_of_what_is_off(library: HelmLibrary, key: str)
             ("timeseries", "device_registry"),
             ("timeseries", "consent"),
             ("actuation", "device_registry"),
+            ("actuation", "timeseries"),
             ("notification", "device_registry"),
         )
     ]

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import libsumo
 from rich.console import Console
 
 from maasloop.core.clock import Clock
@@ -33,6 +32,7 @@ from maasloop.twin.play.catalogue import UNIT_OF
 from maasloop.twin.play.delay_so_far import DelayMeter
 from maasloop.twin.play.run import Play
 from maasloop.twin.street.simulation import StreetSimulation
+from maasloop.twin.street.sumo import libsumo
 
 QUIET_TIMEOUT_S = 3.0
 PROJECTION_WAIT_S = 2.0

@@ -4,7 +4,7 @@ A vehicle at half its free speed loses half a second each second; one that waits
 summary reads the trips' own record instead.
 """
 
-import libsumo
+from maasloop.twin.street.sumo import libsumo
 
 
 class DelayMeter:

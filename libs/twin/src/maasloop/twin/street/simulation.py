@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from xml.sax.saxutils import quoteattr
 
-import libsumo
+from maasloop.twin.street.sumo import libsumo
 
 from .site import Site
 

@@ -85,7 +85,7 @@ def observations(district: str, page: LatestPage, shown: Sequence[int]) -> bytes
     )
     before = f"districts/{district}/devices/".encode()
     properties = {each: _property_field(each) for each in set(page.observed_properties)}
-    parts = []
+    parts: list[bytes] = []
     for place, tail in zip(shown, tails, strict=True):
         name = before + page.devices[place].encode()
         content = b"".join((_NAME, _SHORT[len(name)], name, properties[page.observed_properties[place]], tail))
