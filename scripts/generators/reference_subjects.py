@@ -37,7 +37,7 @@ _OTHERS = "A dead letter keeps the original subject, the reason and the attempt 
 _STREAMS = """
 **Custody** streams hold what was acknowledged and is not yet a row: they refuse when full and have no age limit; space
 comes back by a purge up to what their durable owners have committed. **Copies** forget the oldest: their truth is
-their owner's tables. Sizes are those of a laptop.
+their owner's tables. A **bucket** keeps the newest word under each key. Sizes are those of a laptop.
 """
 _HOLE = "x0x"
 """An id that stands for what is filled in, since the registry refuses braces."""
@@ -105,7 +105,11 @@ def _streams() -> str:
 
 
 def _size(stream: Stream) -> str:
-    return f"{stream.max_bytes // 2**20} MiB, {stream.max_msg_size // 2**20} MiB a message"
+    return f"{stream.max_bytes // 2**20} MiB, {_bytes(stream.max_msg_size)} a message"
+
+
+def _bytes(count: int) -> str:
+    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 2**10} KiB"
 
 
 def _age(stream: Stream) -> str:

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from maasloop.core.errors import ResourceExhausted, Unavailable
+from maasloop.core.errors import Conflict, ResourceExhausted, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,10 @@ PUBLISH_PAUSE_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 _FULL = {10077, 10054, 10122, 10023, 10047}
 """JetStream error codes: maximum bytes, message size and messages exceeded on the stream or the account, and no storage
 left on the server."""
+EXPECTED_REVISION = "Nats-Expected-Last-Subject-Sequence"
+"""Header with the sequence that the newest message of a subject must have, 0 for none."""
+_OTHER_REVISION = {10071, 10164}
+"""The newest message of the subject is another one."""
 
 
 class Stored(NamedTuple):
@@ -75,8 +79,9 @@ class Bus:
         """Publish a fact and return what the broker proved once it has stored it.
 
         ``headers`` carry ``Nats-Msg-Id``, so that trying again stores nothing twice. Raises ``ResourceExhausted``
-        (STREAM_FULL) at once, and ``Unavailable`` (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``, or as soon as a
-        broker to which the link stands has not stored it for ``patience_s``: one whose disk failed may never answer.
+        (STREAM_FULL) and ``Conflict`` (ETAG_MISMATCH: ``EXPECTED_REVISION`` is another) at once, and ``Unavailable``
+        (NEIGHBOUR_UNAVAILABLE) after ``PUBLISH_RETRY_S``, or as soon as a broker to which the link stands has not
+        stored it for ``patience_s``: one whose disk failed may never answer.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PUBLISH_RETRY_S
@@ -175,6 +180,8 @@ def _stored(answer: Mapping[str, Any]) -> Stored:
         return Stored(int(answer["seq"]), bool(answer.get("duplicate", False)))
     if error.get("err_code") in _FULL:
         raise ResourceExhausted("STREAM_FULL", f"the stream is full: {error.get('description')}", retry_after_s=5.0)
+    if error.get("err_code") in _OTHER_REVISION:
+        raise Conflict("ETAG_MISMATCH", f"the subject has another revision: {error.get('description')}")
     raise _NotReady(error.get("description", "unknown JetStream error"))
 
 

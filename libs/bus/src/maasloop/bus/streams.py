@@ -3,7 +3,8 @@
 **Custody streams** hold what was acknowledged and is not yet a row: they refuse new messages when full, and have no age
 limit, because a writer that is down longer than an age limit would silently lose what was acknowledged. Space in them
 comes back only by ``purge`` up to what their durable owners have committed. Dead letters alone have an age: nobody owns
-them but the operator. **Copies** hold facts whose truth is their owner's tables: they forget the oldest.
+them but the operator. **Copies** hold facts whose truth is their owner's tables: they forget the oldest. A **bucket** holds the
+newest word under each key.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Keeping(StrEnum):
 
     CUSTODY = "custody"
     COPY = "copy"
+    BUCKET = "bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,16 @@ class Stream:
 
     def config(self, *, scale: float = 1.0, replicas: int = 1) -> dict[str, Any]:
         """Return the configuration as the JetStream API takes it."""
+        bucket = {"max_msgs_per_subject": 1, "allow_rollup_hdrs": True} if self.keeping is Keeping.BUCKET else {}
         return {
+            **bucket,
             "name": self.name,
             "description": self.meaning,
             "subjects": list(self.subjects),
             "retention": "limits",
             "storage": "file",
             "num_replicas": replicas,
-            "discard": "new" if self.keeping is Keeping.CUSTODY else "old",
+            "discard": "old" if self.keeping is Keeping.COPY else "new",
             "max_bytes": int(self.max_bytes * scale),
             "max_msg_size": self.max_msg_size,
             "max_age": self.max_age_s * NANOSECONDS,
@@ -205,6 +209,14 @@ DEADLETTERS = Stream(
     max_age_s=90 * DAY_S,
     meaning="Messages that a consumer gave up, with the reason in their headers.",
 )
+LEASES = Stream(
+    f"KV_{subjects.LEASE_BUCKET}",
+    (subjects.LEASES,),
+    Keeping.BUCKET,
+    1 * MIB,
+    max_msg_size=MIB // 64,
+    meaning="Who does what only one process may do.",
+)
 STREAMS: tuple[Stream, ...] = (
     OBSERVATIONS,
     IMPORTS,
@@ -217,6 +229,7 @@ STREAMS: tuple[Stream, ...] = (
     DECISIONS,
     ALERTS,
     DEADLETTERS,
+    LEASES,
 )
 
 MQTT_MAX_BYTES = 1_024 * MIB

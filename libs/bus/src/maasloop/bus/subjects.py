@@ -262,6 +262,17 @@ def dead_letter(service: str, consumer: str) -> str:
 
 DEAD_LETTERS = f"{ROOT}.deadletter.>"
 
+LEASE_BUCKET = f"{ROOT}-leases"
+"""The JetStream KV bucket in which processes hold what only one of them may do."""
+LEASES = f"$KV.{LEASE_BUCKET}.>"
+"""Every lease, and who holds it."""
+
+
+def lease(service: str, part: int) -> str:
+    """Return the subject of the lease on a part of a service's work."""
+    require_id(service, "service")
+    return f"{LEASES.removesuffix('>')}{service}.{part}"
+
 
 def request(service: str, verb: str) -> str:
     """Return the subject of requests to a service over NATS."""
