@@ -15,7 +15,7 @@ from maasloop.timeseries.domain.series import Kind, Table
 from maasloop.timeseries.ports.reading import Range, Selection, SeriesRow
 
 from . import sql_reads as sql
-from .reading import column_us, reading
+from .postgres_reading import column_us, reading
 
 CUSTODY = ("OBSERVATIONS", "PERSONAL", "QUARANTINE")
 """Streams whose readings are in the balance."""
