@@ -13,7 +13,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from tests.load import city, doors, figures, history, loop, machine, memory, mqtt_pairs, processes, reads
@@ -116,9 +115,9 @@ async def history_reads(lab: Lab, *, rows: int, rows_per_s: float) -> dict[str, 
     await lab.store.empty()
     began_s = time.perf_counter()
     dsn = lab.stack.service_dsns["timeseries"]
-    start = await history.fill(dsn, series=reads.SERIES, days=reads.DAYS, rows=rows)
+    end = lab.street.midnight
+    await history.fill(dsn, series=reads.SERIES, days=reads.DAYS, rows=rows, end=end)
     filled_s = round(time.perf_counter() - began_s, 1)
-    end = start + timedelta(days=reads.DAYS)
     return {
         "read_rows": rows,
         "read_filled_s": filled_s,

@@ -39,7 +39,6 @@ LIMITS_MS: dict[str, float] = {
     "minutes_day_100_series": 200,
 }
 """The median through gRPC, on 10 M rows."""
-WEEK_HOURS, DAY_HOURS, DAY_MINUTES = 168, 24, 1_440
 _SERVICE = "/maasloop.api.observation.v1.SeriesService/"
 _PARENT = f"districts/{history.DISTRICT}"
 
@@ -59,8 +58,12 @@ class Read:
 def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS) -> list[Read]:
     """Return the questions about a history of two weeks that ends there."""
     many = min(MANY_SERIES, series)
-    minutes = min(DAY_MINUTES, rows // series // DAYS)
+    plan = history.Plan.of(end, series=series, days=DAYS, rows=rows)
     week, day = end - timedelta(days=7), end - timedelta(days=1)
+
+    def buckets(start: datetime, width: timedelta) -> int:
+        return plan.buckets(history.microseconds(start), plan.end_us, history.microseconds(width))
+
     latest = ListLatestObservationsRequest(selection=SeriesSelection(parent=_PARENT), page_size=min(series, SERIES))
     aggregate = "AggregateObservations"
     return [
@@ -72,15 +75,24 @@ def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS) -> list[Read
             min(series, SERIES),
             200,
         ),
-        Read("hours_week_1_series", aggregate, _aggregate(1, week, end, HOUR), _buckets, WEEK_HOURS, 200),
-        Read("hours_week_100_series", aggregate, _aggregate(many, week, end, HOUR), _buckets, many * WEEK_HOURS, 50),
-        Read("minutes_day_100_series", "ReadAggregates", _columns(many, day, end), _rows, many * minutes, 30),
+        Read("hours_week_1_series", aggregate, _aggregate(1, week, end, HOUR), _buckets, buckets(week, HOUR), 200),
+        Read(
+            "hours_week_100_series",
+            aggregate,
+            _aggregate(many, week, end, HOUR),
+            _buckets,
+            many * buckets(week, HOUR),
+            50,
+        ),
+        Read(
+            "minutes_day_100_series", "ReadAggregates", _columns(many, day, end), _rows, many * buckets(day, MINUTE), 30
+        ),
         Read(
             "hours_day_district",
             aggregate,
             _aggregate(0, day, end, HOUR),
             _buckets,
-            series * DAY_HOURS,
+            series * buckets(day, HOUR),
             30,
         ),
     ]
@@ -128,8 +140,7 @@ async def _one(channel: grpc.aio.Channel, read: Read) -> list[float]:
         return [await unary(read.request, timeout=60)]
 
     count = sum(read.count(answer) for answer in await ask())
-    # Steps that are no multiple of a bucket leave some empty, or touch one more.
-    if not 0.9 * read.expected <= count <= 1.1 * read.expected:
+    if count != read.expected:
         message = f"{read.name}: {count} found, {read.expected} expected"
         raise RuntimeError(message)
     samples = []

@@ -6,6 +6,7 @@ one of the two always fits, and no run has to wait.
 """
 
 import time
+from datetime import UTC, datetime
 
 from tests.load.figures import SECONDS_AN_HOUR
 
@@ -26,6 +27,11 @@ class Street:
         end_s = now_s if now_s - midnight_s >= WINDOW_S + MINUTE_S else midnight_s
         self._next_s = (end_s - WINDOW_S) // MINUTE_S * MINUTE_S
         self._end_s = end_s
+
+    @property
+    def midnight(self) -> datetime:
+        """Return the midnight before all of the seconds: a history may end there."""
+        return datetime.fromtimestamp(self._next_s // DAY_S * DAY_S, UTC)
 
     def take(self, seconds: int) -> int:
         """Return the first of so many street seconds that nobody else has, in microseconds."""
