@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from maasloop.api.command.v1 import command_pb2, command_service_pb2, policy_service_pb2
 from maasloop.api.notification.v1 import alert_pb2
 from maasloop.api.notification.v1 import notification_service_pb2 as notification
-from maasloop.api.observation.v1 import ingest_service_pb2, observation_pb2, series_service_pb2
+from maasloop.api.observation.v1 import accounts_pb2, ingest_service_pb2, observation_pb2, series_service_pb2
 from maasloop.core.errors import FailedPrecondition, NotFound
 
 LAMP = "districts/noord/devices/lamp-1"
@@ -204,11 +204,11 @@ def test_the_account_by_door_and_device(maasloop: Any, contract: Any) -> None:
         pb.CustodyBalance(accepted_count=7, stored_count=7, series_stored_count=7, late_count=2, doors=doors)
     ]
     accounts = [
-        pb.DeviceAccount(device="districts/noord/devices/a", late_count=9),
-        pb.DeviceAccount(device="districts/noord/devices/b", missing_payload_count=3, last_sequence=40),
-        pb.DeviceAccount(device="districts/noord/devices/c", quarantined_count=1),
+        accounts_pb2.DeviceAccount(device="districts/noord/devices/a", late_count=9),
+        accounts_pb2.DeviceAccount(device="districts/noord/devices/b", missing_payload_count=3, last_sequence=40),
+        accounts_pb2.DeviceAccount(device="districts/noord/devices/c", quarantined_count=1),
     ]
-    contract.answers["ListDeviceAccounts"] = [pb.ListDeviceAccountsResponse(accounts=accounts)]
+    contract.answers["ListDeviceAccounts"] = [accounts_pb2.ListDeviceAccountsResponse(accounts=accounts)]
     arguments = [*contract.options(), "account", "--district", "noord", "--devices", "--limit", "2"]
 
     printed = maasloop(*arguments).out
@@ -227,12 +227,12 @@ def test_a_reading_is_traced(maasloop: Any, contract: Any) -> None:
     pb = series_service_pb2
     time = Timestamp(seconds=1_762_128_042)
     row = observation_pb2.Observation(device=LAMP, event_time=time, receipt_time=time, value=4.5)
-    message = pb.CarryingMessage(
+    message = accounts_pb2.CarryingMessage(
         stream="OBSERVATIONS", sequence=7, id="e1", door="mqtt", receipt_time=time, acknowledge_time=time, value=4.5,
         settled=True, traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
     )  # fmt: skip
     contract.answers |= {
-        "TraceObservation": [pb.TraceObservationResponse(row=row, messages=[message])],
+        "TraceObservation": [accounts_pb2.TraceObservationResponse(row=row, messages=[message])],
         "ListLatestObservations": [pb.ListLatestObservationsResponse(observations=[row])],
         "AggregateObservations": [
             pb.AggregateObservationsResponse(series=[pb.SeriesBuckets(buckets=[pb.Bucket(start_time=time, count=3)])])
@@ -243,7 +243,7 @@ def test_a_reading_is_traced(maasloop: Any, contract: Any) -> None:
     printed = maasloop(*arguments)
     found = json.loads(maasloop(*arguments, "--json").out)
     buckets = [request for method, request in contract.requests if method == "AggregateObservations"][:2]
-    contract.answers["TraceObservation"] = [pb.TraceObservationResponse()]
+    contract.answers["TraceObservation"] = [accounts_pb2.TraceObservationResponse()]
 
     for word in ("OBSERVATIONS 7, settled", "mqtt", "a" * 32, "value 4.5", "this reading", "minute", "hour"):
         assert word in printed.out

@@ -11,8 +11,8 @@ from maasloop.core.clock import FakeClock, SystemClock, from_us
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
-from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_reading import reading
+from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations

@@ -92,7 +92,7 @@ def _read(balance: Any) -> dict[str, Any]:
 
 def _devices(context: typer.Context, district: str, limit: int) -> list[dict[str, Any]]:
     """Return the accounts of a district, those with most missing, refused and late readings first."""
-    from maasloop.api.observation.v1.series_service_pb2 import ListDeviceAccountsRequest
+    from maasloop.api.observation.v1.accounts_pb2 import ListDeviceAccountsRequest
     from maasloop.rpc.times import datetime_from
 
     request = ListDeviceAccountsRequest(parent=district_name(district))

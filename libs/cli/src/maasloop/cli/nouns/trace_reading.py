@@ -35,7 +35,7 @@ def trace_reading(
 
 
 async def _trace(context: typer.Context, device: str, observed_property: str, time: datetime) -> dict[str, Any]:
-    from maasloop.api.observation.v1 import series_service_pb2 as pb
+    from maasloop.api.observation.v1 import accounts_pb2 as pb
     from maasloop.rpc import client
     from maasloop.rpc.times import timestamp_from
 

@@ -16,8 +16,8 @@ from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Sele
 
 from . import sql_aggregates as sql
 from .bucketing import Partials, buckets, joined
-from .postgres_windows import open_from_us
 from .postgres_reading import column_us, reading
+from .postgres_windows import open_from_us
 
 type _Members = list[tuple[int, int]]
 """Id and position of series of one class."""

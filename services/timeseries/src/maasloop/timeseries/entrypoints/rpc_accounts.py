@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 
 from maasloop.api.common.v1.geo_pb2 import Point
+from maasloop.api.observation.v1 import accounts_pb2 as accounts_messages
 from maasloop.api.observation.v1 import series_service_pb2 as messages
 from maasloop.api.observation.v1.observation_pb2 import Observation
 from maasloop.core.ids import DeviceName, DistrictName, parse_name
@@ -40,8 +41,8 @@ class AccountMethods:
         return _balance(await self._balance(district))
 
     async def ListDeviceAccounts(
-        self, request: messages.ListDeviceAccountsRequest, context: _Context
-    ) -> messages.ListDeviceAccountsResponse:
+        self, request: accounts_messages.ListDeviceAccountsRequest, context: _Context
+    ) -> accounts_messages.ListDeviceAccountsResponse:
         """Return a page of accounts of devices."""
         district = DistrictName.parse(request.parent).district
         arguments = {"parent": request.parent, "devices": list(request.devices)}
@@ -49,14 +50,14 @@ class AccountMethods:
         size = page_size(request.page_size, default=ACCOUNTS_PAGE, largest=ACCOUNTS_PAGE_MAX)
         after = "" if position is None else str(position[0])
         page, following = await self._accounts(district, request.devices, size=size, after=after)
-        return messages.ListDeviceAccountsResponse(
+        return accounts_messages.ListDeviceAccountsResponse(
             accounts=[_account(district, account) for account in page],
             next_page_token=encode_page_token((following,), arguments) if following else "",
         )
 
     async def TraceObservation(
-        self, request: messages.TraceObservationRequest, context: _Context
-    ) -> messages.TraceObservationResponse:
+        self, request: accounts_messages.TraceObservationRequest, context: _Context
+    ) -> accounts_messages.TraceObservationResponse:
         """Return where a reading is."""
         name = DeviceName.parse(request.device)
         (observed_property,) = parse_name(request.observed_property, "observedProperties")
@@ -115,8 +116,8 @@ def _door(door: str, terms: Terms) -> messages.DoorBalance:
     )
 
 
-def _account(district: str, account: DeviceAccount) -> messages.DeviceAccount:
-    message = messages.DeviceAccount(
+def _account(district: str, account: DeviceAccount) -> accounts_messages.DeviceAccount:
+    message = accounts_messages.DeviceAccount(
         device=str(DeviceName(district, account.device)),
         stored_count=account.stored,
         duplicate_count=account.duplicate,
@@ -131,14 +132,14 @@ def _account(district: str, account: DeviceAccount) -> messages.DeviceAccount:
     return message
 
 
-def _trace(trace: Trace, district: str) -> messages.TraceObservationResponse:
-    answer = messages.TraceObservationResponse(
+def _trace(trace: Trace, district: str) -> accounts_messages.TraceObservationResponse:
+    answer = accounts_messages.TraceObservationResponse(
         messages=[
             _carrying(each, settled=trace.settled[each.stream].holds(district, each.sequence))
             for each in trace.messages
         ],
         searched_streams=[
-            messages.SearchedStream(
+            accounts_messages.SearchedStream(
                 stream=each.stream,
                 first_sequence=each.first_sequence,
                 last_sequence=each.last_sequence,
@@ -152,8 +153,8 @@ def _trace(trace: Trace, district: str) -> messages.TraceObservationResponse:
     return answer
 
 
-def _carrying(found: Carrying, *, settled: bool) -> messages.CarryingMessage:
-    return messages.CarryingMessage(
+def _carrying(found: Carrying, *, settled: bool) -> accounts_messages.CarryingMessage:
+    return accounts_messages.CarryingMessage(
         stream=found.stream,
         sequence=found.sequence,
         id=found.id,

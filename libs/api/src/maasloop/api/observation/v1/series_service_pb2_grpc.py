@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from maasloop.api.observation.v1 import accounts_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2
 from maasloop.api.observation.v1 import series_service_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -68,13 +69,13 @@ class SeriesServiceStub:
                 _registered_method=True)
         self.ListDeviceAccounts = channel.unary_unary(
                 '/maasloop.api.observation.v1.SeriesService/ListDeviceAccounts',
-                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.SerializeToString,
-                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.FromString,
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsResponse.FromString,
                 _registered_method=True)
         self.TraceObservation = channel.unary_unary(
                 '/maasloop.api.observation.v1.SeriesService/TraceObservation',
-                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.SerializeToString,
-                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.FromString,
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.FromString,
                 _registered_method=True)
 
 
@@ -181,13 +182,13 @@ def add_SeriesServiceServicer_to_server(servicer, server):
             ),
             'ListDeviceAccounts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeviceAccounts,
-                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.FromString,
-                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.SerializeToString,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsResponse.SerializeToString,
             ),
             'TraceObservation': grpc.unary_unary_rpc_method_handler(
                     servicer.TraceObservation,
-                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.FromString,
-                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.SerializeToString,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -379,8 +380,8 @@ class SeriesService:
             request,
             target,
             '/maasloop.api.observation.v1.SeriesService/ListDeviceAccounts',
-            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsRequest.SerializeToString,
-            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.ListDeviceAccountsResponse.FromString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.ListDeviceAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -406,8 +407,8 @@ class SeriesService:
             request,
             target,
             '/maasloop.api.observation.v1.SeriesService/TraceObservation',
-            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationRequest.SerializeToString,
-            maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2.TraceObservationResponse.FromString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from maasloop.api.observation.v1 import accounts_pb2 as _accounts_pb2
 from maasloop.api.observation.v1 import series_service_pb2 as _series_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -58,9 +59,9 @@ class SeriesServiceStub:
     """
     GetCustodyBalance: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]
     """The custody balance: what became of every reading that was acknowledged."""
-    ListDeviceAccounts: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.ListDeviceAccountsRequest, _series_service_pb2.ListDeviceAccountsResponse]
+    ListDeviceAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListDeviceAccountsRequest, _accounts_pb2.ListDeviceAccountsResponse]
     """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
-    TraceObservation: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.TraceObservationRequest, _series_service_pb2.TraceObservationResponse]
+    TraceObservation: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.TraceObservationRequest, _accounts_pb2.TraceObservationResponse]
     """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 @_typing.type_check_only
@@ -93,9 +94,9 @@ class SeriesServiceAsyncStub(SeriesServiceStub):
     """
     GetCustodyBalance: _aio.UnaryUnaryMultiCallable[_series_service_pb2.GetCustodyBalanceRequest, _series_service_pb2.CustodyBalance]  # type: ignore[assignment]
     """The custody balance: what became of every reading that was acknowledged."""
-    ListDeviceAccounts: _aio.UnaryUnaryMultiCallable[_series_service_pb2.ListDeviceAccountsRequest, _series_service_pb2.ListDeviceAccountsResponse]  # type: ignore[assignment]
+    ListDeviceAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListDeviceAccountsRequest, _accounts_pb2.ListDeviceAccountsResponse]  # type: ignore[assignment]
     """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
-    TraceObservation: _aio.UnaryUnaryMultiCallable[_series_service_pb2.TraceObservationRequest, _series_service_pb2.TraceObservationResponse]  # type: ignore[assignment]
+    TraceObservation: _aio.UnaryUnaryMultiCallable[_accounts_pb2.TraceObservationRequest, _accounts_pb2.TraceObservationResponse]  # type: ignore[assignment]
     """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -165,17 +166,17 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListDeviceAccounts(
         self,
-        request: _series_service_pb2.ListDeviceAccountsRequest,
+        request: _accounts_pb2.ListDeviceAccountsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_series_service_pb2.ListDeviceAccountsResponse, _abc.Awaitable[_series_service_pb2.ListDeviceAccountsResponse]]:
+    ) -> _typing.Union[_accounts_pb2.ListDeviceAccountsResponse, _abc.Awaitable[_accounts_pb2.ListDeviceAccountsResponse]]:
         """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
 
     @_abc_1.abstractmethod
     def TraceObservation(
         self,
-        request: _series_service_pb2.TraceObservationRequest,
+        request: _accounts_pb2.TraceObservationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_series_service_pb2.TraceObservationResponse, _abc.Awaitable[_series_service_pb2.TraceObservationResponse]]:
+    ) -> _typing.Union[_accounts_pb2.TraceObservationResponse, _abc.Awaitable[_accounts_pb2.TraceObservationResponse]]:
         """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
 
 def add_SeriesServiceServicer_to_server(servicer: SeriesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
