@@ -22,6 +22,7 @@ from maasloop.bus.columns import build_columns
 DISTRICT = "bench"
 PARENT = f"districts/{DISTRICT}"
 OBSERVED_PROPERTY = "vehicle-count"
+RETENTION = "7d"
 DEVICES = 10_000
 ROWS_A_MESSAGE = 1_000
 SEED = 7
@@ -36,7 +37,7 @@ def device_id(number: int) -> str:
     return f"loop-{number:06d}"
 
 
-async def register(channel: grpc.aio.Channel, devices: int = DEVICES) -> None:
+async def register(channel: grpc.aio.Channel, devices: int = DEVICES, *, retention: str = RETENTION) -> None:
     """Make the catalogue and import the devices."""
     registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
     await registry.CreateDistrict(CreateDistrictRequest(district_id=DISTRICT, district=District(display_name="Bench")))
@@ -50,7 +51,7 @@ async def register(channel: grpc.aio.Channel, devices: int = DEVICES) -> None:
                 unit="1",
                 range_min=0,
                 range_max=100,
-                retention="7d",
+                retention=retention,
             ),
         )
     )
@@ -85,8 +86,16 @@ async def _chunks(first: int, devices: int) -> AsyncIterator[ImportDevicesReques
         )
 
 
-def requests(start_us: int, seconds: int, *, rows: int = ROWS_A_MESSAGE, devices: int = DEVICES) -> list[bytes]:
-    """Return serialized requests of so many rows, each of one second and different series; every series once a second."""
+def requests(
+    start_us: int, seconds: int, *, rows: int = ROWS_A_MESSAGE, devices: int = DEVICES, a_second: int = 1
+) -> list[bytes]:
+    """Return serialized requests of so many rows; every series so often a second.
+
+    Rows of a request are of one moment and different series. Where there are fewer series than rows, a request takes in
+    as many moments as fill it.
+    """
+    if devices < rows:
+        return _long_requests(start_us, seconds, rows=rows, devices=devices, a_second=a_second)
     generator = np.random.default_rng(SEED)
     dictionaries = [
         [device_id(number) for number in range(first, min(first + rows, devices))] for first in range(0, devices, rows)
@@ -105,6 +114,26 @@ def requests(start_us: int, seconds: int, *, rows: int = ROWS_A_MESSAGE, devices
             )
             request = PackedRecordObservationsRequest(parent=PARENT, observations=columns.packed())
             made.append(request.SerializeToString())
+    return made
+
+
+def _long_requests(start_us: int, seconds: int, *, rows: int, devices: int, a_second: int) -> list[bytes]:
+    """Return requests of all series at several moments each; rows are a multiple of devices."""
+    generator = np.random.default_rng(SEED)
+    names, moments, step_us = [device_id(number) for number in range(devices)], rows // devices, 1_000_000 // a_second
+    made = []
+    for first in range(0, seconds * a_second, moments):
+        count = min(moments, seconds * a_second - first)
+        columns = build_columns(
+            names,
+            [OBSERVED_PROPERTY],
+            np.tile(np.arange(devices), count),
+            np.zeros(count * devices, np.uint32),
+            start_us + step_us * (first + np.repeat(np.arange(count), devices)),
+            generator.integers(0, 5, count * devices).astype(np.float64),
+        )
+        request = PackedRecordObservationsRequest(parent=PARENT, observations=columns.packed())
+        made.append(request.SerializeToString())
     return made
 
 

@@ -41,19 +41,21 @@ async def _all(waiting: Iterator[bytes], ask: Answer, expected: bytes, in_flight
             group.create_task(work())
 
 
-async def grpc_batches(lab: Lab, *, seconds: int, rows: int) -> Measured:
-    """Send every series once a street second, so many rows a message, 16 calls in flight."""
+async def grpc_batches(lab: Lab, *, seconds: int, rows: int, a_second: int = 1) -> Measured:
+    """Send every series so often a street second, so many rows a message, 16 calls in flight.
+
+    Rows are a multiple of the series or the other way round, and fill the last message.
+    """
     start_us = lab.street.take(seconds)
-    made = city.requests(start_us, seconds, rows=rows, devices=lab.devices)
-    expected = city.accepted(min(rows, lab.devices))
+    made = city.requests(start_us, seconds, rows=rows, devices=lab.devices, a_second=a_second)
+    expected = city.accepted(rows)
     async with wire_grpc.Channel(lab.address("ingest"), RECORD) as channel:
 
         async def send() -> None:
             await _all(iter(made), channel.unary, expected, IN_FLIGHT)
 
-        return await lab.measure(
-            send, start_us=start_us, seconds=seconds, rows=seconds * lab.devices, series=lab.devices
-        )
+        count = seconds * a_second * lab.devices
+        return await lab.measure(send, start_us=start_us, seconds=seconds, rows=count, series=lab.devices)
 
 
 async def nats_batches(lab: Lab, *, seconds: int, rows: int) -> Measured:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from tests.load import city, processes
 from tests.load.street import SECOND_US, Street
 
@@ -23,17 +23,17 @@ POLL_S = 0.01
 READABLE_TIMEOUT_S = 180.0
 MILLION = 1_000_000
 _STORED = "SELECT coalesce(sum(stored), 0)::bigint FROM timeseries.custody"
-_EMPTY = 'TRUNCATE timeseries."numbers_7d", timeseries."minutes_7d", timeseries."hours_7d"'
-_ROWS = 'SELECT count(*) FROM timeseries."numbers_7d" WHERE time >= %s AND time < %s'
+_EMPTY = "TRUNCATE timeseries.{rows}, timeseries.{minutes}, timeseries.{hours}"
+_ROWS = "SELECT count(*) FROM timeseries.{rows} WHERE time >= %s AND time < %s"
 # As readers take them: minutes up to the open window, rows from there on.
 _ROLLED_UP = """
     WITH w AS (
-        SELECT coalesce(open_from, 'infinity') AS open_from FROM timeseries.rollup_windows WHERE retention = '7d'
+        SELECT coalesce(open_from, 'infinity') AS open_from FROM timeseries.rollup_windows WHERE retention = {retention}
     ), r (low, high) AS (VALUES (%s, %s))
     SELECT (
-        SELECT coalesce(sum(m.count), 0)::bigint FROM timeseries."minutes_7d" AS m
+        SELECT coalesce(sum(m.count), 0)::bigint FROM timeseries.{minutes} AS m
         WHERE m.time >= r.low AND m.time < least(r.high, w.open_from)
-    ) + (SELECT count(*) FROM timeseries."numbers_7d" AS n WHERE n.time >= greatest(r.low, w.open_from) AND n.time < r.high)
+    ) + (SELECT count(*) FROM timeseries.{rows} AS n WHERE n.time >= greatest(r.low, w.open_from) AND n.time < r.high)
     FROM w, r
 """
 _NEWEST = "SELECT count(*) FROM timeseries.latest WHERE time >= %s AND time < %s"
@@ -63,13 +63,14 @@ class Measured:
 class Store:
     """Tells when rows, the newest of every series and minute rollups are readable, at little cost."""
 
-    def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
-        """Ask the database."""
+    def __init__(self, connection: AsyncConnection[tuple[Any, ...]], retention: str = city.RETENTION) -> None:
+        """Ask the database about a retention class."""
         self._connection = connection
+        self._retention = retention
 
     async def empty(self) -> None:
         """Begin with empty tables and nothing left to be written to disk."""
-        await self._connection.execute(_EMPTY)
+        await self._connection.execute(self._of(_EMPTY))
         await self._connection.execute("CHECKPOINT")
 
     async def stored(self) -> int:
@@ -98,8 +99,15 @@ class Store:
             raise RuntimeError(message)
 
     async def _count(self, statement: str, parameters: tuple[datetime, ...] = ()) -> int:
-        row = await (await self._connection.execute(statement, parameters)).fetchone()
+        row = await (await self._connection.execute(self._of(statement), parameters)).fetchone()
         return int(row[0]) if row else 0
+
+    def _of(self, statement: str) -> sql.Composed:
+        tables = {
+            name: sql.Identifier(f"{kind}_{self._retention}")
+            for name, kind in (("rows", "numbers"), ("minutes", "minutes"), ("hours", "hours"))
+        }
+        return sql.SQL(statement).format(**tables, retention=sql.Literal(self._retention))  # type: ignore[arg-type, unused-ignore]
 
 
 @dataclass
@@ -144,7 +152,11 @@ def directory() -> Iterator[Path]:
 
 @asynccontextmanager
 async def laboratory(
-    *, devices: int = city.DEVICES, services: tuple[str, ...] = DATA_PATH, environment: dict[str, str] | None = None
+    *,
+    devices: int = city.DEVICES,
+    services: tuple[str, ...] = DATA_PATH,
+    environment: dict[str, str] | None = None,
+    retention: str = city.RETENTION,
 ) -> AsyncIterator[Lab]:
     """Start servers and services on empty state, register the devices, and stop everything at the end."""
     options = StackOptions(services=services, restart=False, environment=environment or {})
@@ -155,8 +167,8 @@ async def laboratory(
             grpc.aio.insecure_channel(stack.addresses["ingest"].grpc) as ingest,
             await AsyncConnection.connect(stack.postgres_dsn, autocommit=True) as connection,
         ):
-            await city.register(registry, devices)
-            lab = Lab(stack, Store(connection), Street(), devices)
+            await city.register(registry, devices, retention=retention)
+            lab = Lab(stack, Store(connection, retention), Street(), devices)
             before = await lab.store.stored()
             await city.wait_until_known(ingest, lab.street.take(1), last=devices)
             await lab.store.wait_stored(before + city.KNOWN_BY)

@@ -105,17 +105,26 @@ async def measure(
     asked = reads(end, series=series, rows=rows)
     found = await _all(lab, asked, "idle")
     if rows_per_s:
-        async with background(lab, rows_per_s) as outcome:
-            await asyncio.sleep(1.0)
-            began_s, before = time.perf_counter(), outcome.acknowledged
-            found |= await _all(lab, asked, "busy")
-            took_s = time.perf_counter() - began_s
-        found["read_busy_offered_rows_per_s"] = round(rows_per_s)
-        found["read_busy_acknowledged_rows_per_s"] = round((outcome.acknowledged - before) / took_s)
-        for read in asked:
-            found[f"read_{read.name}_busy_over_idle"] = round(
-                found[f"read_{read.name}_busy_p50_ms"] / found[f"read_{read.name}_idle_p50_ms"], 2
-            )
+        found |= await busy(lab, end, found, rows_per_s=rows_per_s, series=series, rows=rows)
+    return found
+
+
+async def busy(
+    lab: Lab, end: datetime, idle: dict[str, Any], *, rows_per_s: float, series: int = SERIES, rows: int = ROWS
+) -> dict[str, Any]:
+    """Return latencies while so many rows a second come in, beside those of the idle machine."""
+    asked = reads(end, series=series, rows=rows)
+    async with background(lab, rows_per_s) as outcome:
+        await asyncio.sleep(1.0)
+        began_s, before = time.perf_counter(), outcome.acknowledged
+        found = await _all(lab, asked, "busy")
+        took_s = time.perf_counter() - began_s
+    found["read_busy_offered_rows_per_s"] = round(rows_per_s)
+    found["read_busy_acknowledged_rows_per_s"] = round((outcome.acknowledged - before) / took_s)
+    for read in asked:
+        found[f"read_{read.name}_busy_over_idle"] = round(
+            found[f"read_{read.name}_busy_p50_ms"] / idle[f"read_{read.name}_idle_p50_ms"], 2
+        )
     return found
 
 
