@@ -285,7 +285,8 @@ async def test_health_and_reflection_answer(server: RpcServer, channel: grpc.aio
 
 
 async def test_too_many_calls_at_once_are_refused(door: Door) -> None:
-    """Beyond its limit the server answers RESOURCE_EXHAUSTED at once instead of queueing."""
+    """Beyond its limit the server answers RESOURCE_EXHAUSTED at once, says when to come back, and counts it."""
+    counted = metrics.value("maasloop_rpc_refusals_total", method=GET, reason="OVERLOADED")
     server = RpcServer("127.0.0.1:0", [SERVICE], concurrent_calls_max=1)
     device_service_pb2_grpc.add_DeviceServiceServicer_to_server(door, server.registrar)
     await server.start()
@@ -297,9 +298,11 @@ async def test_too_many_calls_at_once_are_refused(door: Door) -> None:
         with pytest.raises(errors.ResourceExhausted) as caught:
             await client.call(stub.GetDevice, _get())
 
-        assert caught.value.reason == "OVERLOADED"
+        assert (caught.value.reason, caught.value.retry_after_s) == ("OVERLOADED", 1.0)
+        assert metrics.value("maasloop_rpc_refusals_total", method=GET, reason="OVERLOADED") == counted + 1
         door.held.set()
         await calling
+        assert (await client.call(stub.GetDevice, _get())).name
     await server.stop(0)
 
 

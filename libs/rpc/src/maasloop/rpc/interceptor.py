@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from opentelemetry import trace
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import MaasloopError, Unavailable
+from maasloop.core.errors import MaasloopError, ResourceExhausted, Unavailable
 from maasloop.telemetry import metrics, tracing
 
 from . import statuses
@@ -49,10 +49,12 @@ type _Handler = grpc.RpcMethodHandler[Any, Any]
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler once, and knows which calls run."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Begin with no call in flight."""
+    def __init__(self, clock: Clock, *, calls_max: int) -> None:
+        """Begin with no call in flight; more than ``calls_max`` at once are refused before their message is read."""
         self.draining = False
         self._clock = clock
+        self._calls_max = calls_max
+        self._begun = 0
         self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
         self._running = 0
         self._waits: set[_Wait] = set()
@@ -78,10 +80,30 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(_FOREIGN):
             return handler
+        if self._begun >= self._calls_max:
+            return self._refusing(method)
+        self._begun += 1
+        # This runs in the task of the call, which ends whatever becomes of its message.
+        _current_task().add_done_callback(self._over)
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
             known = self._wrapped[method] = (handler, self._wrap(method, handler))
         return known[1]
+
+    def _over(self, _task: asyncio.Task[Any]) -> None:
+        self._begun -= 1
+
+    def _refusing(self, method: str) -> _Handler:
+        """Return a handler that refuses a call of any kind, and reads nothing of it."""
+        error = ResourceExhausted("OVERLOADED", f"more than {self._calls_max} calls at once", retry_after_s=1.0)
+
+        async def refuse(_requests: AsyncIterator[bytes], context: _Context) -> bytes:
+            _refusals.labels(method, error.reason).inc()
+            _account(method, statuses.code_of(error).name, error.reason, 0.0)
+            await context.abort_with_status(statuses.to_status(error))
+            return b""
+
+        return grpc.stream_unary_rpc_method_handler(refuse)
 
     def _wrap(self, method: str, handler: _Handler) -> _Handler:
         codecs = (handler.request_deserializer, handler.response_serializer)

@@ -17,6 +17,8 @@ from .interceptor import CallInterceptor
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 CONCURRENT_CALLS_MAX = 1_024
+CALLS_BEGUN_FACTOR = 4
+"""gRPC itself refuses, without a reason, only far above our own limit."""
 KEEPALIVE_INTERVAL_ACCEPTED_MS = 20_000
 CONNECTION_AGE_MAX_MS = 300_000
 
@@ -42,19 +44,24 @@ class RpcServer:
         services: Sequence[str] = (),
         *,
         concurrent_calls_max: int = CONCURRENT_CALLS_MAX,
+        connection_calls_max: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a server for ``host:port``; port 0 takes a free one at ``start``.
 
-        ``services`` are the full names shown by reflection and health.
+        ``services`` are the full names shown by reflection and health. Calls beyond ``concurrent_calls_max`` are refused
+        with a reason before their message is read; beyond ``connection_calls_max`` a client keeps its calls to itself.
         """
         self.port = 0
         self._address = address
-        self._interceptor = CallInterceptor(clock or SystemClock())
+        self._interceptor = CallInterceptor(clock or SystemClock(), calls_max=concurrent_calls_max)
         self._health = health.aio.HealthServicer()
         self._services = ["", *services]
+        streams = () if connection_calls_max is None else (("grpc.max_concurrent_streams", connection_calls_max),)
         self.registrar = grpc.aio.server(
-            interceptors=[self._interceptor], options=_OPTIONS, maximum_concurrent_rpcs=concurrent_calls_max
+            interceptors=[self._interceptor],
+            options=(*_OPTIONS, *streams),
+            maximum_concurrent_rpcs=concurrent_calls_max * CALLS_BEGUN_FACTOR,
         )
 
     @property
