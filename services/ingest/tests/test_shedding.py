@@ -113,3 +113,17 @@ async def test_what_was_acknowledged_waits_before_it_is_shed_and_is_counted() ->
 
     assert [each.reason for each in recorded.refusals] == [Reason.SHED]
     assert (publisher.shed_count, sum(portion.count for portion in publisher.portions)) == (1, 1)
+
+
+async def test_what_was_acknowledged_and_is_wanted_waits_as_long_as_it_takes() -> None:
+    """However old, a reading of normal priority of the MQTT door is never shed: it comes again until it has room."""
+    record, publisher = _pipeline(admitted=1)
+    old = Batch("noord", Door.MQTT, _columns(NORMAL, LOW), NOW_US - 20 * SHED_AFTER_US)
+
+    with pytest.raises(ResourceExhausted) as refusal:
+        await record(old)
+    assert (refusal.value.reason, publisher.shed_count, publisher.portions) == (Reason.SHED, 0, [])
+
+    publisher.admitted = 2
+    recorded = await record(old)
+    assert (recorded.accepted_count, publisher.shed_count) == (1, 1)

@@ -23,7 +23,8 @@ from maasloop.ingest.domain.readings import READINGS_MAX, Decoded, Place, RawSer
 from maasloop.ingest.domain.units import SAME, Conversion, conversion
 from maasloop.ingest.ports import Batch
 
-PAIRS_MAX = 1_000_000
+PAIRS_MAX = 250_000
+"""What is known about a pair takes 31 bytes, whether it has a reading or not: 8 MiB for the dictionary of a batch."""
 
 type UnitOf = Callable[[str], str | None]
 """The unit of an observed property, none where it is not known."""

@@ -38,7 +38,7 @@ from maasloop.ingest.ports import (
 BACKLOG_AGE_US = 6 * 3_600 * 1_000_000
 """Readings that are older at receipt travel in the lane of the past."""
 SHED_AFTER_US = 5_000_000
-"""Readings that have been acknowledged wait this long for room before they are shed."""
+"""Readings of the lowest priority that have been acknowledged wait this long for room before they are shed."""
 SHED_RETRY_S = 1.0
 ACKNOWLEDGED_DOORS = frozenset({Door.MQTT, Door.CHIRPSTACK})
 """Doors whose senders have been told that their readings are kept: there, what is shed is counted."""
@@ -49,6 +49,7 @@ LATITUDE_MAX = 90.0
 
 _NUMBER, _BOOLEAN, _STATE, _POSITION = (np.uint8(list(Kind).index(kind)) for kind in Kind)
 _PERSONAL = KEYS.index(PERSONAL)
+_LEAST_WANTED = len(RANKS) - 1
 
 type _Mask = NDArray[np.bool_]
 
@@ -166,13 +167,15 @@ class RecordObservations:
     def _shed(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8], *, counted: bool) -> int:
         """Refuse what has no room by its priority, and return how many readings are to be counted as shed.
 
-        Raises ``ResourceExhausted`` (SHED) where the sender may try again: nothing else is left of the batch, or the
-        readings were acknowledged and are young enough to wait.
+        Raises ``ResourceExhausted`` (SHED) where the readings can come again: nothing else is left of the batch, or they
+        were acknowledged. Those wait for room as long as it takes, and only the least wanted ones just for a while.
         """
         if not self._mark_shed(batch, series, rows, reason):
             return 0
-        count = int(np.count_nonzero(reason == code(Reason.SHED)))
-        waits = counted and batch.receipt_time_us + SHED_AFTER_US > self._clock.now_us()
+        shed = reason == code(Reason.SHED)
+        count = int(np.count_nonzero(shed))
+        young = batch.receipt_time_us + SHED_AFTER_US > self._clock.now_us()
+        waits = counted and (young or bool((series.rank[rows.pair[shed]] < _LEAST_WANTED).any()))
         if count and (waits or (not counted and not (reason == 0).any())):
             message = "readings of this priority find no room now"
             raise ResourceExhausted(Reason.SHED, message, retry_after_s=SHED_RETRY_S)
