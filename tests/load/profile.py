@@ -1,13 +1,17 @@
-"""Where the processor time of the data path goes: ``perf`` over all processes, as a flame picture and its biggest costs.
+"""Where the processor time of the data path goes, as a flame picture and its biggest costs.
 
-Python frames are named by the interpreter's own perf maps (``PYTHONPERFSUPPORT``). Needs perf and the right to use it.
+``perf`` samples every processor: how much of the time a process has, and the functions of what is no Python. Stacks of
+Python come from ``py-spy``, since Python is built without frame pointers here; they share out what ``perf`` saw of their
+process. Needs perf, py-spy, and the right to use them.
 """
 
 import argparse
 import asyncio
 import html
 import os
+import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -23,56 +27,109 @@ PICTURE = Path("docs/reports/data-path.svg")
 HERTZ = 199
 SECONDS = 200
 COSTS = 12
+PYTHON = ("ingest", "timeseries")
+"""Services whose stacks are taken: they have the time of this path."""
+BY_COMMAND = {"postgres": "postgres", "nats-server": "nats"}
+_SPY = Path(sys.executable).with_name("py-spy")
 _WIDTH, _ROW, _LEAST, _LETTER = 1_200, 17, 3.0, 6.6
 _TIMEOUT_S = 180
+_FRAME = re.compile(r"^\s*[0-9a-f]+\s+(.+?)(?:\s+\(([^()]*)\))?$")
 
 type Stacks = Counter[tuple[str, ...]]
 
 
-async def record(seconds: int, rows: int, data: Path) -> dict[str, str]:
-    """Send rows while perf samples every processor; return the names of services by their process ids."""
-    environment = {"PYTHONPERFSUPPORT": "1"}
-    async with laboratory(environment=environment) as lab:
+async def record(seconds: int, rows: int, folder: Path) -> Stacks:
+    """Send rows while every processor is sampled; return the stacks."""
+    async with laboratory() as lab:
         await doors.grpc_batches(lab, seconds=10, rows=rows)
         await lab.store.empty()
-        await _recorded(lab, seconds, rows, data)
-        names = {str(process.pid): service for service, process in lab.stack.services.items()}
-    for pid in names:
-        # The interpreters leave these behind.
-        await asyncio.to_thread(Path(f"/tmp/perf-{pid}.map").unlink, missing_ok=True)
-    return {**names, str(os.getpid()): CLIENT}
+        await _recorded(lab, seconds, rows, folder)
+        names = {str(process.pid): service for service, process in lab.stack.processes.items()}
+    stacks = folded(
+        (folder / "perf.txt").read_text(encoding="utf-8", errors="replace"), names | {str(os.getpid()): CLIENT}
+    )
+    for name in PYTHON:
+        stacks = shared_out(stacks, name, spied((folder / name).read_text(encoding="utf-8")))
+    return stacks
 
 
-async def _recorded(lab: Lab, seconds: int, rows: int, data: Path) -> None:
-    command = ["perf", "record", "-q", "-a", "-g", "-F", str(HERTZ), "-o", str(data)]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+async def _recorded(lab: Lab, seconds: int, rows: int, folder: Path) -> None:
+    data = folder / "perf.data"
+    commands = [["perf", "record", "-q", "-a", "-g", "-e", "cpu-clock", "-F", str(HERTZ), "-o", str(data)]]
+    for name in PYTHON:
+        pid = str(lab.stack.processes[name].pid)
+        spy = [
+            "record",
+            "--nonblocking",
+            "--function",
+            "--format",
+            "raw",
+            "--rate",
+            str(HERTZ),
+            "--duration",
+            str(_TIMEOUT_S),
+        ]
+        commands.append([str(_SPY), *spy, "--pid", pid, "--output", str(folder / name)])
+    null = asyncio.subprocess.DEVNULL
+    samplers = [await asyncio.create_subprocess_exec(*command, stdout=null, stderr=null) for command in commands]
     try:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         await doors.grpc_batches(lab, seconds=seconds, rows=rows)
     finally:
-        process.terminate()
-        await process.wait()
-    # The interpreters' maps are read while their processes are there.
-    script = await asyncio.create_subprocess_exec(
-        "perf", "script", "-i", str(data), "-F", "comm,pid,ip,sym",
-        stdout=data.with_suffix(".txt").open("wb"), stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    await asyncio.wait_for(script.wait(), _TIMEOUT_S)
+        for sampler in samplers:
+            # Both write what they have when they are interrupted.
+            sampler.send_signal(signal.SIGINT)
+        for sampler in samplers:
+            await asyncio.wait_for(sampler.wait(), _TIMEOUT_S)
+    with (folder / "perf.txt").open("wb") as output:
+        script = await asyncio.create_subprocess_exec(
+            "perf", "script", "-i", str(data), "-F", "comm,pid,ip,sym,dso", stdout=output, stderr=null
+        )
+        await asyncio.wait_for(script.wait(), _TIMEOUT_S)
 
 
 def folded(text: str, names: Mapping[str, str]) -> Stacks:
-    """Return how often each stack was seen, outermost frame first, without idle time; ``names`` are by process id."""
+    """Return how often each stack was seen, outermost frame first, without idle time; ``names`` are by process id.
+
+    Addresses without a name are left out; a sample without any name is told by the file that it was in.
+    """
     stacks: Stacks = Counter()
     for block in text.split("\n\n"):
-        lines = block.splitlines()
+        lines = block.strip("\n").splitlines()
         if not lines or not lines[0].strip():
             continue
         command, pid = lines[0].rsplit(maxsplit=1)
-        process = names.get(pid, command.strip())
-        frames = [line.split(maxsplit=1)[1] for line in lines[1:] if len(line.split(maxsplit=1)) > 1]
-        if process != "swapper":
-            stacks[process, *reversed(frames)] += 1
+        process = names.get(pid) or BY_COMMAND.get(command.strip(), command.strip())
+        frames = [found.groups() for line in lines[1:] if (found := _FRAME.match(line))]
+        named = [symbol for symbol, _ in frames if symbol != "[unknown]"]
+        if frames and frames[0][0] == "[unknown]":
+            # Where the processor was has no name, only its callers might; what is the file's is not theirs.
+            named = [f"in {Path(frames[0][1] or 'unknown').name}", *named]
+        if process != "swapper" and not (named and named[-1].startswith("cpu_startup_entry")):
+            stacks[process, *reversed(named)] += 1
     return stacks
+
+
+def spied(text: str) -> Stacks:
+    """Return the stacks that py-spy wrote, outermost frame first."""
+    stacks: Stacks = Counter()
+    for line in text.splitlines():
+        path, _, count = line.rpartition(" ")
+        if count.isdigit():
+            stacks[tuple(frame.strip() for frame in path.split(";") if not frame.startswith("process "))] += int(count)
+    return stacks
+
+
+def shared_out(stacks: Stacks, process: str, python: Stacks) -> Stacks:
+    """Return stacks with those of a process replaced by its Python stacks, of the same weight together."""
+    weight = sum(seen for stack, seen in stacks.items() if stack[0] == process)
+    total = sum(python.values())
+    if not weight or not total:
+        return stacks
+    kept: Stacks = Counter({stack: seen for stack, seen in stacks.items() if stack[0] != process})
+    for stack, seen in python.items():
+        kept[process, *stack] += seen * weight / total  # type: ignore[assignment]
+    return kept
 
 
 def costs(stacks: Stacks, count: int = COSTS) -> list[dict[str, Any]]:
@@ -85,6 +142,15 @@ def costs(stacks: Stacks, count: int = COSTS) -> list[dict[str, Any]]:
         {"share": seen / total, "process": process, "function": function}
         for (process, function), seen in own.most_common(count)
     ]
+
+
+def by_process(stacks: Stacks) -> dict[str, float]:
+    """Return each process' share of all samples, without what has next to none."""
+    total = sum(stacks.values()) or 1
+    seen: Counter[str] = Counter()
+    for stack, count in stacks.items():
+        seen[stack[0]] += count
+    return {name: round(count / total, 3) for name, count in seen.most_common() if count / total >= 1 / 200}
 
 
 def picture(stacks: Stacks) -> str:
@@ -134,18 +200,24 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="street seconds; 10,000 rows each")
     parser.add_argument("--rows", type=int, default=1_000, help="rows a message")
     arguments = parser.parse_args()
-    if shutil.which("perf") is None:
-        print("perf is missing: apt-get install linux-perf")
+    missing = [name for name in ("perf", str(_SPY)) if shutil.which(name) is None]
+    if missing:
+        print(f"{', '.join(missing)} missing: apt-get install linux-perf, uv sync")
         return 1
     with tempfile.TemporaryDirectory() as name:
-        data = Path(name) / "perf.data"
-        names = asyncio.run(record(arguments.seconds, arguments.rows, data))
-        stacks = folded(data.with_suffix(".txt").read_text(encoding="utf-8", errors="replace"), names)
+        stacks = asyncio.run(record(arguments.seconds, arguments.rows, Path(name)))
     PICTURE.write_text(picture(stacks), encoding="utf-8")
     found = costs(stacks)
     machine.write(
-        BENCHES / "profile.json", {"machine": machine.about(), "samples": sum(stacks.values()), "costs": found}
+        BENCHES / "profile.json",
+        {
+            "machine": machine.about(),
+            "samples": round(sum(stacks.values())),
+            "processes": by_process(stacks),
+            "costs": found,
+        },
     )
+    print(by_process(stacks))
     for cost in found:
         print(f"{cost['share']:6.1%}  {cost['process']:20} {cost['function']}")
     return 0

@@ -52,7 +52,8 @@ def _limits(name: str, told: dict[str, Any]) -> list[str]:
 def _costs(told: dict[str, Any]) -> list[str]:
     lines = ["| share of all samples | process | function |", "|---:|---|---|"]
     lines += [f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told["costs"]]
-    return lines
+    lines += ["", "| process | share of all samples |", "|---|---:|"]
+    return lines + [f"| {name} | {share:.1%} |" for name, share in told.get("processes", {}).items()]
 
 
 def _short(value: object) -> str:
