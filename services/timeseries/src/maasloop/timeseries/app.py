@@ -19,6 +19,7 @@ from maasloop.bus.streams import (
     Durable,
 )
 from maasloop.bus.subjects import OBSERVATION_IMPORTED, OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
+from maasloop.bus.subjects import lease as lease_subject
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
@@ -28,6 +29,7 @@ from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
+from maasloop.runtime.leases import Lease
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
@@ -37,6 +39,7 @@ from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.counting import StreamCounter
 from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
 from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
+from maasloop.timeseries.adapters.postgres_fence import PostgresFence
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
@@ -48,6 +51,7 @@ from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
 from maasloop.timeseries.entrypoints.gauges import CustodyGauges
 from maasloop.timeseries.entrypoints.lanes import Close, Lanes
+from maasloop.timeseries.entrypoints.partition import Partition
 from maasloop.timeseries.entrypoints.rpc import SERVICE, SeriesDoor
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
@@ -65,6 +69,8 @@ from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
 PACKAGE = "maasloop.timeseries"
+PARTITION = 0
+"""The only one: all districts."""
 _CARRIED = {
     OBSERVATIONS.name: OBSERVATION_RECORDED,
     IMPORTS.name: OBSERVATION_IMPORTED,
@@ -93,7 +99,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         consents = Follower(bus, consented, consent_from, clock)
         visibility = ProjectedVisibility(known, ConsentGate(consented, clock))
         devices = Follower(bus, known, devices_from, clock)
-        writer = partial(_writer, bus=bus, dsn=dsn, pool=pool, known=known, clock=clock, stack=stack)
+        fence = PostgresFence(pool, PARTITION)
+        writer = partial(_writer, bus=bus, dsn=dsn, pool=pool, fence=fence, known=known, clock=clock, stack=stack)
         lanes = _lanes(writer, bus, clock)
         writers: dict[str, Writer | Lanes] = {
             OBSERVATION_ROWS.name: lanes,
@@ -101,6 +108,13 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             QUARANTINE_COUNT.name: writer(QUARANTINE_COUNT)[0],
             IMPORT_ROWS.name: writer(IMPORT_ROWS, behind=lanes)[0],
         }
+        partition = Partition(
+            PARTITION,
+            lease=Lease(bus, lease_subject(NAME, PARTITION), clock),
+            fence=fence,
+            pulls={name: writer.pull for name, writer in writers.items()},
+            clock=clock,
+        )
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
@@ -118,7 +132,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         ).register(server)
         yield Service(
             doors=[server],
-            pulling={name: writer.pull for name, writer in writers.items()},
+            pulling={"writers": partition.pull},
             tasks={
                 "devices": devices.run,
                 "consent": consents.run,
@@ -132,6 +146,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
                 "nats": partial(_linked, bus),
                 "devices": devices.check,
                 "outbox": relay.check,
+                "partition": partition.check,
                 **{name: writer.check for name, writer in writers.items()},
             },
         )
@@ -146,6 +161,7 @@ def _writer(
     bus: bus_connection.Bus,
     dsn: str,
     pool: Pool,
+    fence: PostgresFence,
     known: Projection[Facts],
     clock: Clock,
     stack: AsyncExitStack,
@@ -160,7 +176,8 @@ def _writer(
         return found if isinstance(found, PropertyFacts) else None
 
     index = PostgresSeriesIndex(pool, facts)
-    store = PostgresRowStore(dsn, pool, ConflictFacts(index), name=f"{NAME}-{durable.stream.lower()}")
+    name = f"{NAME}-{durable.stream.lower()}"
+    store = PostgresRowStore(dsn, pool, ConflictFacts(index), name=name, fence=fence)
     stack.push_async_callback(store.close)
     made = Writer(
         bus=bus,

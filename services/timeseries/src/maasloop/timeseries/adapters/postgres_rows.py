@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 from psycopg import AsyncCursor, errors
@@ -26,6 +26,7 @@ from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot
 
 from . import sql, sql_windows
 from .postgres_chunks import PostgresChunks
+from .postgres_fence import PostgresFence
 from .postgres_others import add_others
 from .postgres_windows import PostgresWindows
 
@@ -217,9 +218,14 @@ class PostgresRowStore:
         facts: Facts,
         *,
         name: str,
+        fence: PostgresFence | None = None,
         before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``before_commit`` is for tests that end the process between the rows and their commit."""
+        """Every transaction that writes requires the ``fence``; none is a sabotage for tests.
+
+        ``before_commit`` is for tests that end the process between the rows and their commit.
+        """
+        self._fence = fence
         self._dsn = dsn
         self._pool = pool
         self._facts = facts
@@ -231,7 +237,7 @@ class PostgresRowStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresRowTransaction]:
-        """Begin a transaction that commits at the end of the block."""
+        """Begin a transaction that commits at the end of the block; raises ``Fenced`` there."""
         connection = self._free.pop() if self._free else await self._open()
         try:
             with translated():
@@ -239,6 +245,8 @@ class PostgresRowStore:
                     yield PostgresRowTransaction(cursor, self._chunks, self._facts)
                     if self._before_commit is not None:
                         await self._before_commit()
+                    if self._fence is not None:
+                        await self._fence.require(cursor)
         except BaseException:
             self._chunks.forget()
             raise
@@ -269,15 +277,11 @@ class PostgresRowStore:
 
     async def open_seam(self, lane: Life, after: int) -> None:
         """Let a lane begin after a message."""
-        with translated():
-            async with self._pool.connection() as connection:
-                await connection.execute(sql.SEAM_OPEN, asdict(lane) | {"after": after})
+        await self._execute(sql.SEAM_OPEN, asdict(lane) | {"after": after})
 
     async def close_seam(self, lane: Life) -> None:
         """Forget a lane, whose messages the other lane has passed."""
-        with translated():
-            async with self._pool.connection() as connection:
-                await connection.execute(sql.SEAM_CLOSE, asdict(lane))
+        await self._execute(sql.SEAM_CLOSE, asdict(lane))
 
     async def producers(self, stream: str, names: Sequence[str]) -> Mapping[str, ProducerCount]:
         """Return what was seen of producers."""
@@ -285,6 +289,14 @@ class PostgresRowStore:
             async with self._pool.connection() as connection:
                 rows: list[Any] = await (await connection.execute(sql.PRODUCERS, (stream, list(names)))).fetchall()
         return {row[0]: ProducerCount(row[1], row[2]) for row in rows}
+
+    async def _execute(self, statement: LiteralString, arguments: Mapping[str, Any]) -> None:
+        """Execute one statement in a transaction that requires the fence."""
+        with translated():
+            async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+                await cursor.execute(statement, arguments)
+                if self._fence is not None:
+                    await self._fence.require(cursor)
 
     async def close(self) -> None:
         """Close the writer's connections."""

@@ -187,3 +187,10 @@ SEAM_CLOSE = """
     WHERE stream = %(stream)s AND created = %(created)s AND epoch = %(epoch)s
 """
 PRODUCERS = "SELECT producer, seen, lost FROM producers WHERE stream = %s AND producer = ANY(%s)"
+FENCE_ADVANCE = """
+    INSERT INTO fences AS f (partition, token) VALUES (%s, %s)
+    ON CONFLICT (partition) DO UPDATE SET token = excluded.token WHERE f.token < excluded.token
+"""
+FENCE_AT = "SELECT token FROM fences WHERE partition = %s"
+# Shared, because a partition has several writers; who advances it waits for all of them.
+FENCE_REQUIRE = "SELECT FROM fences WHERE partition = %s AND token = %s FOR SHARE"

@@ -27,7 +27,7 @@ from maasloop.telemetry.metrics import counter, histogram
 from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.handlers.store_observations import StoreObservations
-from maasloop.timeseries.ports.writing import KeyTaken, Lot, Message, PositionMoved, RowStore
+from maasloop.timeseries.ports.writing import Fenced, KeyTaken, Lot, Message, PositionMoved, RowStore
 
 from .messages import decode, district_of, given_up
 
@@ -119,7 +119,10 @@ class Progress:
 
 
 class Storing:
-    """Stores lots of one stream. Raises ``PositionMoved`` where another writer was here, with nothing under way."""
+    """Stores lots of one stream. Raises ``PositionMoved`` where another writer was here, with nothing under way.
+
+    Raises ``Fenced`` where the stream is another process's.
+    """
 
     def __init__(
         self,
@@ -192,7 +195,7 @@ class Storing:
                 continue
             failed = [each.taken for each in self._lots]
             await self.roll_back()
-            if isinstance(error, PositionMoved):
+            if isinstance(error, PositionMoved | Fenced):
                 raise error
             again = True
             log.warning("lots_made_again", stream=self._durable.stream, lots=len(failed), why=repr(error))
@@ -273,7 +276,7 @@ class Storing:
         """Store a lot alone; what can be stored of a lot that cannot, is, and the rest is given up."""
         try:
             await self._store_alone(taken)
-        except PositionMoved:
+        except (PositionMoved, Fenced):
             raise
         except Exception:
             log.exception("lot_taken_apart", stream=self._durable.stream, first=taken[0].sequence)
@@ -284,7 +287,7 @@ class Storing:
         try:
             await self._store_alone([taken])
             self._given_up = 0
-        except PositionMoved:
+        except (PositionMoved, Fenced):
             raise
         except Exception as error:
             await self._give_up(taken, error)

@@ -186,7 +186,8 @@ class Writer:
         return f"{behind} messages behind in {self._durable.stream}" if behind > BEHIND_READY_MAX else None
 
     async def pull(self, stop: asyncio.Event) -> None:
-        """Store what comes until ``stop`` is set, then finish what is in hand."""
+        """Store what comes until ``stop`` is set, then finish what is in hand; may be run again after it ended."""
+        self._gathered = _Gathered()
         await self._lots.patiently(self._begin)
         forget = self._bus.on_reconnect(self._reconnected.set)
         try:

@@ -182,6 +182,23 @@ class PositionMoved(Exception):
     """Another writer stored messages of this stream."""
 
 
+class Fenced(Exception):
+    """The partition is another process's: its fence is above the token of this one."""
+
+    def __init__(self, partition: int, token: int, newest: int) -> None:
+        """``newest`` is the token that passes."""
+        super().__init__(f"the fence of partition {partition} is at {newest}, above {token}")
+        self.newest = newest
+
+
+class Fence(Protocol):
+    """What keeps writers away whose lease went to another process."""
+
+    async def advance(self, token: int) -> None:
+        """Let nobody pass any more who has a lower token; raises ``Fenced`` where this one is not the highest."""
+        ...
+
+
 class SeamStore(Protocol):
     """Where it is kept what live lanes stored."""
 
@@ -202,7 +219,7 @@ class RowStore(SeamStore, Protocol):
     """Where rows and custody lie."""
 
     def transaction(self) -> AbstractAsyncContextManager[RowTransaction]:
-        """Begin a transaction that commits at the end of the block; two may be under way."""
+        """Begin a transaction that commits at the end of the block, or raises ``Fenced``; two may be under way."""
         ...
 
     async def take_over(self) -> tuple[int, Mapping[Retention, int | None]]:
