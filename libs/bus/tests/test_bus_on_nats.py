@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 
 from maasloop.bus import consume, subjects
 from maasloop.bus.connection import Bus, connect
@@ -188,3 +189,34 @@ async def test_a_pull_waits_for_a_durable_that_does_not_exist_yet(nats_url: str)
 
         assert [delivery.body for delivery in await pull.take(1, wait_s=5.0)] == [b"x"]
         assert 1 <= asked <= 4
+
+
+async def test_what_a_listener_does_not_want_is_dropped_unread(bus: Bus) -> None:
+    """A listener hears messages without the mark, and other listeners of the same link hear all of them."""
+    chosen: list[bytes] = []
+    everything: list[bytes] = []
+    heard = asyncio.Event()
+
+    async def choose(message: Msg) -> None:
+        chosen.append(message.data)
+
+    async def note(message: Msg) -> None:
+        everything.append(message.data)
+        if message.data == b"last":
+            heard.set()
+
+    await bus.listen("test.marked", choose, unwanted=b"\r\nNmqtt-Pub:1")
+    await bus.listen("test.marked", note)
+    await bus.tell("test.marked", b"first", {"Nmqtt-Pub": "0"})
+    # As nats-server writes it, without a space.
+    header = b"NATS/1.0\r\nNmqtt-Pub:1\r\n\r\n"
+    await bus.client._send_command(
+        b"HPUB test.marked %d %d\r\n%s\r\n" % (len(header), len(header) + 6, header + b"second")
+    )
+    await bus.tell("test.marked", b"last")
+    async with asyncio.timeout(5):
+        await heard.wait()
+    await bus.check()
+
+    assert everything == [b"first", b"second", b"last"]
+    assert chosen == [b"first", b"last"]

@@ -55,6 +55,21 @@ class Stored(NamedTuple):
     """It had a message of this id already and kept that one."""
 
 
+class QuietClient(Client):
+    """A client that drops what a listener does not want before it costs anything: most of what MQTT devices send."""
+
+    def __init__(self) -> None:
+        """Drop nothing yet."""
+        super().__init__()
+        self.unwanted: dict[int, bytes] = {}
+        """By the id of a subscription, bytes in the headers of what it does not want."""
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        mark = self.unwanted.get(sid)
+        if mark is None or not headers or mark not in headers:
+            await super()._process_msg(sid, subject, reply, data, headers)
+
+
 class Bus:
     """Publish with proof, publish without, request, subscribe, and the JetStream API."""
 
@@ -127,10 +142,22 @@ class Bus:
         return bytes(answer.data)
 
     async def listen(
-        self, subject: str, heard: Callable[[Msg], Awaitable[None]], *, queue: str = "", pending_max: int = 65_536
+        self,
+        subject: str,
+        heard: Callable[[Msg], Awaitable[None]],
+        *,
+        queue: str = "",
+        pending_max: int = 65_536,
+        unwanted: bytes = b"",
     ) -> Subscription:
-        """Hear core messages; ``heard`` must not block. With ``queue`` one member of the group hears each."""
-        return await self.client.subscribe(subject, queue=queue, cb=heard, pending_msgs_limit=pending_max)
+        """Hear core messages; ``heard`` must not block. With ``queue`` one member of the group hears each.
+
+        What has the bytes ``unwanted`` in its headers is dropped unread, as far as possible: ``heard`` still has to look.
+        """
+        subscription = await self.client.subscribe(subject, queue=queue, cb=heard, pending_msgs_limit=pending_max)
+        if unwanted and isinstance(self.client, QuietClient):
+            self.client.unwanted[subscription._id] = unwanted  # noqa: SLF001 - nats-py has no public way; tested
+        return subscription
 
     async def api(self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Call ``$JS.API.{verb}``; the answer may hold an ``error``."""
@@ -201,7 +228,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Bus]:
 async def _connect_patiently(url: str, name: str) -> Bus:
     attempt = 0
     while True:
-        bus = Bus(Client())
+        bus = Bus(QuietClient())
         try:
             await bus.client.connect(
                 url,
