@@ -138,7 +138,8 @@ class MqttDoor:
 
     async def hear_unproven(self) -> None:
         """Hear QoS 0 for ever."""
-        subscription = await self._bus.listen(UPLINKS_QOS0, self._heard, queue="ingest")
+        unwanted = f"\r\n{QOS_HEADER}:1".encode()
+        subscription = await self._bus.listen(UPLINKS_QOS0, self._heard, queue="ingest", unwanted=unwanted)
         try:
             await asyncio.Event().wait()
         finally:
