@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,17 @@ from tests.load import doors, machine
 from tests.load.lab import BENCHES, Lab, laboratory
 from tests.load.processes import CLIENT
 
+from maasloop.stack.process import descendants
+
 PICTURE = Path("docs/reports/data-path.svg")
 HERTZ = 199
 SECONDS = 200
 COSTS = 12
 PYTHON = ("ingest", "timeseries")
 """Services whose stacks are taken: they have the time of this path."""
-BY_COMMAND = {"postgres": "postgres", "nats-server": "nats"}
+PASSED_ON = 0.9
+COST_MAX, COST_MIN = 0.3, 0.02
+"""Shares of all samples within which a function with all that it calls is told: more is the whole path, less is little."""
 _SPY = Path(sys.executable).with_name("py-spy")
 _WIDTH, _ROW, _LEAST, _LETTER = 1_200, 17, 3.0, 6.6
 _TIMEOUT_S = 180
@@ -44,10 +49,11 @@ async def record(seconds: int, rows: int, folder: Path) -> Stacks:
         await doors.grpc_batches(lab, seconds=10, rows=rows)
         await lab.store.empty()
         await _recorded(lab, seconds, rows, folder)
-        names = {str(process.pid): service for service, process in lab.stack.processes.items()}
-    stacks = folded(
-        (folder / "perf.txt").read_text(encoding="utf-8", errors="replace"), names | {str(os.getpid()): CLIENT}
-    )
+        names = {str(os.getpid()): CLIENT}
+        for service, process in lab.stack.processes.items():
+            assert process.pid is not None
+            names |= {str(pid): service for pid in (process.pid, *descendants(process.pid))}
+    stacks = folded((folder / "perf.txt").read_text(encoding="utf-8", errors="replace"), names)
     for name in PYTHON:
         stacks = shared_out(stacks, name, spied((folder / name).read_text(encoding="utf-8")))
     return stacks
@@ -55,7 +61,22 @@ async def record(seconds: int, rows: int, folder: Path) -> Stacks:
 
 async def _recorded(lab: Lab, seconds: int, rows: int, folder: Path) -> None:
     data = folder / "perf.data"
-    commands = [["perf", "record", "-q", "-a", "-g", "-e", "cpu-clock", "-F", str(HERTZ), "-o", str(data)]]
+    commands = [
+        [
+            "perf",
+            "record",
+            "-q",
+            "-a",
+            "--call-graph",
+            "dwarf,4096",
+            "-e",
+            "cpu-clock",
+            "-F",
+            str(HERTZ),
+            "-o",
+            str(data),
+        ]
+    ]
     for name in PYTHON:
         pid = str(lab.stack.processes[name].pid)
         spy = [
@@ -89,23 +110,22 @@ async def _recorded(lab: Lab, seconds: int, rows: int, folder: Path) -> None:
 
 
 def folded(text: str, names: Mapping[str, str]) -> Stacks:
-    """Return how often each stack was seen, outermost frame first, without idle time; ``names`` are by process id.
+    """Return how often each stack of the named processes was seen, outermost frame first; ``names`` are by process id.
 
-    Addresses without a name are left out; a sample without any name is told by the file that it was in.
+    Addresses without a name are left out; where the processor was in one, the file is told that it was in.
     """
     stacks: Stacks = Counter()
     for block in text.split("\n\n"):
         lines = block.strip("\n").splitlines()
         if not lines or not lines[0].strip():
             continue
-        command, pid = lines[0].rsplit(maxsplit=1)
-        process = names.get(pid) or BY_COMMAND.get(command.strip(), command.strip())
+        _, pid = lines[0].rsplit(maxsplit=1)
+        process = names.get(pid)
         frames = [found.groups() for line in lines[1:] if (found := _FRAME.match(line))]
         named = [symbol for symbol, _ in frames if symbol != "[unknown]"]
         if frames and frames[0][0] == "[unknown]":
-            # Where the processor was has no name, only its callers might; what is the file's is not theirs.
             named = [f"in {Path(frames[0][1] or 'unknown').name}", *named]
-        if process != "swapper" and not (named and named[-1].startswith("cpu_startup_entry")):
+        if process is not None:
             stacks[process, *reversed(named)] += 1
     return stacks
 
@@ -137,10 +157,33 @@ def costs(stacks: Stacks, count: int = COSTS) -> list[dict[str, Any]]:
     total = sum(stacks.values()) or 1
     own: Counter[tuple[str, str]] = Counter()
     for stack, seen in stacks.items():
-        own[stack[0], stack[-1]] += seen
+        # Where the last function has no name, its caller tells more.
+        nameless = stack[-1].startswith("in ") and len(stack) > 2
+        own[stack[0], f"{stack[-2]}, {stack[-1]}" if nameless else stack[-1]] += seen
+    return _told(own, total, count)
+
+
+def whole_costs(stacks: Stacks, count: int = COSTS) -> list[dict[str, Any]]:
+    """Return the functions that most samples were in or below, without those that only call one of the others."""
+    total = sum(stacks.values()) or 1
+    within: Counter[tuple[str, str]] = Counter()
+    calls: Counter[tuple[str, str, str]] = Counter()
+    for stack, seen in stacks.items():
+        for function in set(stack[1:]):
+            within[stack[0], function] += seen
+        for caller, called in set(pairwise(stack[1:])):
+            calls[stack[0], caller, called] += seen
+    only_call = {
+        (process, caller) for (process, caller, _), seen in calls.items() if seen > PASSED_ON * within[process, caller]
+    }
+    apart = {key: seen for key, seen in within.items() if COST_MIN <= seen / total <= COST_MAX and key not in only_call}
+    return _told(Counter(apart), total, count)
+
+
+def _told(samples: Counter[tuple[str, str]], total: int, count: int) -> list[dict[str, Any]]:
     return [
         {"share": seen / total, "process": process, "function": function}
-        for (process, function), seen in own.most_common(count)
+        for (process, function), seen in samples.most_common(count)
     ]
 
 
@@ -215,10 +258,11 @@ def main() -> int:
             "samples": round(sum(stacks.values())),
             "processes": by_process(stacks),
             "costs": found,
+            "whole_costs": whole_costs(stacks, 2 * COSTS),
         },
     )
     print(by_process(stacks))
-    for cost in found:
+    for cost in [*found, *whole_costs(stacks, 2 * COSTS)]:
         print(f"{cost['share']:6.1%}  {cost['process']:20} {cost['function']}")
     return 0
 

@@ -50,9 +50,12 @@ def _limits(name: str, told: dict[str, Any]) -> list[str]:
 
 
 def _costs(told: dict[str, Any]) -> list[str]:
-    lines = ["| share of all samples | process | function |", "|---:|---|---|"]
-    lines += [f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told["costs"]]
-    lines += ["", "| process | share of all samples |", "|---|---:|"]
+    lines = []
+    for title, key in (("in the function itself", "costs"), ("in the function and all that it calls", "whole_costs")):
+        lines += [f"| share of samples {title} | process | function |", "|---:|---|---|"]
+        lines += [f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told.get(key, [])]
+        lines.append("")
+    lines += ["| process | share of all samples |", "|---|---:|"]
     return lines + [f"| {name} | {share:.1%} |" for name, share in told.get("processes", {}).items()]
 
 

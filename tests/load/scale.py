@@ -64,12 +64,13 @@ async def by_rows(sizes: list[int], budget_s: float) -> dict[str, Any]:
         told |= found
         made.append(rows)
         cost_us.append(cost)
+    if len(made) < 2:
+        return told
     told["write_cost_by_rows_exponent"] = round(figures.growth_exponent(made, cost_us), 3)
     for name in reads.LIMITS_MS:
         latency_ms = [told[f"rows_{rows}_read_{name}_idle_p50_ms"] for rows in made]
         told[f"read_{name}_by_rows_exponent"] = round(figures.growth_exponent(made, latency_ms), 3)
-        if len(made) > 1:
-            told[f"read_{name}_largest_over_next"] = round(latency_ms[-1] / latency_ms[-2], 2)
+        told[f"read_{name}_largest_over_next"] = round(latency_ms[-1] / latency_ms[-2], 2)
     return told
 
 
@@ -107,7 +108,8 @@ async def by_series(sizes: list[int]) -> dict[str, Any]:
             samples = await reads.latest_of(lab, city.PARENT, min(reads.SERIES, series))
             told |= figures.latencies(f"series_{series}_latest", samples)
         _say(f"{series:,} series: {rates}")
-    told["write_cost_by_series_exponent"] = round(figures.growth_exponent(sizes, cost_us), 3)
+    if len(sizes) > 1:
+        told["write_cost_by_series_exponent"] = round(figures.growth_exponent(sizes, cost_us), 3)
     return told
 
 
