@@ -230,7 +230,7 @@ async def test_a_process_that_stops_hands_over_at_once(rig: "Rig", at_us: int) -
         await _publish(rig, at_us + 3, 3)
         await rig.until_accepted(6)
 
-    assert (first.writing, await first.check()) == (False, "another process holds the lease on partition 0")
+    assert (first.writing, await first.check()) == (False, "this process does not hold the lease on partition 0")
     assert await rig.custody() == {"accepted": 6, "stored": 6}
 
 

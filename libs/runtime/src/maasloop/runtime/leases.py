@@ -113,7 +113,7 @@ class Lease:
 
     async def take(self) -> int:
         """Wait until it is ours, and return its revision, higher than that of every holder before."""
-        seen, seen_s = -1, 0.0
+        seen, seen_s, told = -1, 0.0, ""
         while True:
             try:
                 found = await self._read()
@@ -125,7 +125,9 @@ class Lease:
                     log.info("lease_taken", lease=self._subject, revision=self._revision)
                     return self._revision
             except (Conflict, Retryable) as error:
-                log.debug("lease_awaited", lease=self._subject, reason=error.message)
+                if error.message != told:
+                    told = error.message
+                    log.info("lease_awaited", lease=self._subject, reason=told)
             await self._clock.sleep(self._terms.look_s)
 
     async def keep(self) -> None:

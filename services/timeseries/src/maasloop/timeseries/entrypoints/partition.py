@@ -71,7 +71,7 @@ class Partition:
 
     async def check(self) -> str | None:
         """Return why nothing is written from here, or nothing; for a readiness probe."""
-        return None if self.writing else f"another process holds the lease on partition {self._number}"
+        return None if self.writing else f"this process does not hold the lease on partition {self._number}"
 
     async def pull(self, stop: asyncio.Event) -> None:
         """Run the writers whenever the lease is ours, until ``stop`` is set; what is in hand is then finished."""
