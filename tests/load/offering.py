@@ -7,14 +7,16 @@ waited for it. What a sender may have unanswered is bounded; beyond that a batch
 import asyncio
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import grpc
 import numpy as np
 from tests.load import wire_grpc, wire_mqtt
 from tests.load.city import DISTRICT, OBSERVED_PROPERTY, PARENT, accepted, device_id
 
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
 from maasloop.api.observation.v1.packed_pb2 import PackedRecordObservationsRequest
 from maasloop.bus.columns import build_columns
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
@@ -23,6 +25,7 @@ TICK_S = 0.002
 UNANSWERED_MAX = 64
 """Batches of one gRPC client, and publishes of one MQTT connection, that wait for their answer at most."""
 SECOND_US = 1_000_000
+_STATUSES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 _PLACEHOLDER_US = 0x0102_0304_0506_0708
 
 
@@ -44,6 +47,8 @@ class Outcome:
     acknowledged: int = 0
     refused: int = 0
     held_back: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Refused readings by what the answer said."""
     latency_s: array[float] = field(default_factory=lambda: array("d"))
     watched: deque[asyncio.Future[Due]] = field(default_factory=deque)
     """Who waits to be told of the next reading that leaves."""
@@ -146,20 +151,30 @@ class GrpcClients:
         outcome.tell(first, event_time_us, due_s)
 
     async def _call(self, client: int, request: bytes, due_s: float, counts_from_s: float) -> None:
+        answer, why = b"", ""
         try:
             answer = await self._channels[client].unary(request)
-        except (OSError, TimeoutError):
-            answer = b""
+        except wire_grpc.CallFailed as failed:
+            why = _STATUSES.get(failed.status, "connection lost")
+        except (OSError, TimeoutError) as failed:
+            why = type(failed).__name__
         self._unanswered[client] -= 1
         if answer == self._expected:
             self.outcome.answered(due_s, counts_from_s)
         else:
             self.outcome.refused += self.outcome.readings_a_message
+            self.outcome.refusals[why or _said(answer)] += self.outcome.readings_a_message
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for the answers that are still to come."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
+
+
+def _said(answer: bytes) -> str:
+    """Return the reasons of an answer that refuses some readings; all of a call have one device property and one fate."""
+    refusals = RecordObservationsResponse.FromString(answer).refusals
+    return ", ".join(sorted({str(refusal.reason) for refusal in refusals})) or "accepted in part"
 
 
 class MqttDevices:

@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -35,6 +35,8 @@ MQTT_DEVICES = 1_000
 WARM_UP_S = 5.0
 SETTLE_S = 60.0
 OVERLOAD = 10
+OVERLOAD_BATCH = 180
+"""So that ten times as many readings are not ten times as many calls, which one client could not send beside a full machine."""
 SLOPE_FROM = 1 / 6
 """Share of a run after which memory is expected to stay as it is."""
 MEMORY_MAX_MIB = 256
@@ -50,12 +52,15 @@ class Plan:
     services: tuple[str, ...] = DATA_PATH
     watchers: int = 1
     sample_every_s: float = 10.0
+    batch: int = BATCH
 
 
 PLANS = {
     "sustained": Plan("sustained", 300),
     "soak": Plan("soak", 1_800, factor=0.5, services=SERVICES),
-    "overload": Plan("overload", 60, factor=OVERLOAD, services=SERVICES, watchers=0, sample_every_s=1.0),
+    "overload": Plan(
+        "overload", 60, factor=OVERLOAD, services=SERVICES, watchers=0, sample_every_s=1.0, batch=OVERLOAD_BATCH
+    ),
 }
 
 
@@ -64,7 +69,7 @@ async def run(plan: Plan) -> dict[str, Any]:
     about = machine.about()
     async with laboratory(services=plan.services) as lab:
         await _first_readings(lab)
-        async with _senders(lab) as (clients, devices):
+        async with _senders(lab, plan.batch) as (clients, devices):
             counted = refusals(lab)
             before, cpu = await lab.store.stored(), processes.cpu_seconds(lab.stack)
             processes.forget_peaks(lab.stack)
@@ -93,7 +98,7 @@ async def _offer(
     lab: Lab, plan: Plan, clients: offering.GrpcClients, devices: offering.MqttDevices, span: offering.Span
 ) -> list[watching.Seen]:
     senders: list[tuple[offering.GrpcClients | offering.MqttDevices, float]] = [
-        (clients, READINGS_PER_S * plan.factor / BATCH),
+        (clients, READINGS_PER_S * plan.factor / plan.batch),
         (devices, MQTT_PER_S * plan.factor),
     ]
     watchers = watching.watched(
@@ -109,7 +114,7 @@ async def _offer(
 
 
 @asynccontextmanager
-async def _senders(lab: Lab) -> AsyncIterator[tuple[offering.GrpcClients, offering.MqttDevices]]:
+async def _senders(lab: Lab, batch: int) -> AsyncIterator[tuple[offering.GrpcClients, offering.MqttDevices]]:
     async with contextlib.AsyncExitStack() as stack:
         channels = [
             await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), RECORD))
@@ -120,7 +125,7 @@ async def _senders(lab: Lab) -> AsyncIterator[tuple[offering.GrpcClients, offeri
             lab.stack.nats.mqtt_address, range(first_mqtt, lab.devices), connections=MQTT_CONNECTIONS
         )
         await devices.open()
-        yield offering.GrpcClients(channels, range(first_mqtt), batch=BATCH), devices
+        yield offering.GrpcClients(channels, range(first_mqtt), batch=batch), devices
 
 
 async def _first_readings(lab: Lab) -> None:
@@ -135,12 +140,14 @@ async def _first_readings(lab: Lab) -> None:
 
 def _told(
     door: str, outcome: offering.Outcome, seen: list[watching.Seen], place: int, seconds: float
-) -> dict[str, float]:
-    told: dict[str, float] = {
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
         f"{door}_offered_per_s": round(outcome.offered / seconds),
         f"{door}_acknowledged_per_s": round(outcome.acknowledged / seconds),
         f"{door}_refused": outcome.refused,
         f"{door}_held_back": outcome.held_back,
+        f"{door}_sent_per_s": round((outcome.offered - outcome.held_back) / seconds),
+        f"{door}_refusals": dict(outcome.refusals),
         **figures.latencies(f"{door}_acknowledged", outcome.latency_s),
     }
     if seen[place].latency_s:
@@ -202,14 +209,7 @@ def main() -> int:
     parser.add_argument("--factor", type=float, help="times the sustained rate")
     arguments = parser.parse_args()
     plan = PLANS[arguments.plan]
-    plan = Plan(
-        plan.name,
-        arguments.seconds or plan.seconds,
-        arguments.factor or plan.factor,
-        plan.services,
-        plan.watchers,
-        plan.sample_every_s,
-    )
+    plan = replace(plan, seconds=arguments.seconds or plan.seconds, factor=arguments.factor or plan.factor)
     told = asyncio.run(run(plan))
     machine.write(BENCHES / f"{plan.name}.json", told)
     for name, value in told.items():

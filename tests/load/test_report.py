@@ -1,7 +1,9 @@
 """The report and the picture of the benches."""
 
+from collections import Counter
+
 import pytest
-from tests.load import profile, report
+from tests.load import profile, report, wire_grpc
 
 
 def test_figures_stand_between_their_marks_however_often_they_are_written() -> None:
@@ -23,3 +25,20 @@ def test_stacks_are_counted_outermost_frame_first_and_idle_time_is_left_out() ->
     assert stacks == {("ingest", "outer", "inner"): 2}
     assert profile.costs(stacks) == [{"share": 1.0, "process": "ingest", "function": "inner"}]
     assert "outer (100.0%)" in profile.picture(stacks)
+
+
+def test_python_shares_out_what_its_process_had() -> None:
+    """The stacks of py-spy have together the weight that perf saw; other processes keep theirs."""
+    stacks = profile.shared_out(
+        Counter({("ingest", "x"): 6, ("nats", "y"): 4}),
+        "ingest",
+        profile.spied("f (a.py:1);g (b.py:2) 3\nf (a.py:1) 1\n"),
+    )
+    assert stacks == {("nats", "y"): 4, ("ingest", "f (a.py:1)", "g (b.py:2)"): 4.5, ("ingest", "f (a.py:1)"): 1.5}
+    assert [cost["function"] for cost in profile.costs(stacks)] == ["g (b.py:2)", "y", "f (a.py:1)"]
+
+
+def test_the_status_of_a_call_is_read_from_its_trailers() -> None:
+    """A server that keeps no table writes the name and the number as they are."""
+    assert wire_grpc.status_of(b"\x20\x00\x0bgrpc-status\x018\x00\x0cgrpc-message\x04full") == "8"
+    assert wire_grpc.status_of(b"\x88") == ""
