@@ -44,23 +44,21 @@ class RpcServer:
         services: Sequence[str] = (),
         *,
         concurrent_calls_max: int = CONCURRENT_CALLS_MAX,
-        connection_calls_max: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a server for ``host:port``; port 0 takes a free one at ``start``.
 
         ``services`` are the full names shown by reflection and health. Calls beyond ``concurrent_calls_max`` are refused
-        with a reason before their message is read; beyond ``connection_calls_max`` a client keeps its calls to itself.
+        with a reason before their message is read.
         """
         self.port = 0
         self._address = address
         self._interceptor = CallInterceptor(clock or SystemClock(), calls_max=concurrent_calls_max)
         self._health = health.aio.HealthServicer()
         self._services = ["", *services]
-        streams = () if connection_calls_max is None else (("grpc.max_concurrent_streams", connection_calls_max),)
         self.registrar = grpc.aio.server(
             interceptors=[self._interceptor],
-            options=(*_OPTIONS, *streams),
+            options=_OPTIONS,
             maximum_concurrent_rpcs=concurrent_calls_max * CALLS_BEGUN_FACTOR,
         )
 

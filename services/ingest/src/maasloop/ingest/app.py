@@ -45,8 +45,6 @@ from maasloop.runtime.projection import Projection, State
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
 HTTP_CONNECTIONS_MAX = 1_024
-CONNECTION_CALLS_MAX = 128
-"""Calls of one gRPC connection; a client that has more keeps them until others are answered."""
 
 
 @asynccontextmanager
@@ -84,9 +82,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
-        server = RpcServer(
-            settings.grpc_address, [SERVICE.full_name], connection_calls_max=CONNECTION_CALLS_MAX, clock=clock
-        )
+        server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
