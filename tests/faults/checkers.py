@@ -25,6 +25,8 @@ class Verdict:
     faults: Mapping[str, int]
     examples: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """By fault, the values of some readings."""
+    buckets: int = 0
+    """Rollup buckets that were compared with a recomputation from rows."""
 
     @property
     def good(self) -> bool:
@@ -42,7 +44,7 @@ def judge(ledger: Ledger, evidence: Evidence) -> Verdict:
     faults |= balance(ledger, evidence) | positions(evidence)
     faults["rollups"] = sum(evidence.rollup_faults.values())
     faults["latest"] = evidence.latest_faults
-    return Verdict(ledger.acknowledged, len(evidence.rows.value), faults, examples)
+    return Verdict(ledger.acknowledged, len(evidence.rows.value), faults, examples, evidence.rollups)
 
 
 def readings(ledger: Ledger, rows: Rows) -> tuple[dict[str, int], dict[str, list[int]]]:

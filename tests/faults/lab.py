@@ -160,6 +160,7 @@ class Lab:
         unrest = 0
         try:
             await self.rest(rest_timeout_s)
+            await self._close_windows()
         except NotAtRest as error:
             self.told.append(str(error))
             unrest = 1
@@ -168,6 +169,14 @@ class Lab:
         if self.sampler is not None:
             faults["positions went back"] = backward(self.sampler.positions)
         return replace(found, faults=faults)
+
+    async def _close_windows(self) -> None:
+        """Let timeseries merge what it holds back, as it does when it is asked to stop, so that all rollups are compared."""
+        process = self.stack.processes["timeseries"]
+        before = process.pid
+        process.request_stop()
+        await _until(lambda: process.alive and process.pid != before, STEADY_TIMEOUT_S)
+        await self.ready()
 
     async def evidence(self) -> Evidence:
         """Return what is there."""
