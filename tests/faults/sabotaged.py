@@ -4,15 +4,19 @@ Only this module reads the variable, and only the fault lanes start this module 
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from maasloop.core.errors import Conflict, Retryable
 from maasloop.postgres.pool import connect
 from maasloop.runtime.entry import entry
+from maasloop.runtime.leases import Lease, Terms
 from maasloop.timeseries import app
+from maasloop.timeseries.adapters.postgres_fence import PostgresFence
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore, PostgresRowTransaction
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.settings import TimeseriesSettings
@@ -20,6 +24,9 @@ from maasloop.timeseries.settings import TimeseriesSettings
 VARIABLE = "MAASLOOP_FAULTS_SABOTAGE"
 BEFORE_COMMIT_S = 0.4
 """Time between the rows and their commit, with and without a fault, so that a kill finds its way in between."""
+
+
+_SHORT = Terms(renew_s=0.5, held_s=2.0, free_s=3.0)
 
 
 async def _linger() -> None:
@@ -57,10 +64,38 @@ def early_position() -> None:
     PostgresRowTransaction.settle = settle  # type: ignore[method-assign]
 
 
+class _Stubborn(Lease):
+    """A lease that ends soon and whose holder never notices: only the fence can stop what he still does."""
+
+    async def keep(self) -> None:
+        """Renew it for ever."""
+        while True:
+            await asyncio.sleep(_SHORT.renew_s)
+            with contextlib.suppress(Conflict, Retryable):
+                await self.renew()
+
+
+def stale_owner() -> None:
+    """Never notice that the lease went to somebody else; no fault while there is a fence."""
+    vars(app)["Lease"] = partial(_Stubborn, terms=_SHORT)
+
+
+def unfenced_writer() -> None:
+    """Never notice, and let every transaction pass the fence."""
+    stale_owner()
+
+    async def require(self: PostgresFence, cursor: Any) -> None:  # noqa: ANN401 - as the fence has it
+        return
+
+    PostgresFence.require = require  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "none": slow_commit,
     "acknowledged before the commit": early_acknowledgement,
     "position before the rows": early_position,
+    "stale owner": stale_owner,
+    "unfenced writer": unfenced_writer,
 }
 
 if __name__ == "__main__":

@@ -4,17 +4,28 @@ The same lane without the fault comes first, so that what is found is the fault 
 """
 
 import asyncio
+import os
+import sys
+from collections.abc import Mapping
 
 from tests.faults import sabotaged
 from tests.faults.checkers import Verdict
-from tests.faults.lab import Lab, running, scratch
+from tests.faults.lab import Lab, python_path, running, scratch
 from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 from tests.faults.power import Proof, prove, tracer
 
+from maasloop.stack.local import service_ready
+from maasloop.stack.ports import LOOPBACK, free_ports
+from maasloop.stack.process import ManagedProcess
+from maasloop.stack.services import Neighbours, service_environment
+from maasloop.stack.state import ServiceAddresses
+
 KILLS = 1
 REST_TIMEOUT_S = 12.0
 """A platform that lost something may never come to rest."""
+TAKEN_OVER_TIMEOUT_S = 60.0
+TWO_OWNERS_S = 3.0
 POWER = "power loss: the acknowledgement waits for the disk"
 POWER_SABOTAGE = "sabotage: sync_interval at its default"
 
@@ -43,6 +54,52 @@ async def _killed_between(lab: Lab, nemesis: Nemesis, name: str) -> Verdict:
     nemesis.note("kill9", victim="timeseries", sabotage=name)
     await lab.ready()
     return await lab.verdict(rest_timeout_s=REST_TIMEOUT_S if name != "none" else 60.0)
+
+
+async def stale_owner(nemesis: Nemesis, *, fenced: bool) -> Outcome:
+    """Stop the owner of the partition until another process has its lease, wake it, and judge what the two did.
+
+    Neither notices that it lost the lease, so that the fence alone is tried.
+    """
+    name = "stale owner" if fenced else "unfenced writer"
+    environment = {sabotaged.VARIABLE: name}
+    modules = {"timeseries": "tests.faults.sabotaged"}
+    async with running(modules=modules, environment=environment) as lab:
+        first, (second, health) = lab.stack.processes["timeseries"], _second(lab, environment)
+        second.start()
+        try:
+            async with lab.load() as sampler:
+                await lab.steady(sampler)
+                await asyncio.sleep(nemesis.between(1.0, 2.0))
+                first.pause()
+                async with asyncio.timeout(TAKEN_OVER_TIMEOUT_S):
+                    while not await asyncio.to_thread(service_ready, health):  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.2)
+                await asyncio.sleep(TWO_OWNERS_S)
+                first.resume()
+                nemesis.note("sigcont", victim="timeseries", sabotage=name)
+                await asyncio.sleep(TWO_OWNERS_S)
+        finally:
+            second.stop()
+        verdict = await lab.verdict(rest_timeout_s=60.0 if fenced else REST_TIMEOUT_S)
+    if fenced:
+        return Outcome.of("SIGSTOP of the writer past its lease, another takes over", verdict)
+    return Outcome.sabotaged(f"sabotage: {name}", verdict)
+
+
+def _second(lab: Lab, environment: Mapping[str, str]) -> tuple[ManagedProcess, str]:
+    """Return another process of timeseries beside the one of the stack, and where it tells its health."""
+    grpc, health = (f"{LOOPBACK}:{port}" for port in free_ports(2))
+    addresses = lab.stack.addresses | {"timeseries": ServiceAddresses(grpc=grpc, health=health, http="")}
+    neighbours = Neighbours(lab.stack.nats.url, lab.stack.service_dsns, addresses)
+    own = {"PYTHONPATH": python_path(), **environment, **service_environment("timeseries", neighbours)}
+    process = ManagedProcess(
+        "timeseries-second",
+        [sys.executable, "-m", "tests.faults.sabotaged"],
+        log_path=lab.directory / "timeseries-second.log",
+        environment=os.environ | own,
+    )
+    return process, health
 
 
 async def power_loss(nemesis: Nemesis, *, sync_always: bool) -> Outcome:
