@@ -26,6 +26,7 @@ REST_TIMEOUT_S = 12.0
 """A platform that lost something may never come to rest."""
 TAKEN_OVER_TIMEOUT_S = 60.0
 TWO_OWNERS_S = 3.0
+OWNERS_REST_TIMEOUT_S = 60.0
 POWER = "power loss: the acknowledgement waits for the disk"
 POWER_SABOTAGE = "sabotage: sync_interval at its default"
 
@@ -81,7 +82,8 @@ async def stale_owner(nemesis: Nemesis, *, fenced: bool) -> Outcome:
                 await asyncio.sleep(TWO_OWNERS_S)
         finally:
             second.stop()
-        verdict = await lab.verdict(rest_timeout_s=60.0 if fenced else REST_TIMEOUT_S)
+        # The same patience with and without: what only comes late is no find.
+        verdict = await lab.verdict(rest_timeout_s=OWNERS_REST_TIMEOUT_S)
     if fenced:
         return Outcome.of("SIGSTOP of the writer past its lease, another takes over", verdict)
     return Outcome.sabotaged(f"sabotage: {name}", verdict)
