@@ -1,18 +1,20 @@
 """Reads over rows that the writer stored, against answers worked out by hand."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from psycopg.sql import SQL
 
 from maasloop.core.clock import FakeClock, SystemClock, from_us
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
-from maasloop.timeseries.adapters.postgres_reading import reading
+from maasloop.timeseries.adapters.postgres_reading import chosen_by, reading
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
+from maasloop.timeseries.adapters.sql_aggregates import LATEST
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
@@ -29,6 +31,12 @@ MONDAY_US = 1_762_128_000 * SECOND_US
 WEEK_S = 7 * 86_400
 NAN = math.nan
 FORGETTING = ("numbers_2y", "minutes_2y", "hours_2y", "numbers_7d", "minutes_7d", "hours_7d")
+
+
+_LARGE_DISTRICT = """
+    INSERT INTO series (district, device, observed_property, kind, retention)
+    SELECT 'zuid', 'd' || lpad(n::text, 5, '0'), 'pm25', 'numbers', '7d' FROM generate_series(0, 4999) AS n
+"""
 
 
 class Everybody:
@@ -51,6 +59,12 @@ async def _store(rig: "Rig", *readings: "Reading", states: Sequence[tuple[str, i
     async with rig.writing():
         await rig.publish(*readings, states=states)
         await rig.until_accepted(len(readings) + len(states))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
 
 
 def _shown(page: LatestPage, shown: Sequence[int]) -> list[tuple[str, str, float | str | None]]:
@@ -92,6 +106,31 @@ async def test_pages_of_latest_join_without_a_gap(rig: "Rig") -> None:
             break
 
     assert seen == ["d0", "d1", "d3", "d4"]
+
+
+@pytest.mark.parametrize("devices", [(), tuple(f"d{number:05d}" for number in range(0, 5_000, 50))])
+async def test_a_page_reads_only_series_that_it_is_asked_for(rig: "Rig", devices: tuple[str, ...]) -> None:
+    """However often pages of a large district were read, and whoever is named: the others are not looked at."""
+    aggregates, reader, selection = PostgresAggregates(rig.pool), PostgresReader(rig.pool), Selection("zuid", devices)
+    async with rig.pool.connection() as connection:
+        await connection.execute(_LARGE_DISTRICT)
+        await connection.execute("INSERT INTO latest SELECT id, now(), now(), 1, NULL, NULL, NULL, 1, 0 FROM series")
+    after, shown = ("d01000", "pm25", 0), list[str]()
+    for _ in range(12):
+        await aggregates.latest(selection, after=after, size=10)
+        shown = [row.device for row in await reader.series(selection, after=after, size=10)]
+
+    page = await aggregates.latest(selection, after=after, size=10)
+    statement, arguments = chosen_by(LATEST, selection, after=after, size=10)
+    async with rig.pool.connection() as connection:
+        explain = SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(statement)
+        plan: Any = await (await connection.execute(explain, arguments, prepare=False)).fetchone()
+        prepared: Any = await (await connection.execute("SELECT statement FROM pg_prepared_statements")).fetchall()
+    read = [node for node in _nodes(plan[0][0]["Plan"]) if node.get("Relation Name") == "series"]
+    assert page.devices == shown
+    assert [node["Node Type"] for node in read] != ["Seq Scan"]
+    assert sum(node["Actual Rows"] for node in read) <= (len(devices) or 10)
+    assert not [row for row in prepared if "latest" in row[0]]
 
 
 async def test_a_range_is_half_open_and_ordered(rig: "Rig") -> None:

@@ -16,7 +16,7 @@ from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Sele
 
 from . import sql_aggregates as sql
 from .bucketing import Partials, buckets, joined
-from .postgres_reading import column_us, reading
+from .postgres_reading import chosen_by, column_us, reading
 from .postgres_windows import open_from_us
 
 type _Members = list[tuple[int, int]]
@@ -32,18 +32,10 @@ class PostgresAggregates:
 
     async def latest(self, selection: Selection, *, after: tuple[str, str, int] | None, size: int) -> LatestPage:
         """Return the newest observation of each of ``size`` series after a position."""
-        device, observed_property, number = after or (None, None, None)
-        arguments = {
-            "district": selection.district,
-            "devices": list(selection.devices),
-            "properties": list(selection.observed_properties),
-            "after_device": device,
-            "after_property": observed_property,
-            "after_id": number,
-            "size": size,
-        }
+        statement, arguments = chosen_by(sql.LATEST, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            row: Any = await (await connection.execute(sql.LATEST, arguments, binary=True)).fetchone()
+            cursor = await connection.execute(statement, arguments, binary=True, prepare=False)
+            row: Any = await cursor.fetchone()
         return _page(row)
 
     async def counts(self, series: Sequence[SeriesRow], start_us: int, end_us: int) -> NDArray[np.int64]:

@@ -2,15 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import errors
+from psycopg import sql as composed
 
 from maasloop.core.errors import ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import STATEMENT_TIMEOUT_MS, Connection, Pool
+from maasloop.timeseries.ports.reading import Selection
+
+from . import sql_reads as sql
 
 RETRY_AFTER_S = 5.0
 _EPOCH_SHIFT_US = 946_684_800_000_000
@@ -31,6 +36,23 @@ async def reading(pool: Pool) -> AsyncIterator[Connection]:
                 raise ResourceExhausted(
                     Reason.RANGE_TOO_LONG, message, metadata, retry_after_s=RETRY_AFTER_S
                 ) from error
+
+
+def chosen_by(
+    statement: str, selection: Selection, *, after: tuple[str, str, int] | None, size: int
+) -> tuple[composed.Composed, dict[str, Any]]:
+    """Return a statement about ``size`` chosen series after a position, to be executed unprepared, and its arguments."""
+    device, observed_property, number = after or ("", "", 0)
+    arguments = {
+        "district": selection.district,
+        "devices": list(selection.devices),
+        "properties": list(selection.observed_properties),
+        "after_device": device,
+        "after_property": observed_property,
+        "after_id": number,
+        "size": size,
+    }
+    return composed.SQL(statement).format(chosen=composed.SQL(sql.CHOSEN).format()), arguments  # type: ignore[arg-type, unused-ignore]
 
 
 def column_us(sent: bytes) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from maasloop.timeseries.domain.series import Kind, Table
 from maasloop.timeseries.ports.reading import Range, Selection, SeriesRow
 
 from . import sql_reads as sql
-from .postgres_reading import column_us, reading
+from .postgres_reading import chosen_by, column_us, reading
 
 CUSTODY = ("OBSERVATIONS", "PERSONAL", "QUARANTINE")
 """Streams whose readings are in the balance."""
@@ -37,18 +37,9 @@ class PostgresReader:
 
     async def series(self, selection: Selection, *, after: tuple[str, str, int] | None, size: int) -> list[SeriesRow]:
         """Return series ordered by device, observed property and id, after a position."""
-        device, observed_property, number = after or (None, None, None)
-        arguments = {
-            "district": selection.district,
-            "devices": list(selection.devices),
-            "properties": list(selection.observed_properties),
-            "after_device": device,
-            "after_property": observed_property,
-            "after_id": number,
-            "size": size,
-        }
+        statement, arguments = chosen_by(sql.SERIES, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            rows: list[Any] = await (await connection.execute(sql.SERIES, arguments)).fetchall()
+            rows: list[Any] = await (await connection.execute(statement, arguments, prepare=False)).fetchall()
         return [
             SeriesRow(row[0], row[1], row[2], Table(Kind(row[3]), Retention(row[4])), row[5], row[6]) for row in rows
         ]

@@ -5,7 +5,7 @@ rows: times are microseconds since 2000.
 """
 
 # One row for all: as many names as rows, a letter a row for what may be seen, and fixed-width columns. The two rarer kinds
-# of result are asked for only where the page has some.
+# of result are asked for only where the page has some. ``chosen`` is ``CHOSEN`` of the reads.
 LATEST = """
     SELECT string_agg(device, E'\\n'), string_agg(observed_property, E'\\n'), string_agg(int8send(id), ''),
         string_agg(CASE WHEN personal THEN 'p' ELSE '-' END, ''),
@@ -17,13 +17,8 @@ LATEST = """
     FROM (
         SELECT s.device, s.observed_property, s.id::bigint, s.personal, l.time, l.receipt_time, l.value, l.state,
             l.longitude, l.latitude
-        FROM series AS s JOIN latest AS l ON l.series = s.id
-        WHERE s.district = %(district)s
-            AND (%(devices)s::text[] = '{}' OR s.device = ANY(%(devices)s))
-            AND (%(properties)s::text[] = '{}' OR s.observed_property = ANY(%(properties)s))
-            AND (%(after_device)s::text IS NULL
-                OR (s.device COLLATE "C", s.observed_property COLLATE "C", s.id)
-                    > (%(after_device)s, %(after_property)s, %(after_id)s))
+        FROM {chosen} AS s
+        CROSS JOIN LATERAL (SELECT * FROM latest WHERE series = s.id OFFSET 0) AS l
         ORDER BY s.device COLLATE "C", s.observed_property COLLATE "C", s.id
         LIMIT %(size)s
     ) AS page
