@@ -2,9 +2,11 @@
 
 import json
 import tracemalloc
+from typing import Any
 
 import pytest
 
+from maasloop.bus.columns import build_columns
 from maasloop.core.domains import Domain
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
@@ -12,6 +14,7 @@ from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, Kind, PropertyFacts
 from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.entrypoints.payloads import PAIRS_MAX, SENML, Received, decode
+from maasloop.ingest.ports import Batch, code
 
 NOW_US = 1_764_000_000_000_000
 MEMORY_MAX_BYTES = 16 * 1024 * 1024
@@ -44,3 +47,41 @@ def test_the_largest_table_of_pairs_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < MEMORY_MAX_BYTES
+
+
+class _Counted(dict[str, Facts]):
+    """Facts that count how often they are asked for."""
+
+    asked = 0
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict has it
+        """Return a fact."""
+        self.asked += 1
+        return super().get(key, default)
+
+
+def test_many_dictionaries_in_turn_are_resolved_once() -> None:
+    """Two hundred thousand series, a thousand a batch, are looked up when they come first and not in the next round."""
+    known = _Counted(KNOWN)
+    registry = Registry(lambda: known)
+    columns = [
+        build_columns(
+            [f"d{first + number}" for number in range(1_000)],
+            ["p"],
+            range(1_000),
+            [0] * 1_000,
+            [0] * 1_000,
+            [1.0] * 1_000,
+        )
+        for first in range(0, 200_000, 1_000)
+    ]
+    batches = [Batch("noord", Door.GRPC, each, NOW_US) for each in columns]
+    for batch in batches:
+        registry(batch)
+    first_round = known.asked
+
+    reasons = [registry(batch).reason for batch in batches]
+
+    assert first_round >= 200_000
+    assert known.asked == first_round
+    assert {reason.tobytes() for reason in reasons} == {bytes([code(Reason.DEVICE_UNKNOWN)]) * 1_000}

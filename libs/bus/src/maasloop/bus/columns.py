@@ -5,9 +5,9 @@ encoding with each column as bytes, so that reading is a view and writing is a c
 a column that a sender split over several packed segments, which the encoding allows.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -26,8 +26,10 @@ from maasloop.core.errors import InvalidArgument
 READINGS_HEADER = "maasloop-readings"
 """Header of observation messages: how many readings the body holds, so that a stream can be counted without its bodies."""
 
-NAMES_CACHED_MAX = 64
-"""Dictionaries whose sizes are remembered by their bytes: senders repeat them."""
+SIZES_BYTES_MAX = 4 * 1024 * 1024
+"""Dictionaries whose sizes are remembered by their bytes, together: senders repeat them, and many take turns."""
+SIZES_BYTES_EACH = 256
+"""What an entry takes beside the bytes of its dictionary."""
 
 INDEX = np.dtype("<u4")
 TIME_US = np.dtype("<i8")
@@ -154,13 +156,32 @@ def parse_columns(serialized: bytes) -> Columns:
     return read_columns(parse_packed(PackedColumns, ObservationColumns, serialized))
 
 
-@lru_cache(maxsize=NAMES_CACHED_MAX)
-def _sizes(dictionary: bytes) -> tuple[int, int]:
-    try:
-        names = SeriesDictionary.FromString(dictionary)
-    except DecodeError as error:
-        raise InvalidArgument("PAYLOAD_UNDECODABLE", "the dictionary cannot be read") from error
-    return len(names.devices), len(names.observed_properties)
+class _Sizes:
+    """How many devices and observed properties dictionaries name, those asked for last within a bound of memory."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._bytes = 0
+
+    def __call__(self, dictionary: bytes) -> tuple[int, int]:
+        """Return the sizes, or refuse what is no dictionary (PAYLOAD_UNDECODABLE)."""
+        found = self._known.get(dictionary)
+        if found is not None:
+            self._known.move_to_end(dictionary)
+            return found
+        try:
+            names = SeriesDictionary.FromString(dictionary)
+        except DecodeError as error:
+            raise InvalidArgument("PAYLOAD_UNDECODABLE", "the dictionary cannot be read") from error
+        found = self._known[dictionary] = len(names.devices), len(names.observed_properties)
+        self._bytes += len(dictionary) + SIZES_BYTES_EACH
+        while self._bytes > SIZES_BYTES_MAX:
+            old, _ = self._known.popitem(last=False)
+            self._bytes -= len(old) + SIZES_BYTES_EACH
+        return found
+
+
+_sizes = _Sizes()
 
 
 def _require_inside(columns: Columns) -> None:

@@ -18,12 +18,15 @@ from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, 
 from maasloop.ingest.ports import KEYS, RANKS, Batch, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
 
-TABLES_BYTES_MAX = 12 * 1024 * 1024
-"""Memory of all cached dictionaries together."""
-TABLE_BYTES = 4_000
-"""A table without its pairs: six arrays, the parsed names and what Python adds to them."""
-PAIR_BYTES = 128
-"""A pair in the arrays, and its share of the names."""
+TABLES_BYTES_MAX = 24 * 1024 * 1024
+"""Memory of all cached dictionaries together: some 400,000 series that are sent in turn, 1,000 a batch.
+
+Of more than fit in, those that are sent in turn would each be gone when they come again.
+"""
+TABLE_BYTES = 2_000
+"""A table without its pairs and the bytes of its dictionary: nine arrays and what Python adds to them."""
+PAIR_BYTES = 40
+"""A pair in the arrays."""
 AGE_MAX_US = 30 * 86_400 * 1_000_000
 HISTORY_MAX_US = 100 * 366 * 86_400 * 1_000_000
 """What is kept for ever may be a hundred years old: a mistyped year makes no chunk of its own."""
@@ -36,7 +39,6 @@ _UNRESOLVED = np.uint8(255)
 class _Table:
     """What is known about the pairs of one dictionary."""
 
-    names: DictionaryNames
     series: Series
     person_of: dict[tuple[str, str], int] = field(default_factory=dict)
     persons: list[tuple[str, str]] = field(default_factory=list)
@@ -79,7 +81,8 @@ class Registry:
         others = [row.device_index * series.width + row.property_index for row in (*columns.states, *columns.positions)]
         fresh = [other for other in others if series.reason[other] == _UNRESOLVED]
         if len(unresolved) or fresh:
-            self._resolve(batch.district, table, {*np.unique(unresolved).tolist(), *fresh})
+            pairs = {*np.unique(unresolved).tolist(), *fresh}
+            self._resolve(batch.district, table, batch.columns.names(), pairs)
         return series
 
     def _facts(self) -> Mapping[str, Facts]:
@@ -98,14 +101,14 @@ class Registry:
         pairs = max(1, len(names.devices)) * max(1, len(names.observed_properties))
         table = _new_table(names, pairs)
         self._tables[place] = table
-        self._bytes += _bytes(table)
+        self._bytes += _bytes(place[1], table)
         while self._bytes > TABLES_BYTES_MAX and len(self._tables) > 1:
-            _, old = self._tables.popitem(last=False)
-            self._bytes -= _bytes(old)
+            (_, dictionary), old = self._tables.popitem(last=False)
+            self._bytes -= _bytes(dictionary, old)
         return table
 
-    def _resolve(self, district: str, table: _Table, pairs: set[int]) -> None:
-        known, series, names = self._known(), table.series, table.names
+    def _resolve(self, district: str, table: _Table, names: DictionaryNames, pairs: set[int]) -> None:
+        known, series = self._known(), table.series
         for pair in pairs:
             device, observed_property = divmod(pair, series.width)
             found = resolve(known, district, names.devices[device], names.observed_properties[observed_property])
@@ -132,8 +135,8 @@ class Registry:
                 series.person[pair] = table.person_of[person]
 
 
-def _bytes(table: _Table) -> int:
-    return TABLE_BYTES + PAIR_BYTES * len(table.series.reason)
+def _bytes(dictionary: bytes, table: _Table) -> int:
+    return TABLE_BYTES + len(dictionary) + PAIR_BYTES * len(table.series.reason)
 
 
 def _new_table(names: DictionaryNames, pairs: int) -> _Table:
@@ -151,4 +154,4 @@ def _new_table(names: DictionaryNames, pairs: int) -> _Table:
         person=np.full(pairs, -1, np.int32),
         persons=persons,
     )
-    return _Table(names, series, persons=persons)
+    return _Table(series, persons=persons)
