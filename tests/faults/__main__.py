@@ -51,10 +51,6 @@ def _power(*, sync_always: bool) -> Alone:
     return lambda nemesis: sabotages.power_loss(nemesis, sync_always=sync_always)
 
 
-def _stale_owner(*, fenced: bool) -> Alone:
-    return lambda nemesis: sabotages.stale_owner(nemesis, fenced=fenced)
-
-
 DIRECT: dict[str, InLab] = {
     "kills": _kills(2, "kill -9 of each process"),
     "stops": kills.stops,
@@ -73,8 +69,8 @@ ALONE: dict[str, Alone] = {
     "sabotage-none": _sabotage("none"),
     "sabotage-acknowledged": _sabotage("acknowledged before the commit"),
     "sabotage-position": _sabotage("position before the rows"),
-    "stale-owner": _stale_owner(fenced=True),
-    "sabotage-unfenced": _stale_owner(fenced=False),
+    "stale-owner": sabotages.stale_owner,
+    "sabotage-unfenced": sabotages.unfenced_writer,
 }
 CI = ("kills", "power", "sabotage-sync")
 SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once")}

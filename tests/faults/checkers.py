@@ -14,6 +14,8 @@ from tests.faults.evidence import Evidence, Rows
 from tests.faults.ledger import FAIL, OK, Ledger
 
 EXAMPLES_MAX = 5
+NEVER_AT_REST = "never at rest"
+"""The fault of a platform on which something still moved when the patience ended."""
 
 
 @dataclass(frozen=True, slots=True)

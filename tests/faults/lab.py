@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Error
 from tests.faults import city
-from tests.faults.checkers import Verdict, backward, judge
+from tests.faults.checkers import NEVER_AT_REST, Verdict, backward, judge
 from tests.faults.evidence import Evidence, collect
 from tests.faults.ledger import Batch, Journal, Ledger
 from tests.faults.load import Plan
@@ -165,7 +165,7 @@ class Lab:
             self.told.append(str(error))
             unrest = 1
         found = judge(self.ledger(), await self.evidence())
-        faults = {**found.faults, "never at rest": unrest}
+        faults = {**found.faults, NEVER_AT_REST: unrest}
         if self.sampler is not None:
             faults["positions went back"] = backward(self.sampler.positions)
         return replace(found, faults=faults)

@@ -16,7 +16,6 @@ from maasloop.postgres.pool import connect
 from maasloop.runtime.entry import entry
 from maasloop.runtime.leases import Lease, Terms
 from maasloop.timeseries import app
-from maasloop.timeseries.adapters.postgres_fence import PostgresFence
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore, PostgresRowTransaction
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.settings import TimeseriesSettings
@@ -80,22 +79,11 @@ def stale_owner() -> None:
     vars(app)["Lease"] = partial(_Stubborn, terms=_SHORT)
 
 
-def unfenced_writer() -> None:
-    """Never notice, and let every transaction pass the fence."""
-    stale_owner()
-
-    async def require(self: PostgresFence, cursor: Any) -> None:  # noqa: ANN401 - as the fence has it
-        return
-
-    PostgresFence.require = require  # type: ignore[method-assign]
-
-
 SABOTAGES: dict[str, Callable[[], None]] = {
     "none": slow_commit,
     "acknowledged before the commit": early_acknowledgement,
     "position before the rows": early_position,
     "stale owner": stale_owner,
-    "unfenced writer": unfenced_writer,
 }
 
 if __name__ == "__main__":

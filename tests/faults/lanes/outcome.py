@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.faults.checkers import Verdict
+from tests.faults.checkers import NEVER_AT_REST, Verdict
 
 
 class Result(StrEnum):
@@ -50,9 +50,10 @@ class Outcome:
 
     @classmethod
     def sabotaged(cls, lane: str, verdict: Verdict, notes: tuple[str, ...] = ()) -> "Outcome":
-        """Hold when the sabotage was caught."""
-        caught = ", ".join(f"{name} {count}" for name, count in verdict.wrong().items())
-        result = Result.BROKEN if verdict.good else Result.HELD
+        """Hold when the sabotage was caught by something that is wrong for good: a reading that is late is none."""
+        wrong = verdict.wrong()
+        caught = ", ".join(f"{name} {count}" for name, count in wrong.items())
+        result = Result.HELD if wrong.keys() - {NEVER_AT_REST} else Result.BROKEN
         return cls(lane, result, verdict, {}, (f"caught by: {caught}" if caught else "not caught", *notes))
 
 

@@ -22,11 +22,10 @@ from maasloop.stack.services import Neighbours, service_environment
 from maasloop.stack.state import ServiceAddresses
 
 KILLS = 1
-REST_TIMEOUT_S = 12.0
-"""A platform that lost something may never come to rest."""
+REST_TIMEOUT_S = 60.0
+"""The same with a sabotage and without: what is only late is no find."""
 TAKEN_OVER_TIMEOUT_S = 60.0
 TWO_OWNERS_S = 3.0
-OWNERS_REST_TIMEOUT_S = 60.0
 POWER = "power loss: the acknowledgement waits for the disk"
 POWER_SABOTAGE = "sabotage: sync_interval at its default"
 
@@ -54,15 +53,15 @@ async def _killed_between(lab: Lab, nemesis: Nemesis, name: str) -> Verdict:
     lab.stack.processes["timeseries"].kill9()
     nemesis.note("kill9", victim="timeseries", sabotage=name)
     await lab.ready()
-    return await lab.verdict(rest_timeout_s=REST_TIMEOUT_S if name != "none" else 60.0)
+    return await lab.verdict(rest_timeout_s=REST_TIMEOUT_S)
 
 
-async def stale_owner(nemesis: Nemesis, *, fenced: bool) -> Outcome:
+async def stale_owner(nemesis: Nemesis) -> Outcome:
     """Stop the owner of the partition until another process has its lease, wake it, and judge what the two did.
 
     Neither notices that it lost the lease, so that the fence alone is tried.
     """
-    name = "stale owner" if fenced else "unfenced writer"
+    name = "stale owner"
     environment = {sabotaged.VARIABLE: name}
     modules = {"timeseries": "tests.faults.sabotaged"}
     async with running(modules=modules, environment=environment) as lab:
@@ -82,11 +81,18 @@ async def stale_owner(nemesis: Nemesis, *, fenced: bool) -> Outcome:
                 await asyncio.sleep(TWO_OWNERS_S)
         finally:
             second.stop()
-        # The same patience with and without: what only comes late is no find.
-        verdict = await lab.verdict(rest_timeout_s=OWNERS_REST_TIMEOUT_S)
-    if fenced:
-        return Outcome.of("SIGSTOP of the writer past its lease, another takes over", verdict)
-    return Outcome.sabotaged(f"sabotage: {name}", verdict)
+        verdict = await lab.verdict(rest_timeout_s=REST_TIMEOUT_S)
+    return Outcome.of("SIGSTOP of the writer past its lease, another takes over", verdict)
+
+
+async def unfenced_writer(nemesis: Nemesis) -> Outcome:
+    """Say where the sabotage of the fence is."""
+    why = (
+        "two processes without the fence do no harm under steady load that a ledger could show; what a stale owner does "
+        "to the balance is shown within one process by services/timeseries/tests/test_partition.py"
+    )
+    nemesis.note("not run", sabotage="unfenced writer")
+    return Outcome.not_run("sabotage: unfenced writer", why)
 
 
 def _second(lab: Lab, environment: Mapping[str, str]) -> tuple[ManagedProcess, str]:
