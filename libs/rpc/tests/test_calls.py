@@ -34,7 +34,7 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
         self.cancelled = asyncio.Event()
         self.metadata: dict[str, Any] = {}
 
-    async def GetDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802
+    async def GetDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802 - a method as gRPC names it
         self.metadata = dict(context.invocation_metadata())
         if request.name == "hold":
             await self._hold()
@@ -42,13 +42,13 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
             raise self.failure
         return device_pb2.Device(name=request.name)
 
-    async def CreateDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802
+    async def CreateDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802 - a method as gRPC names it
         return device_pb2.Device(name=request.parent)
 
-    async def WatchDevices(  # noqa: D102, N802
+    async def WatchDevices(  # noqa: D102, N802 - a method as gRPC names it
         self,
-        request: Any,  # noqa: ANN401
-        context: Any,  # noqa: ANN401
+        request: Any,  # noqa: ANN401 - any message
+        context: Any,  # noqa: ANN401 - the library has no public type
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
         yield device_service_pb2.WatchDevicesResponse()
         if self.failure is not None:
@@ -275,7 +275,7 @@ async def test_health_and_reflection_answer(server: RpcServer, channel: grpc.aio
     health: Any = health_pb2_grpc.HealthStub(channel)
     assert (await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))).status == 1
 
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # its stub knows blocking channels only
     list_services: Any = reflection_pb2.ServerReflectionRequest(list_services="")
     (answer,) = [answer async for answer in reflection.ServerReflectionInfo(iter([list_services]))]
     assert SERVICE in {service.name for service in answer.list_services_response.service}

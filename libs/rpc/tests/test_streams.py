@@ -22,7 +22,7 @@ async def test_a_drained_bidirectional_stream_answers_what_it_has() -> None:
     held = asyncio.Event()
 
     class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802
+        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
             async for request in request_iterator:
                 answering.set()
                 if request.request_id:
@@ -30,7 +30,7 @@ async def test_a_drained_bidirectional_stream_answers_what_it_has() -> None:
                 yield ingest_service_pb2.RecordObservationsResponse()
 
     server = RpcServer("127.0.0.1:0")
-    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]
+    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]  # one method is enough
     await server.start()
     async with client.connected(server.address) as opened:
         stub = ingest_service_pb2_grpc.IngestServiceStub(opened)
@@ -56,12 +56,12 @@ async def test_a_bidirectional_stream_lasts_as_long_as_its_caller() -> None:
     """Requests are validated and answered one by one, and the stream ends when the caller has no more."""
 
     class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802
+        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
             async for _ in request_iterator:
                 yield ingest_service_pb2.RecordObservationsResponse()
 
     server = RpcServer("127.0.0.1:0")
-    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]
+    ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(Streaming(), server.registrar)  # type: ignore[abstract]  # one method is enough
     await server.start()
     async with client.connected(server.address) as opened:
         stub = ingest_service_pb2_grpc.IngestServiceStub(opened)
@@ -76,12 +76,12 @@ async def test_a_drain_while_answers_flow_still_ends_with_its_reason() -> None:
     """A watch that writes without pause is ended between two answers and not within a write."""
 
     class Talking(device_service_pb2_grpc.DeviceServiceServicer):
-        async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802
+        async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
             for revision in itertools.count(1):
                 yield device_service_pb2.WatchDevicesResponse(revision=revision)
 
     server = RpcServer("127.0.0.1:0")
-    device_service_pb2_grpc.add_DeviceServiceServicer_to_server(Talking(), server.registrar)  # type: ignore[abstract]
+    device_service_pb2_grpc.add_DeviceServiceServicer_to_server(Talking(), server.registrar)  # type: ignore[abstract]  # one method is enough
     await server.start()
     async with client.connected(server.address) as opened:
         stub = device_service_pb2_grpc.DeviceServiceStub(opened)

@@ -137,7 +137,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._answering(method, behaviour, limit_s=None)
         watch = method.rpartition("/")[2].startswith(_WATCH)
 
-        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401
+        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401 - as above
             checked = _validated(self._until_drain(request) if endless else request)
             async with self._scope(method, context, None), aclosing(behaviour(checked, context)) as answers:
                 async for answer in self._until_drain(answers) if watch else answers:
