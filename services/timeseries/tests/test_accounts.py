@@ -4,15 +4,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import aiomqtt
 import pytest
 
 from maasloop.api.observation.v1.events_pb2 import ReadingsQuarantined
 from maasloop.api.observation.v1.observation_pb2 import DeviceSequence, QuarantineEntry
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
 from maasloop.bus.columns import READINGS_HEADER, Columns, build_columns
+from maasloop.bus.ensure import ensure
 from maasloop.bus.envelope import Envelope
 from maasloop.bus.streams import IMPORTS, OBSERVATIONS, PERSONAL, PERSONAL_ROWS, QUARANTINE, QUARANTINE_COUNT
-from maasloop.bus.subjects import OBSERVATION_IMPORTED, OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
+from maasloop.bus.subjects import (
+    OBSERVATION_IMPORTED,
+    OBSERVATION_QUARANTINED,
+    OBSERVATION_RECORDED,
+    UplinkKind,
+    mqtt_topic,
+    uplink,
+)
 from maasloop.core.clock import SystemClock
 from maasloop.core.domains import PERSONAL as PERSONAL_KEY
 from maasloop.core.errors import Unavailable
@@ -87,10 +96,11 @@ async def _send(
     door: str = "mqtt",
     counts: dict[str, int] | None = None,
     shed: int = 0,
+    given_up: int = 0,
     key: str = "air",
 ) -> int:
     """Publish a message as ingest does, by a producer of its own, and return its sequence."""
-    told = len(readings) + shed
+    told = len(readings) + shed + given_up
     body = PackedObservationsRecorded(
         district=DISTRICT,
         domain=key,
@@ -100,6 +110,7 @@ async def _send(
         producer_total=rig.acknowledged + told,
         reading_count=told,
         shed_count=shed,
+        dead_lettered_count=given_up,
         door=door,
     ).SerializeToString()
     rig.acknowledged += told
@@ -138,21 +149,23 @@ def _trace(rig: "Rig", persons: Persons) -> TraceObservation:
 
 
 async def test_the_balance_has_every_term_by_door_and_is_exact(rig: "Rig") -> None:
-    """Stored, duplicate, conflict, shed and late are told for each door, and rows are counted twice over."""
+    """Stored, duplicate, conflict, shed, dead letters and late are told by door, and rows are counted twice over."""
     now_us = SystemClock().now_us()
     async with rig.writing():
         await _send(rig, ("a", "pm25", now_us, 1.0), ("b", "pm25", now_us, 1.0))
         await rig.until_accepted(2)
         await _send(rig, ("a", "pm25", now_us, 1.0), ("b", "pm25", now_us, 2.0), ("a", "pm25", now_us - 5, 1.0), shed=3)
         await _send(rig, ("a", "pm25", now_us + 1, 1.0), door="grpc")
-        await rig.until_accepted(9)
+        await _send(rig, door="chirpstack", given_up=2)
+        await rig.until_accepted(11)
     balance = await _balance(rig)
-    mqtt, grpc = balance.doors["mqtt"], balance.doors["grpc"]
+    mqtt, grpc, chirpstack = (balance.doors[door] for door in ("mqtt", "grpc", "chirpstack"))
 
     assert (mqtt.accepted, mqtt.stored, mqtt.duplicate, mqtt.conflict, mqtt.shed, mqtt.late) == (8, 3, 1, 1, 3, 1)
     assert (grpc.accepted, grpc.stored, grpc.late) == (1, 1, 0)
+    assert (chirpstack.accepted, chirpstack.dead_lettered, balance.terms.dead_lettered) == (2, 2, 2)
     assert balance.terms.stored == balance.series_stored == len(await rig.numbers()) == 4
-    assert (balance.accepted, balance.in_stream, balance.lost) == (9, 0, 0)
+    assert (balance.accepted, balance.in_stream, balance.lost) == (11, 0, 0)
 
 
 async def test_what_no_writer_took_is_in_the_stream(rig: "Rig") -> None:
@@ -169,6 +182,21 @@ async def test_what_no_writer_took_is_in_the_stream(rig: "Rig") -> None:
         await rig.until_accepted(3)
     balance = await _balance(rig)
     assert (balance.in_stream, balance.accepted) == (0, 3)
+
+
+async def test_what_waits_behind_the_mqtt_listener_is_in_the_stream(rig: "Rig", mqtt_address: tuple[str, int]) -> None:
+    """Payloads of devices and of network servers count; answers to commands, which are no readings, do not."""
+    host, port = mqtt_address
+    await ensure(rig.bus, mqtt_url=f"mqtt://{host}:{port}")
+    kinds = (UplinkKind.OBSERVATIONS_JSON, UplinkKind.OBSERVATIONS_JSON, UplinkKind.RESPONSES_JSON)
+    topics = [mqtt_topic(uplink(DISTRICT, "a", kind)) for kind in kinds]
+    async with aiomqtt.Client(host, port, identifier="a") as client:
+        for topic in [*topics, "application/1/device/0102030405060708/event/up"]:
+            await client.publish(topic, b"x", qos=1)
+
+    found = {district: (await _balance(rig, district)).in_stream for district in ("", DISTRICT, "zuid", "unknown")}
+
+    assert found == {"": 3, DISTRICT: 2, "zuid": 0, "unknown": 1}
 
 
 async def test_a_stream_that_was_made_again_is_counted_from_its_beginning(rig: "Rig") -> None:

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 DEAD_LETTERS_IN_A_ROW_MAX = 100
 HEADERS_KEPT_MAX = 32
 
+type Handle = Callable[[Delivery], Awaitable[None]]
+
 CONSUMED = counter(
     "maasloop_bus_consumed_messages_total",
     "Messages of a durable by outcome: acked, retried or dead_lettered.",
@@ -37,7 +39,7 @@ class TooManyDeadLetters(Exception):
 async def consume(
     bus: Bus,
     durable: Durable,
-    handle: Callable[[Delivery], Awaitable[None]],
+    handle: Handle,
     *,
     outstanding_max: int = 256,
     stop: asyncio.Event,
@@ -59,8 +61,15 @@ async def consume(
                     return
 
 
-async def settle(bus: Bus, durable: Durable, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> bool:
-    """Handle one message and tell the broker; return whether it became a dead letter."""
+async def settle(
+    bus: Bus,
+    durable: Durable,
+    delivery: Delivery,
+    handle: Handle,
+    *,
+    buried: Handle | None = None,
+) -> bool:
+    """Handle one message and tell the broker; return whether it became a dead letter, for which see ``bury``."""
     try:
         await handle(delivery)
     except Retryable as error:
@@ -68,9 +77,9 @@ async def settle(bus: Bus, durable: Durable, delivery: Delivery, handle: Callabl
         return False
     except Exception as error:
         try:
-            await bury(bus, durable, delivery, error)
+            await bury(bus, durable, delivery, error, buried=buried)
         except Retryable as full:
-            # There is no room for the dead letter: one message must not stop those behind it.
+            # There is no room for the dead letter or its count: one message must not stop those behind it.
             await _retry(durable, delivery, full)
             return False
         return True
@@ -86,8 +95,13 @@ async def _retry(durable: Durable, delivery: Delivery, error: Retryable) -> None
     CONSUMED.labels(durable.name, "retried").inc()
 
 
-async def bury(bus: Bus, durable: Durable, delivery: Delivery, error: Exception) -> None:
-    """Store a dead letter with its reason, then end the deliveries of the message."""
+async def bury(
+    bus: Bus, durable: Durable, delivery: Delivery, error: Exception, *, buried: Handle | None = None
+) -> None:
+    """Store a dead letter with its reason, then end the deliveries of the message.
+
+    ``buried`` is called in between and may come again for the same message: it makes durable what else is to be known.
+    """
     reason = error.reason if isinstance(error, MaasloopError) else "INTERNAL"
     log.error(
         "message_dead_lettered",
@@ -99,12 +113,14 @@ async def bury(bus: Bus, durable: Durable, delivery: Delivery, error: Exception)
     kept = [pair for pair in delivery.headers.items() if pair[0] != "Nats-Msg-Id"][:HEADERS_KEPT_MAX]
     headers = {
         **dict(kept),
-        "Nats-Msg-Id": f"{durable.stream}-{durable.name}-{delivery.stream_sequence}",
+        "Nats-Msg-Id": f"{durable.stream}-{durable.name}-{delivery.id}",
         "maasloop-subject": delivery.subject,
         "maasloop-sequence": str(delivery.stream_sequence),
         "maasloop-reason": reason,
         "maasloop-attempt": str(delivery.attempt),
     }
     await bus.publish(subjects.dead_letter(durable.service, durable.name), delivery.body, headers)
+    if buried is not None:
+        await buried(delivery)
     await delivery.term()
     CONSUMED.labels(durable.name, "dead_lettered").inc()

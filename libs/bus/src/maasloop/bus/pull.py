@@ -57,6 +57,11 @@ class Delivery:
     reply: str
     bus: Bus
 
+    @property
+    def id(self) -> str:
+        """What it has in common with its other deliveries: a stream that was made again repeats its sequences."""
+        return f"{self.stream_sequence}-{self.stored_ns}"
+
     async def ack(self) -> None:
         """Tell the broker that the outcome is durable."""
         await self.bus.tell(self.reply, b"+ACK")

@@ -88,13 +88,17 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
         respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
-        chirpstack = ChirpstackDoor(bus=bus, record=record, refuse=refuse, name_of=name_of, unit_of=unit_of)
+        give_up = publisher.give_up
+        chirpstack = ChirpstackDoor(
+            bus=bus, record=record, refuse=refuse, give_up=give_up, name_of=name_of, unit_of=unit_of
+        )
         mqtt = MqttDoor(
             bus=bus,
             bulk=bulk,
             record=record,
             together=record.together,
             refuse=refuse,
+            give_up=give_up,
             respond=respond,
             unit_of=unit_of,
             clock=clock,

@@ -184,22 +184,34 @@ class BusPublisher:
         message = PackedObservationsRecorded(receipt_time_us=self._clock.now_us(), shed_count=count)
         await self._count_and_send(_Place(Lane.PERSONAL, district, PERSONAL, door), message, count)
 
+    async def give_up(self, district: str, door: Door, message_id: str) -> None:
+        """Publish that a payload became a dead letter, as one reading and once for each ``message_id``."""
+        message = PackedObservationsRecorded(receipt_time_us=self._clock.now_us(), dead_lettered_count=1)
+        place = _Place(Lane.PERSONAL, district or UNKNOWN_DISTRICT, PERSONAL, door)
+        ce_id = hashlib.sha256(f"dead letter {message_id}".encode()).hexdigest()[:32]
+        await self._count_and_send(place, message, 1, ce_id)
+
     async def _publish(self, place: _Place, columns: Columns, receipt_time_us: int) -> None:
         message = PackedObservationsRecorded(observations=columns.packed(), receipt_time_us=receipt_time_us)
         await self._count_and_send(place, message, len(columns))
 
-    async def _count_and_send(self, place: _Place, message: PackedObservationsRecorded, count: int) -> None:
+    async def _count_and_send(
+        self, place: _Place, message: PackedObservationsRecorded, count: int, ce_id: str | None = None
+    ) -> None:
         message.district, message.domain, message.door = place.district, place.key, place.door
         message.producer, message.reading_count = self.producer, count
         async with self._in_flight:
             message.producer_total = self._acknowledged[place.lane] + count
             headers = {READINGS_HEADER: str(count)}
             try:
-                await self._send(self._bulk, place.fact, place.subject, secrets.token_hex(16), message, headers)
+                stored = await self._send(
+                    self._bulk, place.fact, place.subject, ce_id or secrets.token_hex(16), message, headers
+                )
             except ResourceExhausted:
                 self._fill.found_full(place.lane)
                 raise
-        self._acknowledged[place.lane] += count
+        if ce_id is None or not stored.repeated:
+            self._acknowledged[place.lane] += count
 
     async def quarantine(self, quarantined: Quarantined) -> None:
         """Publish refused readings under an id made of them, so that a repetition is dropped by the broker."""

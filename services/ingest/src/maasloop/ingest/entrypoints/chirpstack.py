@@ -25,16 +25,30 @@ from .events import CHIRPSTACK, Unreadable, decode_event
 AT_ONCE_MAX = 64
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
+type GiveUp = Callable[[str, Door, str], Awaitable[None]]
 
 
 class ChirpstackDoor:
     """What LoRaWAN devices send."""
 
-    def __init__(self, *, bus: Bus, record: Record, refuse: RefusePayload, name_of: NameOf, unit_of: UnitOf) -> None:
-        """``record`` is the pipeline, ``refuse`` what becomes of an event that gives no readings."""
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        record: Record,
+        refuse: RefusePayload,
+        give_up: GiveUp,
+        name_of: NameOf,
+        unit_of: UnitOf,
+    ) -> None:
+        """``record`` is the pipeline, ``refuse`` what becomes of an event that gives no readings.
+
+        ``give_up(district, door, message id)`` counts an event that became a dead letter; nobody knows its district.
+        """
         self._bus = bus
         self._record = record
         self._refuse = refuse
+        self._give_up = give_up
         self._name_of = name_of
         self._unit_of = unit_of
 
@@ -51,7 +65,10 @@ class ChirpstackDoor:
                     group.create_task(self._settle(delivery)).add_done_callback(lambda _: room.release())
 
     async def _settle(self, delivery: Delivery) -> None:
-        await settle(self._bus, CHIRPSTACK_UPLINKS, delivery, self._handle)
+        await settle(self._bus, CHIRPSTACK_UPLINKS, delivery, self._handle, buried=self._buried)
+
+    async def _buried(self, delivery: Delivery) -> None:
+        await self._give_up("", Door.CHIRPSTACK, delivery.id)
 
     async def _handle(self, delivery: Delivery) -> None:
         received = Received(Door.CHIRPSTACK, "", "", delivery.stored_ns // 1_000, CHIRPSTACK, delivery.body)

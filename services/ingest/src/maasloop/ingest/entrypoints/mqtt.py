@@ -74,6 +74,7 @@ UNPROVEN = counter(
 RESPONSES = counter("maasloop_ingest_responses_total", "Answers of devices to commands, by outcome.", ("outcome",))
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
+type GiveUp = Callable[[str, Door, str], Awaitable[None]]
 type Together = Callable[[Batch, NDArray[np.int64]], Awaitable[NDArray[np.int64]]]
 
 _RESPONSES = frozenset({UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB})
@@ -92,6 +93,7 @@ class MqttDoor:
         record: Record,
         together: Together,
         refuse: RefusePayload,
+        give_up: GiveUp,
         respond: RecordResponse,
         unit_of: UnitOf,
         clock: Clock,
@@ -99,7 +101,7 @@ class MqttDoor:
         """Hear readings over ``bulk`` and everything else over ``bus``.
 
         ``record`` is the pipeline, ``together`` its way for many plain payloads, ``refuse`` what becomes of a payload
-        that is none.
+        that is none. ``give_up(district, door, message id)`` counts a payload that became a dead letter.
         """
         self._bus = bus
         self._bulk = bulk
@@ -107,6 +109,7 @@ class MqttDoor:
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
         self._record = record
         self._refuse = refuse
+        self._give_up = give_up
         self._respond = respond
         self._unit_of = unit_of
         self._clock = clock
@@ -172,7 +175,7 @@ class MqttDoor:
         for delivery in alone:
             # A message that waits for the broker holds up no batch, until too many do.
             await self._room.acquire()
-            task = group.create_task(settle(self._bulk, MQTT_UPLINKS, delivery, self._handle))
+            task = group.create_task(settle(self._bulk, MQTT_UPLINKS, delivery, self._handle, buried=self._buried))
             task.add_done_callback(lambda _: self._room.release())
 
     async def _settle_gathered(self, gathering: Gathering, taken: list[Delivery]) -> list[Delivery]:
@@ -189,6 +192,13 @@ class MqttDoor:
         await acknowledge(self._bulk, [each for number, each in enumerate(taken) if number not in alone])
         CONSUMED.labels(MQTT_UPLINKS.name, "acked").inc(len(taken) - len(alone))
         return [taken[number] for number in sorted(alone)]
+
+    async def _buried(self, delivery: Delivery) -> None:
+        try:
+            district = stored_uplink(delivery.subject).district
+        except InvalidArgument:
+            district = ""
+        await self._give_up(district, Door.MQTT, delivery.id)
 
     async def _handle(self, delivery: Delivery) -> None:
         receipt_time_us = delivery.stored_ns // 1_000

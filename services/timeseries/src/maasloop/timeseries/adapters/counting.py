@@ -14,7 +14,15 @@ from maasloop.bus.columns import READINGS_HEADER
 from maasloop.bus.connection import Bus
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import Durable
-from maasloop.bus.subjects import DEAD_LETTERS, MQTT_STREAM, MQTT_UPLINKS, Fact, UplinkKind, parse_fact, stored_uplink
+from maasloop.bus.subjects import (
+    CHIRPSTACK_UPLINKS,
+    MQTT_STREAM,
+    MQTT_UPLINKS,
+    Fact,
+    UplinkKind,
+    parse_fact,
+    stored_uplink,
+)
 from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.ports.accounting import Settled
@@ -31,7 +39,7 @@ _RESPONSES = {UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB}
 class StreamCounter:
     """Counts what lies in streams, and what the MQTT listener holds."""
 
-    def __init__(self, bus: Bus, facts: Mapping[str, Fact | None], prefix: str) -> None:
+    def __init__(self, bus: Bus, facts: Mapping[str, Fact], prefix: str) -> None:
         """``facts`` says by stream what travels on it; durables that commit have a name that begins with ``prefix``."""
         self._bus = bus
         self._facts = facts
@@ -46,7 +54,7 @@ class StreamCounter:
         if info["state"]["last_seq"] <= floor:
             return 0
         fact = self._facts[stream]
-        subject = DEAD_LETTERS if fact is None else fact.wildcard(district) if district else fact.wildcard()
+        subject = fact.wildcard(district) if district else fact.wildcard()
         try:
             async with asyncio.timeout(COUNT_TIMEOUT_S), self._consumer(stream, subject, floor) as (name, behind):
                 return await self._count(stream, name, behind, settled)
@@ -62,16 +70,29 @@ class StreamCounter:
         return readings
 
     async def at_door(self, district: str) -> int:
-        """Return the payloads that the MQTT listener acknowledged and ingest did not take yet; each counts as one."""
-        answer = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}", {"subjects_filter": MQTT_UPLINKS})
-        if "error" in answer:
-            # Nobody has connected to the listener yet.
-            return 0
-        return sum(
-            count
-            for subject, count in (answer["state"].get("subjects") or {}).items()
-            if _is_observation(subject, district)
-        )
+        """Return the payloads that the MQTT listener acknowledged and ingest did not take yet; each counts as one.
+
+        An uplink of a network server names no district: it waits in the balance of all, and of what has none.
+        """
+        waiting = {subject: count async for subject, count in self._held(MQTT_UPLINKS)}
+        devices = sum(count for subject, count in waiting.items() if _is_observation(subject, district))
+        if district not in {"", UNKNOWN_DISTRICT}:
+            return devices
+        return devices + sum([count async for _, count in self._held(CHIRPSTACK_UPLINKS)])
+
+    async def _held(self, subjects: str) -> AsyncIterator[tuple[str, int]]:
+        """Yield the subjects that messages of the MQTT listener lie on, with how many."""
+        offset, total = 0, 1
+        while offset < total:
+            request = {"subjects_filter": subjects, "offset": offset}
+            answer = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}", request)
+            if "error" in answer:
+                # Nobody has connected to the listener yet.
+                return
+            found = answer["state"].get("subjects") or {}
+            for subject, count in found.items():
+                yield subject, count
+            offset, total = offset + len(found), int(answer.get("total", 0)) if found else 0
 
     async def _floor(self, stream: str) -> int:
         """Return the sequence up to which every durable that commits has acknowledged everything."""

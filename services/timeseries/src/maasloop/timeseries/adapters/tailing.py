@@ -21,11 +21,11 @@ import structlog
 
 from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
-from maasloop.bus.columns import READINGS_HEADER, parse_packed, read_columns
+from maasloop.bus.columns import parse_packed, read_columns
 from maasloop.bus.connection import Bus
 from maasloop.bus.pull import Delivery, Pull
-from maasloop.bus.streams import OBSERVATIONS, PERSONAL, QUARANTINE, Durable
-from maasloop.bus.subjects import OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
+from maasloop.bus.streams import OBSERVATIONS, PERSONAL, Durable
+from maasloop.bus.subjects import OBSERVATION_RECORDED
 from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.telemetry import metrics
@@ -46,7 +46,6 @@ TELL_S = 1.0
 """Time that a caller who is too slow gets to take his status."""
 ALIVE_CHECK_S = 5.0
 FORGOTTEN_AFTER_S = 60
-COUNT_TIMEOUT_S = 10.0
 NANOSECONDS = 1_000_000_000
 WATCHED = (OBSERVATIONS.name, PERSONAL.name)
 
@@ -124,7 +123,7 @@ class _Queue:
 
 
 class StreamTail:
-    """Follows streams for watches, and counts what lies in them."""
+    """Follows streams for watches."""
 
     def __init__(
         self,
@@ -231,7 +230,7 @@ class StreamTail:
         while not progress.holds(sequence):
             await progress.changed.wait()
 
-    async def _consumer(self, stream: str, subjects: list[str], after: int, *, headers_only: bool = False) -> str:
+    async def _consumer(self, stream: str, subjects: list[str], after: int) -> str:
         config = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": after + 1,
@@ -240,7 +239,6 @@ class StreamTail:
             "filter_subjects": subjects,
             "inactive_threshold": FORGOTTEN_AFTER_S * NANOSECONDS,
             "mem_storage": True,
-            "headers_only": headers_only,
         }
         answer = await self._bus.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
         if "error" in answer:
@@ -250,30 +248,6 @@ class StreamTail:
     async def _require_consumer(self, stream: str, name: str) -> None:
         if "error" in await self._bus.api(f"CONSUMER.INFO.{stream}.{name}"):
             raise _lost("the broker forgot the watch")
-
-    async def readings_after(self, stream: str, sequence: int, district: str) -> int:
-        """Return the readings in a stream's messages after a sequence; empty district = all."""
-        last = (await self._streams.info(stream)).last_sequence
-        if last <= sequence:
-            return 0
-        fact = OBSERVATION_QUARANTINED if stream == QUARANTINE.name else OBSERVATION_RECORDED
-        subject = fact.wildcard(district) if district else fact.wildcard()
-        name = await self._consumer(stream, [subject], sequence, headers_only=True)
-        readings = 0
-        try:
-            async with (
-                asyncio.timeout(COUNT_TIMEOUT_S),
-                Pull(self._bus, Durable(name, stream, "timeseries"), outstanding_max=1_024) as pull,
-            ):
-                pending = 1
-                while pending and (taken := await pull.take(1_024, wait_s=1.0)):
-                    readings += sum(int(each.headers.get(READINGS_HEADER, "0")) for each in taken)
-                    pending = taken[-1].pending
-        except TimeoutError:
-            raise _lost(f"the messages of {stream} could not be counted in {COUNT_TIMEOUT_S:g} s") from None
-        finally:
-            await self._bus.api(f"CONSUMER.DELETE.{stream}.{name}")
-        return readings
 
 
 async def _seen(queue: _Queue, start: dict[str, int]) -> AsyncIterator[Seen]:

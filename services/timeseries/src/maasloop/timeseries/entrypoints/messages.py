@@ -23,11 +23,16 @@ def decode(sequence: int, subject: str, body: bytes) -> Message:
         return _quarantined(sequence, found.district, body)
     packed = parse_packed(PackedObservationsRecorded, ObservationsRecorded, body)
     columns = read_columns(packed.observations)
-    accepted = len(columns) + packed.refused_consent_count + packed.shed_count
+    counted = Terms(
+        refused_consent=packed.refused_consent_count,
+        shed=packed.shed_count,
+        dead_lettered=packed.dead_lettered_count,
+    )
+    counted.accepted = len(columns) + counted.refused_consent + counted.shed + counted.dead_lettered
     return Message(
         sequence=sequence,
         district=found.district,
-        terms=Terms(accepted=accepted, refused_consent=packed.refused_consent_count, shed=packed.shed_count),
+        terms=counted,
         producer=packed.producer,
         producer_total=packed.producer_total,
         columns=columns if len(columns) else None,

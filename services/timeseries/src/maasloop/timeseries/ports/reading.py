@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.aggregating import Grid, Piece
-from maasloop.timeseries.domain.custody import Terms
 from maasloop.timeseries.domain.series import Table
 
 from .columns import Columns
@@ -154,22 +153,6 @@ class Visibility(Protocol):
 
     def visible(self, district: str, device: str, *, personal: bool) -> bool:
         """Tell whether readings of a device may be shown now."""
-        ...
-
-
-class CustodyReader(Protocol):
-    """The custody counters."""
-
-    async def terms(self, district: str) -> tuple[Terms, int, Mapping[str, int]]:
-        """Return the terms of a district (empty = all), the readings lost, and how far each stream has been stored."""
-        ...
-
-
-class ReadingCounter(Protocol):
-    """Counts readings that lie in a stream."""
-
-    async def readings_after(self, stream: str, sequence: int, district: str) -> int:
-        """Return the readings in a stream's messages after a sequence; empty district = all."""
         ...
 
 

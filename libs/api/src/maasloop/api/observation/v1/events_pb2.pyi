@@ -43,6 +43,7 @@ class ObservationsRecorded(_message.Message):
     REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
     DOOR_FIELD_NUMBER: _builtins.int
     SHED_COUNT_FIELD_NUMBER: _builtins.int
+    DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -56,7 +57,9 @@ class ObservationsRecorded(_message.Message):
     this message. Fewer in the stream before this message than acknowledged is a loss.
     """
     reading_count: _builtins.int
-    """Readings in this message: rows, states and positions, `refused_consent_count` and `shed_count`."""
+    """Readings in this message: rows, states and positions, `refused_consent_count`, `shed_count` and
+    `dead_lettered_count`.
+    """
     refused_consent_count: _builtins.int
     """Personal readings that the consent gate refused, of which nothing but their number is kept."""
     door: _builtins.str
@@ -66,6 +69,10 @@ class ObservationsRecorded(_message.Message):
     shed_count: _builtins.int
     """Readings that were acknowledged by the broker's MQTT listener and then shed, of which nothing but their number is
     kept.
+    """
+    dead_lettered_count: _builtins.int
+    """Payloads that were acknowledged by the broker's MQTT listener and that ingest could not handle; each counts as one
+    reading and lies in stream DEADLETTERS.
     """
     @_builtins.property
     def observations(self) -> _observation_pb2.ObservationColumns:
@@ -84,10 +91,11 @@ class ObservationsRecorded(_message.Message):
         refused_consent_count: _builtins.int = ...,
         door: _builtins.str = ...,
         shed_count: _builtins.int = ...,
+        dead_lettered_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

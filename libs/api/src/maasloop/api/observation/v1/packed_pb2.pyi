@@ -129,6 +129,7 @@ class PackedObservationsRecorded(_message.Message):
     REFUSED_CONSENT_COUNT_FIELD_NUMBER: _builtins.int
     DOOR_FIELD_NUMBER: _builtins.int
     SHED_COUNT_FIELD_NUMBER: _builtins.int
+    DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -147,6 +148,8 @@ class PackedObservationsRecorded(_message.Message):
     """Where the readings came in."""
     shed_count: _builtins.int
     """Readings shed under load."""
+    dead_lettered_count: _builtins.int
+    """Payloads that became dead letters."""
     @_builtins.property
     def observations(self) -> Global___PackedColumns:
         """The observations."""
@@ -164,10 +167,11 @@ class PackedObservationsRecorded(_message.Message):
         refused_consent_count: _builtins.int = ...,
         door: _builtins.str = ...,
         shed_count: _builtins.int = ...,
+        dead_lettered_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
