@@ -21,6 +21,7 @@ SABOTAGES = [
     ("library-tiers", "core/ids.py", "import maasloop.telemetry"),
     ("library-tiers", "bus/publish.py", "import maasloop.rpc"),
     ("library-tiers", "stack/platform.py", "import maasloop.twin"),
+    ("library-tiers", "rsmp/site.py", "import maasloop.twin"),
     ("libraries-below-services", "stack/platform.py", "import maasloop.ingest"),
     ("services-without-tools", "ingest/app.py", "import maasloop.testing"),
     ("pure-domain", "ingest/domain/reading.py", "import numpy"),

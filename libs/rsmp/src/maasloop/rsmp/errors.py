@@ -1,0 +1,39 @@
+"""Errors named by what the receiver must do.
+
+::
+
+    RsmpError
+    ├── FramingError     close the link: what follows cannot be told apart any more
+    ├── MessageInvalid   refuse the message with ``reason``, if it has an id to refuse
+    └── NotSendable      change the message: this core version or exchange list has no such thing
+"""
+
+
+class RsmpError(Exception):
+    """Root of all errors of this package; ``reason`` is one sentence for people, safe to send to the peer."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason, cut to what a log line holds."""
+        super().__init__(reason[:REASON_CHARACTERS_MAX])
+        self.reason = reason[:REASON_CHARACTERS_MAX]
+
+
+class FramingError(RsmpError):
+    """A packet is longer than the limit."""
+
+
+class MessageInvalid(RsmpError):
+    """A packet holds no message of this core version, or one that says what the exchange list does not know."""
+
+    def __init__(self, reason: str, message_id: str = "") -> None:
+        """Keep the id that a MessageNotAck refers to; empty if the packet has none that is valid."""
+        super().__init__(reason)
+        self.message_id = message_id
+
+
+class NotSendable(RsmpError):
+    """The message cannot be written in the core version or exchange list of this link."""
+
+
+REASON_CHARACTERS_MAX = 300
+"""Longest reason that is kept or sent."""
