@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from maasloop.core.errors import Conflict, ResourceExhausted, Unavailable
+
+from .client import MendedClient
 
 log = structlog.get_logger(__name__)
 
@@ -55,25 +56,10 @@ class Stored(NamedTuple):
     """It had a message of this id already and kept that one."""
 
 
-class QuietClient(Client):
-    """A client that drops what a listener does not want before it costs anything: most of what MQTT devices send."""
-
-    def __init__(self) -> None:
-        """Drop nothing yet."""
-        super().__init__()
-        self.unwanted: dict[int, bytes] = {}
-        """By the id of a subscription, bytes in the headers of what it does not want."""
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        mark = self.unwanted.get(sid)
-        if mark is None or not headers or mark not in headers:
-            await super()._process_msg(sid, subject, reply, data, headers)
-
-
 class Bus:
     """Publish with proof, publish without, request, subscribe, and the JetStream API."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: MendedClient) -> None:
         """Wrap a connected client; made by ``connect``."""
         self.client = client
         self._draining = False
@@ -155,7 +141,7 @@ class Bus:
         What has the bytes ``unwanted`` in its headers is dropped unread, as far as possible: ``heard`` still has to look.
         """
         subscription = await self.client.subscribe(subject, queue=queue, cb=heard, pending_msgs_limit=pending_max)
-        if unwanted and isinstance(self.client, QuietClient):
+        if unwanted:
             self.client.unwanted[subscription._id] = unwanted  # noqa: SLF001 - nats-py has no public way; tested
         return subscription
 
@@ -228,7 +214,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Bus]:
 async def _connect_patiently(url: str, name: str) -> Bus:
     attempt = 0
     while True:
-        bus = Bus(QuietClient())
+        bus = Bus(MendedClient())
         try:
             await bus.client.connect(
                 url,
@@ -258,8 +244,8 @@ async def _report(error: Exception) -> None:
     log.debug("bus_error", error=str(error) or type(error).__name__)
 
 
-async def _watch(client: Client) -> None:
-    """Abort the transport of a link that stopped to carry bytes."""
+async def _watch(client: MendedClient) -> None:
+    """Make a link anew that stopped to carry bytes."""
     failed = 0
     while True:
         # A link that failed a probe is asked again at once, so that a dead one is noticed within 10 s.
@@ -274,12 +260,5 @@ async def _watch(client: Client) -> None:
             failed += 1
             if failed >= PROBES_FAILED_MAX:
                 log.warning("bus_link_aborted", failed_probes=failed)
-                _abort(client)
+                await client.abort()
                 failed = 0
-
-
-def _abort(client: Client) -> None:
-    """Close the socket without waiting for what is stuck in it."""
-    transport = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nats-py has no public way; tested
-    if transport is not None:
-        transport.transport.abort()
