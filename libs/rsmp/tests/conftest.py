@@ -1,0 +1,26 @@
+"""The official schemas of RSMP are data of others and no part of this checkout; tests against them say so when they miss."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SCHEMAS = Path(__file__).resolve().parents[4] / "shared" / "data" / "rsmp" / "schemas"
+NOT_RUN = "not run: the official RSMP schemas are absent"
+
+
+@pytest.fixture(scope="session")
+def official_schemas() -> Path:
+    """Return the folder of the schemas (``core/``, ``tlc/``): ``MAASLOOP_RSMP_SCHEMAS``, or beside the checkout."""
+    folder = Path(os.environ.get("MAASLOOP_RSMP_SCHEMAS") or SCHEMAS)
+    if not (folder / "core").is_dir():
+        pytest.skip(NOT_RUN)
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the summary of every run what was not compared."""
+    missed = [each for each in terminalreporter.stats.get("skipped", []) if NOT_RUN in str(each.longrepr)]
+    if missed:
+        terminalreporter.section("RSMP")
+        terminalreporter.line(f"{len(missed)} tests {NOT_RUN}; MAASLOOP_RSMP_SCHEMAS names their folder")
