@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
-	bench-report soak profile faults faults-long fuzz
+	bench-report bench-signals soak profile faults faults-long fuzz
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -12,6 +12,16 @@ DURATION ?= 600
 SPEED ?= 10
 SEED ?= 7
 SCENARIO ?= cologne8
+
+# Settings of the bench of signal controllers: networks, seeds, controllers, area|loops|area-blind, share of dead detectors.
+SCENARIOS ?= cologne1 cologne3 cologne8 ingolstadt1 ingolstadt7 grid4x4
+SEEDS ?= 1 2 3
+CONTROLLERS ?= fixed actuated maxpressure maasloop
+DETECTION ?= area
+DETECTORS_DEAD ?= 0
+STREET_SECONDS ?= 3600
+KILL_AT ?=
+KEEP ?=
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +100,11 @@ profile: setup ## where the processor time of the data path goes, as a picture (
 
 bench-report: setup ## write the figures of the last benches into docs/reports/data-path.md
 	@$(BIN)/python -m tests.load.report
+
+bench-signals: setup ## signal controllers over SUMO: delay, waiting, safety (SCENARIOS SEEDS CONTROLLERS DETECTION …)
+	@$(BIN)/python -m tests.signals --scenarios "$(SCENARIOS)" --seeds "$(SEEDS)" --controllers "$(CONTROLLERS)" \
+		--detection $(DETECTION) --detectors-dead $(DETECTORS_DEAD) --seconds $(STREET_SECONDS) \
+		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(KEEP),--keep) $(ARGS)
 
 bench: setup ## measure the data path and the loop, into .maasloop/bench/
 	@scripts/bench

@@ -46,7 +46,9 @@ def _heard(junction: Junction) -> list[Mapping[str, LoopReading]]:
     found: list[Mapping[str, LoopReading]] = []
     hear = junction.controller.perception.hear
 
-    def kept(second_s: float, readings: Mapping[str, LoopReading], aspects: Mapping[str, Aspect]) -> None:
+    def kept(
+        second_s: float, readings: Mapping[str, LoopReading], aspects: Mapping[str, Aspect], seen: object = None
+    ) -> None:
         found.append(readings)
         hear(second_s, readings, aspects)
 

@@ -14,7 +14,8 @@ from maasloop.twin.street.sumo import libsumo
 from .site import Site
 
 TRIPINFO = "tripinfo.xml"
-SIGNAL_STATES = "signal-states.xml"
+SIGNAL_STATES = "tls-states.xml"
+ROUTES = "vehroutes.xml"
 _ADDITIONAL = "maasloop.add.xml"
 _SECONDS_MAX = 86_400
 
@@ -42,6 +43,8 @@ class SimulationOptions:
     """Further files for SUMO, such as other programmes."""
     vehicle_positions: bool = False
     """Write every vehicle's position each second (large)."""
+    routes: bool = False
+    """Write the route of every vehicle."""
 
 
 class StreetSimulation:
@@ -156,6 +159,8 @@ class StreetSimulation:
         command += ["--no-step-log", "--no-warnings", "--duration-log.disable"]
         command += ["--tripinfo-output", str(self.tripinfo)]
         command += ["--tripinfo-output.write-unfinished", "--tripinfo-output.write-undeparted"]
+        if self._options.routes:
+            command += ["--vehroute-output", str(self.work_dir / ROUTES), "--vehroute-output.write-unfinished"]
         if self._options.vehicle_positions:
             command += ["--fcd-output", str(self.work_dir / "positions.xml")]
         return command

@@ -6,14 +6,15 @@ has to pass the kernel.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .area import VehicleSeen
 from .aspects import Aspect, Aspects
 from .estimate import LoopReading
-from .forecast import departures
+from .forecast import Departure
 from .kernel import IssuerLevel, SequenceRequest, SequenceStep, expiry_latest_s
-from .outlook import StagePlan, outlook_of, plan_stage
+from .outlook import Prospect, StagePlan, plan_stage
 from .perception import Perception
 from .sequence import time_to, way_to
 from .sheet import Sheet
@@ -78,9 +79,18 @@ class Controller:
         self._local_until_s = -math.inf
         self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
 
-    def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> frozenset[str]:
-        """Take in one second of readings and the aspects shown; return the groups that are called."""
-        self.perception.hear(second_s, readings, aspects)
+    def hear(
+        self,
+        second_s: float,
+        readings: Mapping[str, LoopReading],
+        aspects: Aspects,
+        seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+    ) -> frozenset[str]:
+        """Take in one second of readings, the aspects shown, and the vehicles on every lane that is watched.
+
+        Return the groups that are called. A lane that ``seen`` leaves out is known by its loops only.
+        """
+        self.perception.hear(second_s, readings, aspects, seen)
         return self.perception.called(aspects)
 
     def decide(self, state: JunctionState) -> Decision:
@@ -133,12 +143,12 @@ class Controller:
         return Ask(request, f"index {index:.3f}")
 
     def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
-        cache: dict[object, list[tuple[float, float]]] = {}
-        ranked = [(self._index(state, current, current, not_before_s, cache), current)]
+        prospect = Prospect(self.perception, state, self.parameters.horizon_s)
+        ranked = [(self._index(state, current, current, not_before_s, prospect), current)]
         for stage in self.stages:
             if stage == current or not self._may_end(state, stage, not_before_s):
                 continue
-            ranked.append((self._index(state, stage, current, not_before_s, cache), stage))
+            ranked.append((self._index(state, stage, current, not_before_s, prospect), stage))
         return sorted(ranked, key=lambda pair: -pair[0])
 
     def _may_end(self, state: JunctionState, stage: Stage, not_before_s: float) -> bool:
@@ -148,30 +158,19 @@ class Controller:
         )
 
     def _index(
-        self,
-        state: JunctionState,
-        stage: Stage,
-        current: Stage,
-        not_before_s: float,
-        cache: dict[object, list[tuple[float, float]]],
+        self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, prospect: Prospect
     ) -> float:
         plan = self._plans.get(stage)
         if plan is None:
             plan = self._plans[stage] = plan_stage(self.sheet, stage)
         starts = dict.fromkeys(stage, 0.0) if stage == current else time_to(self.sheet, state, stage, not_before_s)
         parameters = self.parameters
-        events: list[tuple[float, float]] = []
+        events: list[Departure] = []
         rate = 0.0
         for lane_plan in plan.lanes:
-            lane = self.perception.lanes[lane_plan.lane]
-            outlook = outlook_of(self.perception, lane_plan, starts, state)
-            if outlook is None:
-                continue
-            key = (lane.id, outlook)
-            if key not in cache:
-                cache[key] = departures(lane, outlook, state.second_s, parameters.horizon_s)
-            events.extend(cache[key])
-            rate += lane.rate * outlook.goes
+            found, lane_rate = prospect.of(lane_plan, starts)
+            events.extend(found)
+            rate += lane_rate
         begun_s = parameters.stay_s if stage == current else max(starts.values(), default=0.0) + self._minimum_s(stage)
         penalty_s = 0.0 if stage == current else parameters.penalty_s
         return _best_block(events, begun_s, penalty_s, rate * parameters.damping)
@@ -180,12 +179,12 @@ class Controller:
         return max((self.sheet.group[name].minimum_green_s for name in stage), default=0.0)
 
 
-def _best_block(events: list[tuple[float, float]], begun_s: float, penalty_s: float, damped_rate: float) -> float:
+def _best_block(events: list[Departure], begun_s: float, penalty_s: float, damped_rate: float) -> float:
     """Return the best of (departures until t less damped arrivals) over t, for t not before the block has begun."""
-    events.sort()
+    events.sort(key=_at)
     best, served = 0.0, 0.0
     pending = True
-    for at_s, weight in events:
+    for at_s, weight, _ in events:
         if pending and at_s > begun_s:
             pending = False
             best = max(best, (served - damped_rate * begun_s) / (begun_s + penalty_s))
@@ -193,3 +192,7 @@ def _best_block(events: list[tuple[float, float]], begun_s: float, penalty_s: fl
         until_s = max(at_s, begun_s)
         best = max(best, (served - damped_rate * until_s) / (until_s + penalty_s))
     return best
+
+
+def _at(departure: Departure) -> float:
+    return departure[0]

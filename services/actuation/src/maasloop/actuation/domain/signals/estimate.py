@@ -95,11 +95,12 @@ class UpstreamShares:
 
 @dataclass
 class Expected:
-    """A vehicle, or a share of one: when it is at the line, and the loop that announced it."""
+    """A vehicle, or a share of one: when it is at the line, the loop that announced it, the group that it announced."""
 
     at_s: float
     weight: float
     source: UpstreamShares | None = None
+    group: str | None = None
 
 
 @dataclass

@@ -3,21 +3,30 @@
 import math
 from dataclasses import dataclass
 
-from .estimate import LaneEstimate
+from .estimate import Expected, LaneEstimate
 
 START_LOSS_S = 1.5
 BEHIND_HORIZON_MAX = 24
 GAP_CRITICAL_S = 5.0
 GAP_FOLLOW_S = 2.5
+GAP_BEFORE_S = 4.0
+GAP_AFTER_S = 1.0
 _CHANCE_MIN = 0.02
 _RATE_MIN = 0.005
 _GAP_HEADWAY_MAX_S = 30.0
+
+Departure = tuple[float, float, str | None]
+"""Seconds from now, expected vehicles, and the group where it was announced."""
 
 
 @dataclass(frozen=True)
 class LaneOutlook:
     """What a stage means for one lane."""
 
+    ways: tuple[tuple[str, float], ...]
+    """The lane's groups that are green and whose exit is free, and the seconds from now until each is."""
+    yielding: tuple[str, ...]
+    """Those among them that must give way."""
     goes: float
     """Share of the lane's vehicles whose group is green and whose exit is free."""
     yields: float
@@ -32,13 +41,16 @@ class LaneOutlook:
     """Seconds from now until those who must give way find the others' queue gone."""
     opposing_rate: float
     """Vehicles a second that they give way to after that."""
+    opposing: tuple[float, ...] = ()
+    """Seconds from now at which known vehicles cross that have the right of way, rising."""
 
 
-def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[tuple[float, float]]:
-    """Return (seconds from now, expected vehicles) of the departures of one lane within the horizon."""
-    events: list[tuple[float, float]] = []
+def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[Departure]:
+    """Return the departures of one lane within the horizon, in order."""
+    events: list[Departure] = []
     if outlook.goes <= 0.0:
         return events
+    starts = dict(outlook.ways)
     clock_s = outlook.start_s + (0.0 if outlook.moving else START_LOSS_S)
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
@@ -46,23 +58,45 @@ def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s
     for vehicle in lane.vehicles:
         weight = vehicle.weight
         ready_s = max(clock_s, vehicle.at_s - now_s)
-        if yielding > 0.0 and ready_s < outlook.released_s:
-            ready_s += yielding * (outlook.released_s - ready_s)
+        if vehicle.group is not None:
+            start_s = starts.get(vehicle.group)
+            if start_s is None:
+                return events
+            ready_s = max(ready_s, start_s)
+            if vehicle.group in outlook.yielding:
+                ready_s = _gap(ready_s, outlook.opposing)
+            slower_s = lane.headway_s
+        else:
+            if yielding > 0.0 and ready_s < outlook.released_s:
+                ready_s += yielding * (outlook.released_s - ready_s)
+            alive *= _chance(vehicle, outlook, first=first)
         if ready_s > horizon_s or alive < _CHANCE_MIN:
             break
-        chance = outlook.head_goes if first else outlook.goes
-        alive *= chance if weight >= 1.0 else chance**weight
         first = False
-        events.append((ready_s, weight * alive))
+        events.append((ready_s, weight * alive, vehicle.group))
         clock_s = ready_s + weight * slower_s
     if lane.beyond > 0.0 and clock_s < horizon_s and alive >= _CHANCE_MIN:
         for _ in range(min(BEHIND_HORIZON_MAX, int(lane.beyond))):
             alive *= outlook.goes
-            events.append((clock_s, alive))
+            events.append((clock_s, alive, None))
             clock_s += slower_s
             if clock_s > horizon_s:
                 break
     return events
+
+
+def _chance(vehicle: Expected, outlook: LaneOutlook, *, first: bool) -> float:
+    chance = outlook.head_goes if first else outlook.goes
+    return chance if vehicle.weight >= 1.0 else chance**vehicle.weight
+
+
+def _gap(ready_s: float, opposing: tuple[float, ...]) -> float:
+    """Return when a vehicle that gives way can go: in the first gap between those who have the right of way."""
+    for crossing_s in opposing:
+        if crossing_s - GAP_BEFORE_S >= ready_s:
+            break
+        ready_s = max(ready_s, crossing_s + GAP_AFTER_S)
+    return ready_s
 
 
 def gap_headway_s(opposing_rate: float, headway_s: float) -> float:

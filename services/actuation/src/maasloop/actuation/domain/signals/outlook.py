@@ -1,8 +1,9 @@
 """What a stage would mean for each lane: which share of it may go, who must give way, and from when."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .forecast import LaneOutlook
+from .forecast import Departure, LaneOutlook, departures
 from .perception import Perception
 from .sheet import Sheet
 from .stages import Stage
@@ -44,35 +45,93 @@ def plan_stage(sheet: Sheet, stage: Stage) -> StagePlan:
     return StagePlan(tuple(plans))
 
 
-def outlook_of(
-    perception: Perception, plan: LanePlan, starts: dict[str, float], state: JunctionState
-) -> LaneOutlook | None:
-    """Return what the stage means for a lane now; nothing where no vehicle could go."""
-    lane = perception.lanes[plan.lane]
-    if lane.stalled_until_s > state.second_s or not (lane.vehicles or lane.beyond):
-        return None
-    free = [name for name in plan.groups if perception.free(name)]
-    if not free:
-        return None
-    chances = lane.head_chances()
-    goes = sum(lane.shares[name] for name in free)
-    yields = sum(lane.shares[name] for name in plan.yielding if name in free)
-    released_s, opposing_rate = 0.0, 0.0
-    if yields > 0.0:
+class Prospect:
+    """The departures that stages would bring at one moment; what several stages mean for a lane is worked out once."""
+
+    def __init__(self, perception: Perception, state: JunctionState, horizon_s: float) -> None:
+        """Begin with nothing worked out."""
+        self._perception = perception
+        self._state = state
+        self._horizon_s = horizon_s
+        self._known: dict[tuple[str, LaneOutlook], list[Departure]] = {}
+        self._free = {name for name in perception.exits_of if perception.free(name)}
+
+    def of(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[list[Departure], float]:
+        """Return the departures of one lane under a stage, and the mean rate at which more come."""
+        lane = self._perception.lanes[plan.lane]
+        if lane.stalled_until_s > self._state.second_s or not (lane.vehicles or lane.beyond):
+            return [], 0.0
+        free = [name for name in plan.groups if name in self._free]
+        if not free:
+            return [], 0.0
+        outlook = self._outlook(plan, free, starts)
+        return self._departures(plan.lane, outlook), lane.rate * outlook.goes
+
+    def _departures(self, name: str, outlook: LaneOutlook) -> list[Departure]:
+        key = (name, outlook)
+        found = self._known.get(key)
+        if found is None:
+            lane = self._perception.lanes[name]
+            found = self._known[key] = departures(lane, outlook, self._state.second_s, self._horizon_s)
+        return found
+
+    def _outlook(self, plan: LanePlan, free: list[str], starts: Mapping[str, float]) -> LaneOutlook:
+        lane = self._perception.lanes[plan.lane]
+        yielding = tuple(name for name in plan.yielding if name in free)
+        yields = sum(lane.shares[name] for name in yielding)
+        released_s, rate = 0.0, 0.0
+        opposing: tuple[float, ...] = ()
+        if yielding:
+            announced = {vehicle.group for vehicle in lane.vehicles}
+            if None in announced or lane.beyond:
+                released_s, rate = self._released(plan, starts)
+            if any(name in announced for name in yielding):
+                opposing = self._crossings(plan, starts)
+        chances = lane.head_chances()
+        start_s = min(starts[name] for name in free)
+        return LaneOutlook(
+            ways=tuple((name, max(0.0, starts[name])) for name in free),
+            yielding=yielding,
+            goes=sum(lane.shares[name] for name in free),
+            yields=yields,
+            head_goes=sum(chances[name] for name in free),
+            start_s=max(0.0, start_s),
+            moving=start_s <= 0.0 and any(self._state.groups[name].green for name in free),
+            released_s=released_s,
+            opposing_rate=rate,
+            opposing=opposing,
+        )
+
+    def _released(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[float, float]:
+        released_s, rate = 0.0, 0.0
         for name, groups in plan.opposing:
-            other = perception.lanes[name]
+            other = self._perception.lanes[name]
             part = sum(other.shares[group] for group in groups)
-            waiting = sum(vehicle.weight for vehicle in other.vehicles if vehicle.at_s <= state.second_s)
+            waiting = sum(vehicle.weight for vehicle in other.vehicles if vehicle.at_s <= self._state.second_s)
             start_s = min(starts[group] for group in groups)
             released_s = max(released_s, start_s + waiting * other.headway_s * part)
-            opposing_rate += other.rate * part
-    start_s = min(starts[name] for name in free)
-    return LaneOutlook(
-        goes=goes,
-        yields=yields,
-        head_goes=sum(chances[name] for name in free),
-        start_s=max(0.0, start_s),
-        moving=start_s <= 0.0 and any(state.groups[name].green for name in free),
-        released_s=released_s,
-        opposing_rate=round(opposing_rate, 3),
-    )
+            rate += other.rate * part
+        return released_s, round(rate, 3)
+
+    def _crossings(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[float, ...]:
+        """Return when known vehicles cross that have the right of way; that they may have to wait is left out."""
+        found: list[float] = []
+        for name, groups in plan.opposing:
+            lane = self._perception.lanes[name]
+            if not lane.vehicles:
+                continue
+            ways = tuple((group, max(0.0, starts[group])) for group in lane.shares if group in starts)
+            start_s = min(start for _, start in ways)
+            outlook = LaneOutlook(
+                ways=ways,
+                yielding=(),
+                goes=sum(lane.shares[group] for group, _ in ways),
+                yields=0.0,
+                head_goes=1.0,
+                start_s=start_s,
+                moving=start_s <= 0.0,
+                released_s=0.0,
+                opposing_rate=0.0,
+            )
+            found.extend(at_s for at_s, _, group in self._departures(name, outlook) if group in groups)
+        return tuple(sorted(found))

@@ -1,7 +1,8 @@
 """Turns the loops of one junction, second by second, into what its controller needs: lanes, calls and full exits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
 from .estimate import (
     BLIND_AFTER_S,
@@ -17,11 +18,8 @@ from .sheet import Detector, DetectorPosition, Sheet
 from .turning import TurnShares
 
 EXIT_STANDING_S = 4
-STALL_S = 6
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
-STALL_YIELDING_S = 25
-STALL_MEMORY_S = 20.0
 WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
@@ -45,6 +43,8 @@ class Perception:
             self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
             self.groups_of[lane.id] = tuple(shares)
         self.full_exits: set[str] = set()
+        self._areas: dict[str, AreaMemory] = {}
+        self._waiting: set[str] = set()
         self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
         self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
         self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
@@ -63,8 +63,14 @@ class Perception:
             for lane in self.lanes
         }
 
-    def hear(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> None:
-        """Take in the readings of one second and what the signals showed in it."""
+    def hear(
+        self,
+        second_s: float,
+        readings: Mapping[str, LoopReading],
+        aspects: Aspects,
+        seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+    ) -> None:
+        """Take in the readings of one second, what the signals showed in it, and who was seen on the lanes watched."""
         for name, reading in readings.items():
             memory = self._loops.get(name)
             if memory is not None:
@@ -76,14 +82,20 @@ class Perception:
         }
         self._hear_upstream(second_s, readings)
         self._turns.seen(second_s, self._exits_passed(readings))
+        watched = seen or {}
+        self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
         for lane in self.lanes.values():
-            self._hear_lane(lane, second_s, readings, aspects)
+            if lane.id in watched:
+                self._areas.setdefault(lane.id, AreaMemory()).hear(lane, second_s, watched[lane.id], aspects)
+            else:
+                self._hear_lane(lane, second_s, readings, aspects)
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them."""
-        found: set[str] = set()
+        found = {name for name in self._waiting if aspects[name] not in GREENS}
         for lane in self.lanes.values():
-            if lane.standing:
+            first = lane.vehicles[0].group if lane.vehicles else None
+            if lane.standing and first is None:
                 chances = lane.head_chances()
                 found.update(
                     name

@@ -21,7 +21,7 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     friends = {one: set(usable) - set(sheet.foes[one]) - {one} for one in usable}
     free = {one: near - set(sheet.majors[one]) for one, near in friends.items()}
     protected = {one: {other for other in near if one in free[other]} for one, near in free.items()}
-    own = _local_stages(sheet)
+    own = local_stages(sheet)
     filled = [_filled(stage, usable, friends) for stage in own]
     largest, calm = _ordered(_cliques(friends)), _ordered(_cliques(protected))
     return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
@@ -31,7 +31,8 @@ def _ordered(stages: set[Stage]) -> list[Stage]:
     return sorted(stages, key=lambda stage: (-len(stage), sorted(stage)))
 
 
-def _local_stages(sheet: Sheet) -> list[Stage]:
+def local_stages(sheet: Sheet) -> list[Stage]:
+    """Return the green sets of the local programme that last at least their minimum greens."""
     stages = []
     for step in sheet.local.steps:
         shown = sheet.read_state(step.state)

@@ -1,0 +1,76 @@
+"""What is seen around the junctions: every vehicle within 150 m of its next stop line by road, upstream edges included.
+
+A vehicle that sends messages announces which signal group it is going to use; radar and cameras only see where it is.
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+from maasloop.twin.street.sumo import libsumo
+
+from .site import Junction, Site
+
+REACH_M = 150.0
+
+
+@dataclass(frozen=True)
+class Approaching:
+    """One vehicle on its way to the stop line of a controlled lane; lane as the network names it."""
+
+    vehicle: str
+    lane: str
+    distance_m: float
+    speed_mps: float
+    group: str | None
+
+
+class AreaDetection:
+    """Sees the vehicles of a running simulation; with ``announced`` it hears which group each is going to use."""
+
+    def __init__(self, site: Site, *, announced: bool) -> None:
+        """Know the ways through every junction."""
+        self._junctions = {junction.tls: junction for junction in site.junctions}
+        self._ways = {junction.tls: _ways(junction) for junction in site.junctions}
+        self._beside = {junction.tls: _beside(junction) for junction in site.junctions}
+        self._announced = announced
+
+    def see(self) -> dict[str, list[Approaching]]:
+        """Return by junction who is on the way to it now; a vehicle counts for the first signal ahead of it."""
+        found: dict[str, list[Approaching]] = {junction.id: [] for junction in self._junctions.values()}
+        vehicles = libsumo.vehicle
+        for vehicle in vehicles.getIDList():
+            ahead = vehicles.getNextTLS(vehicle)
+            if not ahead or ahead[0][2] > REACH_M or ahead[0][0] not in self._junctions:
+                continue
+            tls, link, distance_m, _ = ahead[0]
+            lanes = self._ways[tls].get(int(link), ())
+            if not lanes:
+                continue
+            junction = self._junctions[tls]
+            if not self._announced:
+                lanes = self._beside[tls][lanes[0]]
+            here = str(vehicles.getLaneID(vehicle))
+            # Where several lanes lead there and none is chosen yet, they are taken to be used alike.
+            lane = here if here in lanes else lanes[crc32(str(vehicle).encode()) % len(lanes)]
+            group = junction.network.groups[int(link)].id if self._announced else None
+            speed_mps = float(vehicles.getSpeed(vehicle))
+            found[junction.id].append(Approaching(str(vehicle), lane, float(distance_m), speed_mps, group))
+        return found
+
+
+def _ways(junction: Junction) -> dict[int, tuple[str, ...]]:
+    """Return, for each signal link, the lanes it is reached from."""
+    return {
+        index: tuple(dict.fromkeys(link.lane for link in group.links))
+        for index, group in enumerate(junction.network.groups)
+    }
+
+
+def _beside(junction: Junction) -> dict[str, tuple[str, ...]]:
+    """Return, for each controlled lane, the controlled lanes of its road."""
+    lanes = dict.fromkeys(link.lane for group in junction.network.groups for link in group.links)
+    return {lane: tuple(one for one in lanes if _road(one) == _road(lane)) for lane in lanes}
+
+
+def _road(lane: str) -> str:
+    return lane.rpartition("_")[0]

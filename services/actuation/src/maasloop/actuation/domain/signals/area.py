@@ -1,0 +1,102 @@
+"""What a receiver of vehicle messages, a radar or a camera tells about one lane: each vehicle, where it is, how fast.
+
+The announced movement (the signal group that a vehicle is going to use) is known where vehicles send it, and missing
+where they are only watched.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .aspects import GREENS, Aspect, Aspects
+from .estimate import RATE_MEMORY_S, Expected, LaneEstimate
+
+ACCELERATION_MPS2 = 2.2
+STANDING_MPS = 0.5
+AT_LINE_M = 12.0
+STALL_S = 6
+STALL_YIELDING_S = 25
+STALL_MEMORY_S = 20.0
+TURN_GAIN = 0.03
+
+
+@dataclass(frozen=True)
+class VehicleSeen:
+    """One vehicle on its way to the stop line: metres to it by road, and the group it announced."""
+
+    id: str
+    lane: str
+    distance_m: float
+    speed_mps: float
+    group: str | None
+
+
+@dataclass
+class AreaMemory:
+    """What one lane's watching remembers between seconds."""
+
+    known: frozenset[str] = frozenset()
+    head: str = ""
+    heard_s: float = -math.inf
+    stood_s: int = field(default=0)
+
+    def hear(self, lane: LaneEstimate, second_s: float, seen: Sequence[VehicleSeen], aspects: Aspects) -> None:
+        """Replace the lane's estimate by what is seen."""
+        ordered = sorted(seen, key=lambda one: (one.distance_m, one.id))
+        ids = frozenset(one.id for one in ordered)
+        came = len(ids - self.known)
+        left = bool(self.known - ids)
+        for one in ordered:
+            if one.id not in self.known and one.group in lane.shares:
+                for way, share in lane.shares.items():
+                    lane.shares[way] = share + ((way == one.group) - share) * TURN_GAIN
+        lane.rate += (came - lane.rate) / RATE_MEMORY_S
+        lane.arrived = float(came)
+        lane.beyond = 0.0
+        lane.vehicles.clear()
+        lane.vehicles.extend(
+            Expected(second_s + free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps), 1.0, group=one.group)
+            for one in ordered
+        )
+        self.known, self.heard_s = ids, second_s
+        head = ordered[0] if ordered else None
+        lane.standing = head is not None and head.speed_mps < STANDING_MPS and head.distance_m < AT_LINE_M
+        lane.empty_s = 0 if head is not None and head.distance_m < AT_LINE_M else lane.empty_s + 1
+        self._stall(lane, second_s, head, aspects, left=left)
+
+    def _stall(
+        self, lane: LaneEstimate, second_s: float, head: VehicleSeen | None, aspects: Aspects, *, left: bool
+    ) -> None:
+        """Notice a head that stands under its own green: for the time being, green there serves nobody."""
+        ways = (head.group,) if head is not None and head.group is not None else tuple(lane.shares)
+        shown = [aspects[way] for way in ways]
+        moved = head is None or head.id != self.head
+        self.head = head.id if head is not None else ""
+        if moved or left:
+            lane.stalled_until_s = 0.0
+            lane.locked_s = 0
+        if moved or not lane.standing or not all(aspect in GREENS for aspect in shown):
+            self.stood_s = 0
+            return
+        self.stood_s += 1
+        lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
+        limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
+        if self.stood_s >= limit_s:
+            lane.stalled_until_s = second_s + STALL_MEMORY_S
+
+
+def waiting_groups(seen: Iterable[VehicleSeen]) -> set[str]:
+    """Return the groups that standing vehicles announced."""
+    return {one.group for one in seen if one.group is not None and one.speed_mps < STANDING_MPS}
+
+
+def free_travel_s(distance_m: float, speed_mps: float, free_speed_mps: float) -> float:
+    """Return the seconds to the line for a vehicle that accelerates to free speed and is held up by nobody."""
+    if distance_m <= 0.0:
+        return 0.0
+    speed = min(max(0.0, speed_mps), free_speed_mps)
+    rise_s = (free_speed_mps - speed) / ACCELERATION_MPS2
+    rise_m = (speed + free_speed_mps) / 2.0 * rise_s
+    if rise_m >= distance_m:
+        return (math.sqrt(speed * speed + 2.0 * ACCELERATION_MPS2 * distance_m) - speed) / ACCELERATION_MPS2
+    return rise_s + (distance_m - rise_m) / free_speed_mps

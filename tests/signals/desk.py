@@ -1,0 +1,96 @@
+"""One junction of a run: controller, data sheet and state on one side, the field device on the other."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tests.signals.senses import Loops, Seen
+
+from maasloop.actuation.domain.signals.area import VehicleSeen
+from maasloop.actuation.domain.signals.aspects import Aspects
+from maasloop.actuation.domain.signals.controller import Ask, Decision, Release
+from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.twin.street.signals import Answer, SignalDevice
+from maasloop.twin.street.signals import Sequence as FieldSequence
+from maasloop.twin.street.site import Junction
+
+
+class Chooser(Protocol):
+    """A controller that asks for sequences."""
+
+    def hear(
+        self,
+        second_s: float,
+        readings: Mapping[str, LoopReading],
+        aspects: Aspects,
+        seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+    ) -> frozenset[str]:
+        """Take in one second; return the groups that are called."""
+        ...
+
+    def decide(self, state: JunctionState) -> Decision:
+        """Decide what to ask for from the next second on."""
+        ...
+
+
+class Desk:
+    """Hears, decides, asks the kernel, and hands what it permits to the field."""
+
+    def __init__(self, junction: Junction, sheet: Sheet, chooser: Chooser, *, kernel: bool = True) -> None:
+        """Begin in the local programme; without the kernel everything is permitted."""
+        self.junction = junction
+        self.sheet = sheet
+        self.device = SignalDevice(junction)
+        self.state: JunctionState | None = None
+        self.times_ms: list[float] = []
+        self.red_called_max_s = 0.0
+        self.answers: Counter[str] = Counter()
+        self.releases = 0
+        self._chooser = chooser
+        self._kernel = kernel
+
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None) -> None:
+        """Decide on one second."""
+        began_s = time.thread_time()
+        aspects = self.sheet.read_state(shown)
+        called = self._chooser.hear(second, loops, aspects, seen)
+        if self.state is None:
+            self.state = JunctionState.first_seen(self.sheet, second, aspects)
+        self.state = self.state.observe(second, aspects, called)
+        decision = self._chooser.decide(self.state)
+        if isinstance(decision, Ask):
+            self._ask(second, decision.request, self.state)
+        elif isinstance(decision, Release):
+            self.device.release(second + 1)
+            self.state = forget(self.state)
+            self.releases += 1
+        self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
+        for group in self.state.groups.values():
+            if group.called_since_s is not None:
+                red_s = second - max(group.since_s, group.called_since_s)
+                self.red_called_max_s = max(self.red_called_max_s, red_s)
+
+    def _ask(self, second: int, request: SequenceRequest, state: JunctionState) -> None:
+        verdict = judge(self.sheet, state, request) if self._kernel else Permitted(request)
+        if not isinstance(verdict, Permitted):
+            self.answers[verdict.reason] += 1
+            return
+        steps = tuple((int(step.offset_s), self.sheet.state_text(step.aspects)) for step in request.steps)
+        answer = self.device.accept(
+            FieldSequence(
+                f"{self.sheet.junction}-{second}",
+                self.sheet.state_text(request.start_state),
+                int(request.not_before_s),
+                int(request.expires_s),
+                steps,
+            )
+        )
+        if answer is Answer.ACCEPTED:
+            self.state = record(state, verdict)
+        else:
+            self.answers[f"field: {answer}"] += 1
+            self.state = forget(state)

@@ -1,0 +1,139 @@
+"""One run in this process: ``python -m tests.signals.one_run RUN_AS_JSON DIRECTORY`` prints its outcome as JSON."""
+
+import json
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from tests.signals.desk import Chooser, Desk
+from tests.signals.max_pressure import MaxPressure
+from tests.signals.plan import Outcome, Run
+from tests.signals.records import read_trips
+from tests.signals.senses import Senses
+from tests.signals.standstill import Standstill
+
+from maasloop.actuation.domain.signals.controller import Controller
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.twin.street.judge import judge_run
+from maasloop.twin.street.loops import ordered_exits
+from maasloop.twin.street.scenario import load_scenario
+from maasloop.twin.street.simulation import SimulationOptions, StreetSimulation
+from maasloop.twin.street.site import Junction, Site, read_site
+from maasloop.twin.street.sumo import libsumo
+
+GREEN_MIN_S = 5
+GREEN_MAX_S = 50
+BASELINES = ("fixed", "actuated")
+
+
+def perform(run: Run, directory: Path) -> Outcome:
+    """Run it; SUMO's files stay in the directory."""
+    began_s = time.process_time()
+    directory.mkdir(parents=True, exist_ok=True)
+    site = read_site(load_scenario(run.scenario))
+    baseline = run.controller in BASELINES
+    additional = (_actuated_programmes(site, directory),) if run.controller == "actuated" else ()
+    options = SimulationOptions(own_programmes=baseline, routes=True, additional=additional)
+    street = StreetSimulation(site, seed=run.seed, duration_s=run.seconds, work_dir=directory, options=options)
+    (directory / "net.txt").write_text(f"{site.scenario.net}\n", encoding="utf-8")
+    standstill = Standstill(site)
+    desks: dict[str, Desk] = {}
+    local_after_kill_s: int | None = None
+    with street:
+        if baseline:
+            for _ in range(run.seconds):
+                standstill.see(street.step())
+        else:
+            desks = {junction.id: _desk(junction, run) for junction in site.junctions}
+            local_after_kill_s = _controlled(run, street, desks, standstill)
+    return _outcome(run, street, desks, standstill, time.process_time() - began_s, local_after_kill_s)
+
+
+def _controlled(run: Run, street: StreetSimulation, desks: dict[str, Desk], standstill: Standstill) -> int | None:
+    """Let the desks decide second after second; a decision on a second acts from the next one on."""
+    senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
+    local_after_kill_s: int | None = None
+    for _ in range(run.seconds):
+        for junction_id, desk in desks.items():
+            street.show(junction_id, desk.device.tick(street.second + 1))
+        second = street.step()
+        standstill.see(second)
+        killed = run.kill_at is not None and second >= run.kill_at
+        if run.kill_at is not None and killed and local_after_kill_s is None:
+            free = not any(desk.device.remote for desk in desks.values())
+            local_after_kill_s = second - run.kill_at if free else None
+        if run.controller == "local" or killed:
+            continue
+        senses.sense()
+        states = street.signal_states()
+        for junction_id, desk in desks.items():
+            desk.decide(second, states[junction_id], senses.loops(desk.junction), senses.seen(desk.junction))
+    return local_after_kill_s
+
+
+def _desk(junction: Junction, run: Run) -> Desk:
+    sheet = read_sheet(junction.sheet)
+    return Desk(junction, sheet, _chooser(junction, sheet, run), kernel=run.kernel)
+
+
+def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
+    if run.controller != "maxpressure":
+        return Controller(sheet)
+    lanes = {f"x{number}": lane for number, lane in enumerate(ordered_exits(junction.network))}
+    return MaxPressure(sheet, lambda name: int(libsumo.lane.getLastStepVehicleNumber(lanes[name])))
+
+
+def _outcome(
+    run: Run,
+    street: StreetSimulation,
+    desks: dict[str, Desk],
+    standstill: Standstill,
+    processor_s: float,
+    local_after_kill_s: int | None,
+) -> Outcome:
+    trips = read_trips(street.tripinfo)
+    times_ms = sorted(one for desk in desks.values() for one in desk.times_ms)
+    refused: dict[str, int] = {}
+    for desk in desks.values():
+        for reason, count in desk.answers.items():
+            refused[reason] = refused.get(reason, 0) + count
+    after_kill = trips.due_from(street.site.scenario.begin_s + run.kill_at) if run.kill_at is not None else None
+    return Outcome(
+        run=run,
+        mean_delay_s=trips.mean_delay_s,
+        p99_wait_s=trips.p99_wait_s,
+        max_wait_s=trips.max_wait_s,
+        stops=trips.stops,
+        trips=len(trips.rows),
+        not_departed=trips.not_departed,
+        violations=len(judge_run(street.site.scenario.net, street.states_file)),
+        gridlock=standstill.found,
+        red_called_max_s=max((desk.red_called_max_s for desk in desks.values()), default=0.0),
+        decision_ms_mean=sum(times_ms) / len(times_ms) if times_ms else 0.0,
+        decision_ms_p99=times_ms[int(len(times_ms) * 0.99)] if times_ms else 0.0,
+        refused=refused,
+        releases=sum(desk.releases for desk in desks.values()),
+        processor_s=processor_s,
+        local_after_kill_s=local_after_kill_s,
+        delay_after_kill_s=after_kill.mean_delay_s if after_kill is not None else None,
+    )
+
+
+def _actuated_programmes(site: Site, directory: Path) -> Path:
+    """Write SUMO's actuated control over the network's own phases."""
+    root = ET.Element("additional")
+    for junction in site.junctions:
+        attributes = {"id": junction.tls, "type": "actuated", "programID": "actuated", "offset": "0"}
+        logic = ET.SubElement(root, "tlLogic", attributes)
+        for phase in junction.network.phases:
+            bounds = {} if "y" in phase.state else {"minDur": str(GREEN_MIN_S), "maxDur": str(GREEN_MAX_S)}
+            ET.SubElement(logic, "phase", {"duration": str(phase.duration_s), "state": phase.state, **bounds})
+    path = directory / "actuated.add.xml"
+    ET.ElementTree(root).write(path)
+    return path
+
+
+if __name__ == "__main__":
+    print(json.dumps(perform(Run.from_json(sys.argv[1]), Path(sys.argv[2])).to_json()))

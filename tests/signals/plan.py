@@ -1,0 +1,77 @@
+"""What a run of the bench is, and what it gave."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+STREET_SECONDS = 3_600
+CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop")
+DETECTIONS = ("area", "loops", "area-blind")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One hour of one network under one controller with one seed."""
+
+    scenario: str
+    controller: str
+    seed: int
+    seconds: int = STREET_SECONDS
+    detection: str = "area"
+    detectors_dead: float = 0.0
+    kill_at: int | None = None
+    kernel: bool = True
+    """Off only where a test shows that the reader notices it."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the folder of the run's files."""
+        place = self.scenario.replace("/", "_").removesuffix(".sumocfg").strip("_.")
+        return f"{place}-{self.controller}-{self.seed}"
+
+    def to_json(self) -> str:
+        """Return the run as one line for a process of its own."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run gave. Delays and waits are seconds a trip; a wait is standing time after the departure."""
+
+    run: Run
+    mean_delay_s: float
+    p99_wait_s: float
+    max_wait_s: float
+    stops: float
+    trips: int
+    not_departed: int
+    violations: int
+    gridlock: str
+    """What stood still, and when; empty where nothing did."""
+    red_called_max_s: float
+    decision_ms_mean: float
+    decision_ms_p99: float
+    refused: dict[str, int]
+    releases: int
+    processor_s: float
+    local_after_kill_s: int | None = None
+    """Seconds after the kill until every junction followed its local programme."""
+    delay_after_kill_s: float | None = None
+    """Mean delay of the trips that were to depart after the kill."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the outcome as flat JSON data."""
+        told = asdict(self)
+        return {**told.pop("run"), **told}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Self:
+        """Read what ``to_json`` gave."""
+        names = Run.__dataclass_fields__
+        run = Run(**{name: told[name] for name in names})
+        return cls(run, **{name: value for name, value in told.items() if name not in names})
