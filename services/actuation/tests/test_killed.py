@@ -10,18 +10,24 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
 import pytest
 
 from maasloop.actuation.app import PACKAGE
+from maasloop.actuation.entrypoints.stream import ANNOUNCEMENT_AGE_MAX_S
+from maasloop.api.device.v1 import device_pb2
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
 from maasloop.bus import connection, subjects
+from maasloop.bus.connection import Bus
+from maasloop.bus.streams import STREET
 from maasloop.postgres.migrate import migrate, of_package
 
 LAMPS = [f"lamp-{number}" for number in range(10, 40)]
+SECOND_US = 1_000_000
+REDELIVERED_WITHIN_S = 20.0
 
 
 @asynccontextmanager
@@ -109,3 +115,67 @@ async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
                     states = await cursor.fetchall()
 
     assert Counter(device for device, _ in states) == Counter(["lamp-1", *LAMPS])
+
+
+async def _delivered(bus: Bus) -> int:
+    """Return how often the street's durable delivered anything."""
+    found = await bus.api(f"CONSUMER.INFO.{STREET.stream}.{STREET.name}")
+    return int(found["delivered"]["consumer_seq"])
+
+
+async def _until_delivered(bus: Bus, count: int) -> None:
+    async with asyncio.timeout(REDELIVERED_WITHIN_S):
+        while await _delivered(bus) < count:  # noqa: ASYNC110 - the broker tells nobody
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_killed_before_its_second_is_decided_a_reading_still_causes_its_command(
+    servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
+) -> None:
+    """On a field clock what waits for its second is not acknowledged: after a kill it comes again and is decided upon."""
+    servers.registry.add(
+        district=device_pb2.District(
+            name="districts/noord", clock=device_pb2.District.CLOCK_FIELD, clock_device="street-clock"
+        )
+    )
+    servers.registry.add_type("street-clock")
+    servers.registry.add_device("street-clock", "street-clock")
+    begin = now_us() // SECOND_US - 600
+    async with connection.connect(servers.nats_url, name="test-devices") as bus:
+        talk = make_talk(bus)
+        every = subjects.downlink("noord", "every", subjects.DownlinkKind.COMMANDS).replace(".every.", ".*.")
+        await bus.listen(every, talk.hear_command)
+        decided = asyncio.Event()
+
+        async def hear_decision(_message: Any) -> None:
+            decided.set()
+
+        await bus.listen(subjects.DECISION_RECORDED.wildcard(), hear_decision)
+
+        async def pass_second(second: int) -> int:
+            """Return the first second from this one that is decided: an announcement that is heard late is skipped."""
+            decided.clear()
+            while not decided.is_set():
+                clock = ("street-clock", "street-second", float(second), second * SECOND_US)
+                await talk.report([clock], domain="traffic")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(decided.wait(), ANNOUNCEMENT_AGE_MAX_S)
+                second += 1
+            return second - 1
+
+        async with _process(servers) as first:
+            second = await pass_second(begin) + 1
+            before = await _delivered(bus)
+            await talk.report([(LAMPS[0], "presence", 1.0, second * SECOND_US)])
+            await _until_delivered(bus, before + 1)
+            # Time in which what is acknowledged at once would have been.
+            await asyncio.sleep(0.5)
+            first.send_signal(signal.SIGKILL)
+            await first.wait()
+        async with _process(servers):
+            await _until_delivered(bus, before + 2)
+            await pass_second(second + 1)
+            await talk.until(lambda: talk.received)
+
+    assert [command["device"] for command in talk.received[:1]] == [LAMPS[0]]

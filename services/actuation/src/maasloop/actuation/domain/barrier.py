@@ -75,11 +75,6 @@ class Barrier:
         counted = sum(entry.counted.get(domain, 0) for domain in sent)
         return SecondReady(oldest, counted, sum(sent.values()), late=not entry.complete)
 
-    def waits_until_s(self) -> float | None:
-        """Return the monotonic time at which the patience with an announced second ends."""
-        waiting = [entry.announced_at_s for entry in self._seconds.values() if entry.announced is not None]
-        return min(waiting) + PATIENCE_S if waiting else None
-
     def _second(self, second: int) -> _Second:
         entry = self._seconds.get(second)
         if entry is None:

@@ -18,6 +18,7 @@ from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.actuation.domain.verification import SIGNAL_STATE
+from maasloop.actuation.entrypoints.in_hand import InHand
 from maasloop.actuation.handlers.decide_second import DecideSecond
 from maasloop.actuation.handlers.dispatch_commands import DispatchCommands
 from maasloop.actuation.handlers.evaluate_policies import EvaluatePolicies
@@ -25,6 +26,7 @@ from maasloop.actuation.handlers.expire_commands import ExpireCommands
 from maasloop.actuation.handlers.pass_time import PassTime
 from maasloop.actuation.handlers.verify_commands import VerifyCommands
 from maasloop.actuation.ports import Ledger
+from maasloop.bus.pull import Delivery
 from maasloop.core.clock import Clock
 
 PENDING_READINGS_MAX = 200_000
@@ -65,6 +67,7 @@ class Steps:
         self._pass_time = pass_time
         self.dispatch = dispatch
         self._tell = tell
+        self.in_hand = InHand()
         self._pending: dict[str, list[Reading]] = {}
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -88,12 +91,13 @@ class Steps:
                 del pending[:-PENDING_READINGS_MAX]
         return batch
 
-    def decide_ready(self, district: District) -> Batch:
-        """Decide on the seconds that the barrier releases."""
-        batch = Batch()
+    def decide_ready(self, district: District) -> tuple[Batch, list[Delivery]]:
+        """Decide on the seconds that the barrier releases; the messages are done with when that is durable."""
+        batch, done = Batch(), []
         while (ready := district.barrier.ready(self.clock.monotonic_s())) is not None:
             batch.merge(self._decide_one(district, ready))
-        return batch
+            done += self.in_hand.decided(district.id, ready.second)
+        return batch, done
 
     def skip(self, district: District, second: int) -> None:
         """Let a second pass without a decision: its announcement is too old for anybody to wait for it."""

@@ -1,10 +1,11 @@
 """The door for observations: pulls batches, picks what matters, and sets the steps of their districts going.
 
-Task: ``run``. A message is acknowledged when what it led to is durable and sent; one that led to nothing at once.
+Task: ``run``. A message is acknowledged when what it led to is durable and sent; one that led to nothing at once; one whose
+readings wait for their second with the decision on it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -12,6 +13,8 @@ from maasloop.actuation import metrics
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.district import District
 from maasloop.actuation.domain.reading import SECOND_US, Reading
+from maasloop.actuation.domain.street_clock import ClockKind
+from maasloop.actuation.entrypoints.in_hand import acknowledging
 from maasloop.actuation.entrypoints.readings import READINGS_SENT, STREET_SECOND, Selection, Selector
 from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.bus.connection import Bus
@@ -54,6 +57,7 @@ class StreetStream:
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
         batch = Batch()
         good: list[Delivery] = []
+        done: list[Delivery] = []
         touched: dict[str, District] = {}
         for delivery in deliveries:
             try:
@@ -64,12 +68,18 @@ class StreetStream:
                 await bury(self._bus, STREET, delivery, error)
                 continue
             good.append(delivery)
+            if (second := _waits_for(district, selection)) is None:
+                done.append(delivery)
+            else:
+                self._steps.in_hand.hold(district.id, second, delivery, self._clock.monotonic_s())
             touched[district.id] = district
         for district in touched.values():
-            batch.merge(self._steps.decide_ready(district))
+            decided, messages = self._steps.decide_ready(district)
+            batch.merge(decided)
+            done += messages
         await self._steps.room()
         stored_ns = min((delivery.stored_ns for delivery in good), default=None)
-        self._steps.start(batch, _acknowledging(good), stored_ns=stored_ns)
+        self._steps.start(batch, acknowledging(done), stored_ns=stored_ns)
 
     def _hear(self, district: District, selection: Selection, delivery: Delivery) -> Batch:
         metrics.READINGS.labels("used").inc(len(selection.readings))
@@ -105,9 +115,13 @@ class StreetStream:
         district.barrier.announce(second, sent, self._clock.monotonic_s())
 
 
-def _acknowledging(deliveries: Sequence[Delivery]) -> Callable[[], Awaitable[None]]:
-    async def acknowledge() -> None:
-        for delivery in deliveries:
-            await delivery.ack()
+def _waits_for(district: District, selection: Selection) -> int | None:
+    """Return the second with which the last word of a message is decided upon, or nothing where none waits.
 
-    return acknowledge
+    Readings of a second that is over wait for the next one.
+    """
+    if district.clock.kind is not ClockKind.FIELD:
+        return None
+    seconds = [reading.second for reading in selection.readings]
+    seconds += [reading.second for reading in selection.clock if reading.second > district.barrier.decided]
+    return max(seconds, default=None)

@@ -10,6 +10,7 @@ import structlog
 
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.command import Command, State
+from maasloop.actuation.entrypoints.in_hand import acknowledging
 from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.core.clock import Clock
 
@@ -43,14 +44,17 @@ class Timekeeping:
         self._ticks += 1
         second = self._clock.now_us() // 1_000_000
         new_second, self._second = second != self._second, second
-        batch = Batch()
+        batch, done = Batch(), []
         for district in list(self._steps.city.districts.values()):
-            batch.merge(self._steps.decide_ready(district))
+            decided, messages = self._steps.decide_ready(district)
+            batch.merge(decided)
+            done += messages
             if new_second:
                 batch.merge(self._steps.pass_second(district))
         if batch:
             await self._steps.room()
-            self._steps.start(batch)
+            self._steps.start(batch, acknowledging(done))
+        await acknowledging(self._steps.in_hand.overdue(self._clock.monotonic_s()))()
         if self._ticks % RESEND_EVERY_TICKS == 0:
             for district in list(self._steps.city.districts.values()):
                 left = [one for one in district.commands.values() if self._left(one)]
