@@ -86,23 +86,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
-        respond = RecordResponse(speaks_for=resolver.speaks_for, publisher=publisher)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
-        give_up = publisher.give_up
-        chirpstack = ChirpstackDoor(
-            bus=bus, record=record, refuse=refuse, give_up=give_up, name_of=name_of, unit_of=unit_of
-        )
-        mqtt = MqttDoor(
-            bus=bus,
-            bulk=bulk,
-            record=record,
-            together=record.together,
-            refuse=refuse,
-            give_up=give_up,
-            respond=respond,
-            unit_of=unit_of,
-            clock=clock,
-        )
+        mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher, known, clock)
         yield Service(
             doors=[server, HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONNECTIONS_MAX)],
             pulling={
@@ -122,6 +107,38 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             },
             checks={"database": lambda: check(pool), "nats": partial(_linked, bus, bulk), "devices": devices.check},
         )
+
+
+def _device_doors(
+    bus: bus_connection.Bus,
+    bulk: bus_connection.Bus,
+    record: RecordObservations,
+    refuse: RefusePayload,
+    publisher: BusPublisher,
+    known: "_Known",
+    clock: Clock,
+) -> tuple[MqttDoor, ChirpstackDoor]:
+    """Return the doors whose senders were told by the broker that their payloads are kept."""
+    mqtt = MqttDoor(
+        bus=bus,
+        bulk=bulk,
+        record=record,
+        together=record.together,
+        refuse=refuse,
+        give_up=publisher.give_up,
+        respond=RecordResponse(speaks_for=known.resolver.speaks_for, publisher=publisher),
+        unit_of=known.unit_of,
+        clock=clock,
+    )
+    chirpstack = ChirpstackDoor(
+        bus=bus,
+        record=record,
+        refuse=refuse,
+        give_up=publisher.give_up,
+        name_of=known.name_of,
+        unit_of=known.unit_of,
+    )
+    return mqtt, chirpstack
 
 
 class _Known:
