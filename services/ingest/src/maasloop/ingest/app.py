@@ -87,7 +87,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
-        mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher, known, clock)
+        mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
         yield Service(
             doors=[server, HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONNECTIONS_MAX)],
             pulling={
@@ -114,6 +114,7 @@ def _device_doors(
     bulk: bus_connection.Bus,
     record: RecordObservations,
     refuse: RefusePayload,
+    *,
     publisher: BusPublisher,
     known: "_Known",
     clock: Clock,
