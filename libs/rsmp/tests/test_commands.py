@@ -1,0 +1,122 @@
+"""A command is sent once, refused where it does not fit, and ended by what the site shows."""
+
+import json
+
+import pytest
+
+from maasloop.rsmp.encoding import encode
+from maasloop.rsmp.errors import NotSendable
+from maasloop.rsmp.events import (
+    CommandEnded,
+    CommandTaken,
+    Outcome,
+)
+from maasloop.rsmp.messages import (
+    Address,
+    CommandArgument,
+    CommandRequest,
+    Message,
+    StatusName,
+    StatusRequest,
+)
+from rsmp_link import CONTROLLER, GROUP, PLAN, Cabinet, Link
+
+PLAN_3 = {"status": "True", "securityCode": "2222", "timeplan": "3"}
+
+
+def _from_supervisor(link: Link, message: Message) -> dict[str, object]:
+    """Say something to the site that our supervisor would not, and return the answer that follows."""
+    before = len(link.said)
+    link.site.receive(encode(message, link.supervisor.dialect), link.now)
+    link.pump()
+    found: dict[str, object] = json.loads(link.said[before][1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "component", "values", "deaf", "outcome"),
+    [
+        ("M0002", CONTROLLER, PLAN_3, False, Outcome.CONFIRMED),
+        ("M0002", CONTROLLER, PLAN_3, True, Outcome.NOT_CONFIRMED),
+        ("M0002", CONTROLLER, PLAN_3 | {"securityCode": "0"}, False, Outcome.REFUSED),
+        ("M0002", "nowhere", PLAN_3, False, Outcome.UNDEFINED),
+        ("M0007", CONTROLLER, {"status": "True", "securityCode": "2222"}, False, Outcome.UNKNOWN),
+        ("M0004", CONTROLLER, {"status": "True", "securityCode": "2222"}, False, Outcome.ACCEPTED),
+        ("M0006", CONTROLLER, {"status": "True", "securityCode": "2222", "input": "2"}, False, Outcome.CONFIRMED),
+        ("M0022", CONTROLLER, {"requestId": "7", "type": "new", "level": "3"}, False, Outcome.CONFIRMED),
+        # The site has no S0034, so that nothing can show more than that the command was taken.
+        ("M0023", CONTROLLER, {"status": "5", "securityCode": "2222"}, False, Outcome.ACCEPTED),
+    ],
+)
+def test_a_command_ends_by_what_the_site_shows(
+    code: str, component: str, values: dict[str, str], deaf: bool, outcome: Outcome
+) -> None:
+    """A command is confirmed by a status, never by its acknowledgement or response alone."""
+    link = Link(cabinet=Cabinet(deaf=deaf)).ready()
+    command_id = link.supervisor.command(component, code, values, link.now)
+    link.pump()
+    link.advance(160)
+
+    (ended,) = link.heard(CommandEnded)
+    assert (ended.command_id, ended.code, ended.outcome) == (command_id, code, outcome)
+    carried_out = outcome in {Outcome.CONFIRMED, Outcome.NOT_CONFIRMED, Outcome.ACCEPTED}
+    assert bool(link.cabinet.executed) is carried_out
+    assert any(isinstance(each, CommandTaken) for each in link.site_told) is carried_out
+
+
+def test_a_command_is_never_sent_again_by_itself() -> None:
+    """When the link is lost the command ends as unknown, and a new link does not repeat it."""
+    link = Link(cabinet=Cabinet(deaf=True)).ready()
+    link.supervisor.command(CONTROLLER, "M0002", PLAN_3, link.now)
+    link.pump()
+    link.supervisor.command(CONTROLLER, "M0002", PLAN_3 | {"timeplan": "4"}, link.now)
+    link.pump()
+    link.break_off()
+    link.join()
+    link.ready()
+    link.advance(10)
+
+    assert [each.outcome for each in link.heard(CommandEnded)] == [Outcome.SUPERSEDED, Outcome.LINK_LOST]
+    assert sum(b"CommandRequest" in packet for _, packet in link.said) == 2
+
+
+def _command(code: str, order: str, **values: str) -> CommandRequest:
+    arguments = tuple(CommandArgument(code, name, order, value) for name, value in values.items())
+    return CommandRequest("00000000-0000-4000-9000-000000000001", Address(CONTROLLER), arguments)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (_command("M0000", "bad", status="True"), "command M0000 is not in list 1.2.1"),
+        (_command("M0002", "bad", **PLAN_3), "command M0002 is ordered by setPlan, not by 'bad'"),
+        (_command("M0002", "setPlan", status="True"), "M0002 securityCode, timeplan missing"),
+        (
+            StatusRequest(
+                _command("M0002", "", a="").message_id, Address(CONTROLLER), (StatusName("S0000", "status"),)
+            ),
+            "status S0000 is not in list 1.2.1",
+        ),
+        (
+            StatusRequest(_command("M0002", "", a="").message_id, Address(GROUP), (PLAN,)),
+            "component SG1 is a signal group, not a controller",
+        ),
+    ],
+)
+def test_a_site_refuses_what_its_list_does_not_have(message: Message, reason: str) -> None:
+    """Unknown codes, names and orders, and incomplete commands, are refused, and nothing is carried out."""
+    link = Link().ready()
+    answer = _from_supervisor(link, message)
+
+    assert (answer["type"], answer["rea"]) == ("MessageNotAck", reason)
+    assert not link.cabinet.executed
+
+
+def test_a_supervisor_does_not_send_what_the_list_does_not_have() -> None:
+    """A command that the site must refuse never leaves, nor one that the list only reserves."""
+    link = Link().ready()
+    for code, values in (("M0002", {"status": "True"}), ("M0099", {}), ("M0012", {"status": "", "securityCode": ""})):
+        with pytest.raises(NotSendable):
+            link.supervisor.command(CONTROLLER, code, values, link.now)
+    with pytest.raises(NotSendable, match="not ready"):
+        Link().supervisor.command(CONTROLLER, "M0002", PLAN_3, link.now)
