@@ -9,7 +9,7 @@ from tests.signals.senses import Loops, Seen
 
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspects
-from maasloop.actuation.domain.signals.controller import Ask, Decision, Release
+from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold, Release
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -61,7 +61,9 @@ class Desk:
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)
         self.state = self.state.observe(second, aspects, called)
-        decision = self._chooser.decide(self.state)
+        # Its last step must be seen before another sequence follows: so it is where commands are verified, too.
+        running = self.state.busy_until_s > second
+        decision: Decision = Hold("a sequence is running") if running else self._chooser.decide(self.state)
         if isinstance(decision, Ask):
             self._ask(second, decision.request, self.state)
         elif isinstance(decision, Release):

@@ -15,10 +15,11 @@ REACH_M = 150.0
 
 @dataclass(frozen=True)
 class Approaching:
-    """One vehicle on its way to the stop line of a controlled lane; lane as the network names it."""
+    """One vehicle on its way to the stop line of a controlled lane, or past it in the junction (negative distance)."""
 
     vehicle: str
     lane: str
+    """As the network names it."""
     distance_m: float
     speed_mps: float
     group: str | None
@@ -33,29 +34,53 @@ class AreaDetection:
         self._ways = {junction.tls: _ways(junction) for junction in site.junctions}
         self._beside = {junction.tls: _beside(junction) for junction in site.junctions}
         self._announced = announced
+        self._last: dict[str, tuple[Junction, Approaching]] = {}
 
     def see(self) -> dict[str, list[Approaching]]:
-        """Return by junction who is on the way to it now; a vehicle counts for the first signal ahead of it."""
+        """Return by junction who is on the way to it or in it; a vehicle counts for the first signal ahead of it."""
+        seen: dict[str, tuple[Junction, Approaching]] = {}
+        for name in libsumo.vehicle.getIDList():
+            vehicle, here = str(name), str(libsumo.vehicle.getLaneID(name))
+            one = self._inside(vehicle) if here.startswith(":") else None
+            one = one or self._approaching(vehicle, here)
+            if one is not None:
+                seen[vehicle] = one
+        self._last = seen
         found: dict[str, list[Approaching]] = {junction.id: [] for junction in self._junctions.values()}
-        vehicles = libsumo.vehicle
-        for vehicle in vehicles.getIDList():
-            ahead = vehicles.getNextTLS(vehicle)
-            if not ahead or ahead[0][2] > REACH_M or ahead[0][0] not in self._junctions:
-                continue
-            tls, link, distance_m, _ = ahead[0]
-            lanes = self._ways[tls].get(int(link), ())
-            if not lanes:
-                continue
-            junction = self._junctions[tls]
-            if not self._announced:
-                lanes = self._beside[tls][lanes[0]]
-            here = str(vehicles.getLaneID(vehicle))
-            # Where several lanes lead there and none is chosen yet, they are taken to be used alike.
-            lane = here if here in lanes else lanes[crc32(str(vehicle).encode()) % len(lanes)]
-            group = junction.network.groups[int(link)].id if self._announced else None
-            speed_mps = float(vehicles.getSpeed(vehicle))
-            found[junction.id].append(Approaching(str(vehicle), lane, float(distance_m), speed_mps, group))
+        for junction, approaching in seen.values():
+            found[junction.id].append(approaching)
         return found
+
+    def _inside(self, vehicle: str) -> tuple[Junction, Approaching] | None:
+        """Return a vehicle that passed a stop line and is in the junction still."""
+        last = self._last.get(vehicle)
+        if last is None:
+            return None
+        junction, before = last
+        ahead = libsumo.vehicle.getNextTLS(vehicle)
+        if before.distance_m >= 0.0 and ahead and ahead[0][0] == junction.tls and ahead[0][2] <= before.distance_m:
+            # Within another, unsignalled junction on the way.
+            return None
+        speed_mps = float(libsumo.vehicle.getSpeed(vehicle))
+        past_m = min(0.0, before.distance_m) - speed_mps
+        return junction, Approaching(vehicle, before.lane, min(past_m, -0.1), speed_mps, before.group)
+
+    def _approaching(self, vehicle: str, here: str) -> tuple[Junction, Approaching] | None:
+        ahead = libsumo.vehicle.getNextTLS(vehicle)
+        if not ahead or ahead[0][2] > REACH_M or ahead[0][0] not in self._junctions:
+            return None
+        tls, link, distance_m, _ = ahead[0]
+        lanes = self._ways[tls].get(int(link), ())
+        if not lanes:
+            return None
+        junction = self._junctions[tls]
+        if not self._announced:
+            lanes = self._beside[tls][lanes[0]]
+        # Where several lanes lead there and none is chosen yet, they are taken to be used alike.
+        lane = here if here in lanes else lanes[crc32(vehicle.encode()) % len(lanes)]
+        group = junction.network.groups[int(link)].id if self._announced else None
+        speed_mps = float(libsumo.vehicle.getSpeed(vehicle))
+        return junction, Approaching(vehicle, lane, max(0.0, float(distance_m)), speed_mps, group)
 
 
 def _ways(junction: Junction) -> dict[int, tuple[str, ...]]:

@@ -18,11 +18,16 @@ STALL_S = 6
 STALL_YIELDING_S = 25
 STALL_MEMORY_S = 20.0
 TURN_GAIN = 0.03
+CLEARING_MPS = 3.0
+BOX_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
 class VehicleSeen:
-    """One vehicle on its way to the stop line: metres to it by road, and the group it announced."""
+    """One vehicle on its way to the stop line: metres to it by road, and the group it announced.
+
+    A negative distance is that of a vehicle past the line that is in the junction still.
+    """
 
     id: str
     lane: str
@@ -42,7 +47,7 @@ class AreaMemory:
 
     def hear(self, lane: LaneEstimate, second_s: float, seen: Sequence[VehicleSeen], aspects: Aspects) -> None:
         """Replace the lane's estimate by what is seen."""
-        ordered = sorted(seen, key=lambda one: (one.distance_m, one.id))
+        ordered = sorted((one for one in seen if one.distance_m >= 0.0), key=lambda one: (one.distance_m, one.id))
         ids = frozenset(one.id for one in ordered)
         came = len(ids - self.known)
         left = bool(self.known - ids)
@@ -87,7 +92,29 @@ class AreaMemory:
 
 def waiting_groups(seen: Iterable[VehicleSeen]) -> set[str]:
     """Return the groups that standing vehicles announced."""
-    return {one.group for one in seen if one.group is not None and one.speed_mps < STANDING_MPS}
+    return {
+        one.group for one in seen if one.group is not None and one.speed_mps < STANDING_MPS and one.distance_m >= 0.0
+    }
+
+
+class Box:
+    """Who is in the junction and does not get out: those that conflict with them had better not start."""
+
+    def __init__(self) -> None:
+        """Begin with an empty junction."""
+        self._since_s: dict[str, float] = {}
+        self._stuck: dict[str, VehicleSeen] = {}
+        self._second_s = -math.inf
+
+    def hear(self, second_s: float, seen: Iterable[VehicleSeen]) -> None:
+        """Take in everybody seen."""
+        self._stuck = {one.id: one for one in seen if one.distance_m < 0.0 and one.speed_mps < CLEARING_MPS}
+        self._since_s = {name: self._since_s.get(name, second_s) for name in self._stuck}
+        self._second_s = second_s
+
+    def stuck(self) -> list[VehicleSeen]:
+        """Return who is stuck; who has been for very long will not be helped by waiting."""
+        return [one for name, one in self._stuck.items() if self._second_s - self._since_s[name] <= BOX_PATIENCE_S]
 
 
 def free_travel_s(distance_m: float, speed_mps: float, free_speed_mps: float) -> float:

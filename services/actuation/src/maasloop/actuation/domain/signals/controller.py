@@ -36,6 +36,7 @@ class Parameters:
     hold_s: float = 40.0
     refresh_s: float = 12.0
     guard_s: float = 13.0
+    clearing_s: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,25 @@ class Controller:
         current = frozenset(name for name, group in state.groups.items() if group.green)
         ranked = self._ranked(state, current, not_before_s)
         for index, stage in ranked:
-            if stage == current and self._may_stay(state, not_before_s):
-                return Hold(f"index {index:.3f}")
-            decision = self._ask(state, stage, not_before_s, index)
+            decision = self._towards(state, stage, current, not_before_s, f"index {index:.3f}")
             if decision is not None:
                 return decision
         return Hold("nothing else may be asked for now")
+
+    def _towards(
+        self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
+    ) -> Decision | None:
+        """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
+        guard_s = self.parameters.guard_s
+        stuck = self.perception.in_the_box()
+        waiting = {name for name in stage - current if any(foe in stuck for foe in self.sheet.foes[name])}
+        if waiting:
+            stage = stage - waiting
+            reason = f"{reason}, {len(waiting)} groups wait until the junction is clear"
+            guard_s = self.parameters.clearing_s
+        if stage == current and self._may_stay(state, not_before_s):
+            return Hold(reason)
+        return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
 
     def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:
         """Tell whether what is held lasts long enough, and may last: nobody waits too long for it."""
@@ -125,11 +139,13 @@ class Controller:
         lasting = held_until_s - not_before_s > parameters.refresh_s
         return lasting and allowed_until_s - not_before_s >= parameters.guard_s
 
-    def _ask(self, state: JunctionState, stage: Stage, not_before_s: float, index: float) -> Ask | None:
+    def _ask(
+        self, state: JunctionState, stage: Stage, not_before_s: float, reason: str, *, guard_s: float
+    ) -> Ask | None:
         steps = way_to(self.sheet, state, stage, not_before_s)
         ends_s = not_before_s + steps[-1].offset_s
         latest_s = expiry_latest_s(self.sheet, state, steps, not_before_s)
-        if latest_s < ends_s + self.parameters.guard_s:
+        if latest_s < ends_s + guard_s:
             return None
         request = SequenceRequest(
             junction=self.sheet.junction,
@@ -140,7 +156,7 @@ class Controller:
             issuer=self.issuer,
             level=IssuerLevel.ADAPTIVE,
         )
-        return Ask(request, f"index {index:.3f}")
+        return Ask(request, reason)
 
     def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
         prospect = Prospect(self.perception, state, self.parameters.horizon_s)

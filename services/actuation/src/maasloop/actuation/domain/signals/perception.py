@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, VehicleSeen, waiting_groups
+from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
 from .estimate import (
     BLIND_AFTER_S,
@@ -45,6 +45,7 @@ class Perception:
         self.full_exits: set[str] = set()
         self._areas: dict[str, AreaMemory] = {}
         self._waiting: set[str] = set()
+        self._box = Box()
         self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
         self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
         self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
@@ -84,6 +85,7 @@ class Perception:
         self._turns.seen(second_s, self._exits_passed(readings))
         watched = seen or {}
         self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
+        self._box.hear(second_s, [one for vehicles in watched.values() for one in vehicles])
         for lane in self.lanes.values():
             if lane.id in watched:
                 self._areas.setdefault(lane.id, AreaMemory()).hear(lane, second_s, watched[lane.id], aspects)
@@ -120,6 +122,13 @@ class Perception:
         """Tell whether at least one exit of a group has room."""
         exits = self.exits_of[group]
         return not exits or not all(name in self.full_exits for name in exits)
+
+    def in_the_box(self) -> frozenset[str]:
+        """Return the groups of vehicles that are stuck in the junction; all of its lane where none was announced."""
+        found: set[str] = set()
+        for one in self._box.stuck():
+            found.update((one.group,) if one.group is not None else self.groups_of[one.lane])
+        return frozenset(found)
 
     def _hear_lane(
         self, lane: LaneEstimate, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects
