@@ -137,7 +137,7 @@ async def _refuse(rig: "Rig", *readings: "Reading", device: str) -> None:
 
 
 async def _balance(rig: "Rig", district: str = "") -> Balance:
-    counter = StreamCounter(rig.bus, CARRIED, "timeseries-")
+    counter = StreamCounter(rig.bus, CARRIED, "timeseries")
     return await GetCustodyBalance(PostgresAccounts(rig.pool), counter)(district)
 
 

@@ -60,7 +60,7 @@ class Owner:
 async def _owner(
     rig: "Rig", before_commit: Callable[[], Awaitable[None]] | None = None, *, fenced: bool = True
 ) -> AsyncIterator[Owner]:
-    index, fence = rig.index(), PostgresFence(rig.pool, 0)
+    index, fence = rig.index(), PostgresFence(rig.pool)
     store = PostgresRowStore(
         rig.dsn,
         rig.pool,
@@ -100,8 +100,8 @@ async def _store(owner: Owner, taken: Taken) -> None:
 async def _begin(owner: Owner, token: int) -> None:
     """Begin as a process does that has taken the lease."""
     await owner.fence.advance(token)
-    _, positions = await owner.store.positions(LIFE.stream, LIFE.created)
-    owner.storing.begin(LIFE, positions, max(positions.values(), default=0))
+    stored = await owner.store.stored(LIFE.stream, LIFE.created)
+    owner.storing.begin(LIFE, stored.positions, stored.floor, stored.heard)
 
 
 async def _lost(rig: "Rig") -> int:

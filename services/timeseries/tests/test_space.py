@@ -12,6 +12,7 @@ from maasloop.bus.subjects import OBSERVATION_RECORDED
 from maasloop.core.clock import FakeClock, SystemClock
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.handlers.free_streams import KEPT_US, WINDOW_US, FreeStreams
+from maasloop.timeseries.ports.accounting import Settled
 from maasloop.timeseries.ports.streams import StreamInfo, StreamMessage
 
 STREAM = OBSERVATION_ROWS.stream
@@ -48,24 +49,53 @@ class FakeStreams:
         return self.floors[durable]
 
 
+@dataclass(frozen=True)
+class FakeTables:
+    """What two partitions have stored of the stream."""
+
+    floors: dict[int, int]
+    created: str = ""
+
+    async def settled(self) -> dict[str, Settled]:
+        """Return it."""
+        return {STREAM: Settled(self.created, {}, (), self.floors, 2)}
+
+
+ALL = {0: 200_000, 1: 200_000}
+
+
 @pytest.mark.parametrize(
-    ("share", "floors", "first"),
+    ("share", "durables", "floors", "first"),
     [
-        (0.4, {"a": 200_000, "b": 200_000}, 1),
-        (0.6, {"a": 200_000, "b": 200_000}, 200_000 - KEPT_US // 1_000_000),
-        (0.9, {"a": 200_000, "b": 200_000}, 200_000 - WINDOW_US // 1_000_000),
-        (0.9, {"a": 200_000, "b": 1_000}, 1_001),
-        (0.9, {"a": 200_000, "b": -1}, 1),
+        (0.4, {"a": 200_000}, ALL, 1),
+        (0.6, {"a": 200_000}, ALL, 200_000 - KEPT_US // 1_000_000),
+        (0.9, {"a": 200_000}, ALL, 200_000 - WINDOW_US // 1_000_000),
+        (0.9, {"a": 1_000}, ALL, 1_001),
+        (0.9, {"a": -1}, ALL, 1),
+        (0.9, {"a": 200_000}, {0: 200_000, 1: 500}, 501),
+        (0.9, {"a": 200_000}, {0: 200_000}, 1),
     ],
 )
-async def test_only_what_is_committed_and_old_enough_goes(share: float, floors: dict[str, int], first: int) -> None:
+async def test_only_what_is_committed_and_old_enough_goes(
+    share: float, durables: dict[str, int], floors: dict[int, int], first: int
+) -> None:
     """A half empty stream keeps all; a fuller one a day; a nearly full one the window; none what an owner lacks."""
     clock = FakeClock()
-    streams = FakeStreams(clock, share, floors)
+    streams = FakeStreams(clock, share, durables)
 
-    await FreeStreams(streams, {STREAM: list(floors)}, clock)(STREAM)
+    await FreeStreams(streams, {STREAM: list(durables)}, FakeTables(floors), clock)(STREAM)
 
     assert streams.first == first
+
+
+async def test_what_was_stored_of_another_life_frees_nothing() -> None:
+    """The stream was made again: its messages are others, whatever was stored from the one before."""
+    clock = FakeClock()
+    streams = FakeStreams(clock, 0.9, {"a": 200_000})
+
+    await FreeStreams(streams, {STREAM: ["a"]}, FakeTables(ALL, created="before"), clock)(STREAM)
+
+    assert streams.first == 1
 
 
 @pytest.fixture(name="streams")

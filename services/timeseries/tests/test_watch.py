@@ -14,8 +14,10 @@ from maasloop.core.clock import SystemClock
 from maasloop.core.reasons import Reason
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.statuses import translate
+from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
 from maasloop.timeseries.adapters.postgres_aggregates import PostgresAggregates
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
+from maasloop.timeseries.adapters.progress import StoredProgress
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.entrypoints.rpc import SeriesDoor
@@ -54,7 +56,8 @@ async def _serving(
     async with AsyncExitStack() as stack:
         writers = [await stack.enter_async_context(rig.writing(*durable)) for durable in ((), (PERSONAL_ROWS,))]
         progress = {writer.stream: writer.progress for writer in writers}
-        tail = StreamTail(rig.bus, Streams(rig.bus), progress, slow_after_s=slow_after_s, tell_s=tell_s)
+        stored = StoredProgress(progress, PostgresAccounts(rig.pool), clock, writing=lambda: True)
+        tail = StreamTail(rig.bus, Streams(rig.bus), stored, slow_after_s=slow_after_s, tell_s=tell_s)
         server = RpcServer("127.0.0.1:0", clock=clock)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, anybody),

@@ -101,10 +101,10 @@ class City:
         """Go on with new processes that know what is stored, as after a kill."""
         await self.close()
         self.live = self._storing(OBSERVATION_ROWS.stream, Windows(self.clock))
-        _, positions = await self._stores[-1].positions(f"{OBSERVATION_ROWS.stream}-{self.number}", "")
+        positions = (await self._stores[-1].stored(f"{OBSERVATION_ROWS.stream}-{self.number}", "")).positions
         self.live.begin(Life(f"{OBSERVATION_ROWS.stream}-{self.number}", "", 0), positions, 0)
         self.imports = self._storing(IMPORT_ROWS.stream, None)
-        _, positions = await self._stores[-1].positions(f"{IMPORT_ROWS.stream}-{self.number}", "")
+        positions = (await self._stores[-1].stored(f"{IMPORT_ROWS.stream}-{self.number}", "")).positions
         self.imports.begin(Life(f"{IMPORT_ROWS.stream}-{self.number}", "", 0), positions, 0)
 
     async def close(self) -> None:
@@ -287,7 +287,7 @@ async def test_rollups_are_made_again_behind_those_who_merge_at_once(rig: "Rig",
     await city.store([city.at(0)])
     await city.restart()
     async with await AsyncConnection.connect(rig.dsn) as importing:
-        await importing.execute("SELECT pg_advisory_xact_lock_shared(hashtext('maasloop.timeseries.rollups'))")
+        await importing.execute("SELECT pg_advisory_xact_lock_shared(hashtext('maasloop.timeseries.rollups'), 0)")
         taking = asyncio.create_task(city.live._handler.take_over())
         await asyncio.wait([taking], timeout=0.3)
         assert not taking.done()

@@ -1,7 +1,8 @@
 """The composition root: what timeseries is made of, and who is given what."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 from maasloop.bus import connection as bus_connection
@@ -43,10 +44,12 @@ from maasloop.timeseries.adapters.postgres_fence import PostgresFence
 from maasloop.timeseries.adapters.postgres_reads import PostgresReader
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
+from maasloop.timeseries.adapters.progress import StoredProgress
 from maasloop.timeseries.adapters.searching import StreamSearch
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.adapters.tailing import StreamTail
 from maasloop.timeseries.adapters.visibility import ProjectedVisibility
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Facts, PropertyFacts
 from maasloop.timeseries.entrypoints.gauges import CustodyGauges
@@ -69,8 +72,6 @@ from maasloop.timeseries.settings import TimeseriesSettings
 
 NAME = "timeseries"
 PACKAGE = "maasloop.timeseries"
-PARTITION = 0
-"""The only one: all districts."""
 _CARRIED = {
     OBSERVATIONS.name: OBSERVATION_RECORDED,
     IMPORTS.name: OBSERVATION_IMPORTED,
@@ -99,9 +100,10 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         consents = Follower(bus, consented, consent_from, clock)
         visibility = ProjectedVisibility(known, ConsentGate(consented, clock))
         devices = Follower(bus, known, devices_from, clock)
-        fence = PostgresFence(pool, PARTITION)
-        writer = partial(_writer, bus=bus, dsn=dsn, pool=pool, fence=fence, known=known, clock=clock, stack=stack)
-        lanes = _lanes(writer, bus, clock)
+        fence = PostgresFence(pool, settings.share)
+        parts = _Parts(bus, dsn, pool, fence, settings.share, known, clock, stack)
+        writer = partial(_writer, parts)
+        lanes = _lanes(writer, parts)
         writers: dict[str, Writer | Lanes] = {
             OBSERVATION_ROWS.name: lanes,
             PERSONAL_ROWS.name: writer(PERSONAL_ROWS)[0],
@@ -109,8 +111,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             IMPORT_ROWS.name: writer(IMPORT_ROWS, behind=lanes)[0],
         }
         partition = Partition(
-            PARTITION,
-            lease=Lease(bus, lease_subject(NAME, PARTITION), clock),
+            parts.share.partition,
+            lease=Lease(bus, lease_subject(NAME, parts.share.partition), clock),
             fence=fence,
             pulls={name: writer.pull for name, writer in writers.items()},
             clock=clock,
@@ -119,14 +121,14 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
         aggregates = PostgresAggregates(pool)
-        tail = StreamTail(bus, streams, {writer.stream: writer.progress for writer in writers.values()})
+        tail = StreamTail(bus, streams, _progress(writers.values(), partition, parts, accounts))
         server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, aggregates, visibility),
             aggregate=AggregateObservations(reader, aggregates, visibility, clock),
             watch=WatchObservations(tail, visibility, clock),
-            balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, f"{NAME}-")),
+            balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, NAME)),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),
             trace=_trace(reader, accounts, StreamSearch(bus, streams, _CARRIED, clock), visibility),
         ).register(server)
@@ -137,9 +139,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
                 "devices": devices.run,
                 "consent": consents.run,
                 "outbox": relay.run,
-                "retention": ForgetOldRows(reader, clock).run,
                 "balance": CustodyGauges(accounts, clock).run,
-                "streams": FreeStreams(streams, _owners(), clock).run,
+                **_chores(parts, reader, FreeStreams(streams, _owners(), accounts, clock)),
             },
             checks={
                 "database": lambda: check(pool),
@@ -152,19 +153,27 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What all writers are made of."""
+
+    bus: bus_connection.Bus
+    dsn: str
+    pool: Pool
+    fence: PostgresFence
+    share: Share
+    known: Projection[Facts]
+    clock: Clock
+    stack: AsyncExitStack
+
+
 def _writer(
+    parts: _Parts,
     durable: Durable,
     *,
     behind: Lanes | None = None,
     lane: Life | None = None,
     window: bool = False,
-    bus: bus_connection.Bus,
-    dsn: str,
-    pool: Pool,
-    fence: PostgresFence,
-    known: Projection[Facts],
-    clock: Clock,
-    stack: AsyncExitStack,
 ) -> tuple[Writer, PostgresRowStore]:
     """Return the writer of a stream, which may stand behind another one of the same series, and its store.
 
@@ -172,29 +181,39 @@ def _writer(
     """
 
     def facts(observed_property: str) -> PropertyFacts | None:
-        found = known.get(f"observedProperties/{observed_property}")
+        found = parts.known.get(f"observedProperties/{observed_property}")
         return found if isinstance(found, PropertyFacts) else None
 
-    index = PostgresSeriesIndex(pool, facts)
-    name = f"{NAME}-{durable.stream.lower()}"
-    store = PostgresRowStore(dsn, pool, ConflictFacts(index), name=name, fence=fence)
-    stack.push_async_callback(store.close)
+    index = PostgresSeriesIndex(parts.pool, facts)
+    store = PostgresRowStore(
+        parts.dsn,
+        parts.pool,
+        ConflictFacts(index),
+        name=f"{NAME}-{durable.stream.lower()}",
+        share=parts.share,
+        fence=parts.fence,
+    )
+    parts.stack.push_async_callback(store.close)
+    windows = Windows(parts.clock) if window else None
     made = Writer(
-        bus=bus,
-        durable=durable,
-        streams=Streams(bus),
+        bus=parts.bus,
+        durable=durable if lane is not None else _own(durable, parts.share),
+        streams=Streams(parts.bus),
         store=store,
-        handler=StoreObservations(
-            index=index, store=store, windows=Windows(clock) if window else None, behind=behind is not None
-        ),
-        clock=clock,
+        handler=StoreObservations(index=index, store=store, windows=windows, behind=behind is not None),
+        clock=parts.clock,
+        share=parts.share,
         yields_to=(lambda: behind.busy) if behind is not None else None,
         lane=lane,
     )
     return made, store
 
 
-def _lanes(writer: Callable[..., tuple[Writer, PostgresRowStore]], bus: bus_connection.Bus, clock: Clock) -> Lanes:
+def _own(durable: Durable, share: Share) -> Durable:
+    return replace(durable, name=share.name(durable.name))
+
+
+def _lanes(writer: Callable[..., tuple[Writer, PostgresRowStore]], parts: _Parts) -> Lanes:
     """Return the writer of readings, which reads a backlog beside what comes now."""
 
     def live(durable: Durable, lane: Life) -> tuple[Writer, Close]:
@@ -203,14 +222,28 @@ def _lanes(writer: Callable[..., tuple[Writer, PostgresRowStore]], bus: bus_conn
 
     first, store = writer(OBSERVATION_ROWS, window=True)
     return Lanes(
-        bus=bus,
+        bus=parts.bus,
         writer=first,
-        durable=OBSERVATION_ROWS,
-        streams=Streams(bus),
+        durable=_own(OBSERVATION_ROWS, parts.share),
+        streams=Streams(parts.bus),
         store=store,
-        clock=clock,
+        clock=parts.clock,
         make_live=live,
     )
+
+
+def _progress(
+    writers: Iterable[Writer | Lanes], partition: Partition, parts: _Parts, accounts: PostgresAccounts
+) -> StoredProgress:
+    written = {writer.stream: writer.progress for writer in writers}
+    return StoredProgress(written, accounts, parts.clock, share=parts.share, writing=lambda: partition.writing)
+
+
+def _chores(parts: _Parts, reader: PostgresReader, free: FreeStreams) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what is done for all partitions, by the first."""
+    if parts.share.partition:
+        return {}
+    return {"retention": ForgetOldRows(reader, parts.clock).run, "streams": free.run}
 
 
 def _trace(
@@ -221,14 +254,16 @@ def _trace(
 
 
 def _owners() -> dict[str, list[str]]:
-    """Return the durables of each custody stream whose acknowledgement is a commit.
+    """Return the durables of others of each custody stream whose acknowledgement is a commit.
 
     One that begins with the newest message needs no older one.
     """
     owners: dict[str, list[str]] = {}
     for stream in (OBSERVATIONS, IMPORTS, PERSONAL, QUARANTINE, RESPONSES):
         members = [durable for durable in DURABLES if durable.stream == stream.name]
-        owners[stream.name] = [durable.name for durable in members if durable.deliver == "all"]
+        owners[stream.name] = [
+            durable.name for durable in members if durable.deliver == "all" and durable.service != NAME
+        ]
     return owners
 
 

@@ -1,8 +1,11 @@
 """Settings of timeseries: ``MAASLOOP_TIMESERIES__…``."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from maasloop.runtime.settings import ServiceSettings
+from maasloop.timeseries.domain.partitioning import PARTITIONS_MAX, Share
 
 
 class TimeseriesSettings(ServiceSettings, service="timeseries"):
@@ -14,3 +17,19 @@ class TimeseriesSettings(ServiceSettings, service="timeseries"):
     """Host and port of consent: personal series are hidden without it."""
     postgres_connections_max: int = Field(default=8, ge=4, le=100)
     """Most connections for reads; the four writers have up to seven more."""
+    partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
+    """Into how many partitions the districts are divided; each is written by one process."""
+    partition: int = Field(default=0, ge=0, lt=PARTITIONS_MAX)
+    """Which of them this process writes, counted from 0: the number of its pod. It answers reads of all."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.partition >= self.partitions:
+            message = f"partition {self.partition} is none of {self.partitions}, which are counted from 0"
+            raise ValueError(message)
+        return self
+
+    @property
+    def share(self) -> Share:
+        """The districts that this process writes."""
+        return Share(self.partition, self.partitions)

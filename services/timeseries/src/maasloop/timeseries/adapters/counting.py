@@ -1,8 +1,8 @@
 """Readings that were acknowledged and are not settled yet, counted where they lie.
 
 In a custody stream a message is settled when it lies at or below the position of its district. Counting by the headers of
-messages begins at what the durables of the stream have acknowledged, which is never beyond what is stored: so it is right
-however districts, partitions and lanes stand to each other.
+messages begins at the lowest floor of all partitions: so it is right however districts, partitions and lanes stand to each
+other.
 """
 
 import asyncio
@@ -39,31 +39,33 @@ _RESPONSES = {UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB}
 class StreamCounter:
     """Counts what lies in streams, and what the MQTT listener holds."""
 
-    def __init__(self, bus: Bus, facts: Mapping[str, Fact], prefix: str) -> None:
-        """``facts`` says by stream what travels on it; durables that commit have a name that begins with ``prefix``."""
+    def __init__(self, bus: Bus, facts: Mapping[str, Fact], service: str) -> None:
+        """``facts`` says by stream what travels on it; ``service`` is who asks."""
         self._bus = bus
         self._facts = facts
-        self._prefix = prefix
+        self._service = service
 
     async def in_stream(self, stream: str, settled: Settled, district: str) -> int:
         """Return the readings of a stream's messages that are not settled; empty district = all."""
         info = await self._ask(f"STREAM.INFO.{stream}", {})
         if settled.created != str(info["created"]):
             settled = Settled("", {})
-        floor = await self._floor(stream)
-        if info["state"]["last_seq"] <= floor:
+        if info["state"]["last_seq"] <= settled.floor:
             return 0
         fact = self._facts[stream]
         subject = fact.wildcard(district) if district else fact.wildcard()
         try:
-            async with asyncio.timeout(COUNT_TIMEOUT_S), self._consumer(stream, subject, floor) as (name, behind):
+            async with (
+                asyncio.timeout(COUNT_TIMEOUT_S),
+                self._consumer(stream, subject, settled.floor) as (name, behind),
+            ):
                 return await self._count(stream, name, behind, settled)
         except TimeoutError:
             raise _lost(f"the messages of {stream} could not be counted in {COUNT_TIMEOUT_S:g} s") from None
 
     async def _count(self, stream: str, name: str, pending: int, settled: Settled) -> int:
         readings = 0
-        async with Pull(self._bus, Durable(name, stream, self._prefix), outstanding_max=OUTSTANDING_MAX) as pull:
+        async with Pull(self._bus, Durable(name, stream, self._service), outstanding_max=OUTSTANDING_MAX) as pull:
             while pending and (taken := await pull.take(OUTSTANDING_MAX, wait_s=1.0)):
                 readings += sum(_readings(each) for each in taken if not _is_settled(each, settled))
                 pending = taken[-1].pending
@@ -93,21 +95,6 @@ class StreamCounter:
             for subject, count in found.items():
                 yield subject, count
             offset, total = offset + len(found), int(answer.get("total", 0)) if found else 0
-
-    async def _floor(self, stream: str) -> int:
-        """Return the sequence up to which every durable that commits has acknowledged everything."""
-        floors: list[int] = []
-        offset, total = 0, 1
-        while offset < total:
-            answer = await self._ask(f"CONSUMER.LIST.{stream}", {"offset": offset})
-            listed = answer.get("consumers") or []
-            floors += [
-                int(each["ack_floor"]["stream_seq"])
-                for each in listed
-                if str(each["name"]).startswith(self._prefix) and each["config"].get("durable_name")
-            ]
-            offset, total = offset + len(listed), int(answer["total"]) if listed else 0
-        return min(floors, default=0)
 
     @asynccontextmanager
     async def _consumer(self, stream: str, subject: str, after: int) -> AsyncIterator[tuple[str, int]]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from psycopg import IsolationLevel
@@ -13,6 +12,7 @@ from maasloop.core.clock import from_us, to_us
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Seam
 from maasloop.timeseries.domain.series import Kind, Table
 from maasloop.timeseries.ports.accounting import Custody, DeviceAccount, Settled
@@ -90,18 +90,34 @@ class PostgresAccounts:
                 yield connection
 
 
-def _settled(rows: Sequence[tuple[str, str, str, int]]) -> dict[str, Settled]:
+def _settled(
+    rows: Sequence[tuple[str, str, str | None, int | None, int | None, int | None, int]],
+) -> dict[str, Settled]:
     """Return what is stored of each stream; a live lane has the stream's name before a stroke."""
     positions: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for stream, created, district, sequence in rows:
-        positions[stream, created][district] = sequence
+    floors: defaultdict[tuple[str, str], dict[int, int]] = defaultdict(dict)
+    live: defaultdict[tuple[str, str], list[tuple[Share, Seam]]] = defaultdict(list)
+    count = 1
+    for stream, created, district, partition, partitions, after, sequence in rows:
+        if district is not None:
+            positions[stream, created][district] = sequence
+        elif partition is None:
+            count = partitions or 1
+        elif after is None:
+            floors[stream, created][partition] = sequence
+        else:
+            live[stream, created].append((Share(partition, partitions or 1), Seam(after, sequence)))
+    for (name, created), found in positions.items():
+        stream, stroke, lane = name.partition("/")
+        if stroke:
+            live[stream, created].append((Share.named(lane), Seam(found[""], max(found.values()))))
     streams = {stream: Settled("", {}) for stream in CUSTODY}
-    streams |= {stream: Settled(created, found) for (stream, created), found in positions.items() if "/" not in stream}
-    for (lane, created), found in positions.items():
-        stream, stroke, _ = lane.partition("/")
-        if stroke and streams[stream].created in {created, ""}:
-            seam = Seam(found[""], max(found.values()))
-            streams[stream] = replace(streams[stream], created=created, live=(*streams[stream].live, seam))
+    for stream, created in sorted(positions.keys() | floors.keys() | live.keys()):
+        if stream in streams:
+            of = (stream, created)
+            # Where no partition has said anything, there was one only, which stored everything in order.
+            reach = floors[of] or {0: max(positions[of].values(), default=0)}
+            streams[stream] = Settled(created, positions[of], tuple(live[of]), reach, count)
     return streams
 
 

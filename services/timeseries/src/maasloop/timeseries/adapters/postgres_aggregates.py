@@ -43,9 +43,8 @@ class PostgresAggregates:
         found = np.zeros(len(series), np.int64)
         first_us, last_us = start_us - start_us % HOUR_US, end_us + -end_us % HOUR_US
         async with reading(self._pool) as connection:
-            windows = await open_from_us(connection)
-            for retention, members in _by_class(series).items():
-                for piece in _whole([Piece(Source.HOURS, first_us, last_us)], windows.get(retention)):
+            for retention, members, open_us in await _by_class(connection, series):
+                for piece in _whole([Piece(Source.HOURS, first_us, last_us)], open_us):
                     counting = sql.COUNTS_OF_ROWS if piece.source is Source.ROWS else sql.COUNTS
                     statement = _of(counting, f"{piece.source}_{retention}")
                     arguments = _arguments(members, piece.start_us, piece.end_us)
@@ -60,9 +59,8 @@ class PostgresAggregates:
         """Return the buckets of series of numbers, read from the parts of their class."""
         partials = []
         async with reading(self._pool) as connection:
-            windows = await open_from_us(connection)
-            for retention, members in _by_class(series).items():
-                for piece in _whole(parts[retention], windows.get(retention)):
+            for retention, members, open_us in await _by_class(connection, series):
+                for piece in _whole(parts[retention], open_us):
                     partials += await _partials(connection, retention, members, piece)
         return buckets(series, joined(partials), grid, fill)
 
@@ -105,11 +103,17 @@ def _page(row: Any) -> LatestPage:  # noqa: ANN401 - a row of bytes, text and nu
     )
 
 
-def _by_class(series: Sequence[SeriesRow]) -> dict[Retention, _Members]:
-    classes: defaultdict[Retention, _Members] = defaultdict(list)
+async def _by_class(
+    connection: Connection, series: Sequence[SeriesRow]
+) -> list[tuple[Retention, _Members, int | None]]:
+    """Return series by district and class, with where the window of each begins."""
+    classes: defaultdict[tuple[str, Retention], _Members] = defaultdict(list)
     for place, each in enumerate(series):
-        classes[each.table.retention].append((each.id, place))
-    return classes
+        classes[each.district, each.table.retention].append((each.id, place))
+    windows = {district: await open_from_us(connection, district) for district, _ in classes}
+    return [
+        (retention, members, windows[district].get(retention)) for (district, retention), members in classes.items()
+    ]
 
 
 def _of(statement: str, table: str) -> composed.Composed:

@@ -41,7 +41,10 @@ class PostgresReader:
         async with reading(self._pool) as connection:
             rows: list[Any] = await (await connection.execute(statement, arguments, prepare=False)).fetchall()
         return [
-            SeriesRow(row[0], row[1], row[2], Table(Kind(row[3]), Retention(row[4])), row[5], row[6]) for row in rows
+            SeriesRow(
+                row[0], row[1], row[2], Table(Kind(row[3]), Retention(row[4])), row[5], row[6], selection.district
+            )
+            for row in rows
         ]
 
     async def range(self, series: SeriesRow, start_us: int, end_us: int, size: int) -> Range:

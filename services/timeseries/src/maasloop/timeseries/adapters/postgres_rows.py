@@ -19,12 +19,13 @@ from maasloop.postgres.pool import Connection, Pool, connect
 from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.ports.rollups import HOUR_US, Figures, Latest
 from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
-from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, PositionMoved
+from maasloop.timeseries.ports.writing import Account, DeviceName, KeyTaken, Lot, PositionMoved, Stored
 
-from . import sql, sql_windows
+from . import sql, sql_partitions, sql_windows
 from .postgres_chunks import PostgresChunks
 from .postgres_fence import PostgresFence
 from .postgres_others import add_others
@@ -54,9 +55,10 @@ def _into(statement: str, target: composed.Identifier) -> composed.Composed:
 class PostgresRowTransaction:
     """The transaction of one lot."""
 
-    def __init__(self, cursor: AsyncCursor[Any], chunks: PostgresChunks, facts: Facts) -> None:
-        """Work with this cursor."""
+    def __init__(self, cursor: AsyncCursor[Any], chunks: PostgresChunks, facts: Facts, partition: int) -> None:
+        """Work with this cursor, for a partition."""
         self._cursor = cursor
+        self._partition = partition
         self._chunks = chunks
         self._facts = facts
 
@@ -103,7 +105,7 @@ class PostgresRowTransaction:
 
     async def merge_at_once(self) -> None:
         """Say that what is stored is merged in this transaction."""
-        await self._cursor.execute(sql_windows.SHARE)
+        await self._cursor.execute(sql_windows.SHARE, (self._partition,))
 
     async def roll_up(self, retention: Retention, minutes: Figures) -> None:
         """Add to the minutes of a class, and to its hours."""
@@ -116,7 +118,7 @@ class PostgresRowTransaction:
 
     async def move_windows(self, owner: int, edges: Mapping[Retention, int]) -> None:
         """Let windows begin elsewhere."""
-        arguments = (list(edges), [from_us(edge_us) for edge_us in edges.values()], owner)
+        arguments = (list(edges), [from_us(edge_us) for edge_us in edges.values()], self._partition, owner)
         await self._cursor.execute(sql_windows.MOVE, arguments)
         if self._cursor.rowcount != len(edges):
             message = "rollup windows"
@@ -178,11 +180,15 @@ class PostgresRowTransaction:
                 "producers": producers,
                 "seen": [lot.producers[producer].seen for producer in producers],
                 "lost": [lot.producers[producer].lost for producer in producers],
+                **self._floors(lot.floor),
             },
         )
         row = await self._cursor.fetchone()
         if row is None or row[0] != len(lot.positions):
             raise PositionMoved(lot.life.stream)
+
+    def _floors(self, floor: int | None) -> dict[str, int | None]:
+        return {"partition": self._partition, "floor": floor, "heard": 0 if self._partition else floor}
 
 
 def _figure_columns(figures: Figures) -> list[Any]:
@@ -218,6 +224,7 @@ class PostgresRowStore:
         facts: Facts,
         *,
         name: str,
+        share: Share = Share(),  # noqa: B008 - a frozen value
         fence: PostgresFence | None = None,
         before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -225,6 +232,7 @@ class PostgresRowStore:
 
         ``before_commit`` is for tests that end the process between the rows and their commit.
         """
+        self._share = share
         self._fence = fence
         self._dsn = dsn
         self._pool = pool
@@ -232,7 +240,7 @@ class PostgresRowStore:
         self._name = name
         self._before_commit = before_commit
         self._chunks = PostgresChunks(pool)
-        self._windows = PostgresWindows(pool)
+        self._windows = PostgresWindows(pool, share, fence)
         self._free: list[Connection] = []
 
     @asynccontextmanager
@@ -242,7 +250,7 @@ class PostgresRowStore:
         try:
             with translated():
                 async with connection.transaction(), connection.cursor() as cursor:
-                    yield PostgresRowTransaction(cursor, self._chunks, self._facts)
+                    yield PostgresRowTransaction(cursor, self._chunks, self._facts, self._share.partition)
                     if self._before_commit is not None:
                         await self._before_commit()
                     if self._fence is not None:
@@ -260,13 +268,27 @@ class PostgresRowStore:
         """Take the windows over: all rows are in rollups."""
         return await self._windows.take_over()
 
-    async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
-        """Return the epoch of a stream's life and the position of each district in it."""
+    async def stored(self, stream: str, created: str) -> Stored:
+        """Return what is stored of the newest epoch of a stream's life."""
         with translated():
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(sql.POSITIONS, {"stream": stream, "created": created})
-                rows: list[Any] = await cursor.fetchall()
-        return (rows[0][0] if rows else 0), {row[1]: row[2] for row in rows}
+                arguments = {"stream": stream, "created": created}
+                rows: list[Any] = await (await connection.execute(sql_partitions.STORED, arguments)).fetchall()
+        return stored_by(self._share, rows)
+
+    async def pass_over(self, life: Life, sequence: int) -> None:
+        """Say that everything of the partition up to here is stored, where nothing of it came; raises ``Fenced``."""
+        heard = 0 if self._share.partition else sequence
+        told = {"partition": self._share.partition, "sequence": sequence, "heard": heard}
+        await self._execute(sql_partitions.FLOOR_RAISE, asdict(life) | told)
+
+    async def inherited(self, life: Life) -> Sequence[tuple[Share, Seam]]:
+        """Return what lanes of partitions stored that were divided otherwise."""
+        with translated():
+            async with self._pool.connection() as connection:
+                found = await connection.execute(sql_partitions.SEAMS_INHERITED, asdict(life))
+                rows: list[Any] = await found.fetchall()
+        return [(Share(row[0], row[1]), Seam(row[2], row[3])) for row in rows]
 
     async def seam(self, lane: Life) -> Seam | None:
         """Return what a lane stored, nothing where it does not exist."""
@@ -308,3 +330,15 @@ class PostgresRowStore:
         await connection.set_autocommit(True)
         register_packed(connection)
         return connection
+
+
+def stored_by(share: Share, rows: Sequence[Any]) -> Stored:
+    """Return what is stored, by rows of positions and of floors of one life of a stream."""
+    epoch = max((row[0] for row in rows), default=0)
+    positions = {row[1]: row[3] for row in rows if row[0] == epoch and row[1] is not None}
+    floors = {row[2]: row[3] for row in rows if row[0] == epoch and row[2] is not None}
+    heard = {row[2]: row[4] for row in rows if row[0] == epoch and row[2] is not None}
+    furthest = max(positions.values(), default=0)
+    # Where no partition has said anything, there was one only, which stored everything in order.
+    floor = floors.get(share.partition, 0) if floors else furthest
+    return Stored(epoch, positions, floor, heard.get(0, floor), max(furthest, *floors.values(), 0))

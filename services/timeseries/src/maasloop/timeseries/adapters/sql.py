@@ -158,6 +158,12 @@ SETTLE = """
             shed = c.shed + excluded.shed,
             dead_lettered = c.dead_lettered + excluded.dead_lettered,
             late = c.late + excluded.late
+    ), floored AS (
+        INSERT INTO partition_floors AS f (stream, created, epoch, partition, sequence, heard)
+        SELECT %(stream)s, %(created)s, %(epoch)s, %(partition)s, %(floor)s, %(heard)s
+        WHERE %(floor)s::bigint IS NOT NULL
+        ON CONFLICT (stream, created, epoch, partition) DO UPDATE SET
+            sequence = greatest(f.sequence, excluded.sequence), heard = greatest(f.heard, excluded.heard)
     ), heard AS (
         INSERT INTO producers AS p (producer, stream, seen, lost)
         SELECT k.producer, %(stream)s, k.seen, k.lost
@@ -166,12 +172,6 @@ SETTLE = """
             seen = excluded.seen, lost = greatest(p.lost, excluded.lost), update_time = now()
     )
     SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM begun)
-"""
-POSITIONS = """
-    SELECT epoch, district, sequence FROM positions_in_streams WHERE stream = %(stream)s AND created = %(created)s
-        AND epoch = (
-            SELECT max(epoch) FROM positions_in_streams WHERE stream = %(stream)s AND created = %(created)s
-        )
 """
 SEAM = """
     SELECT min(sequence) FILTER (WHERE district = ''), max(sequence) FROM positions_in_streams
@@ -187,10 +187,3 @@ SEAM_CLOSE = """
     WHERE stream = %(stream)s AND created = %(created)s AND epoch = %(epoch)s
 """
 PRODUCERS = "SELECT producer, seen, lost FROM producers WHERE stream = %s AND producer = ANY(%s)"
-FENCE_ADVANCE = """
-    INSERT INTO fences AS f (partition, token) VALUES (%s, %s)
-    ON CONFLICT (partition) DO UPDATE SET token = excluded.token WHERE f.token < excluded.token
-"""
-FENCE_AT = "SELECT token FROM fences WHERE partition = %s"
-# Shared, because a partition has several writers; who advances it waits for all of them.
-FENCE_REQUIRE = "SELECT FROM fences WHERE partition = %s AND token = %s FOR SHARE"

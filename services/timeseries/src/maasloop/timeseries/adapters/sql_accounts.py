@@ -40,13 +40,24 @@ SERIES_STORED = """
     SELECT coalesce(sum(l.stored), 0)::bigint FROM latest AS l
     WHERE %(district)s = '' OR l.series IN (SELECT id FROM series WHERE district = %(district)s)
 """
-# The last epoch of the last life of each stream.
+# The last epoch of the last life of each stream: positions of districts, floors of partitions, and what was inherited.
 POSITIONS = """
-    WITH newest AS (
-        SELECT DISTINCT ON (stream) stream, created, epoch FROM positions_in_streams
-        ORDER BY stream, created DESC, epoch DESC
+    WITH known AS (
+        SELECT stream, created, epoch FROM positions_in_streams
+        UNION SELECT stream, created, epoch FROM partition_floors
+    ), newest AS (
+        SELECT DISTINCT ON (stream) stream, created, epoch FROM known ORDER BY stream, created DESC, epoch DESC
     )
-    SELECT p.stream, p.created, p.district, p.sequence FROM positions_in_streams AS p
+    SELECT p.stream, p.created, p.district, NULL::integer, NULL::integer, NULL::bigint, p.sequence
+    FROM positions_in_streams AS p
     JOIN newest AS n ON n.stream = p.stream AND n.created = p.created AND n.epoch = p.epoch
+    UNION ALL
+    SELECT f.stream, f.created, NULL, f.partition, NULL, NULL, f.sequence FROM partition_floors AS f
+    JOIN newest AS n ON n.stream = f.stream AND n.created = f.created AND n.epoch = f.epoch
+    UNION ALL
+    SELECT s.stream, s.created, NULL, s.partition, s.partitions, s.after, s.upto FROM inherited_seams AS s
+    JOIN newest AS n ON n.stream = s.stream AND n.created = s.created AND n.epoch = s.epoch
+    UNION ALL
+    SELECT '', '', NULL, NULL, partitions, NULL, 0 FROM partitioning
 """
 MISSING = "SELECT coalesce(sum(missing), 0)::bigint FROM device_accounts WHERE missing <> 0"

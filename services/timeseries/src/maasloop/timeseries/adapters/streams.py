@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from maasloop.bus.connection import Bus
+from maasloop.bus.streams import NANOSECONDS, Durable
 from maasloop.core.clock import to_us
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.ports.streams import StreamInfo, StreamMessage
 
+FORGOTTEN_AFTER_S = 7 * 86_400
 _NO_MESSAGE = 10037
 """JetStream error code: no message found."""
 
@@ -50,6 +52,15 @@ class Streams:
     async def purge_below(self, stream: str, sequence: int) -> int:
         """Free everything below a sequence and return how many messages that were."""
         return int(_sound(await self._bus.api(f"STREAM.PURGE.{stream}", {"seq": sequence}), stream)["purged"])
+
+    async def begin_durable(self, durable: Durable, after: int) -> None:
+        """Make a durable anew that begins after a message; the broker forgets it when nobody asks it for a week."""
+        await self._bus.api(f"CONSUMER.DELETE.{durable.stream}.{durable.name}")
+        begins = {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
+        config = {**durable.config(), **begins, "inactive_threshold": FORGOTTEN_AFTER_S * NANOSECONDS}
+        body = {"stream_name": durable.stream, "config": config}
+        answer = await self._bus.api(f"CONSUMER.DURABLE.CREATE.{durable.stream}.{durable.name}", body)
+        _sound(answer, durable.stream)
 
     async def ack_floor(self, stream: str, durable: str) -> int:
         """Return the sequence up to which a durable acknowledged everything; -1 where it does not exist."""

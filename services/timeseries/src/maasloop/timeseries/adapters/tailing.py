@@ -51,20 +51,14 @@ WATCHED = (OBSERVATIONS.name, PERSONAL.name)
 
 
 class Progress(Protocol):
-    """How far the writer of a stream is."""
+    """How far districts are stored."""
 
-    @property
-    def newest(self) -> int:
-        """The newest message that is stored."""
+    async def newest(self, stream: str, district: str) -> int:
+        """Return a message up to which everything of a district is stored; 0 where nothing is."""
         ...
 
-    def holds(self, sequence: int) -> bool:
-        """Tell whether a message is stored."""
-        ...
-
-    @property
-    def changed(self) -> asyncio.Event:
-        """Set when that changes, and replaced."""
+    async def wait(self, stream: str, district: str, sequence: int) -> None:
+        """Wait until a message of a district is stored."""
         ...
 
 
@@ -129,12 +123,12 @@ class StreamTail:
         self,
         bus: Bus,
         streams: Streams,
-        progress: Mapping[str, Progress],
+        progress: Progress,
         *,
         slow_after_s: float = SLOW_AFTER_S,
         tell_s: float = TELL_S,
     ) -> None:
-        """``progress`` tells by stream what is stored."""
+        """``progress`` tells what is stored."""
         self._bus = bus
         self._streams = streams
         self._progress = progress
@@ -152,7 +146,7 @@ class StreamTail:
         self.running += 1
         pumps: list[asyncio.Task[None]] = []
         try:
-            start = await self._start(after)
+            start = await self._start(district, after)
             queue, caller = _Queue(), asyncio.current_task()
             pumps = [
                 asyncio.create_task(self._pump(stream, district, sequence, queue, caller), name=f"watch {stream}")
@@ -165,13 +159,13 @@ class StreamTail:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
 
-    async def _start(self, after: Mapping[str, int] | None) -> dict[str, int]:
+    async def _start(self, district: str, after: Mapping[str, int] | None) -> dict[str, int]:
         start = {}
         for stream in WATCHED:
             info = await self._streams.info(stream)
             if after is None:
                 # Before the writer has begun, nothing tells what of the stream is stored.
-                start[stream] = self._progress[stream].newest or info.last_sequence
+                start[stream] = await self._progress.newest(stream, district) or info.last_sequence
                 continue
             start[stream] = after.get(stream, info.last_sequence)
             if not info.first_sequence - 1 <= start[stream] <= info.last_sequence:
@@ -211,7 +205,7 @@ class StreamTail:
                 if not taken:
                     await self._require_consumer(stream, name)
                 for delivery in taken:
-                    await self._wait_stored(stream, delivery.stream_sequence)
+                    await self._progress.wait(stream, district, delivery.stream_sequence)
                     await self._put(queue, _Stored(stream, delivery))
 
     async def _put(self, queue: _Queue, stored: _Stored) -> None:
@@ -224,11 +218,6 @@ class StreamTail:
             )
             metadata = {"limit": f"{QUEUE_BYTES_MAX} B"}
             raise ResourceExhausted(Reason.CALLER_TOO_SLOW, message, metadata) from None
-
-    async def _wait_stored(self, stream: str, sequence: int) -> None:
-        progress = self._progress[stream]
-        while not progress.holds(sequence):
-            await progress.changed.wait()
 
     async def _consumer(self, stream: str, subjects: list[str], after: int) -> str:
         config = {

@@ -15,6 +15,11 @@ class Life:
     created: str
     epoch: int
 
+    @property
+    def live(self) -> bool:
+        """Tell whether this is what a live lane stored: its name has the stream's name before a stroke."""
+        return "/" in self.stream
+
 
 @dataclass(slots=True)
 class Cursor:

@@ -10,7 +10,7 @@ Tasks: one for each lane; only the first decides that the live lane ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,14 +19,13 @@ import structlog
 from maasloop.bus.connection import Bus
 from maasloop.bus.streams import Durable
 from maasloop.core.clock import Clock
-from maasloop.core.errors import Retryable, Unavailable
-from maasloop.core.reasons import Reason
+from maasloop.core.errors import Retryable
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Life, Seam
-from maasloop.timeseries.ports.streams import StreamReader
 from maasloop.timeseries.ports.writing import PositionMoved, SeamStore
 
 from .storing import Progress
-from .stream import LaneEnded, Writer
+from .stream import CustodyStreams, LaneEnded, Writer
 
 BEHIND_MESSAGES = 1_000
 BEHIND_US = 30 * 1_000_000
@@ -59,7 +58,7 @@ class Lanes:
         bus: Bus,
         writer: Writer,
         durable: Durable,
-        streams: StreamReader,
+        streams: CustodyStreams,
         store: SeamStore,
         clock: Clock,
         make_live: Callable[[Durable, Life], tuple[Writer, Close]],
@@ -78,6 +77,7 @@ class Lanes:
         self._behind_us = behind_us
         self._lane = Life(self._name, "", 0)
         self._seam: Seam | None = None
+        self._inherited: Sequence[tuple[Share, Seam]] = ()
         self._live: _Live | None = None
         self._changing = asyncio.Lock()
         self.stream = durable.stream
@@ -130,6 +130,7 @@ class Lanes:
         lane = Life(self._name, created, epoch)
         if self._live is not None and lane != self._lane:
             await self._end(finish=False)
+        self._inherited = await self._store.inherited(Life(self.stream, created, epoch))
         async with self._changing:
             if self._live is None:
                 self._lane, self._seam = lane, await self._store.seam(lane)
@@ -140,10 +141,13 @@ class Lanes:
         """Forget the lane: the stream was set back."""
         await self._end(finish=False)
         self._seam = None
+        self._inherited = ()
         self._tell()
 
-    async def stored(self, sequence: int) -> bool:
-        """Tell whether the lane stored a message; where it did not, it takes none from here on."""
+    async def stored(self, district: str, sequence: int) -> bool:
+        """Tell whether a lane stored a message; where this one did not, it takes none from here on."""
+        if any(seam.holds(sequence) and share.owns(district) for share, seam in self._inherited):
+            return True
         if self._seam is None or sequence <= self._seam.after:
             return False
         if not self._seam.holds(sequence):
@@ -199,13 +203,7 @@ class Lanes:
     async def _consumer(self, after: int) -> Durable:
         """Make the durable of the live lane anew."""
         durable = Durable(f"{self._durable.name}-live", self.stream, self._durable.service, max_ack_pending=4_096)
-        await self._bus.api(f"CONSUMER.DELETE.{self.stream}.{durable.name}")
-        config = durable.config() | {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
-        body = {"stream_name": self.stream, "config": config}
-        answer = await self._bus.api(f"CONSUMER.DURABLE.CREATE.{self.stream}.{durable.name}", body)
-        if "error" in answer:
-            why = f"the live lane of {self.stream}: {answer['error'].get('description')}"
-            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, why, {"neighbour": "nats"})
+        await self._streams.begin_durable(durable, after)
         return durable
 
     def _advance(self, sequence: int) -> None:

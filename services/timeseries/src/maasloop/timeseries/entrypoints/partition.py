@@ -5,6 +5,9 @@ paused or cut off, is caught by the fence: it is raised to the token of the leas
 are stored, and each of their transactions requires that token. A process that is fenced stops its writers, counts it, and
 waits for the lease like any other.
 
+Into how many partitions the districts are divided, the process decides that started last. The others write no more from
+that moment, and wait until they are started with the new number; what they had in hand is stored by the new ones.
+
 Tasks: one renews the lease, and one a writer; all end with the lease.
 """
 
@@ -17,9 +20,10 @@ import structlog
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Conflict, Retryable
 from maasloop.telemetry.metrics import counter, gauge
-from maasloop.timeseries.ports.writing import Fence, Fenced
+from maasloop.timeseries.ports.writing import Displaced, Fence, Fenced
 
 PAUSE_S = 0.5
+DISPLACED_PAUSE_S = 5.0
 
 HELD = gauge(
     "maasloop_timeseries_partition_held", "1 while this process holds the lease on a partition.", ("partition",)
@@ -62,6 +66,7 @@ class Partition:
     def __init__(self, number: int, *, lease: Lease, fence: Fence, pulls: Mapping[str, Pull], clock: Clock) -> None:
         """``pulls`` are the writers by name, which can be run again after they were cancelled."""
         self._number = number
+        self._displaced: str | None = None
         self._lease = lease
         self._fence = fence
         self._pulls = pulls
@@ -71,7 +76,9 @@ class Partition:
 
     async def check(self) -> str | None:
         """Return why nothing is written from here, or nothing; for a readiness probe."""
-        return None if self.writing else f"this process does not hold the lease on partition {self._number}"
+        if self.writing:
+            return None
+        return self._displaced or f"this process does not hold the lease on partition {self._number}"
 
     async def pull(self, stop: asyncio.Event) -> None:
         """Run the writers whenever the lease is ours, until ``stop`` is set; what is in hand is then finished."""
@@ -94,6 +101,9 @@ class Partition:
             if not beginning.done():
                 return False
             await beginning
+        except Displaced as error:
+            await self._stand_aside(error)
+            return False
         except (Conflict, Fenced, Retryable) as error:
             log.warning("partition_not_begun", partition=self._number, why=str(error))
             await self._clock.sleep(PAUSE_S)
@@ -104,7 +114,16 @@ class Partition:
             await asyncio.gather(beginning, stopping, return_exceptions=True)
         return True
 
+    async def _stand_aside(self, error: Displaced) -> None:
+        """Let the process have the lease that writes for the partition of this number now."""
+        if self._displaced is None:
+            log.warning("partition_displaced", partition=self._number, why=str(error))
+        self._displaced = str(error)
+        await self._lease.give_up()
+        await self._clock.sleep(DISPLACED_PAUSE_S)
+
     async def _take(self) -> None:
+        await self._fence.admit()
         token = await self._lease.take()
         try:
             await self._fence.advance(token)
@@ -113,6 +132,7 @@ class Partition:
             await self._lease.renew()
             token = fenced.newest + 1
             await self._fence.advance(token)
+        self._displaced = None
         log.info("partition_begins", partition=self._number, token=token)
 
     async def _write(self, stop: asyncio.Event) -> None:

@@ -25,6 +25,7 @@ from maasloop.core.errors import InvalidArgument, Retryable, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.telemetry.metrics import counter, histogram
 from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.writing import Fenced, KeyTaken, Lot, Message, PositionMoved, RowStore
@@ -34,6 +35,8 @@ from .messages import decode, district_of, given_up
 UNDER_WAY_MAX = 2
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 1.0
+TOLD_EVERY_S = 5.0
+"""How often the tables hear of messages that are other partitions'."""
 
 READINGS = counter("maasloop_timeseries_readings_total", "Readings taken from a stream.", ("stream",))
 DEAD_LETTERED = counter("maasloop_timeseries_dead_letters_total", "Messages given up, by reason.", ("stream", "reason"))
@@ -53,6 +56,8 @@ class Taken:
     delivery: Delivery | None
     settled: bool = False
     """Stored by the live lane already."""
+    passing: bool = False
+    """Another partition stores it, or did."""
 
     @property
     def readings(self) -> int:
@@ -133,14 +138,17 @@ class Storing:
         handler: StoreObservations,
         clock: Clock,
         under_way_max: int = UNDER_WAY_MAX,
+        share: Share = Share(),  # noqa: B008 - a frozen value
         live: bool = False,
         acknowledge_early: bool = False,
     ) -> None:
-        """``live`` leaves to the other lane what counts in order.
+        """``live`` leaves to the other lane what counts in order; totals of producers are counted by partition 0.
 
         ``acknowledge_early`` is a sabotage for tests: it tells the broker before the commit.
         """
         self._live = live
+        self.hears = not live and share.partition == 0
+        """Totals of producers are counted, of all districts."""
         self._bus = bus
         self._durable = durable
         self._store = store
@@ -150,6 +158,7 @@ class Storing:
         self._acknowledge_early = acknowledge_early
         self._life = Life(durable.stream, "", 0)
         self._given_up = 0
+        self._told_s = clock.monotonic_s()
         self._lots: deque[_UnderWay] = deque()
         self.progress = Progress()
         self.committed = 0
@@ -162,12 +171,25 @@ class Storing:
         """Lots that are being stored."""
         return len(self._lots)
 
-    def begin(self, life: Life, positions: Mapping[str, int], committed: int) -> None:
-        """Begin from what is stored; nothing is under way."""
+    def begin(self, life: Life, positions: Mapping[str, int], committed: int, heard: int | None = None) -> None:
+        """Begin from what is stored; nothing is under way. ``heard``: ``committed`` where nothing else is known."""
         self._life = life
         self.committed = committed
-        self._handler.restart(positions)
+        self._handler.restart(positions, committed if heard is None else heard)
         self.progress.advance(committed)
+
+    async def pass_over(self, sequence: int) -> None:
+        """Say that nothing up to here is to be stored, with nothing in hand; the tables hear of it now and then."""
+        if self._life.live or sequence <= self.committed:
+            return
+        self._advance(sequence)
+        if self._clock.monotonic_s() - self._told_s < TOLD_EVERY_S:
+            return
+        self._told_s = self._clock.monotonic_s()
+        try:
+            await self._store.pass_over(self._life, sequence)
+        except Retryable as error:
+            log.info("floor_not_told", stream=self._durable.stream, reason=error.message)
 
     async def take_on(self, taken: Sequence[Taken]) -> None:
         """Make a lot ready, wait until there is room for one, and begin to store it."""
@@ -236,13 +258,18 @@ class Storing:
         try:
             message = decode(taken.sequence, taken.subject, taken.body)
         except InvalidArgument:
-            if not taken.settled:
+            if not (taken.settled or taken.passing):
                 raise
-            # The live lane made a dead letter of it.
-            return Message(taken.sequence, district_of(taken.subject), Terms(), settled=True)
+            # It became a dead letter elsewhere.
+            found = Message(taken.sequence, district_of(taken.subject), Terms())
+            return replace(found, settled=taken.settled, passing=taken.passing)
+        if taken.passing:
+            return replace(message, columns=None, counts=(), device="", passing=True)
+        if not self.hears:
+            message = replace(message, producer="", producer_total=0)
         if taken.settled:
             return replace(message, columns=None, settled=True)
-        return replace(message, producer="", producer_total=0, counts=()) if self._live else message
+        return replace(message, counts=()) if self._live else message
 
     async def _store_lot(self, lot: Lot, taken: Sequence[Taken], turn: _Turn, before: _Turn | None) -> None:
         async def wait() -> None:
@@ -267,7 +294,7 @@ class Storing:
     async def _settled(self, taken: Sequence[Taken], lot: Lot) -> None:
         self._advance(taken[-1].sequence)
         READINGS.labels(self._durable.stream).inc(
-            sum(message.terms.accepted for message in lot.messages if not message.settled)
+            sum(message.terms.accepted for message in lot.messages if not (message.settled or message.passing))
         )
         if not self._acknowledge_early:
             await acknowledge(taken)
@@ -320,13 +347,18 @@ class Storing:
     async def _left(self, taken: Sequence[Taken]) -> Sequence[Taken]:
         """Begin from what is stored, and return what is not; a commit whose answer was lost shows here."""
         await self._handler.take_over()
-        _, positions = await self._store.positions(self._life.stream, self._life.created)
-        self._handler.restart(positions)
-        left = [each for each in taken if each.sequence > positions.get(district_of(each.subject), -1)]
-        if stored := [each for each in taken if each.sequence <= positions.get(district_of(each.subject), -1)]:
+        found = await self._store.stored(self._life.stream, self._life.created)
+        self._handler.restart(found.positions, found.heard)
+        left = [each for each in taken if not self._is_stored(each)]
+        if stored := [each for each in taken if self._is_stored(each)]:
             self._advance(stored[-1].sequence)
             await acknowledge(stored)
         return left
+
+    def _is_stored(self, taken: Taken) -> bool:
+        if taken.passing:
+            return self._handler.heard(taken.sequence)
+        return self._handler.holds(district_of(taken.subject), taken.sequence)
 
     def _advance(self, sequence: int) -> None:
         self.committed = max(self.committed, sequence)

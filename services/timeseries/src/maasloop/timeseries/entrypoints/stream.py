@@ -10,22 +10,24 @@ Tasks: ``pull``, and those of ``Storing``; only ``pull`` moves the cursor.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 import structlog
 
 from maasloop.bus.connection import Bus
-from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.pull import Delivery, Pull, acknowledge
 from maasloop.bus.streams import Durable
 from maasloop.core.clock import Clock
 from maasloop.telemetry.metrics import gauge
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.streams import StreamInfo, StreamReader
-from maasloop.timeseries.ports.writing import PositionMoved, RowStore
+from maasloop.timeseries.ports.writing import PositionMoved, RowStore, Stored
 
+from .messages import district_of
 from .storing import UNDER_WAY_MAX, Progress, Storing, Taken
 
 READINGS_A_LOT = 400_000
@@ -41,6 +43,13 @@ GATHER_WAIT_S = 0.02
 GIVE_WAY_MAX_S = 1.0
 DISTANCE_MIN_S = 0.02
 DISTANCE_MAX_S = 0.25
+PASSING_DISTANCE_S = 1.0
+"""Totals of producers alone are stored this far apart."""
+LOOK_EVERY_S = 5.0
+ACKNOWLEDGED_AHEAD_MAX = 100
+"""What was acknowledged and is looked at again, one message at a time."""
+ACKNOWLEDGED_BEHIND_MAX = 10_000
+"""What was stored and is delivered again."""
 DISTANCE_SHARE = 2.0
 """Lots that are not full begin at least this many times their duration apart."""
 BEHIND_READY_MAX = 50_000
@@ -58,9 +67,12 @@ class _Gathered:
     taken: list[Taken] = field(default_factory=list)
     readings: int = 0
     bytes: int = 0
+    own: bool = False
+    """Some are to be rows."""
 
     def add(self, taken: Taken) -> None:
         self.taken.append(taken)
+        self.own = self.own or not taken.passing
         self.readings += taken.readings
         self.bytes += len(taken.body)
 
@@ -71,6 +83,14 @@ class _Gathered:
 
 class LaneEnded(Exception):
     """The stream is no longer what a live lane was opened on."""
+
+
+class CustodyStreams(StreamReader, Protocol):
+    """Streams of which messages are read, and durables that begin where they are told."""
+
+    async def begin_durable(self, durable: Durable, after: int) -> None:
+        """Make a durable anew that begins after a message."""
+        ...
 
 
 class Ahead(Protocol):
@@ -84,7 +104,7 @@ class Ahead(Protocol):
         """Forget the lane: the stream was set back."""
         ...
 
-    async def stored(self, sequence: int) -> bool:
+    async def stored(self, district: str, sequence: int) -> bool:
         """Tell whether the lane stored a message; where it did not, it takes none from here on.
 
         Raises ``PositionMoved`` where everything is to be taken anew.
@@ -93,22 +113,25 @@ class Ahead(Protocol):
 
 
 class Writer:
-    """The only writer of one stream."""
+    """The only writer of one stream, or of one share of its districts."""
 
     def __init__(
         self,
         *,
         bus: Bus,
         durable: Durable,
-        streams: StreamReader,
+        streams: CustodyStreams,
         store: RowStore,
         handler: StoreObservations,
         clock: Clock,
+        share: Share = Share(),  # noqa: B008 - a frozen value
         yields_to: Callable[[], bool] | None = None,
         lane: Life | None = None,
         acknowledge_early: bool = False,
     ) -> None:
-        """``lane`` makes this the live lane of a stream, with positions of its own under that name.
+        """``share`` are the districts that it stores; messages of others pass.
+
+        ``lane`` makes this the live lane of a stream, with positions of its own under that name.
 
         ``yields_to`` tells whether a writer that matters more has much to do; ``acknowledge_early``: see ``Storing``.
 
@@ -119,6 +142,7 @@ class Writer:
         self._streams = streams
         self._store = store
         self._clock = clock
+        self._share = share
         self._yields_to = yields_to
         self._lots = Storing(
             bus=bus,
@@ -127,6 +151,7 @@ class Writer:
             handler=handler,
             clock=clock,
             under_way_max=UNDER_WAY_MAX if yields_to is None else 1,
+            share=share,
             live=lane is not None,
             acknowledge_early=acknowledge_early,
         )
@@ -141,6 +166,8 @@ class Writer:
         self._gathered = _Gathered()
         self._next_s = 0.0
         """When the next lot may begin that is not full."""
+        self._look_s = 0.0
+        """When to look whether the durable is still there."""
         self.stream = durable.stream
 
     @property
@@ -189,6 +216,7 @@ class Writer:
         """Store what comes until ``stop`` is set, then finish what is in hand; may be run again after it ended."""
         self._gathered = _Gathered()
         await self._lots.patiently(self._begin)
+        await self._lots.patiently(self._stand)
         forget = self._bus.on_reconnect(self._reconnected.set)
         try:
             async with Pull(
@@ -211,8 +239,8 @@ class Writer:
         deliveries = await pull.take(TAKEN_AT_ONCE_MAX, wait_s=wait_s)
         # What a lot left is put right also while nothing comes.
         await self._lots.finish(UNDER_WAY_MAX)
-        if self._reconnected.is_set():
-            # The broker may have come back from an older state.
+        if self._reconnected.is_set() or await self._is_another(deliveries):
+            # The broker may have come back from an older state, or with another stream of this name.
             self._reconnected.clear()
             await self._finish()
             await self._lots.patiently(self._begin)
@@ -221,12 +249,24 @@ class Writer:
             if self._gathered.full:
                 await self._take_on()
         if not self._gathered.taken:
+            if not self._lots.under_way:
+                await self._lots.pass_over(self._cursor.taken)
             await self._lots.close_windows()
+            await self._look()
         if self._gathered.taken and self._worth_a_lot(idle=pull.waiting == 0):
             await self._take_on()
 
+    async def _is_another(self, deliveries: Sequence[Delivery]) -> bool:
+        """Tell whether the stream was made again: then what seems to be stored comes for the first time."""
+        if not any(each.attempt == 1 and each.stream_sequence <= self._lots.committed for each in deliveries):
+            return False
+        info = await self._lots.patiently(partial(self._streams.info, self._durable.stream))
+        return info.created != self._cursor.life.created
+
     def _worth_a_lot(self, *, idle: bool) -> bool:
         """Tell whether what was gathered should be stored although more would fit into its lot."""
+        if not self._gathered.own:
+            return self._clock.monotonic_s() >= self._next_s + PASSING_DISTANCE_S
         if self._lots.under_way == 1:
             return idle and self._gathered.readings >= READINGS_A_SECOND_LOT
         return not self._lots.under_way and self._clock.monotonic_s() >= self._next_s
@@ -263,46 +303,81 @@ class Writer:
         if self._lane is not None:
             await self._begin_lane(self._lane, info)
             return
-        epoch, positions = await self._store.positions(self._durable.stream, info.created)
-        committed = max(positions.values(), default=0)
-        ahead = await self.ahead.begin(info.created, epoch) if self.ahead else 0
-        if begins_new_epoch(info.last_sequence, max(committed, ahead)):
+        found = await self._store.stored(self._durable.stream, info.created)
+        ahead = await self.ahead.begin(info.created, found.epoch) if self.ahead else 0
+        if begins_new_epoch(info.last_sequence, max(found.reach, ahead)):
             if self.ahead:
                 await self.ahead.drop()
-            log.warning("stream_set_back", stream=self._durable.stream, last=info.last_sequence, stored=committed)
-            epoch, positions, committed = epoch + 1, {}, 0
-        committed = max(committed, info.first_sequence - 1)
+            log.warning("stream_set_back", stream=self._durable.stream, last=info.last_sequence, stored=found.reach)
+            found = Stored(found.epoch + 1, {}, 0, 0, 0)
+        epoch, committed = found.epoch, max(found.floor, info.first_sequence - 1)
         life = Life(self._durable.stream, info.created, epoch)
+        # The other partitions learn of a new epoch, and that everything before was stored in order.
+        await self._store.pass_over(life, committed)
         self._cursor = Cursor(life, committed)
-        self._lots.begin(life, positions, committed)
+        self._lots.begin(life, found.positions, committed, max(found.heard, info.first_sequence - 1))
         await self._handler.take_over()
         log.info("writer_begins", stream=self._durable.stream, after=committed, epoch=epoch)
 
     async def _begin_lane(self, lane: Life, info: StreamInfo) -> None:
-        epoch, positions = await self._store.positions(lane.stream, lane.created)
-        committed = max(positions.values(), default=0)
-        if info.created != lane.created or epoch != lane.epoch or begins_new_epoch(info.last_sequence, committed):
+        found = await self._store.stored(lane.stream, lane.created)
+        committed = found.floor
+        if info.created != lane.created or found.epoch != lane.epoch or begins_new_epoch(info.last_sequence, committed):
             raise LaneEnded(lane.stream)
-        if not positions:
+        if not found.positions:
             raise LaneEnded(lane.stream)
         self._cursor = Cursor(lane, committed)
-        self._lots.begin(lane, positions, committed)
+        self._lots.begin(lane, found.positions, committed)
         log.info("live_lane_begins", stream=self._durable.stream, after=committed)
 
+    async def _stand(self) -> bool:
+        """Make the durable of a partition where it is missing or stands elsewhere than the tables; true where it was made.
+
+        That of the only partition is declared, and stands where it was acknowledged.
+        """
+        if self._share.partitions == 1 or self._lane is not None:
+            return False
+        self._look_s = self._clock.monotonic_s() + LOOK_EVERY_S
+        floor, committed = await self._streams.ack_floor(self._durable.stream, self._durable.name), self._lots.committed
+        if floor >= 0 and -ACKNOWLEDGED_BEHIND_MAX <= floor - committed <= ACKNOWLEDGED_AHEAD_MAX:
+            return False
+        await self._streams.begin_durable(self._durable, committed)
+        log.info("durable_made", durable=self._durable.name, after=committed, stood_at=floor)
+        return True
+
+    async def _look(self) -> None:
+        """See now and then whether the durable of a partition is still there; a stream may have been made again."""
+        if self._clock.monotonic_s() >= self._look_s and await self._lots.patiently(self._stand):
+            await self._begin_again()
+
     async def _in_order(self, deliveries: Sequence[Delivery]) -> AsyncIterator[Taken]:
-        """Yield what is to be stored, without a hole; acknowledge what is stored already."""
+        """Yield what is to be stored, without a hole; acknowledge what is stored already, or by others."""
+        passed = []
         for delivery in sorted(deliveries, key=lambda each: each.stream_sequence):
             sequence = delivery.stream_sequence
             self._pending = delivery.pending
             if sequence <= self._lots.committed:
-                await delivery.ack()
+                passed.append(delivery)
                 continue
             async for hole in self._holes(sequence):
                 yield hole
             if self._cursor.take(sequence):
-                settled = self.ahead is not None and await self.ahead.stored(sequence)
-                yield Taken(sequence, delivery.subject, delivery.headers, delivery.body, delivery, settled)
+                taken = await self._sifted(Taken(sequence, delivery.subject, delivery.headers, delivery.body, delivery))
+                if taken is None:
+                    passed.append(delivery)
+                else:
+                    yield taken
+        await acknowledge(self._bus, passed)
         PENDING.labels(self._label).set(self._pending)
+
+    async def _sifted(self, taken: Taken) -> Taken | None:
+        """Return a message as it is to be stored; nothing where another partition does, or did."""
+        district = district_of(taken.subject)
+        if not self._share.owns(district) or self._handler.holds(district, taken.sequence):
+            hears = self._lots.hears and not self._handler.heard(taken.sequence)
+            return replace(taken, passing=True) if hears else None
+        settled = self.ahead is not None and await self.ahead.stored(district, taken.sequence)
+        return replace(taken, settled=True) if settled else taken
 
     async def _holes(self, sequence: int) -> AsyncIterator[Taken]:
         """Look up what was not delivered before a message, one at a time; most often there is nothing."""
@@ -316,6 +391,9 @@ class Writer:
                 break
             at, found = message.sequence + 1, found + 1
             if self._cursor.take(message.sequence):
-                settled = self.ahead is not None and await self.ahead.stored(message.sequence)
-                yield Taken(message.sequence, message.subject, message.headers, message.body, None, settled)
+                taken = await self._sifted(
+                    Taken(message.sequence, message.subject, message.headers, message.body, None)
+                )
+                if taken is not None:
+                    yield taken
         log.info("holes_looked_up", stream=self._durable.stream, count=len(holes), found=found)

@@ -1,4 +1,7 @@
-"""Give space of custody streams back: only what every durable owner has committed, and as late as space allows.
+"""Give space of custody streams back: only what every owner has committed, and as late as space allows.
+
+What this service owns is committed up to the lowest floor of all partitions, by the tables; what others own, up to what
+their durables acknowledged.
 
 Below half of its bytes a stream keeps everything, for integrators. Above, what is older than a day goes; above four
 fifths, what is older than the de-duplication window. Nothing inside that window goes, because the broker forgets the ids
@@ -9,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Retryable
+from maasloop.timeseries.ports.accounting import SettledReader
 from maasloop.timeseries.ports.streams import StreamBrowser
 
 INTERVAL_S = 30.0
@@ -22,10 +26,17 @@ class FreeStreams:
     """Purges the custody streams."""
 
     def __init__(
-        self, streams: StreamBrowser, owners: Mapping[str, Sequence[str]], clock: Clock, *, window_us: int = WINDOW_US
+        self,
+        streams: StreamBrowser,
+        owners: Mapping[str, Sequence[str]],
+        stored: SettledReader,
+        clock: Clock,
+        *,
+        window_us: int = WINDOW_US,
     ) -> None:
-        """``owners`` names by stream the durables whose acknowledgement is a commit."""
+        """``owners`` names by stream the durables of others whose acknowledgement is a commit."""
         self._streams = streams
+        self._stored = stored
         self._owners = owners
         self._clock = clock
         self._window_us = window_us
@@ -47,6 +58,9 @@ class FreeStreams:
         if share < FULL_SHARE:
             return 0
         floors = [await self._streams.ack_floor(stream, durable) for durable in self._owners[stream]]
+        stored = (await self._stored.settled()).get(stream)
+        if stored is not None:
+            floors.append(stored.floor if stored.created == info.created else 0)
         kept_us = KEPT_US if share < VERY_FULL_SHARE else self._window_us
         upto = min(
             min(floors, default=-1) + 1,

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
@@ -19,6 +18,7 @@ from maasloop.timeseries.domain.series import TABLES, Table
 from maasloop.timeseries.ports.rollups import Figures, joined, latest, minutes
 from maasloop.timeseries.ports.rows import Conflict, Numbers, Other, Repeats
 from maasloop.timeseries.ports.sorting import by_series
+from maasloop.timeseries.ports.tallying import Tally, conflicts_of
 from maasloop.timeseries.ports.windows import Change, Windows
 from maasloop.timeseries.ports.writing import (
     Account,
@@ -59,16 +59,29 @@ class StoreObservations:
         self._behind = behind
         self._producers: dict[str, ProducerCount] = {}
         self._positions: dict[str, int] = {}
+        self._heard = 0
 
     def stand_behind(self, *, behind: bool) -> None:
         """Say whether another one writes newer rows of the same series from now on."""
         self._behind = behind
 
-    def restart(self, positions: Mapping[str, int]) -> None:
-        """Begin from what is stored: at start, and after a transaction failed."""
+    def restart(self, positions: Mapping[str, int], heard: int) -> None:
+        """Begin from what is stored: at start, and after a transaction failed.
+
+        ``heard`` says up to where the totals of producers were counted.
+        """
         self._positions = dict(positions)
+        self._heard = heard
         self._producers.clear()
         self._index.forget()
+
+    def holds(self, district: str, sequence: int) -> bool:
+        """Tell whether a message is stored, or on its way."""
+        return sequence <= self._positions.get(district, -1)
+
+    def heard(self, sequence: int) -> bool:
+        """Tell whether the total of a message's producer was counted."""
+        return sequence <= self._heard
 
     @property
     def in_doubt(self) -> bool:
@@ -100,7 +113,7 @@ class StoreObservations:
         self._place(lot)
         terms: defaultdict[Account, Terms] = defaultdict(Terms)
         for message in messages:
-            if message.settled:
+            if message.settled or message.passing:
                 continue
             terms[message.account].add(message.terms)
             if message.device and message.terms.quarantined:
@@ -118,7 +131,7 @@ class StoreObservations:
         ``turn`` ends when everything before is stored. Raises ``KeyTaken`` where what was taken for new is stored
         already; with ``compare_all`` everything is compared, and a key is taken only while another writer is at work.
         """
-        tally = _Tally(lot)
+        tally = Tally(lot)
         if self._positions_early:
             async with self._store.transaction() as transaction:
                 await transaction.settle(lot, {}, [])
@@ -134,7 +147,7 @@ class StoreObservations:
             self._windows.done(change)
 
     async def _write(
-        self, transaction: RowTransaction, lot: Lot, tally: "_Tally", turn: Turn | None, *, compare_all: bool
+        self, transaction: RowTransaction, lot: Lot, tally: Tally, turn: Turn | None, *, compare_all: bool
     ) -> Change:
         if self._windows is None and (lot.fresh or lot.late):
             await transaction.merge_at_once()
@@ -171,14 +184,14 @@ class StoreObservations:
             await transaction.renew(merge.latest)
         return change
 
-    async def _add(self, transaction: RowTransaction, numbers: Numbers, tally: "_Tally") -> list[Merge]:
+    async def _add(self, transaction: RowTransaction, numbers: Numbers, tally: Tally) -> list[Merge]:
         """Store those numbers whose key is free, and return what they add."""
         existing = await transaction.add(numbers)
         if len(existing.places):
             same = numbers.value[existing.places] == existing.value
             tally.repeated(numbers.take(existing.places[same]))
             tally.found(numbers.take(existing.places), existing.value)
-            tally.conflicts += _conflicts(numbers, existing.places[~same])
+            tally.conflicts += conflicts_of(numbers, existing.places[~same])
             free = np.ones(len(numbers), np.bool_)
             free[existing.places] = False
             numbers = numbers.take(free)
@@ -187,7 +200,7 @@ class StoreObservations:
         tally.stored([numbers])
         return [_merge(numbers)]
 
-    async def _add_others(self, transaction: RowTransaction, lot: Lot, tally: "_Tally") -> None:
+    async def _add_others(self, transaction: RowTransaction, lot: Lot, tally: Tally) -> None:
         by_table: defaultdict[Table, list[Other]] = defaultdict(list)
         for other in lot.others:
             by_table[other.table].append(other)
@@ -204,7 +217,7 @@ class StoreObservations:
                         Conflict(other.series, other.time_us, other.receipt_time_us, other.result, other.origin)
                     )
 
-    async def _account(self, transaction: RowTransaction, lot: Lot, tally: "_Tally") -> None:
+    async def _account(self, transaction: RowTransaction, lot: Lot, tally: Tally) -> None:
         """Add to the accounts of devices of which there is more to say than what ``latest`` counts."""
         devices = {
             name: DeviceTerms(each.duplicate, each.conflict, each.quarantined) for name, each in lot.devices.items()
@@ -237,19 +250,21 @@ class StoreObservations:
         if unknown:
             found = await self._store.producers(lot.life.stream, sorted(unknown))
             self._producers.update({name: found.get(name, ProducerCount()) for name in unknown})
-        for message in lot.messages:
-            if message.producer:
-                self._producers[message.producer].hear(message.producer_total, message.terms.accepted)
-        changed = {message.producer for message in lot.messages if message.producer}
+        unheard = [message for message in lot.messages if message.producer and not self.heard(message.sequence)]
+        for message in unheard:
+            self._producers[message.producer].hear(message.producer_total, message.terms.accepted)
+        self._heard = max(self._heard, lot.messages[-1].sequence)
+        changed = {message.producer for message in unheard}
         lot.producers = {
             name: ProducerCount(self._producers[name].seen, self._producers[name].lost) for name in changed
         }
 
     def _place(self, lot: Lot) -> None:
-        if any(message.sequence <= self._positions.get(message.district, -1) for message in lot.messages):
+        stored_here = [message for message in lot.messages if not message.passing]
+        if any(self.holds(message.district, message.sequence) for message in stored_here):
             # Another writer stored what was in hand: it must not count twice.
             raise PositionMoved(lot.life.stream)
-        last = {message.district: message.sequence for message in lot.messages}
+        last = {message.district: message.sequence for message in stored_here}
         lot.positions = {district: (self._positions.get(district, -1), sequence) for district, sequence in last.items()}
         self._positions.update(last)
 
@@ -311,69 +326,6 @@ class StoreObservations:
         lot.merges.append(_merge(numbers))
 
 
-class _Tally:
-    """What became of a lot's readings, as far as a transaction has come."""
-
-    def __init__(self, lot: Lot) -> None:
-        self._lot = lot
-        self.conflicts: list[Conflict] = []
-        self._found: dict[tuple[int, int], float] = {}
-        self.late = np.zeros(len(lot.messages), np.int64)
-        """By message."""
-        self.duplicates: defaultdict[tuple[int, int], int] = defaultdict(int)
-        """By message and series."""
-
-    def stored(self, rows: Sequence[Numbers]) -> None:
-        """Count what became rows: only whether it was late matters, all else follows."""
-        for numbers in rows:
-            if numbers.late.any():
-                self.late += np.bincount(numbers.origin[numbers.late], minlength=len(self.late))
-
-    def repeated(self, numbers: Numbers) -> None:
-        """Count what was stored already."""
-        for origin, series, count in _counted(numbers):
-            self.duplicates[origin, series] += count
-
-    def found(self, numbers: Numbers, value: NDArray[np.float64]) -> None:
-        """Remember what lies under keys, where it decides what other readings of the lot are."""
-        if self._lot.repeats:
-            keys = zip(numbers.series.tolist(), numbers.time_us.tolist(), strict=True)
-            self._found.update(zip(keys, value.tolist(), strict=True))
-
-    def settle_repeats(self) -> None:
-        """Count the readings whose key another one of the lot took, or would have."""
-        for repeats in self._lot.repeats:
-            numbers, kept = repeats.numbers, repeats.kept
-            if self._found:
-                keys = zip(numbers.series.tolist(), numbers.time_us.tolist(), strict=True)
-                pairs = zip(keys, kept.tolist(), strict=True)
-                kept = np.array([self._found.get(key, first) for key, first in pairs], np.float64)
-            same = numbers.value == kept
-            self.repeated(numbers.take(same))
-            self.conflicts += _conflicts(numbers, np.flatnonzero(~same))
-
-    def repeat(self, series: int, origin: int) -> None:
-        """Count one reading that was stored already."""
-        self.duplicates[origin, series] += 1
-
-    def terms(self) -> dict[Account, Terms]:
-        """Return the terms: everything that is in no other one is stored."""
-        terms = {account: Terms() for account in self._lot.terms}
-        for account, known in self._lot.terms.items():
-            terms[account].add(known)
-        accounts = [message.account for message in self._lot.messages]
-        for (origin, _), count in self.duplicates.items():
-            terms[accounts[origin]].duplicate += count
-        for conflict in self.conflicts:
-            terms[accounts[conflict.origin]].conflict += 1
-        for origin in np.flatnonzero(self.late).tolist():
-            terms[accounts[origin]].late += int(self.late[origin])
-        for each in terms.values():
-            settled = each.duplicate + each.conflict + each.quarantined + each.refused_consent + each.dead_lettered
-            each.stored = each.accepted - settled - each.shed
-        return terms
-
-
 def _merge(numbers: Numbers) -> Merge:
     return Merge(numbers.table, minutes(numbers), latest(numbers))
 
@@ -384,17 +336,3 @@ async def _roll_up(transaction: RowTransaction, windows: Windows | None, change:
         await transaction.roll_up(retention, change.due[retention])
     if windows is not None and change.edges:
         await transaction.move_windows(windows.owner, change.edges)
-
-
-def _counted(numbers: Numbers) -> list[tuple[int, int, int]]:
-    """Return message, series and how many, of some numbers."""
-    if not len(numbers):
-        return []
-    pairs, counts = np.unique(np.stack((numbers.origin, numbers.series)), axis=1, return_counts=True)
-    return [(origin, series, count) for origin, series, count in zip(*pairs.tolist(), counts.tolist(), strict=True)]
-
-
-def _conflicts(numbers: Numbers, places: NDArray[np.intp]) -> list[Conflict]:
-    taken = numbers.take(places)
-    columns = (taken.series, taken.time_us, taken.receipt_time_us, taken.value, taken.origin)
-    return [Conflict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -1,10 +1,11 @@
 """What accounts and traces need of the world, and the shape of what they find."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from maasloop.timeseries.domain.custody import Terms
+from maasloop.timeseries.domain.partitioning import Share, partition_of
 from maasloop.timeseries.domain.sequence import Seam
 from maasloop.timeseries.ports.reading import Newest, SeriesRow
 
@@ -68,12 +69,28 @@ class Settled:
 
     created: str
     positions: Mapping[str, int]
-    live: Sequence[Seam] = ()
-    """What live lanes stored beyond."""
+    live: Sequence[tuple[Share, Seam]] = ()
+    """What live lanes stored beyond, and of which districts."""
+    floors: Mapping[int, int] = field(default_factory=dict)
+    """By partition, up to where everything of its districts is stored."""
+    partitions: int = 1
+
+    @property
+    def floor(self) -> int:
+        """Up to here everything is stored, of all districts."""
+        return min(self.floors.get(partition, 0) for partition in range(self.partitions))
 
     def holds(self, district: str, sequence: int) -> bool:
         """Tell whether a message of a district is stored."""
-        return sequence <= self.positions.get(district, 0) or any(seam.holds(sequence) for seam in self.live)
+        return sequence <= self.positions.get(district, 0) or any(
+            seam.holds(sequence) and share.owns(district) for share, seam in self.live
+        )
+
+    def newest(self, district: str) -> int:
+        """Return a message up to which, or beyond, everything of a district is stored; the last that is stored, if it tells."""
+        floor = self.floors.get(partition_of(district, self.partitions), 0)
+        live = [seam.upto for share, seam in self.live if share.owns(district)]
+        return max(self.positions.get(district, 0), floor, *live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +145,19 @@ class AccountReader(Protocol):
         ...
 
 
-class RowFinder(Protocol):
+class SettledReader(Protocol):
+    """How far streams have been stored, by all partitions."""
+
+    async def settled(self) -> Mapping[str, Settled]:
+        """Return by stream what has been stored."""
+        ...
+
+
+class RowFinder(SettledReader, Protocol):
     """Rows by their key, and how far streams have been stored."""
 
     async def row(self, series: Sequence[SeriesRow], time_us: int) -> Newest | None:
         """Return the row of one of these series at a time."""
-        ...
-
-    async def settled(self) -> Mapping[str, Settled]:
-        """Return by stream what has been stored."""
         ...
 
 

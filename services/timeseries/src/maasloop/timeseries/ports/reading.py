@@ -36,6 +36,7 @@ class SeriesRow:
     personal: bool
     stored: int = 0
     """Rows ever written: more there cannot be."""
+    district: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
+from maasloop.timeseries.domain.partitioning import Share
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.domain.series import Table
 
@@ -53,6 +54,8 @@ class Message:
     """Devices' own counts of the payloads in it."""
     settled: bool = False
     """Its readings were stored and counted by the live lane; it is taken for what counts in order only."""
+    passing: bool = False
+    """Another partition stores it, or did; it is taken for the total of its producer only."""
 
     @property
     def account(self) -> Account:
@@ -91,6 +94,25 @@ class Lot:
     producers: Mapping[str, ProducerCount] = field(default_factory=dict)
     positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By district: the position it has, and the one it gets."""
+
+    @property
+    def floor(self) -> int | None:
+        """Up to where everything of the partition is stored with it; a live lane does not tell."""
+        return None if self.life.live else self.messages[-1].sequence
+
+
+class Stored(NamedTuple):
+    """What is stored of one life of a stream, as one partition sees it."""
+
+    epoch: int
+    positions: Mapping[str, int]
+    """By district, of all partitions."""
+    floor: int
+    """Everything of the partition's districts up to here."""
+    heard: int
+    """Up to here the totals of producers were counted."""
+    reach: int
+    """The last that is known to be stored by any partition."""
 
 
 class SeriesIndex(Protocol):
@@ -191,11 +213,26 @@ class Fenced(Exception):
         self.newest = newest
 
 
+class Displaced(Exception):
+    """The districts were divided into another number of partitions by a process that started later."""
+
+    def __init__(self, partitions: int, newest: int) -> None:
+        """``newest`` is the number of partitions that there are."""
+        super().__init__(f"this process is set to {partitions} partitions, and the districts are divided into {newest}")
+
+
 class Fence(Protocol):
-    """What keeps writers away whose lease went to another process."""
+    """What keeps writers away whose lease went to another process, or whose partition is no more."""
+
+    async def admit(self) -> None:
+        """Raise ``Displaced`` where the districts are divided otherwise since this process began."""
+        ...
 
     async def advance(self, token: int) -> None:
-        """Let nobody pass any more who has a lower token; raises ``Fenced`` where this one is not the highest."""
+        """Let nobody pass any more who has a lower token; raises ``Fenced`` where this one is not the highest.
+
+        The first time the districts are divided as this process was told; later it raises ``Displaced``.
+        """
         ...
 
 
@@ -214,6 +251,10 @@ class SeamStore(Protocol):
         """Forget a lane, whose messages the other lane has passed."""
         ...
 
+    async def inherited(self, life: Life) -> Sequence[tuple[Share, Seam]]:
+        """Return what lanes of partitions stored that were divided otherwise."""
+        ...
+
 
 class RowStore(SeamStore, Protocol):
     """Where rows and custody lie."""
@@ -229,8 +270,12 @@ class RowStore(SeamStore, Protocol):
         """
         ...
 
-    async def positions(self, stream: str, created: str) -> tuple[int, Mapping[str, int]]:
-        """Return the epoch of a stream's life and the position of each district in it."""
+    async def stored(self, stream: str, created: str) -> Stored:
+        """Return what is stored of the newest epoch of a stream's life."""
+        ...
+
+    async def pass_over(self, life: Life, sequence: int) -> None:
+        """Say that everything of the partition up to here is stored, where nothing of it came; raises ``Fenced``."""
         ...
 
     async def producers(self, stream: str, names: Sequence[str]) -> Mapping[str, ProducerCount]:
