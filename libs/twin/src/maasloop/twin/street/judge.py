@@ -80,6 +80,7 @@ class _Watch:
         self.junction = junction
         self.rules = rules
         self.last = ""
+        self.sound = False
         self.since: list[float] = []
         self.red_from: list[float] = []
 
@@ -91,7 +92,11 @@ class _Watch:
         else:
             for i in range(len(state)):
                 yield from self._change(second, i, _kind(self.last[i]), _kind(state[i]))
-        yield from self._together(second, state)
+        if state != self.last or not self.sound:
+            # What was in order a second ago still is while nothing changes.
+            found = list(self._together(second, state))
+            self.sound = not found
+            yield from found
         self.last = state
 
     def _change(self, second: int, i: int, was: str, now: str) -> Iterator[Violation]:

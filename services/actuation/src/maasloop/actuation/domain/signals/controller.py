@@ -16,7 +16,7 @@ from .forecast import Departure
 from .kernel import IssuerLevel, SequenceRequest, SequenceStep, expiry_latest_s
 from .outlook import Prospect, StagePlan, plan_stage
 from .perception import Perception
-from .sequence import time_to, way_to
+from .sequence import starts_of, way_to
 from .sheet import Sheet
 from .stages import Stage, stages_of
 from .state import JunctionState
@@ -159,40 +159,55 @@ class Controller:
         return Ask(request, reason)
 
     def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
-        prospect = Prospect(self.perception, state, self.parameters.horizon_s)
-        ranked = [(self._index(state, current, current, not_before_s, prospect), current)]
+        parameters = self.parameters
+        prospect = Prospect(self.perception, state, parameters.horizon_s)
+        index = _index(
+            self._plan(current), dict.fromkeys(current, 0.0), prospect, parameters, begun_s=parameters.stay_s
+        )
+        ranked = [(index, current)]
+        starts = starts_of(self.sheet, state, not_before_s)
+        fresh = self._fresh(state, not_before_s)
         for stage in self.stages:
-            if stage == current or not self._may_end(state, stage, not_before_s):
+            if stage == current or not fresh <= stage:
                 continue
-            ranked.append((self._index(state, stage, current, not_before_s, prospect), stage))
+            begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
+            penalty_s = parameters.penalty_s
+            index = _index(self._plan(stage), starts, prospect, parameters, begun_s=begun_s, penalty_s=penalty_s)
+            ranked.append((index, stage))
         return sorted(ranked, key=lambda pair: -pair[0])
 
-    def _may_end(self, state: JunctionState, stage: Stage, not_before_s: float) -> bool:
-        return all(
-            name in stage or not group.green or not_before_s - group.since_s >= self.sheet.group[name].minimum_green_s
-            for name, group in state.groups.items()
-        )
-
-    def _index(
-        self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, prospect: Prospect
-    ) -> float:
+    def _plan(self, stage: Stage) -> StagePlan:
         plan = self._plans.get(stage)
         if plan is None:
             plan = self._plans[stage] = plan_stage(self.sheet, stage)
-        starts = dict.fromkeys(stage, 0.0) if stage == current else time_to(self.sheet, state, stage, not_before_s)
-        parameters = self.parameters
-        events: list[Departure] = []
-        rate = 0.0
-        for lane_plan in plan.lanes:
-            found, lane_rate = prospect.of(lane_plan, starts)
-            events.extend(found)
-            rate += lane_rate
-        begun_s = parameters.stay_s if stage == current else max(starts.values(), default=0.0) + self._minimum_s(stage)
-        penalty_s = 0.0 if stage == current else parameters.penalty_s
-        return _best_block(events, begun_s, penalty_s, rate * parameters.damping)
+        return plan
 
-    def _minimum_s(self, stage: Stage) -> float:
-        return max((self.sheet.group[name].minimum_green_s for name in stage), default=0.0)
+    def _fresh(self, state: JunctionState, not_before_s: float) -> Stage:
+        """Return the groups whose minimum green is not over: a stage without them would only be asked for later."""
+        return frozenset(
+            name
+            for name, group in state.groups.items()
+            if group.green and not_before_s - group.since_s < self.sheet.group[name].minimum_green_s
+        )
+
+
+def _index(
+    plan: StagePlan,
+    starts: Mapping[str, float],
+    prospect: Prospect,
+    parameters: Parameters,
+    *,
+    begun_s: float,
+    penalty_s: float = 0.0,
+) -> float:
+    """Return the service rate of a stage: the best block of its departures, less what keeps coming anyway."""
+    events: list[Departure] = []
+    rate = 0.0
+    for lane_plan in plan.lanes:
+        found, lane_rate = prospect.of(lane_plan, starts)
+        events.extend(found)
+        rate += lane_rate
+    return _best_block(events, begun_s, penalty_s, rate * parameters.damping)
 
 
 def _best_block(events: list[Departure], begun_s: float, penalty_s: float, damped_rate: float) -> float:

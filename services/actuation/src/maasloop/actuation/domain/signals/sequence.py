@@ -19,13 +19,12 @@ def way_to(
 
     The groups of ``stage`` must be compatible with each other.
     """
-    ends = {
-        name: _yellow_times(sheet, name, group, not_before_s)
-        for name, group in state.groups.items()
-        if name not in stage or group.aspect is Aspect.YELLOW
-    }
+    ends = _ends(sheet, state, not_before_s)
+    for name in stage:
+        if state.groups[name].aspect is not Aspect.YELLOW:
+            ends.pop(name, None)
     starts = {name: _start(sheet, state, name, ends, not_before_s) for name in stage}
-    moments = sorted({not_before_s, *starts.values(), *(time for pair in ends.values() if pair for time in pair)})
+    moments = sorted({not_before_s, *starts.values(), *(time for pair in ends.values() for time in pair)})
     steps: list[SequenceStep] = []
     for moment in moments:
         if moment < not_before_s:
@@ -37,14 +36,15 @@ def way_to(
     return tuple(steps)
 
 
-def time_to(sheet: Sheet, state: JunctionState, stage: AbstractSet[str], not_before_s: float) -> dict[str, float]:
-    """Return, for each group of ``stage``, after how many seconds it would be green."""
-    ends = {
-        name: _yellow_times(sheet, name, group, not_before_s)
-        for name, group in state.groups.items()
-        if name not in stage or group.aspect is Aspect.YELLOW
-    }
-    return {name: max(0.0, _start(sheet, state, name, ends, not_before_s) - not_before_s) for name in stage}
+def starts_of(sheet: Sheet, state: JunctionState, not_before_s: float) -> dict[str, float]:
+    """Return, for each group, after how many seconds it would be green as part of any stage: its foes end for it."""
+    ends = _ends(sheet, state, not_before_s)
+    return {name: max(0.0, _start(sheet, state, name, ends, not_before_s) - not_before_s) for name in state.groups}
+
+
+def _ends(sheet: Sheet, state: JunctionState, not_before_s: float) -> dict[str, tuple[float, float]]:
+    found = ((name, _yellow_times(sheet, name, group, not_before_s)) for name, group in state.groups.items())
+    return {name: times for name, times in found if times is not None}
 
 
 def _yellow_times(sheet: Sheet, name: str, group: GroupState, not_before_s: float) -> tuple[float, float] | None:
@@ -59,30 +59,20 @@ def _yellow_times(sheet: Sheet, name: str, group: GroupState, not_before_s: floa
 
 
 def _start(
-    sheet: Sheet,
-    state: JunctionState,
-    name: str,
-    ends: dict[str, tuple[float, float] | None],
-    not_before_s: float,
+    sheet: Sheet, state: JunctionState, name: str, ends: dict[str, tuple[float, float]], not_before_s: float
 ) -> float:
     group = state.groups[name]
     if group.green:
         return min(group.since_s, not_before_s)
-    own_s = ends[name][1] if ends.get(name) else group.yellow_ended_s  # type: ignore[index]  # asked for in the same line
+    own_s = ends[name][1] if name in ends else group.yellow_ended_s
     start_s = max(not_before_s, own_s + sheet.group[name].all_red_s)
-    for foe in sheet.foes[name]:
-        times = ends.get(foe)
-        red_s = times[1] if times else state.groups[foe].yellow_ended_s
-        start_s = max(start_s, red_s + sheet.intergreen_s(foe, name))
+    for foe, intergreen_s in sheet.clearances[name]:
+        red_s = ends[foe][1] if foe in ends else state.groups[foe].yellow_ended_s
+        start_s = max(start_s, red_s + intergreen_s)
     return math.ceil(start_s)
 
 
-def _shown(
-    name: str,
-    moment: float,
-    ends: dict[str, tuple[float, float] | None],
-    starts: dict[str, float],
-) -> Aspect:
+def _shown(name: str, moment: float, ends: dict[str, tuple[float, float]], starts: dict[str, float]) -> Aspect:
     if name in starts and moment >= starts[name]:
         return Aspect.GREEN
     times = ends.get(name)

@@ -108,6 +108,11 @@ class Sheet:
         }
 
     @cached_property
+    def clearances(self) -> Mapping[str, tuple[tuple[str, float], ...]]:
+        """Return, for each group, its foes with the seconds from the end of their yellow until it may be green."""
+        return {name: tuple((foe, self.intergreen_s(foe, name)) for foe in foes) for name, foes in self.foes.items()}
+
+    @cached_property
     def majors(self) -> Mapping[str, tuple[str, ...]]:
         """Return, for each group, the compatible groups it must give way to."""
         return {group.id: tuple(major for minor, major in self.yields if minor == group.id) for group in self.groups}
