@@ -21,7 +21,9 @@ from maasloop.ingest.entrypoints import http
 from maasloop.ingest.entrypoints.http import ObservationsDoor
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch, Lane, Portion
+from maasloop.runtime.http import HttpDoor
 from maasloop.stack.servers.nats import NatsServer
+from maasloop.telemetry.metrics import value
 
 NOW_US = 1_764_000_000_000_000
 PATIENCE_MAX_S = 30.0
@@ -170,6 +172,38 @@ async def test_too_many_requests_hear_when_to_come_back(monkeypatch: pytest.Monk
     assert refused.headers["content-type"] == "application/problem+json"
     assert int(refused.headers["retry-after"]) > 0
     assert [each.status_code for each in answered] == [200, 200]
+
+
+async def test_too_many_connections_hear_when_to_come_back(bus: Bus) -> None:
+    """Beyond the limit a request is answered 503 with a problem and Retry-After, counted, and its connection ended."""
+    waiting, publisher = _Waiting(), BusPublisher(bus, SystemClock())
+    waiting.go.set()
+    door = ObservationsDoor(
+        record=waiting.record,
+        refuse=RefusePayload(personal=lambda *_: False, publisher=publisher, counts=_Uncounted()),
+        name_of=lambda _: None,
+        unit_of=lambda _: None,
+        clock=SystemClock(),
+    )
+    before = value("maasloop_ingest_refused_requests_total", door="http", reason="OVERLOADED")
+    listener = HttpDoor(door.app, "127.0.0.1:0", connections_max=1, refusal=door.refuse)
+    await listener.start()
+    payload = b'{"observations": [{"device": "a", "property": "pm25", "value": 1}]}'
+    headers = {"content-type": "application/json"}
+    url = f"http://127.0.0.1:{listener.port}/v1/observations?district=noord"
+    try:
+        async with httpx2.AsyncClient() as first, httpx2.AsyncClient() as second:
+            served = await first.post(url, content=payload, headers=headers)
+            refused = await second.post(url, content=payload, headers=headers)
+            again = await first.post(url, content=payload, headers=headers)
+    finally:
+        await listener.stop(1.0)
+
+    assert (served.status_code, again.status_code) == (200, 200)
+    assert (refused.status_code, refused.json()["reason"]) == (503, "OVERLOADED")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+    assert value("maasloop_ingest_refused_requests_total", door="http", reason="OVERLOADED") == before + 1
 
 
 class _Uncounted:

@@ -18,7 +18,10 @@ from .interceptor import CallInterceptor
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 CONCURRENT_CALLS_MAX = 1_024
 CALLS_BEGUN_FACTOR = 4
-"""gRPC itself refuses, without a reason, only far above our own limit."""
+"""Calls begun, those that are being refused among them, up to which gRPC hands us more."""
+CALLS_WAITING_MAX = 4_096
+"""Calls that wait to be begun or refused, about 16 KiB each without their messages. gRPC cancels those beyond, which we never
+see: they have no reason and are in no count of ours. By default it begins to cancel some from 1,000 on."""
 KEEPALIVE_INTERVAL_ACCEPTED_MS = 20_000
 CONNECTION_AGE_MAX_MS = 300_000
 
@@ -28,6 +31,8 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_INTERVAL_ACCEPTED_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
+    ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
     # Two processes on one port would share its calls silently.
     ("grpc.so_reuseport", 0),
 )

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .settings import split_address
 
 BACKLOG = 128
+CONNECTIONS_MAX = 1_024
 KEEP_ALIVE_S = 5
 STARTED_POLL_S = 0.01
 
@@ -29,12 +30,18 @@ class _Server(uvicorn.Server):
 class HttpDoor:
     """Serves an ASGI application on ``host:port``; port 0 takes a free one at ``start``."""
 
-    def __init__(self, app: ASGIApp, address: str, *, concurrency_max: int | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, address: str, *, connections_max: int = CONNECTIONS_MAX, refusal: ASGIApp | None = None
+    ) -> None:
+        """``refusal`` answers in place of ``app`` while more than ``connections_max`` are open, and ends connections."""
         self.port = 0
+        self._app = app
+        self._connections_max = connections_max
+        self._refusal = refusal
         self._host, self._port_wanted = split_address(address)
         self._server = _Server(
             uvicorn.Config(
-                app,
+                app if refusal is None else self._limited,
                 # What is called with three arguments; a bound method would be taken for the older kind.
                 interface="asgi3",
                 log_config=None,
@@ -43,7 +50,6 @@ class HttpDoor:
                 lifespan="off",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                limit_concurrency=concurrency_max,
             )
         )
         self._serving: asyncio.Task[None] | None = None
@@ -76,6 +82,11 @@ class HttpDoor:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
         self._server.should_exit = True
         await serving
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or refuse it; uvicorn's own limit answers without a reason, and nobody counts it."""
+        full = len(self._server.server_state.connections) > self._connections_max
+        await (self._refusal if full and self._refusal else self._app)(scope, receive, send)
 
     def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

@@ -44,7 +44,6 @@ from maasloop.runtime.projection import Projection, State
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
-HTTP_CONNECTIONS_MAX = 1_024
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
         yield Service(
-            doors=[server, HttpDoor(http.app, settings.http_address, concurrency_max=HTTP_CONNECTIONS_MAX)],
+            doors=[server, HttpDoor(http.app, settings.http_address, refusal=http.refuse)],
             pulling={
                 "mqtt": mqtt.pull,
                 "responses": mqtt.pull_responses,

@@ -7,7 +7,7 @@ Errors are problems of RFC 9457 with the reason as ``reason``. 429 and 503 carry
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from starlette.applications import Starlette
@@ -70,16 +70,18 @@ class ObservationsDoor:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it where too many are under way: what lies in memory is bounded."""
         if scope["type"] == "http" and self._running >= REQUESTS_MAX:
-            count_refused(Door.HTTP, Reason.OVERLOADED)
-            message = f"more than {REQUESTS_MAX} requests at once"
-            refusal = _problem(_UNAVAILABLE, Reason.OVERLOADED, message, {"retry-after": "1"})
-            await refusal(scope, receive, send)
+            await _overloaded(f"more than {REQUESTS_MAX} requests at once")(scope, receive, send)
             return
         self._running += 1
         try:
             await self._routes(scope, receive, send)
         finally:
             self._running -= 1
+
+    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request while too many connections are open, and end its connection: that makes room."""
+        message = "too many connections at once"
+        await _overloaded(message, {"connection": "close"})(scope, receive, send)
 
     async def _post(self, request: Request) -> Response:
         receipt_time_us = self._clock.now_us()
@@ -165,6 +167,11 @@ async def _problem_of(_request: Request, error: Exception) -> Response:
     count_refused(Door.HTTP, error.reason)
     headers = {"retry-after": str(math.ceil(error.retry_after_s))} if isinstance(error, Retryable) else {}
     return _problem(_status(error), error.reason, error.message, headers)
+
+
+def _overloaded(message: str, headers: Mapping[str, str] | None = None) -> Response:
+    count_refused(Door.HTTP, Reason.OVERLOADED)
+    return _problem(_UNAVAILABLE, Reason.OVERLOADED, message, {"retry-after": "1", **(headers or {})})
 
 
 async def _internal(_request: Request, _error: Exception) -> Response:
