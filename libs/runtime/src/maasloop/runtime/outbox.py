@@ -41,10 +41,16 @@ PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 STUCK_AFTER_S = 10.0
 
-_INSERT = """
-    INSERT INTO outbox (subject, ce_id, ce_type, body, traceparent, revision) VALUES (%s, %s, %s, %s, %s, %s)
+_APPEND = """
+    WITH added AS (
+        INSERT INTO outbox (subject, ce_id, ce_type, body, traceparent, revision)
+        SELECT subject, ce_id, ce_type, body, traceparent, revision
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bigint[])
+            WITH ORDINALITY AS fact (subject, ce_id, ce_type, body, traceparent, revision, place)
+        ORDER BY place
+    )
+    SELECT pg_notify(current_schema() || '.outbox', '')
 """
-_NOTIFY = "SELECT pg_notify(current_schema() || '.outbox', '')"
 _CHANNEL = "SELECT current_schema() || '.outbox'"
 _LEAD = "SELECT pg_try_advisory_lock(hashtextextended('maasloop.outbox.' || current_schema(), 0))"
 _NEXT = """
@@ -82,10 +88,8 @@ async def append(cursor: AsyncCursor[Any], rows: Sequence[OutboxRow]) -> None:
     """Add facts within the cursor's transaction; the relay hears of them at the commit."""
     if not rows:
         return
-    await cursor.executemany(
-        _INSERT, [(row.subject, row.ce_id, row.ce_type, row.body, row.traceparent, row.revision) for row in rows]
-    )
-    await cursor.execute(_NOTIFY)
+    facts = [(row.subject, row.ce_id, row.ce_type, row.body, row.traceparent, row.revision) for row in rows]
+    await cursor.execute(_APPEND, [list(column) for column in zip(*facts, strict=True)])
 
 
 class OutboxRelay:

@@ -169,8 +169,9 @@ class Steps:
 
     async def _fly(self, batch: Batch, after: Callable[[], Awaitable[None]] | None, stored_ns: int | None) -> None:
         if batch:
-            await self.ledger.commit(batch)
             accepted = batch.accepted()
+            # What only has to be written down waits for company: each commit under way holds up the next command.
+            await self.ledger.commit(batch, urgent=bool(accepted or batch.decisions))
             await self.send(accepted)
             if accepted and stored_ns is not None:
                 metrics.REACTION_SECONDS.observe(self.clock.now_us() / 1e6 - stored_ns / 1e9)
