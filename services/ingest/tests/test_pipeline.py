@@ -111,6 +111,7 @@ def _pipeline(*consenting: str) -> tuple[RecordObservations, RecordingPublisher]
         resolve=registry,
         speaks_for=registry.speaks_for,
         personal=registry.personal,
+        counts_payloads=registry.counts_payloads,
         gate=Consenting(*consenting),
         publisher=publisher,
         counts=Uncounted(),
@@ -321,8 +322,8 @@ async def test_of_payloads_together_only_those_without_a_fault_are_kept(
     _require_right_portions(publisher, rows, verdicts)
 
 
-async def test_a_devices_own_count_goes_with_its_readings_only() -> None:
-    """The count of a device whose readings were all refused stays behind, that of the others goes along."""
+async def test_a_devices_own_count_goes_with_its_readings() -> None:
+    """The count of a device that is not known stays behind, that of the others goes along."""
     record, publisher = _pipeline()
     sequences = [DeviceSequence(device_index=2, sequence=7), DeviceSequence(device_index=6, sequence=8)]
     columns = replace(_columns([(2, 0, NOW_US, 1.0), (6, 0, NOW_US, 1.0)], [], []), sequences=sequences)

@@ -71,6 +71,7 @@ def _pipeline(known: dict[str, Facts]) -> tuple[RecordObservations, Kept]:
         resolve=registry,
         speaks_for=registry.speaks_for,
         personal=registry.personal,
+        counts_payloads=registry.counts_payloads,
         gate=kept,
         publisher=kept,
         counts=kept,

@@ -67,6 +67,7 @@ def _pipeline(*, admitted: int) -> tuple[RecordObservations, Pressed]:
         resolve=registry,
         speaks_for=registry.speaks_for,
         personal=registry.personal,
+        counts_payloads=registry.counts_payloads,
         gate=pressed,
         publisher=pressed,
         counts=pressed,

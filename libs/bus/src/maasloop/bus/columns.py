@@ -190,7 +190,8 @@ def _require_inside(columns: Columns) -> None:
     named = [other.device_index for other in (*others, *columns.sequences)]
     highest_device = max([int(columns.device_index.max(initial=0)), *named])
     highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])
-    if (len(columns) or columns.sequences) and (highest_device >= devices or highest_property >= properties):
+    rows = len(columns) > 0
+    if ((rows or columns.sequences) and highest_device >= devices) or (rows and highest_property >= properties):
         message = f"an index points outside the dictionary of {devices} devices and {properties} observed properties"
         raise InvalidArgument("COLUMNS_INCONSISTENT", message)
 

@@ -70,6 +70,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             resolve=resolver,
             speaks_for=resolver.speaks_for,
             personal=resolver.personal,
+            counts_payloads=resolver.counts_payloads,
             gate=gate,
             publisher=publisher,
             counts=counts,

@@ -71,6 +71,11 @@ class Registry:
         facts = self._facts().get(device_name(district, device))
         return isinstance(facts, DeviceFacts) and bool(facts.data_subject)
 
+    def counts_payloads(self, district: str, device: str) -> bool:
+        """Tell whether a device is in service and nobody's, so that its own count of payloads may be kept."""
+        facts = self._facts().get(device_name(district, device))
+        return isinstance(facts, DeviceFacts) and facts.active and not facts.data_subject
+
     def __call__(self, batch: Batch) -> Series:
         """Return what is known of the pairs of a batch."""
         self._facts()

@@ -8,7 +8,7 @@ not: sending the same batch again is always safe.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,15 +74,20 @@ class RecordObservations:
         resolve: Resolver,
         speaks_for: Callable[[str, str, str], bool],
         personal: Callable[[str, str], bool],
+        counts_payloads: Callable[[str, str], bool],
         gate: Gate,
         publisher: Publisher,
         counts: Counts,
         clock: Clock,
     ) -> None:
-        """``speaks_for(district, sender, device)`` is the gateway rule; ``personal(district, device)`` tells of whom."""
+        """``speaks_for(district, sender, device)`` is the gateway rule; ``personal(district, device)`` tells of whom.
+
+        ``counts_payloads(district, device)`` tells whether the account of a device may hold its own count of payloads.
+        """
         self._resolve = resolve
         self._speaks_for = speaks_for
         self._personal = personal
+        self._counts_payloads = counts_payloads
         self._gate = gate
         self._publisher = publisher
         self._counts = counts
@@ -121,6 +126,8 @@ class RecordObservations:
         series, rows, reason = self._judged(batch)
         shed = self._shed(batch, series, rows, reason, counted=quarantine and batch.door in ACKNOWLEDGED_DOORS)
         portions = list(_split(batch, series, rows, reason))
+        if quarantine and (heard := self._heard(batch, rows, reason)) is not None:
+            portions.append(heard)
         publishing = [self._publisher.record(portion) for portion in portions]
         if reason.any() or batch.undecoded:
             refused = self._refused(batch, series, rows, reason) if quarantine else ()
@@ -180,6 +187,26 @@ class RecordObservations:
             message = "readings of this priority find no room now"
             raise ResourceExhausted(Reason.SHED, message, retry_after_s=SHED_RETRY_S)
         return count if counted else 0
+
+    def _heard(self, batch: Batch, rows: _Rows, reason: NDArray[np.uint8]) -> Portion | None:
+        """Return the counts that no reading takes along: a payload that came is not missing, whatever is wrong with it.
+
+        They travel where everything does that is only counted.
+        """
+        sequences = batch.columns.sequences
+        if not sequences:
+            return None
+        taken, names = set(rows.device[reason == 0].tolist()), batch.columns.names().devices
+        left = [each for each in sequences if each.device_index not in taken]
+        counted = [each for each in left if self._keeps_count(batch, names[each.device_index])]
+        if not counted:
+            return None
+        none = _portion(batch, rows, np.zeros(len(rows.pair), np.bool_), PERSONAL)
+        return replace(none, sequences=counted)
+
+    def _keeps_count(self, batch: Batch, device: str) -> bool:
+        spoken_for = not batch.sender or self._speaks_for(batch.district, batch.sender, device)
+        return spoken_for and self._counts_payloads(batch.district, device)
 
     def _refused(self, batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8]) -> Iterator[Quarantined]:
         """One entry a reason, two where some of its readings may be shown and others are only counted."""
