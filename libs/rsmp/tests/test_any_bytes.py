@@ -10,7 +10,9 @@ from rsmp_conversation import PAIRS, converse
 from rsmp_link import Link
 
 SAID = {name: [packet for who, packet in converse(*PAIRS[-1]).said if who == name] for name in ("site", "supervisor")}
-SCALARS: st.SearchStrategy[object] = st.none() | st.booleans() | st.integers(-1, 99) | st.text(max_size=4) | st.just([]) | st.just({})
+SCALARS: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers(-1, 99) | st.text(max_size=4) | st.just([]) | st.just({})
+)
 
 
 @st.composite

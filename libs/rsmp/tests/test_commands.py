@@ -1,6 +1,7 @@
 """A command is sent once, refused where it does not fit, and ended by what the site shows."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from maasloop.rsmp.events import (
     CommandTaken,
     Outcome,
 )
+from maasloop.rsmp.exchange_list import TLC_RELEASES, tlc
 from maasloop.rsmp.messages import (
     Address,
     CommandArgument,
@@ -78,6 +80,18 @@ def test_a_command_is_never_sent_again_by_itself() -> None:
 
     assert [each.outcome for each in link.heard(CommandEnded)] == [Outcome.SUPERSEDED, Outcome.LINK_LOST]
     assert sum(b"CommandRequest" in packet for _, packet in link.said) == 2
+
+
+def test_a_site_that_refuses_to_be_read_ends_the_waiting() -> None:
+    """Some sites refuse statuses of their own list; then nothing can show more than that the command was taken."""
+    link = Link().ready()
+    link.state.exchange_list = replace(tlc(TLC_RELEASES[-1]), statuses={})
+    link.supervisor.command(CONTROLLER, "M0002", PLAN_3, link.now)
+    link.pump()
+
+    (ended,) = link.heard(CommandEnded)
+    assert ended.outcome is Outcome.ACCEPTED
+    assert ended.detail == "the site does not tell S0014: status S0014 is not in list 1.2.1"
 
 
 def _command(code: str, order: str, **values: str) -> CommandRequest:

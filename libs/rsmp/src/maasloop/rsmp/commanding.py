@@ -120,6 +120,16 @@ class CommandBook:
                     ended.append((id_, Outcome.ACCEPTED, f"the site has no value of {lacking[0]}"))
         return [self._end(*each) for each in ended]
 
+    def unreadable(self, component: str, names: tuple[StatusName, ...], reason: str) -> list[CommandEnded]:
+        """End the commands that only these statuses could show: the site refuses to tell them."""
+        ended = [
+            id_
+            for id_, each in self._open.items()
+            if each.stage is _Stage.READING and each.read_from == component
+            if each.expectation is not None and each.expectation.names == names
+        ]
+        return [self._end(id_, Outcome.ACCEPTED, f"the site does not tell {names[0].code}: {reason}") for id_ in ended]
+
     def ended_by(self, now_s: float) -> list[CommandEnded]:
         """End the commands whose time is over."""
         late = [(id_, each.stage) for id_, each in self._open.items() if now_s >= each.ends_s]

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     CONFIRMED = "confirmed"
     """A status shows that it is carried out."""
     ACCEPTED = "accepted"
-    """The site took it, and no status of its list can show more."""
+    """The site took it, and it tells no status that could show more."""
     NOT_CONFIRMED = "not confirmed"
     """The site took it, and no status showed it in time."""
     SUPERSEDED = "superseded"

@@ -245,6 +245,8 @@ class SupervisorSession(Session):
             self.close(f"the site refused our version: {reason}", now)
         elif isinstance(message, CommandRequest):
             self._tell_ended(self._commands.refused(message.message_id, reason))
+        elif isinstance(message, StatusRequest):
+            self._tell_ended(self._commands.unreadable(message.address.component, message.names, reason))
 
     def _on_tick(self, now: Instant) -> None:
         if self._subscribe_s is not None and now.at_s >= self._subscribe_s:
