@@ -74,7 +74,7 @@ class Persons:
 
 
 def _columns(*readings: "Reading", counts: dict[str, int] | None = None) -> Columns:
-    devices = sorted({reading[0] for reading in readings})
+    devices = sorted({reading[0] for reading in readings} | set(counts or ()))
     properties = sorted({reading[1] for reading in readings})
     columns = build_columns(
         devices,
@@ -215,15 +215,16 @@ async def test_a_stream_that_was_made_again_is_counted_from_its_beginning(rig: "
 
 
 async def test_accounts_of_devices_and_the_gaps_in_their_count(rig: "Rig") -> None:
-    """Each device has its terms; a payload that comes late is missing no more; persons have no account."""
+    """Each device has its terms; a payload that comes late, or without a reading, is not missing; persons have none."""
     now_us = SystemClock().now_us()
     async with rig.writing(), rig.writing(QUARANTINE_COUNT), rig.writing(PERSONAL_ROWS):
-        for step, count in enumerate((1, 2, 5, 4)):
+        for step, count in enumerate((1, 2, 6, 4)):
             await _send(rig, ("a", "pm25", now_us + step, 1.0), counts={"a": count})
         await _send(rig, ("b", "pm25", now_us, 1.0))
         await rig.until_accepted(5)
         await _send(rig, ("b", "pm25", now_us, 1.0), ("b", "pm25", now_us - 1, 1.0))
         await _refuse(rig, ("c", "pm25", now_us, -1.0), device="c")
+        await _send(rig, counts={"a": 5}, key=PERSONAL_KEY)
         await _send(rig, ("d", "pm25", now_us, 1.0), key=PERSONAL_KEY)
         await _send(rig, ("e", "pm25", now_us, 1.0))
         await rig.until_accepted(10)
@@ -236,7 +237,7 @@ async def test_accounts_of_devices_and_the_gaps_in_their_count(rig: "Rig") -> No
     a, b, c = [*page, *rest]
 
     assert ([each.device for each in page], following, end) == (["a", "b"], "b", "")
-    assert (a.device, a.stored, a.missing_payloads, a.last_sequence) == ("a", 4, 1, 5)
+    assert (a.device, a.stored, a.missing_payloads, a.last_sequence) == ("a", 4, 1, 6)
     assert (b.stored, b.duplicate, b.late, b.last_sequence) == (2, 1, 1, 0)
     assert (c.device, c.stored, c.quarantined, c.receipt_time_us) == ("c", 0, 1, None)
     assert await accounts.missing_payloads() == 1

@@ -124,6 +124,26 @@ async def test_a_watch_that_does_not_read_is_dropped_and_slows_nobody(rig: "Rig"
     assert seen == rows
 
 
+async def test_the_writer_never_waits_for_a_watch_that_is_stuck(rig: "Rig") -> None:
+    """Where a watch is never dropped, all rows are stored nevertheless, and others see them, while it still stands."""
+    rows = ROWS_A_MESSAGE * MESSAGES
+    async with _serving(rig, slow_after_s=3_600) as (stub, tail):
+        stuck, busy = _watching(stub), _watching(stub)
+        await anext(aiter(stuck))
+        await anext(aiter(busy))
+        reading = asyncio.create_task(_read(busy, rows))
+        await _publish(rig, 0, MESSAGES)
+        await rig.until_accepted(rows)
+        seen, *_ = await reading
+        standing, dropped = tail.running, tail.dropped
+        taken, *_ = await _read(stuck, rows)
+        stuck.cancel()
+        busy.cancel()
+
+    assert (standing, dropped) == (2, 0)
+    assert (seen, taken) == (rows, rows)
+
+
 async def test_a_watch_that_reads_too_slowly_is_told_so(rig: "Rig") -> None:
     """A caller who comes back takes his status, CALLER_TOO_SLOW, and resumes after what he saw."""
     rows = ROWS_A_MESSAGE * MESSAGES
