@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maasloop.api.observation.v1.events_pb2 import RowGroup
 from maasloop.api.observation.v1.observation_pb2 import ObservationColumns, SeriesDictionary
-from maasloop.bus.columns import build_columns, parse_columns
+from maasloop.api.observation.v1.packed_pb2 import PackedColumns
+from maasloop.bus.columns import build_columns, parse_columns, read_columns
 from maasloop.core.errors import InvalidArgument
 
 ROWS = st.lists(
@@ -73,5 +75,52 @@ def test_inconsistent_columns_are_refused(broken: ObservationColumns) -> None:
     """Columns of different lengths and indexes outside the dictionary are refused with their reason."""
     with pytest.raises(InvalidArgument) as refusal:
         parse_columns(broken.SerializeToString())
+
+    assert refusal.value.reason == "COLUMNS_INCONSISTENT"
+
+
+GROUPS = [RowGroup(row_count=2, devices_bytes=3), RowGroup(row_count=1, devices_bytes=6)]
+
+
+def _two_batches(device_index: list[int]) -> PackedColumns:
+    """Return two rows of a batch of one device, and a row of a batch of two devices."""
+    return build_columns(["a", "b", "c"], ["p"], device_index, [0, 0, 0], [1, 2, 3], [1.0, 2.0, 3.0]).packed()
+
+
+def test_batches_that_travel_together_are_read_apart() -> None:
+    """Each batch has its own dictionary and indexes into it; the whole stays one."""
+    read = read_columns(_two_batches([0, 0, 2]), GROUPS)
+
+    assert [list(batch.names().devices) for batch in read.batches()] == [["a"], ["b", "c"]]
+    assert [batch.device_index.tolist() for batch in read.batches()] == [[0, 0], [1]]
+    assert [batch.value.tolist() for batch in read.batches()] == [[1.0, 2.0], [3.0]]
+    assert read.device_index.tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("device_index", "groups"),
+    [
+        ([0, 1, 2], GROUPS),
+        ([0, 0, 0], GROUPS),
+        ([0, 0, 2], GROUPS[:1]),
+        ([0, 0, 2], [*GROUPS, RowGroup(row_count=1)]),
+        ([0, 0, 2], [RowGroup(row_count=4, devices_bytes=3), RowGroup(row_count=-1, devices_bytes=6)]),
+        ([0, 0, 2], [RowGroup(row_count=3, devices_bytes=90)]),
+        ([0, 0, 2], [RowGroup(row_count=3, devices_bytes=3)]),
+    ],
+    ids=[
+        "device of the next",
+        "device of the one before",
+        "rows left",
+        "rows missing",
+        "negative",
+        "beyond",
+        "devices left",
+    ],
+)
+def test_inconsistent_groups_are_refused(device_index: list[int], groups: list[RowGroup]) -> None:
+    """Groups that do not hold exactly the rows and devices of a message are refused with their reason."""
+    with pytest.raises(InvalidArgument) as refusal:
+        read_columns(_two_batches(device_index), groups)
 
     assert refusal.value.reason == "COLUMNS_INCONSISTENT"

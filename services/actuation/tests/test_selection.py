@@ -11,7 +11,8 @@ from maasloop.actuation.domain.policy import Mode, Policy
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.actuation.entrypoints.readings import Selection, Selector
-from maasloop.api.observation.v1.observation_pb2 import StateObservation
+from maasloop.api.observation.v1.events_pb2 import RowGroup
+from maasloop.api.observation.v1.observation_pb2 import SeriesDictionary, StateObservation
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
 from maasloop.bus.columns import build_columns
 
@@ -82,6 +83,24 @@ def test_only_what_matters_becomes_a_reading(city: City) -> None:
         ("sensor-1", "illuminance"),
     ]
     assert found.counts == {100: 3, 101: 1}
+
+
+def test_batches_that_travel_together_say_the_same(city: City) -> None:
+    """Each row is read with the names of its batch, and all are counted."""
+    devices, properties = ["lamp-1", "sensor-1", "air-1"], ["presence", "pm25"]
+    columns = build_columns(devices, properties, [0, 1, 2], [0, 0, 1], [100 * SECOND_US] * 3, [1.0, 0.0, 9.0])
+    sizes = [SeriesDictionary(devices=names).ByteSize() for names in (devices[:1], devices[1:])]
+    message = PackedObservationsRecorded(
+        district="noord",
+        domain="light",
+        observations=columns.packed(),
+        row_groups=[RowGroup(row_count=1, devices_bytes=sizes[0]), RowGroup(row_count=2, devices_bytes=sizes[1])],
+    )
+
+    found = Selector(city, CelConditions()).select(message.SerializeToString())
+
+    assert [(one.device, one.value) for one in found.readings] == [("lamp-1", 1.0), ("sensor-1", 0.0)]
+    assert found.counts == {100: 3}
 
 
 def test_a_power_reading_matters_while_a_command_waits(city: City) -> None:

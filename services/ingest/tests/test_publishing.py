@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded, ReadingsQuarantined
-from maasloop.bus.columns import READINGS_HEADER, build_columns
+from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
+from maasloop.bus.columns import READINGS_HEADER, Columns, build_columns, read_columns
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.ensure import ensure
 from maasloop.bus.pull import Delivery, Pull
@@ -17,6 +18,7 @@ from maasloop.core.clock import SystemClock
 from maasloop.core.errors import ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.ingest.adapters.bus import LARGE_ROWS, BusPublisher
+from maasloop.ingest.adapters.packing import MESSAGE_MAX_BYTES, ROW_BYTES
 from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.ports import Lane, Portion, Quarantined
 
@@ -55,10 +57,9 @@ async def _bus(nats_url: str) -> AsyncIterator[Bus]:
         yield bus
 
 
-def _portion(first: int, count: int, device: str = "a") -> Portion:
-    columns = build_columns(
-        [device], ["pm25"], [0] * count, [0] * count, range(NOW_US + first, NOW_US + first + count), [1.0] * count
-    )
+def _portion(first: int, count: int, device: str = "a", observed_property: str = "pm25") -> Portion:
+    times_us = range(NOW_US + first, NOW_US + first + count)
+    columns = build_columns([device], [observed_property], [0] * count, [0] * count, times_us, [1.0] * count)
     return Portion(Door.GRPC, "noord", Lane.PRESENT, "air", columns, None, (), (), (), NOW_US, count)
 
 
@@ -73,6 +74,74 @@ async def test_what_waits_for_a_proof_goes_together(bus: Bus) -> None:
     assert sorted(times) == list(range(NOW_US, NOW_US + 100))
     assert len(messages) <= 3
     assert messages[-1].producer_total == 100
+
+
+async def test_large_batches_go_side_by_side(bus: Bus) -> None:
+    """Of twenty large batches at once few messages come, each with the batches as they were sent."""
+    publisher = BusPublisher(bus, SystemClock())
+
+    await asyncio.gather(
+        *(publisher.record(_portion(number * 1_000, LARGE_ROWS, f"d{number % 10}")) for number in range(20))
+    )
+
+    messages = [
+        PackedObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()
+    ]
+    batches = [batch for each in messages for batch in read_columns(each.observations, each.row_groups).batches()]
+    assert len(messages) <= 3
+    rows = sorted((time_us, batch.names().devices[0]) for batch in batches for time_us in batch.event_time_us.tolist())
+    assert rows == [
+        (NOW_US + number * 1_000 + row, f"d{number % 10}") for number in range(20) for row in range(LARGE_ROWS)
+    ]
+    assert [message.reading_count for message in messages] == [
+        len(read_columns(each.observations, each.row_groups)) for each in messages
+    ]
+    assert messages[-1].producer_total == 20 * LARGE_ROWS
+
+
+async def test_large_batches_with_other_properties_or_the_same_devices_travel_apart(bus: Bus) -> None:
+    """No message names a device twice or a property that its batch lacks, and nothing is lost."""
+    publisher = BusPublisher(bus, SystemClock())
+    properties = ["pm25", "pm10", "pm25"]
+    portions = [_portion(number * 1_000, LARGE_ROWS, "a", properties[number]) for number in range(3)] + [
+        replace(_portion(3_000, LARGE_ROWS), columns=_of_two("a", "b")),
+        _portion(4_000, LARGE_ROWS, "b"),
+    ]
+
+    await asyncio.gather(*(publisher.record(portion) for portion in portions))
+
+    messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
+    assert sum(message.reading_count for message in messages) == 5 * LARGE_ROWS
+    for message in messages:
+        names = message.observations.dictionary
+        assert len(set(names.devices)) == len(names.devices)
+        assert list(names.observed_properties) in (["pm25"], ["pm10"])
+
+
+def _of_two(*devices: str) -> Columns:
+    count = LARGE_ROWS
+    rows = range(count)
+    return build_columns(devices, ["pm25"], [row % 2 for row in rows], [0] * count, rows, [1.0] * count)
+
+
+async def test_a_refused_message_fails_exactly_the_calls_in_it(bus: Bus) -> None:
+    """Calls whose readings were stored are answered, those whose message the broker refused are not."""
+    publisher, stream = BusPublisher(bus, SystemClock()), Stream(bus, "OBSERVATIONS")
+    # Two fill a message, and the stream has room for one of the two messages.
+    count = MESSAGE_MAX_BYTES // ROW_BYTES // 2 - 100
+    await stream.bound(MESSAGE_MAX_BYTES + 8_192)
+
+    outcomes = await asyncio.gather(
+        *(publisher.record(_portion(number * count, count, f"d{number}")) for number in range(4)),
+        return_exceptions=True,
+    )
+
+    (message,) = [ObservationsRecorded.FromString(each.body) for each in await stream.messages()]
+    stored = set(message.observations.dictionary.devices)
+    assert len(stored) == 2
+    assert {f"d{number}" for number, each in enumerate(outcomes) if each is None} == stored
+    refused = [each for each in outcomes if isinstance(each, ResourceExhausted)]
+    assert [each.reason for each in refused] == [Reason.STREAM_FULL] * 2
 
 
 async def test_readings_of_two_doors_never_share_a_message(bus: Bus) -> None:
@@ -115,18 +184,19 @@ async def test_a_batch_that_finds_its_subject_idle_goes_at_once(bus: Bus) -> Non
     assert found[0].headers["ce-id"] == found[0].headers["Nats-Msg-Id"]
 
 
-async def test_a_cancelled_caller_takes_nobody_elses_readings_with_it(bus: Bus) -> None:
+@pytest.mark.parametrize("count", [1, LARGE_ROWS])
+async def test_a_cancelled_caller_takes_nobody_elses_readings_with_it(bus: Bus, count: int) -> None:
     """Readings that were joined with those of a caller who gave up are stored."""
     publisher = BusPublisher(bus, SystemClock())
-    first = asyncio.create_task(publisher.record(_portion(0, 1)))
-    second = asyncio.create_task(publisher.record(_portion(1, 1)))
-    third = asyncio.create_task(publisher.record(_portion(2, 1)))
+    first = asyncio.create_task(publisher.record(_portion(0, count, "a")))
+    second = asyncio.create_task(publisher.record(_portion(count, count, "b")))
+    third = asyncio.create_task(publisher.record(_portion(2 * count, count, "c")))
     await asyncio.sleep(0)
     second.cancel()
     await asyncio.gather(first, third)
 
     messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
-    assert {NOW_US, NOW_US + 2} <= {time for message in messages for time in message.observations.event_time_us}
+    assert {NOW_US, NOW_US + 2 * count} <= {time for message in messages for time in message.observations.event_time_us}
 
 
 @pytest.mark.parametrize("count", [1, LARGE_ROWS])

@@ -6,13 +6,15 @@ a column that a sender split over several packed segments, which the encoding al
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
+from maasloop.api.observation.v1.events_pb2 import RowGroup
 from maasloop.api.observation.v1.observation_pb2 import (
     DeviceSequence,
     ObservationColumns,
@@ -54,6 +56,8 @@ class Columns:
     positions: Sequence[PositionObservation] = field(default=())
     sequences: Sequence[DeviceSequence] = field(default=())
     """Devices' own counts of the payloads that the readings came in."""
+    groups: Sequence["Columns"] = field(default=())
+    """The same rows by the batch that they came in, each with the dictionary of that, where several travel together."""
 
     def __len__(self) -> int:
         """Return how many readings there are: numbers, states and positions."""
@@ -66,6 +70,10 @@ class Columns:
     def sizes(self) -> tuple[int, int]:
         """Return how many devices and observed properties the dictionary names."""
         return _sizes(self.dictionary)
+
+    def batches(self) -> Sequence["Columns"]:
+        """Return the rows by the batch that they came in: for readers that keep what they know of a dictionary."""
+        return self.groups or (self,)
 
     def packed(self) -> PackedColumns:
         """Return the wire form."""
@@ -95,10 +103,10 @@ class Columns:
         )
 
 
-def read_columns(packed: PackedColumns) -> Columns:
+def read_columns(packed: PackedColumns, row_groups: Sequence[RowGroup] = ()) -> Columns:
     """View the columns of a received message, or refuse what is inconsistent (COLUMNS_INCONSISTENT).
 
-    The arrays are read-only views of the message's bytes.
+    The arrays are read-only views of the message's bytes, except indexes of devices in groups.
     """
     sizes = (
         len(packed.device_index) / INDEX.itemsize,
@@ -120,8 +128,44 @@ def read_columns(packed: PackedColumns) -> Columns:
         positions=list(others.positions),
         sequences=list(others.sequences),
     )
+    if row_groups:
+        return replace(columns, groups=_grouped(columns, row_groups))
     _require_inside(columns)
     return columns
+
+
+def _grouped(columns: Columns, row_groups: Sequence[RowGroup]) -> list[Columns]:
+    """Return the rows by the batch that they came in."""
+    rows = list(accumulate((group.row_count for group in row_groups), initial=0))
+    names = list(accumulate((group.devices_bytes for group in row_groups), initial=0))
+    _require_whole(columns, row_groups, rows[-1])
+    properties, devices, groups = columns.dictionary[names[-1] :], 0, []
+    named = _sizes(properties)
+    for place in range(len(row_groups)):
+        chosen = slice(rows[place], rows[place + 1])
+        group = Columns(
+            columns.dictionary[names[place] : names[place + 1]] + properties,
+            # An index of another group wraps around and lies outside.
+            columns.device_index[chosen] - INDEX.type(devices),
+            columns.property_index[chosen],
+            columns.event_time_us[chosen],
+            columns.value[chosen],
+        )
+        _require_inside(group)
+        sizes = group.sizes()
+        if named[0] or sizes[1] != named[1]:
+            message = "a dictionary whose groups are not devices, then observed properties"
+            raise InvalidArgument("COLUMNS_INCONSISTENT", message)
+        devices += sizes[0]
+        groups.append(group)
+    return groups
+
+
+def _require_whole(columns: Columns, row_groups: Sequence[RowGroup], rows: int) -> None:
+    negative = any(group.row_count < 0 or group.devices_bytes < 0 for group in row_groups)
+    if negative or columns.sequences or not rows == len(columns) == len(columns.value):
+        message = f"groups of {rows} rows in a message of {len(columns)}"
+        raise InvalidArgument("COLUMNS_INCONSISTENT", message)
 
 
 def _others(packed: PackedColumns) -> ObservationColumns:
@@ -156,32 +200,40 @@ def parse_columns(serialized: bytes) -> Columns:
     return read_columns(parse_packed(PackedColumns, ObservationColumns, serialized))
 
 
-class _Sizes:
-    """How many devices and observed properties dictionaries name, those asked for last within a bound of memory."""
+class ByDictionary[Found]:
+    """What was found out about dictionaries by their bytes; those asked for last stay, within a bound of memory."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+    def __init__(self, find: Callable[[bytes], Found], *, bytes_max: int, bytes_each: Callable[[Found], int]) -> None:
+        """``find`` finds it out, ``bytes_each`` tells what it takes beside the bytes of its dictionary."""
+        self._find = find
+        self._bytes_max = bytes_max
+        self._bytes_each = bytes_each
+        self._known: OrderedDict[bytes, Found] = OrderedDict()
         self._bytes = 0
 
-    def __call__(self, dictionary: bytes) -> tuple[int, int]:
-        """Return the sizes, or refuse what is no dictionary (PAYLOAD_UNDECODABLE)."""
+    def __call__(self, dictionary: bytes) -> Found:
+        """Return what is known, and find it out where nothing is."""
         found = self._known.get(dictionary)
         if found is not None:
             self._known.move_to_end(dictionary)
             return found
-        try:
-            names = SeriesDictionary.FromString(dictionary)
-        except DecodeError as error:
-            raise InvalidArgument("PAYLOAD_UNDECODABLE", "the dictionary cannot be read") from error
-        found = self._known[dictionary] = len(names.devices), len(names.observed_properties)
-        self._bytes += len(dictionary) + SIZES_BYTES_EACH
-        while self._bytes > SIZES_BYTES_MAX:
-            old, _ = self._known.popitem(last=False)
-            self._bytes -= len(old) + SIZES_BYTES_EACH
+        found = self._known[dictionary] = self._find(dictionary)
+        self._bytes += len(dictionary) + self._bytes_each(found)
+        while self._bytes > self._bytes_max:
+            old, forgotten = self._known.popitem(last=False)
+            self._bytes -= len(old) + self._bytes_each(forgotten)
         return found
 
 
-_sizes = _Sizes()
+def _count_names(dictionary: bytes) -> tuple[int, int]:
+    try:
+        names = SeriesDictionary.FromString(dictionary)
+    except DecodeError as error:
+        raise InvalidArgument("PAYLOAD_UNDECODABLE", "the dictionary cannot be read") from error
+    return len(names.devices), len(names.observed_properties)
+
+
+_sizes = ByDictionary(_count_names, bytes_max=SIZES_BYTES_MAX, bytes_each=lambda _: SIZES_BYTES_EACH)
 
 
 def _require_inside(columns: Columns) -> None:

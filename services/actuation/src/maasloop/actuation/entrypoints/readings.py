@@ -5,6 +5,7 @@ becomes a ``Reading`` only where its observed property matters in its district, 
 command waits for a proof.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ class Selection:
 
     district: str
     readings: list[Reading] = field(default_factory=list)
-    counts: dict[int, int] = field(default_factory=dict)
+    counts: Counter[int] = field(default_factory=Counter)
     """Street second to readings, the clock's own apart; only of districts with a field clock."""
     domain: str = ""
     clock: list[Reading] = field(default_factory=list)
@@ -72,17 +73,21 @@ class Selector:
         """Read one message; raises ``InvalidArgument`` for columns that contradict each other."""
         message = PackedObservationsRecorded.FromString(body)
         district = self._city.district(message.district)
-        columns = read_columns(message.observations)
-        known = self._lookup(district, columns)
+        columns = read_columns(message.observations, message.row_groups)
         selection = Selection(message.district, domain=message.domain)
+        for batch in columns.batches():
+            self._select(district, batch, selection)
+        return selection
+
+    def _select(self, district: District, columns: Columns, selection: Selection) -> None:
+        known = self._lookup(district, columns)
         if district.clock.device:
-            selection.counts = _counts(columns, known.clock_index)
+            selection.counts.update(_counts(columns, known.clock_index))
         for reading in (*_numbers(district, columns, known), *_states(columns, known)):
             if reading.device == district.clock.device:
                 selection.clock.append(reading)
             else:
                 selection.readings.append(reading)
-        return selection
 
     def _lookup(self, district: District, columns: Columns) -> _Known:
         version = (self._city.policy_version, district.facts.version)

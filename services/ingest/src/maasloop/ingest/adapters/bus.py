@@ -1,18 +1,19 @@
 """Publishes readings, refusals and answers, and returns when the broker has stored them.
 
-Micro-batches without a timer: a small batch that finds its subject idle goes at once; those that come by the same door
-while one is on its way wait for its proof and then go together. Large batches go by themselves, up to ``IN_FLIGHT_MAX``.
-Readings travel over a connection of their own, so that answers and refusals never queue behind them.
+Micro-batches without a timer: a batch that finds its lane idle goes at once; those that come while one is on its way
+go together, as soon as they are worth a message or nothing is on its way any more. Small and large batches have lanes of
+their own, so that a single reading never waits for bulk. Readings travel over a connection of their own, so that answers
+and refusals never queue behind them.
 
-Tasks: one a joined message, so that a caller that is cancelled takes nobody else's readings with it.
+Tasks: one a message, so that a caller that is cancelled takes nobody else's readings with it.
 """
 
 import asyncio
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -36,9 +37,12 @@ from maasloop.telemetry import tracing
 
 from .fill import StreamFill, ranks_within
 from .packing import MESSAGE_MAX_BYTES, columns_of, join, parts, size_bytes
+from .row_groups import DEVICES_MAX, one_after_another, properties_of, row_groups, side_by_side
 
 LARGE_ROWS = 256
-"""A batch of this many rows goes by itself."""
+"""A batch of this many rows keeps its dictionary, and is joined with others without a look at its names."""
+WORTH_A_MESSAGE_BYTES = MESSAGE_MAX_BYTES // 2
+"""What waits and is this much goes also while something is on its way."""
 IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
 UNPROVEN_MAX_BYTES = 32 * 1024 * 1024
@@ -55,14 +59,6 @@ class _Waiting:
     receipt_time_us: int
     size: int
     done: asyncio.Future[None]
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One subject: whether a small message is on its way, and what waits for it."""
-
-    busy: bool = False
-    waiting: list[_Waiting] = field(default_factory=list)
 
 
 class _Place(NamedTuple):
@@ -82,6 +78,54 @@ class _Place(NamedTuple):
         return self.fact.subject(self.district, self.key)
 
 
+class _Lane:
+    """Batches that may go together: what is on its way, and what waits."""
+
+    def __init__(self, place: _Place, properties: bytes = b"") -> None:
+        """``properties`` are those of large batches."""
+        self.place = place
+        self.properties = properties
+        self.under_way = 0
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+
+    def add(self, waiting: _Waiting) -> None:
+        """Let a batch wait."""
+        self._waiting.append(waiting)
+        self._waiting_bytes += waiting.size
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is on its way or waits."""
+        return not self.under_way and not self._waiting
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether what waits should go."""
+        return bool(self._waiting) and (not self.under_way or self._waiting_bytes >= WORTH_A_MESSAGE_BYTES)
+
+    def take(self) -> list[_Waiting]:
+        """Return those who waited longest and fit into a message, one at least."""
+        taken, size, devices = 0, 0, {}
+        for waiting in self._waiting:
+            size += waiting.size
+            if self.properties:
+                devices[waiting.columns.dictionary] = waiting.columns.sizes()[0]
+            if taken and (size > MESSAGE_MAX_BYTES or sum(devices.values()) > DEVICES_MAX):
+                break
+            taken += 1
+        return self._cut(taken)
+
+    def take_all(self) -> list[_Waiting]:
+        """Return everybody who waits."""
+        return self._cut(len(self._waiting))
+
+    def _cut(self, taken: int) -> list[_Waiting]:
+        together, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._waiting_bytes -= sum(waiting.size for waiting in together)
+        return together
+
+
 class BusPublisher:
     """The one producer of this process."""
 
@@ -97,7 +141,7 @@ class BusPublisher:
         self._clock = clock
         self._source = f"maasloop/{self.producer}"
         self._acknowledged: defaultdict[str, int] = defaultdict(int)
-        self._lanes: defaultdict[_Place, _Lane] = defaultdict(_Lane)
+        self._lanes: dict[tuple[_Place, bytes], _Lane] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._unproven_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,58 +159,71 @@ class BusPublisher:
             message = "too many readings wait for the broker"
             raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
         self._unproven_bytes += size
+        properties = b""
         if portion.count >= LARGE_ROWS:
-            try:
-                for part in parts(columns):
-                    await self._publish(place, part, portion.receipt_time_us)
-            finally:
-                self._unproven_bytes -= size
-            return
+            properties = properties_of(columns) if size <= MESSAGE_MAX_BYTES else b""
+            if not properties:
+                await self._record_alone(place, columns, portion.receipt_time_us, size)
+                return
         waiting = _Waiting(columns, portion.receipt_time_us, size, asyncio.get_running_loop().create_future())
-        lane = self._lanes[place]
-        lane.waiting.append(waiting)
-        if not lane.busy:
-            lane.busy = True
-            task = asyncio.create_task(self._serve(place, lane), name=f"publish {place.district} {place.key}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        lane = self._lanes.get((place, properties))
+        if lane is None:
+            lane = self._lanes[place, properties] = _Lane(place, properties)
+        lane.add(waiting)
+        self._go(lane)
         await asyncio.shield(waiting.done)
 
-    async def _serve(self, place: _Place, lane: _Lane) -> None:
-        """Publish what waits on a subject, message after message, until nothing does."""
+    async def _record_alone(self, place: _Place, columns: Columns, receipt_time_us: int, size: int) -> None:
         try:
-            while lane.waiting:
-                taken, size = 0, 0
-                for waiting in lane.waiting:
-                    size += waiting.size
-                    if taken and size > MESSAGE_MAX_BYTES:
-                        break
-                    taken += 1
-                together, lane.waiting = lane.waiting[:taken], lane.waiting[taken:]
-                if (error := await self._publish_together(place, together)) is not None:
-                    # Nobody waits for a broker that does not store.
-                    rest, lane.waiting = lane.waiting, []
-                    self._fail(rest, error)
+            for part in parts(columns):
+                await self._publish(place, part, receipt_time_us)
         finally:
-            lane.busy = False
-            if not lane.waiting:
-                self._lanes.pop(place, None)
+            self._unproven_bytes -= size
 
-    async def _publish_together(self, place: _Place, together: list[_Waiting]) -> Exception | None:
-        """Publish and tell everybody who waits; return the error where it holds for those behind as well."""
+    def _go(self, lane: _Lane) -> None:
+        """Begin a message, if what waits should go; it takes along what comes until it is its turn."""
+        if lane.ready:
+            lane.under_way += 1
+            name = f"publish {lane.place.district} {lane.place.key}"
+            task = asyncio.create_task(self._publish_waiting(lane), name=name)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif lane.idle:
+            self._lanes.pop((lane.place, lane.properties), None)
+
+    async def _publish_waiting(self, lane: _Lane) -> None:
+        taken = lane.take()
         try:
-            for part in parts(join([waiting.columns for waiting in together])):
-                await self._publish(place, part, together[0].receipt_time_us)
+            self._go(lane)
+            messages = _messages(lane, taken)
+            if len(messages) == 1:
+                await self._publish_together(lane, *messages[0])
+            else:
+                await asyncio.gather(*(self._publish_together(lane, *each) for each in messages))
+        except Exception as error:
+            self._fail(taken, error)
+            raise
+        finally:
+            lane.under_way -= 1
+        self._go(lane)
+
+    async def _publish_together(self, lane: _Lane, together: Sequence[_Waiting], joined: Columns) -> None:
+        """Publish a message and tell everybody who waits for it."""
+        try:
+            for part in parts(joined):
+                await self._publish(lane.place, part, together[0].receipt_time_us)
         except Exception as error:
             self._fail(together, error)
-            return error if isinstance(error, Unavailable) else None
+            if isinstance(error, Unavailable):
+                # Nobody waits for a broker that does not store.
+                self._fail(lane.take_all(), error)
+            return
         for waiting in together:
             self._unproven_bytes -= waiting.size
             if not waiting.done.done():
                 waiting.done.set_result(None)
-        return None
 
-    def _fail(self, together: list[_Waiting], error: Exception) -> None:
+    def _fail(self, together: Sequence[_Waiting], error: Exception) -> None:
         for waiting in together:
             self._unproven_bytes -= waiting.size
             if not waiting.done.done():
@@ -192,7 +249,9 @@ class BusPublisher:
         await self._count_and_send(place, message, 1, ce_id)
 
     async def _publish(self, place: _Place, columns: Columns, receipt_time_us: int) -> None:
-        message = PackedObservationsRecorded(observations=columns.packed(), receipt_time_us=receipt_time_us)
+        message = PackedObservationsRecorded(
+            observations=columns.packed(), receipt_time_us=receipt_time_us, row_groups=row_groups(columns)
+        )
         await self._count_and_send(place, message, len(columns))
 
     async def _count_and_send(
@@ -261,3 +320,17 @@ class BusPublisher:
         return await bus.store(
             subject, message.SerializeToString(), {**envelope.headers(), **more}, patience_s=PATIENCE_S
         )
+
+
+def _messages(lane: _Lane, taken: Sequence[_Waiting]) -> Sequence[tuple[Sequence[_Waiting], Columns]]:
+    """Return what goes as messages, with those who wait for each: one, or one a dictionary where large batches overlap."""
+    if not taken:
+        return ()
+    if not lane.properties:
+        return [(taken, join([waiting.columns for waiting in taken]))]
+    by_dictionary: defaultdict[bytes, list[_Waiting]] = defaultdict(list)
+    for waiting in taken:
+        by_dictionary[waiting.columns.dictionary].append(waiting)
+    batches = [one_after_another([waiting.columns for waiting in each]) for each in by_dictionary.values()]
+    joined = side_by_side(batches)
+    return [(taken, joined)] if joined is not None else list(zip(by_dictionary.values(), batches, strict=True))

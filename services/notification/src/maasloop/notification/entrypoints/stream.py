@@ -16,7 +16,7 @@ from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded
 from maasloop.api.observation.v1.observation_pb2 import SeriesDictionary
 from maasloop.api.observation.v1.packed_pb2 import PackedObservationsRecorded
 from maasloop.bus import subjects
-from maasloop.bus.columns import parse_packed, read_columns
+from maasloop.bus.columns import Columns, parse_packed, read_columns
 from maasloop.bus.connection import Bus
 from maasloop.bus.consume import consume
 from maasloop.bus.pull import Delivery
@@ -58,10 +58,10 @@ class ReadingDoor:
 
     async def handle(self, delivery: Delivery) -> None:
         """Judge one message."""
-        batch = decode_readings(delivery)
-        if batch is not None:
+        batches = decode_readings(delivery)
+        if batches:
             with tracing.span("judge_readings", parent=delivery.headers.get(tracing.TRACEPARENT)):
-                await self._raise_alerts(self._judge(batch))
+                await self._raise_alerts([signal for batch in batches for signal in self._judge(batch)])
         self._stored_us = delivery.stored_ns // _NS_PER_US
         self._behind = delivery.pending > 0
 
@@ -133,18 +133,22 @@ class CatalogueEar:
         await self._bus.listen(subjects.DEVICE_UPDATED.wildcard(subjects.ALL_DISTRICTS), heard)
 
 
-def decode_readings(delivery: Delivery) -> ReadingBatch | None:
-    """Return the readings of a message as columns over its own bytes; nothing for personal ones."""
+def decode_readings(delivery: Delivery) -> list[ReadingBatch]:
+    """Return the readings of a message as columns over its own bytes, by batch; nothing for personal ones."""
     message = parse_packed(PackedObservationsRecorded, ObservationsRecorded, delivery.body)
     if message.domain == PERSONAL:
-        return None
-    columns = read_columns(message.observations)
+        return []
+    columns = read_columns(message.observations, message.row_groups)
+    return [_batch(message.district, batch) for batch in columns.batches()]
+
+
+def _batch(district: str, columns: Columns) -> ReadingBatch:
     states = [
         StateReading(state.device_index, state.property_index, state.event_time_us, state.state)
         for state in columns.states
     ]
     return ReadingBatch(
-        district=message.district,
+        district=district,
         names=_names(columns.dictionary),
         device_index=columns.device_index,
         property_index=columns.property_index,

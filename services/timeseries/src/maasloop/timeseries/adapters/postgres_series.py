@@ -18,7 +18,7 @@ from maasloop.postgres.copy import EPOCH_SHIFT_US
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, SeriesKey, Table
-from maasloop.timeseries.ports.columns import Names, Position, State
+from maasloop.timeseries.ports.columns import Columns, Names, Position, State
 from maasloop.timeseries.ports.rows import Other, Resolved
 from maasloop.timeseries.ports.writing import Message
 
@@ -82,8 +82,15 @@ class PostgresSeriesIndex:
         """Return the series of a message's rows."""
         columns = message.columns
         assert columns is not None  # noqa: S101 - only messages with rows are resolved
+        found = [await self._numbers(message, batch) for batch in columns.batches()]
+        numbers = found[0] if len(found) == 1 else np.concatenate(found)
+        others = await self._others(message, origin) if columns.states or columns.positions else []
+        return Resolved(numbers, self._table[numbers], others)
+
+    async def _numbers(self, message: Message, columns: Columns) -> NDArray[np.int32]:
+        """Return the series of numbers that came in one batch."""
         width, known, names = self._dictionary(message.district, columns.dictionary, columns.names)
-        pair = columns.device_index.astype(np.int64) * width + columns.property_index
+        pair = columns.device_index if width == 1 else columns.device_index * np.uint32(width) + columns.property_index
         numbers = known[pair]
         if len(numbers) and int(numbers.min()) < 0:
             found = names()
@@ -91,8 +98,7 @@ class PostgresSeriesIndex:
             pairs = [(found.devices[each // width], found.observed_properties[each % width]) for each in unknown]
             known[unknown] = await self._ids_of(message, pairs, Kind.NUMBERS)
             numbers = known[pair]
-        others = await self._others(message, origin, names()) if columns.states or columns.positions else []
-        return Resolved(numbers, self._table[numbers], others)
+        return numbers
 
     def _dictionary(
         self, district: str, dictionary: bytes, names: Callable[[], Names]
@@ -115,9 +121,10 @@ class PostgresSeriesIndex:
             self._pair_count -= len(old)
         return width, known, lambda: found
 
-    async def _others(self, message: Message, origin: int, names: Names) -> list[Other]:
+    async def _others(self, message: Message, origin: int) -> list[Other]:
         columns = message.columns
         assert columns is not None  # noqa: S101 - as above
+        names = columns.names()
         others: list[Other] = []
         kinds: tuple[tuple[Kind, Sequence[State] | Sequence[Position]], ...] = (
             (Kind.STATES, columns.states),

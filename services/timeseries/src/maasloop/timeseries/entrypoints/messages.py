@@ -22,7 +22,7 @@ def decode(sequence: int, subject: str, body: bytes) -> Message:
     if found.fact == OBSERVATION_QUARANTINED:
         return _quarantined(sequence, found.district, body)
     packed = parse_packed(PackedObservationsRecorded, ObservationsRecorded, body)
-    columns = read_columns(packed.observations)
+    columns = read_columns(packed.observations, packed.row_groups)
     counted = Terms(
         refused_consent=packed.refused_consent_count,
         shed=packed.shed_count,

@@ -86,6 +86,10 @@ class Position(Protocol):
 class Columns(Protocol):
     """Readings as columns: numbers as four arrays, then the rarer states and positions."""
 
+    def batches(self) -> "Sequence[Columns]":
+        """Return the rows by the batch that they came in, each with a dictionary that its producer repeats."""
+        ...
+
     @property
     def dictionary(self) -> bytes:
         """The serialized names: producers repeat them, so that they serve as a key."""

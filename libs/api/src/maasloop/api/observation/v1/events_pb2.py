@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from maasloop.api.observation.v1 import observation_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_observation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(maasloop/api/observation/v1/events.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-maasloop/api/observation/v1/observation.proto\"\xb7\x02\n\x14ObservationsRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x45\n\x0cobservations\x18\x03 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumns\x12\x17\n\x0freceipt_time_us\x18\x04 \x01(\x10\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x16\n\x0eproducer_total\x18\x06 \x01(\x03\x12\x15\n\rreading_count\x18\x07 \x01(\x05\x12\x1d\n\x15refused_consent_count\x18\x08 \x01(\x05\x12\x0c\n\x04\x64oor\x18\t \x01(\t\x12\x12\n\nshed_count\x18\n \x01(\x05\x12\x1b\n\x13\x64\x65\x61\x64_lettered_count\x18\x0b \x01(\x05\"|\n\x13ReadingsQuarantined\x12;\n\x05\x65ntry\x18\x01 \x01(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x16\n\x0eproducer_total\x18\x03 \x01(\x03\"\x95\x01\n\x10ResponseRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12=\n\x08response\x18\x02 \x01(\x0b\x32+.maasloop.api.observation.v1.DeviceResponse\x12\x30\n\x0creceipt_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x02\n\x0e\x44\x65viceResponse\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x12\n\ncommand_id\x18\x02 \x01(\t\x12\x42\n\x06\x61nswer\x18\x03 \x01(\x0e\x32\x32.maasloop.api.observation.v1.DeviceResponse.Answer\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\revent_time_us\x18\x05 \x01(\x10\"c\n\x06\x41nswer\x12\x16\n\x12\x41NSWER_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41NSWER_ACKNOWLEDGED\x10\x01\x12\x12\n\x0e\x41NSWER_REFUSED\x10\x02\x12\x14\n\x10\x41NSWER_COMPLETED\x10\x03\"\xa8\x01\n\rDeviceReceipt\x12\x30\n\x0creceipt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x02 \x01(\x05\x12\x36\n\x08refusals\x18\x03 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x04 \x01(\x05\"8\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(maasloop/api/observation/v1/events.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-maasloop/api/observation/v1/observation.proto\"\xf2\x02\n\x14ObservationsRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x45\n\x0cobservations\x18\x03 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumns\x12\x17\n\x0freceipt_time_us\x18\x04 \x01(\x10\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x16\n\x0eproducer_total\x18\x06 \x01(\x03\x12\x15\n\rreading_count\x18\x07 \x01(\x05\x12\x1d\n\x15refused_consent_count\x18\x08 \x01(\x05\x12\x0c\n\x04\x64oor\x18\t \x01(\t\x12\x12\n\nshed_count\x18\n \x01(\x05\x12\x1b\n\x13\x64\x65\x61\x64_lettered_count\x18\x0b \x01(\x05\x12\x39\n\nrow_groups\x18\x0c \x03(\x0b\x32%.maasloop.api.observation.v1.RowGroup\"4\n\x08RowGroup\x12\x11\n\trow_count\x18\x01 \x01(\x05\x12\x15\n\rdevices_bytes\x18\x02 \x01(\x05\"|\n\x13ReadingsQuarantined\x12;\n\x05\x65ntry\x18\x01 \x01(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x16\n\x0eproducer_total\x18\x03 \x01(\x03\"\x95\x01\n\x10ResponseRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12=\n\x08response\x18\x02 \x01(\x0b\x32+.maasloop.api.observation.v1.DeviceResponse\x12\x30\n\x0creceipt_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x02\n\x0e\x44\x65viceResponse\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x12\n\ncommand_id\x18\x02 \x01(\t\x12\x42\n\x06\x61nswer\x18\x03 \x01(\x0e\x32\x32.maasloop.api.observation.v1.DeviceResponse.Answer\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\revent_time_us\x18\x05 \x01(\x10\"c\n\x06\x41nswer\x12\x16\n\x12\x41NSWER_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41NSWER_ACKNOWLEDGED\x10\x01\x12\x12\n\x0e\x41NSWER_REFUSED\x10\x02\x12\x14\n\x10\x41NSWER_COMPLETED\x10\x03\"\xa8\x01\n\rDeviceReceipt\x12\x30\n\x0creceipt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x02 \x01(\x05\x12\x36\n\x08refusals\x18\x03 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x04 \x01(\x05\"8\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maasloop.api.observation.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OBSERVATIONSRECORDED']._serialized_start=154
-  _globals['_OBSERVATIONSRECORDED']._serialized_end=465
-  _globals['_READINGSQUARANTINED']._serialized_start=467
-  _globals['_READINGSQUARANTINED']._serialized_end=591
-  _globals['_RESPONSERECORDED']._serialized_start=594
-  _globals['_RESPONSERECORDED']._serialized_end=743
-  _globals['_DEVICERESPONSE']._serialized_start=746
-  _globals['_DEVICERESPONSE']._serialized_end=1006
-  _globals['_DEVICERESPONSE_ANSWER']._serialized_start=907
-  _globals['_DEVICERESPONSE_ANSWER']._serialized_end=1006
-  _globals['_DEVICERECEIPT']._serialized_start=1009
-  _globals['_DEVICERECEIPT']._serialized_end=1177
-  _globals['_REFUSAL']._serialized_start=1179
-  _globals['_REFUSAL']._serialized_end=1235
+  _globals['_OBSERVATIONSRECORDED']._serialized_end=524
+  _globals['_ROWGROUP']._serialized_start=526
+  _globals['_ROWGROUP']._serialized_end=578
+  _globals['_READINGSQUARANTINED']._serialized_start=580
+  _globals['_READINGSQUARANTINED']._serialized_end=704
+  _globals['_RESPONSERECORDED']._serialized_start=707
+  _globals['_RESPONSERECORDED']._serialized_end=856
+  _globals['_DEVICERESPONSE']._serialized_start=859
+  _globals['_DEVICERESPONSE']._serialized_end=1119
+  _globals['_DEVICERESPONSE_ANSWER']._serialized_start=1020
+  _globals['_DEVICERESPONSE_ANSWER']._serialized_end=1119
+  _globals['_DEVICERECEIPT']._serialized_start=1122
+  _globals['_DEVICERECEIPT']._serialized_end=1290
+  _globals['_REFUSAL']._serialized_start=1292
+  _globals['_REFUSAL']._serialized_end=1348
 # @@protoc_insertion_point(module_scope)

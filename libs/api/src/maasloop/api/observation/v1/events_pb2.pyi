@@ -44,6 +44,7 @@ class ObservationsRecorded(_message.Message):
     DOOR_FIELD_NUMBER: _builtins.int
     SHED_COUNT_FIELD_NUMBER: _builtins.int
     DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
+    ROW_GROUPS_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -78,6 +79,12 @@ class ObservationsRecorded(_message.Message):
     def observations(self) -> _observation_pb2.ObservationColumns:
         """The observations."""
 
+    @_builtins.property
+    def row_groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowGroup]:
+        """How the numbers lie where several batches travel together, for readers that remember what they know of a dictionary;
+        others need not look. Empty, or groups of all rows in their order, without states, positions and sequences.
+        """
+
     def __init__(
         self,
         *,
@@ -92,14 +99,45 @@ class ObservationsRecorded(_message.Message):
         door: _builtins.str = ...,
         shed_count: _builtins.int = ...,
         dead_lettered_count: _builtins.int = ...,
+        row_groups: _abc.Iterable[Global___RowGroup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "row_groups", b"row_groups", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObservationsRecorded: _TypeAlias = ObservationsRecorded  # noqa: Y015
+
+@_typing.final
+class RowGroup(_message.Message):
+    """Rows of one batch in a message of several. Its dictionary is that of the message without the devices of other groups;
+    no device is in two groups.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    DEVICES_BYTES_FIELD_NUMBER: _builtins.int
+    row_count: _builtins.int
+    """How many rows."""
+    devices_bytes: _builtins.int
+    """How many bytes of the serialized dictionary are the group's devices. Devices of the groups come first and in order,
+    then the observed properties of all.
+    """
+    def __init__(
+        self,
+        *,
+        row_count: _builtins.int = ...,
+        devices_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices_bytes", b"devices_bytes", "row_count", b"row_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowGroup: _TypeAlias = RowGroup  # noqa: Y015
 
 @_typing.final
 class ReadingsQuarantined(_message.Message):

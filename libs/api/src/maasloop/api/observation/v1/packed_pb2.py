@@ -22,19 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from maasloop.api.observation.v1 import events_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(maasloop/api/observation/v1/packed.proto\x12\x1bmaasloop.api.observation.v1\"\xad\x01\n\rPackedColumns\x12\x12\n\ndictionary\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64\x65vice_index\x18\x02 \x01(\x0c\x12\x16\n\x0eproperty_index\x18\x03 \x01(\x0c\x12\x15\n\revent_time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0e\n\x06states\x18\x06 \x03(\x0c\x12\x11\n\tpositions\x18\x07 \x03(\x0c\x12\x11\n\tsequences\x18\x08 \x03(\x0c\"\x87\x01\n\x1fPackedRecordObservationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12@\n\x0cobservations\x18\x02 \x01(\x0b\x32*.maasloop.api.observation.v1.PackedColumns\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xb8\x02\n\x1aPackedObservationsRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12@\n\x0cobservations\x18\x03 \x01(\x0b\x32*.maasloop.api.observation.v1.PackedColumns\x12\x17\n\x0freceipt_time_us\x18\x04 \x01(\x10\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x16\n\x0eproducer_total\x18\x06 \x01(\x03\x12\x15\n\rreading_count\x18\x07 \x01(\x05\x12\x1d\n\x15refused_consent_count\x18\x08 \x01(\x05\x12\x0c\n\x04\x64oor\x18\t \x01(\t\x12\x12\n\nshed_count\x18\n \x01(\x05\x12\x1b\n\x13\x64\x65\x61\x64_lettered_count\x18\x0b \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(maasloop/api/observation/v1/packed.proto\x12\x1bmaasloop.api.observation.v1\x1a(maasloop/api/observation/v1/events.proto\"\xad\x01\n\rPackedColumns\x12\x12\n\ndictionary\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64\x65vice_index\x18\x02 \x01(\x0c\x12\x16\n\x0eproperty_index\x18\x03 \x01(\x0c\x12\x15\n\revent_time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0e\n\x06states\x18\x06 \x03(\x0c\x12\x11\n\tpositions\x18\x07 \x03(\x0c\x12\x11\n\tsequences\x18\x08 \x03(\x0c\"\x87\x01\n\x1fPackedRecordObservationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12@\n\x0cobservations\x18\x02 \x01(\x0b\x32*.maasloop.api.observation.v1.PackedColumns\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xf3\x02\n\x1aPackedObservationsRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12@\n\x0cobservations\x18\x03 \x01(\x0b\x32*.maasloop.api.observation.v1.PackedColumns\x12\x17\n\x0freceipt_time_us\x18\x04 \x01(\x10\x12\x10\n\x08producer\x18\x05 \x01(\t\x12\x16\n\x0eproducer_total\x18\x06 \x01(\x03\x12\x15\n\rreading_count\x18\x07 \x01(\x05\x12\x1d\n\x15refused_consent_count\x18\x08 \x01(\x05\x12\x0c\n\x04\x64oor\x18\t \x01(\t\x12\x12\n\nshed_count\x18\n \x01(\x05\x12\x1b\n\x13\x64\x65\x61\x64_lettered_count\x18\x0b \x01(\x05\x12\x39\n\nrow_groups\x18\x0c \x03(\x0b\x32%.maasloop.api.observation.v1.RowGroupb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maasloop.api.observation.v1.packed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PACKEDCOLUMNS']._serialized_start=74
-  _globals['_PACKEDCOLUMNS']._serialized_end=247
-  _globals['_PACKEDRECORDOBSERVATIONSREQUEST']._serialized_start=250
-  _globals['_PACKEDRECORDOBSERVATIONSREQUEST']._serialized_end=385
-  _globals['_PACKEDOBSERVATIONSRECORDED']._serialized_start=388
-  _globals['_PACKEDOBSERVATIONSRECORDED']._serialized_end=700
+  _globals['_PACKEDCOLUMNS']._serialized_start=116
+  _globals['_PACKEDCOLUMNS']._serialized_end=289
+  _globals['_PACKEDRECORDOBSERVATIONSREQUEST']._serialized_start=292
+  _globals['_PACKEDRECORDOBSERVATIONSREQUEST']._serialized_end=427
+  _globals['_PACKEDOBSERVATIONSRECORDED']._serialized_start=430
+  _globals['_PACKEDOBSERVATIONSRECORDED']._serialized_end=801
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from maasloop.api.observation.v1 import events_pb2 as _events_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -130,6 +131,7 @@ class PackedObservationsRecorded(_message.Message):
     DOOR_FIELD_NUMBER: _builtins.int
     SHED_COUNT_FIELD_NUMBER: _builtins.int
     DEAD_LETTERED_COUNT_FIELD_NUMBER: _builtins.int
+    ROW_GROUPS_FIELD_NUMBER: _builtins.int
     district: _builtins.str
     """Id of the district."""
     domain: _builtins.str
@@ -154,6 +156,10 @@ class PackedObservationsRecorded(_message.Message):
     def observations(self) -> Global___PackedColumns:
         """The observations."""
 
+    @_builtins.property
+    def row_groups(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.RowGroup]:
+        """How the numbers lie where several batches travel together."""
+
     def __init__(
         self,
         *,
@@ -168,10 +174,11 @@ class PackedObservationsRecorded(_message.Message):
         door: _builtins.str = ...,
         shed_count: _builtins.int = ...,
         dead_lettered_count: _builtins.int = ...,
+        row_groups: _abc.Iterable[_events_pb2.RowGroup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "shed_count", b"shed_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_lettered_count", b"dead_lettered_count", "district", b"district", "domain", b"domain", "door", b"door", "observations", b"observations", "producer", b"producer", "producer_total", b"producer_total", "reading_count", b"reading_count", "receipt_time_us", b"receipt_time_us", "refused_consent_count", b"refused_consent_count", "row_groups", b"row_groups", "shed_count", b"shed_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
