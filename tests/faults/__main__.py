@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from tests.faults import report
+from tests.faults import report, sabotaged
 from tests.faults.lab import Lab, running
 from tests.faults.lanes import devices, disks, kills, links, replays, sabotages
 from tests.faults.lanes.outcome import Outcome, Result
@@ -66,13 +66,13 @@ ALONE: dict[str, Alone] = {
     "disk-postgres": _disk("postgres"),
     "power": _power(sync_always=True),
     "sabotage-sync": _power(sync_always=False),
-    "sabotage-none": _sabotage("none"),
-    "sabotage-acknowledged": _sabotage("acknowledged before the commit"),
-    "sabotage-position": _sabotage("position before the rows"),
+    "between": sabotages.between,
+    "sabotage-acknowledged": _sabotage(sabotaged.ACKNOWLEDGED_EARLY),
+    "sabotage-position": _sabotage(sabotaged.POSITION_EARLY),
     "stale-owner": sabotages.stale_owner,
     "sabotage-unfenced": sabotages.unfenced_writer,
 }
-CI = ("kills", "power", "sabotage-sync")
+CI = ("kills", "between", "power", "sabotage-sync")
 SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once")}
 MANY: dict[str, InLab] = {"kills": _many_kills}
 
@@ -150,6 +150,8 @@ async def _tried(name: str, work: Awaitable[Outcome], lab: Lab | None = None) ->
         _tell("         " + "\n         ".join(outcome.notes))
         if lab is not None:
             _tell(f"         the supervisor said: {lab.told[-6:]}")
+    for note in outcome.notes if outcome.result is not Result.BROKEN else ():
+        _tell(f"         {note}")
     for figure, value in outcome.figures.items():
         _tell(f"         {figure}: {value}")
     return outcome

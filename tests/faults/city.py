@@ -16,7 +16,7 @@ from maasloop.api.device.v1.device_service_pb2 import (
     ImportDevicesRequest,
 )
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
-from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
 from maasloop.bus.columns import build_columns
 
@@ -61,6 +61,15 @@ def json_of(batch: Batch) -> bytes:
             ]
         }
     ).encode()
+
+
+def recorder(channel: grpc.aio.Channel) -> Any:  # noqa: ANN401 - a call of the driver
+    """Return the call that takes what ``request_of`` makes."""
+    return channel.unary_unary(
+        "/maasloop.api.observation.v1.IngestService/RecordObservations",
+        request_serializer=bytes,
+        response_deserializer=RecordObservationsResponse.FromString,
+    )
 
 
 async def build(registry_address: str, ingest_address: str, now_us: int) -> Sequence[Batch]:

@@ -213,7 +213,7 @@ _RECOMPUTED = """
         FROM "{rows}" GROUP BY 1, 2
     ), compared AS (
         SELECT greatest(m.last_time, r.last_time) < coalesce(
-                (SELECT open_from FROM rollup_windows WHERE retention = '{retention}'), 'infinity'
+                (SELECT min(open_from) FROM rollup_windows WHERE retention = '{retention}'), 'infinity'
             ) AS closed,
             r.count > coalesce(m.count, 0) AS beyond,
             m.count IS DISTINCT FROM r.count OR m.minimum IS DISTINCT FROM r.minimum

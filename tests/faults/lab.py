@@ -9,12 +9,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 from psycopg import AsyncConnection, Error
 from tests.faults import city
 from tests.faults.checkers import NEVER_AT_REST, Verdict, backward, judge
@@ -38,6 +39,10 @@ REST_TIMEOUT_S = 120.0
 REST_POLL_S = 0.3
 STEADY_TIMEOUT_S = 30.0
 LOAD_STOP_TIMEOUT_S = 90.0
+SENT_NUMBER = 1_000_000
+SENT_READINGS = 20
+SENT_TIMEOUT_S = 10.0
+SENT_VALUE = 700_000_000_000
 VALUES_A_LOAD = 1_000_000_000
 """Each load draws its values from a range of its own."""
 
@@ -67,7 +72,10 @@ class Lab:
     """What the supervisor said."""
     sampler: Sampler | None = None
     clock: SystemClock = field(default_factory=SystemClock)
+    freed: int = 0
+    """Readings of messages that a lane freed after they were stored, as timeseries does for space."""
     _loads: int = 0
+    _sent: int = 0
 
     def plan(self, **changes: Any) -> Plan:  # noqa: ANN401 - fields of a Plan
         """Return the plan of another load."""
@@ -99,7 +107,7 @@ class Lab:
             environment=_with_checkout(),
         )
         process.start()
-        await _until(Path(plan.counters).exists, STEADY_TIMEOUT_S)
+        await until(Path(plan.counters).exists, STEADY_TIMEOUT_S)
         sampler = Sampler(
             self.stack.postgres_dsn, Path(plan.counters), lambda: self.stack.processes | {"load": process}
         )
@@ -111,7 +119,7 @@ class Lab:
         finally:
             process.request_stop()
             with contextlib.suppress(TimeoutError):
-                await _until(lambda: not process.alive, LOAD_STOP_TIMEOUT_S)
+                await until(lambda: not process.alive, LOAD_STOP_TIMEOUT_S)
             process.kill9()
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)
@@ -130,6 +138,22 @@ class Lab:
                 if found > 0 and abs(found - before) < before / 2:
                     return found
                 before = found
+
+    async def send(self, device: int, readings: int = SENT_READINGS) -> Batch:
+        """Send readings of a device as the lane itself; returns when they are acknowledged."""
+        self._sent += 1
+        value = SENT_VALUE + self._sent * readings
+        batch = Batch(SENT_NUMBER + self._sent, "grpc", device, 1, self.clock.now_us(), value, readings)
+        await self.note(batch, ok=False)
+        await self.send_again(batch)
+        await self.note(batch, ok=True)
+        return batch
+
+    async def send_again(self, batch: Batch) -> None:
+        """Send a batch whatever became of it before; returns when it is acknowledged."""
+        async with grpc.aio.insecure_channel(self.stack.addresses["ingest"].grpc) as channel:
+            answer = await city.recorder(channel)(city.request_of(batch), timeout=SENT_TIMEOUT_S)
+        assert answer.accepted_count == batch.count
 
     async def note(self, batch: Batch, *, ok: bool) -> None:
         """Add a batch that the lane itself sent."""
@@ -175,12 +199,13 @@ class Lab:
         process = self.stack.processes["timeseries"]
         before = process.pid
         process.request_stop()
-        await _until(lambda: process.alive and process.pid != before, STEADY_TIMEOUT_S)
+        await until(lambda: process.alive and process.pid != before, STEADY_TIMEOUT_S)
         await self.ready()
 
     async def evidence(self) -> Evidence:
         """Return what is there."""
-        return await collect(self.stack.postgres_dsn, self.stack.nats.url)
+        found = await collect(self.stack.postgres_dsn, self.stack.nats.url)
+        return replace(found, in_streams=found.in_streams + self.freed)
 
     async def rest(self, timeout_s: float = REST_TIMEOUT_S) -> None:
         """Return when the durables have nothing left and the balance has stopped to move."""
@@ -230,7 +255,8 @@ def python_path() -> str:
     return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
 
 
-async def _until(holds: Any, timeout_s: float) -> None:  # noqa: ANN401 - a question without arguments
+async def until(holds: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for what another process does; raises ``TimeoutError``."""
     async with asyncio.timeout(timeout_s):
         while not holds():  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.05)

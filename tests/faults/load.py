@@ -16,15 +16,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import aiomqtt
 import grpc
 import httpx2
-from tests.faults.city import OBSERVED_PROPERTY, device_id, district_of, json_of, request_of
+from tests.faults.city import OBSERVED_PROPERTY, device_id, district_of, json_of, recorder, request_of
 from tests.faults.ledger import Batch, Journal
 
-from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
 
@@ -190,11 +189,7 @@ class Load:
 
 
 def _by_grpc(channel: grpc.aio.Channel) -> Callable[[Batch], Awaitable[None]]:
-    record: Any = channel.unary_unary(
-        "/maasloop.api.observation.v1.IngestService/RecordObservations",
-        request_serializer=bytes,
-        response_deserializer=RecordObservationsResponse.FromString,
-    )
+    record = recorder(channel)
 
     async def send(batch: Batch) -> None:
         try:

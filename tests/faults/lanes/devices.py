@@ -9,14 +9,13 @@ from typing import Any
 import aiomqtt
 import grpc
 import httpx2
-from tests.faults.city import DISTRICTS, OBSERVED_PROPERTY, device_id, request_of
+from tests.faults.city import DISTRICTS, OBSERVED_PROPERTY, device_id, recorder, request_of
 from tests.faults.lab import Lab
 from tests.faults.lanes.outcome import Outcome
 from tests.faults.ledger import Batch
 from tests.faults.nemesis import Nemesis
 from tests.faults.recovery import rate
 
-from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
 from maasloop.api.observation.v1.series_service_pb2 import SeriesSelection, WatchObservationsRequest
 from maasloop.bus import subjects
 from maasloop.bus.columns import READINGS_HEADER
@@ -48,11 +47,7 @@ async def clock_steps(lab: Lab, nemesis: Nemesis) -> Outcome:
     now_us = lab.clock.now_us()
     ahead = Batch(0, "grpc", SPARE_DEVICE, 1, now_us + FUTURE_US, 600_000_000_000, 10)
     async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
-        record: Any = channel.unary_unary(
-            "/maasloop.api.observation.v1.IngestService/RecordObservations",
-            request_serializer=bytes,
-            response_deserializer=RecordObservationsResponse.FromString,
-        )
+        record = recorder(channel)
         answer = await record(request_of(ahead), timeout=10.0)
     verdict = await lab.verdict()
     terms = (await lab.evidence()).terms

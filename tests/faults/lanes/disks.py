@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from tests.faults.city import request_of
+from tests.faults.city import recorder, request_of
 from tests.faults.lab import Lab, running, scratch
 from tests.faults.lanes.kills import recovered
 from tests.faults.lanes.outcome import Outcome
 from tests.faults.ledger import Batch
 from tests.faults.nemesis import Nemesis
-
-from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
 
 VOLUME_BYTES = 16 * 1024**3
 """Streams may take that much together; memory is used only for what is written."""
@@ -111,11 +109,7 @@ async def _probe(lab: Lab) -> tuple[str, float]:
     batch = Batch(PROBE_NUMBER, "grpc", PROBE_DEVICE, 1, lab.clock.now_us(), PROBE_VALUE, 5)
     began_s = lab.clock.monotonic_s()
     async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
-        record: Any = channel.unary_unary(
-            "/maasloop.api.observation.v1.IngestService/RecordObservations",
-            request_serializer=bytes,
-            response_deserializer=RecordObservationsResponse.FromString,
-        )
+        record = recorder(channel)
         try:
             answer = await record(request_of(batch), timeout=PROBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from tests.faults.city import request_of
+from tests.faults.city import recorder, request_of
 from tests.faults.lab import Lab
 from tests.faults.lanes.outcome import Outcome
 from tests.faults.ledger import OK, Batch, read_batches
 from tests.faults.nemesis import Nemesis
 
-from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsResponse
 from maasloop.bus.connection import connect
 from maasloop.bus.streams import OBSERVATIONS
 
@@ -59,11 +58,7 @@ async def replays(lab: Lab, nemesis: Nemesis) -> Outcome:
 
 async def _send_all(lab: Lab, batches: list[Batch]) -> None:
     async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
-        record: Any = channel.unary_unary(
-            "/maasloop.api.observation.v1.IngestService/RecordObservations",
-            request_serializer=bytes,
-            response_deserializer=RecordObservationsResponse.FromString,
-        )
+        record = recorder(channel)
         for start in range(0, len(batches), 8):
             together = batches[start : start + 8]
             await asyncio.gather(*(record(request_of(batch), timeout=30.0, wait_for_ready=True) for batch in together))

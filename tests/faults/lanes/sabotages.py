@@ -1,98 +1,147 @@
 """Lanes that must fail: a platform with a known fault is run, and the checkers have to find it.
 
-The same lane without the fault comes first, so that what is found is the fault and not the lane.
+The same lane without the fault comes beside it, so that what is found is the fault and not the lane.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from tests.faults import sabotaged
-from tests.faults.checkers import Verdict
-from tests.faults.lab import Lab, python_path, running, scratch
+from tests.faults.city import DEVICES_A_DISTRICT
+from tests.faults.lab import STEADY_TIMEOUT_S, Lab, python_path, running, scratch, until
 from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 from tests.faults.power import Proof, prove, tracer
 
+from maasloop.bus.connection import Bus, connect
+from maasloop.bus.streams import OBSERVATION_ROWS, OBSERVATIONS
 from maasloop.stack.local import service_ready
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
 from maasloop.stack.services import Neighbours, service_environment
 from maasloop.stack.state import ServiceAddresses
 
-KILLS = 1
-REST_TIMEOUT_S = 60.0
+MODULES = {"timeseries": "tests.faults.sabotaged"}
+ACK_WAIT_S = 5
+"""When the broker delivers again in these lanes; on the platform after 30 s."""
+REST_TIMEOUT_S = 4.0 * ACK_WAIT_S
 """The same with a sabotage and without: what is only late is no find."""
 TAKEN_OVER_TIMEOUT_S = 60.0
 TWO_OWNERS_S = 3.0
+BATCHES = 10
+OOST, WEST = 0, DEVICES_A_DISTRICT
+"""A device of each district."""
+BETWEEN = "kill -9 between the rows and their commit"
+STALE_OWNER = "SIGSTOP of the writer past its lease, another takes over"
 POWER = "power loss: the acknowledgement waits for the disk"
 POWER_SABOTAGE = "sabotage: sync_interval at its default"
+NOTE = f"the broker delivers again after {ACK_WAIT_S} s in this lane instead of {OBSERVATION_ROWS.ack_wait_s} s"
 
 
-async def sabotage(nemesis: Nemesis, name: str) -> Outcome:
-    """Kill a writer with this fault between its rows and their commit, and require that it is found."""
-    environment = {sabotaged.VARIABLE: name}
-    modules = {"timeseries": "tests.faults.sabotaged"}
-    async with running(modules=modules, environment=environment) as lab:
-        verdict = await _killed_between(lab, nemesis, name)
-    if name == "none":
-        return Outcome.of("the sabotage lanes without a sabotage", verdict)
-    return Outcome.sabotaged(f"sabotage: {name}", verdict)
+async def between(nemesis: Nemesis, fault: str = sabotaged.NONE) -> Outcome:
+    """End a writer between the rows of the newest message and their commit; a fault makes it a platform that breaks."""
+    with scratch() as root:
+        end = root / "end"
+        environment = {sabotaged.VARIABLE: fault, sabotaged.END: str(end)}
+        async with running(modules=MODULES, environment=environment, directory=root) as lab:
+            async with connect(lab.stack.nats.url, name="faults-between") as bus:
+                await _make_durable(bus)
+            for _ in range(BATCHES):
+                await lab.send(OOST + nemesis.random.randrange(DEVICES_A_DISTRICT))
+                await lab.send(WEST + nemesis.random.randrange(DEVICES_A_DISTRICT))
+            await lab.rest()
+            await _killed_between(lab, end)
+            nemesis.note("kill9", victim="timeseries", at="between rows and commit", sabotage=fault)
+            return Outcome.of(BETWEEN, await lab.verdict(rest_timeout_s=REST_TIMEOUT_S), notes=(NOTE,))
 
 
-async def _killed_between(lab: Lab, nemesis: Nemesis, name: str) -> Verdict:
-    async with lab.load() as sampler:
-        await lab.steady(sampler)
-        for _ in range(KILLS):
-            await asyncio.sleep(nemesis.between(1.0, 2.0))
-            lab.stack.processes["timeseries"].kill9()
-            nemesis.note("kill9", victim="timeseries", sabotage=name)
-            await lab.ready()
-    # The last lots are under way when nothing comes after them any more.
-    lab.stack.processes["timeseries"].kill9()
-    nemesis.note("kill9", victim="timeseries", sabotage=name)
+async def _killed_between(lab: Lab, end: Path) -> None:
+    """Let the process end with the next message, after which none comes that would show a hole."""
+    process = lab.stack.processes["timeseries"]
+    before = process.pid
+    end.touch()  # noqa: ASYNC240 - a file of no bytes
+    await lab.send(OOST)
+    await until(lambda: process.alive and process.pid != before, STEADY_TIMEOUT_S)
     await lab.ready()
-    return await lab.verdict(rest_timeout_s=REST_TIMEOUT_S)
+
+
+async def sabotage(nemesis: Nemesis, fault: str) -> Outcome:
+    """Require that the lane finds a fault."""
+    found = await between(nemesis, fault)
+    assert found.verdict is not None
+    return Outcome.sabotaged(f"sabotage: {fault}", found.verdict, notes=found.notes)
 
 
 async def stale_owner(nemesis: Nemesis) -> Outcome:
-    """Stop the owner of the partition until another process has its lease, wake it, and judge what the two did.
-
-    Neither notices that it lost the lease, so that the fence alone is tried.
-    """
-    name = "stale owner"
-    environment = {sabotaged.VARIABLE: name}
-    modules = {"timeseries": "tests.faults.sabotaged"}
-    async with running(modules=modules, environment=environment) as lab:
-        first, (second, health) = lab.stack.processes["timeseries"], _second(lab, environment)
-        second.start()
-        try:
-            async with lab.load() as sampler:
-                await lab.steady(sampler)
-                await asyncio.sleep(nemesis.between(1.0, 2.0))
-                first.pause()
-                async with asyncio.timeout(TAKEN_OVER_TIMEOUT_S):
-                    while not await asyncio.to_thread(service_ready, health):  # noqa: ASYNC110 - another process
-                        await asyncio.sleep(0.2)
-                await asyncio.sleep(TWO_OWNERS_S)
-                first.resume()
-                nemesis.note("sigcont", victim="timeseries", sabotage=name)
-                await asyncio.sleep(TWO_OWNERS_S)
-        finally:
-            second.stop()
-        verdict = await lab.verdict(rest_timeout_s=REST_TIMEOUT_S)
-    return Outcome.of("SIGSTOP of the writer past its lease, another takes over", verdict)
+    """Stop the owner of the partition until another process has its lease, wake it, and judge what the two did."""
+    return await _two_owners(nemesis, sabotaged.STALE_OWNER)
 
 
 async def unfenced_writer(nemesis: Nemesis) -> Outcome:
-    """Say where the sabotage of the fence is."""
-    why = (
-        "two processes without the fence do no harm under steady load that a ledger could show; what a stale owner does "
-        "to the balance is shown within one process by services/timeseries/tests/test_partition.py"
-    )
-    nemesis.note("not run", sabotage="unfenced writer")
-    return Outcome.not_run("sabotage: unfenced writer", why)
+    """Do the same with writers that have no fence, and require that it is found."""
+    found = await _two_owners(nemesis, sabotaged.UNFENCED_WRITER)
+    assert found.verdict is not None
+    return Outcome.sabotaged(f"sabotage: {sabotaged.UNFENCED_WRITER}", found.verdict)
+
+
+async def _two_owners(nemesis: Nemesis, fault: str) -> Outcome:
+    """Let an owner that stood still store what comes next, which the present owner has not seen.
+
+    Neither notices that it lost the lease, so that the fence alone is tried: positions and windows do not refuse what
+    the stale one does. What the present owner stored was freed, so that it finds no hole before what it is given, and
+    what it is given are repetitions, which are in no window. What it remembers of the producer is wrong.
+    """
+    environment = {sabotaged.VARIABLE: fault}
+    async with running(modules=MODULES, environment=environment) as lab:
+        stale, (owner, health) = lab.stack.processes["timeseries"], _second(lab, environment)
+        async with connect(lab.stack.nats.url, name="faults-owners") as bus:
+            before, _ = await lab.send(OOST), await lab.send(WEST)
+            await lab.rest()
+            owner.start()
+            try:
+                stale.pause()
+                async with asyncio.timeout(TAKEN_OVER_TIMEOUT_S):
+                    while not await asyncio.to_thread(service_ready, health):  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.2)
+                # Who stands still is delivered nothing: what it asked for is forgotten with the durable.
+                await _make_durable(bus)
+                await lab.send(WEST)
+                await lab.rest()
+                await _free(lab, bus)
+                owner.pause()
+                await _make_durable(bus)
+                await lab.send_again(before)
+                stale.resume()
+                nemesis.note("sigcont", victim="timeseries", sabotage=fault)
+                await asyncio.sleep(TWO_OWNERS_S)
+                owner.resume()
+                await lab.send(WEST)
+                await lab.rest()
+            finally:
+                owner.stop()
+        verdict = await lab.verdict(rest_timeout_s=REST_TIMEOUT_S)
+    return Outcome.of(STALE_OWNER, verdict)
+
+
+async def _make_durable(bus: Bus) -> None:
+    """Make the writer's durable anew, which delivers again soon."""
+    place = f"{OBSERVATION_ROWS.stream}.{OBSERVATION_ROWS.name}"
+    await bus.api(f"CONSUMER.DELETE.{place}")
+    config = replace(OBSERVATION_ROWS, ack_wait_s=ACK_WAIT_S).config()
+    body = {"stream_name": OBSERVATION_ROWS.stream, "config": config}
+    answer = await bus.api(f"CONSUMER.DURABLE.CREATE.{place}", body)
+    assert "error" not in answer, answer
+
+
+async def _free(lab: Lab, bus: Bus) -> None:
+    """Free all messages, which are stored, as timeseries does when a stream needs the space."""
+    lab.freed = (await lab.evidence()).in_streams
+    answer = await bus.api(f"STREAM.PURGE.{OBSERVATIONS.name}")
+    assert "error" not in answer, answer
 
 
 def _second(lab: Lab, environment: Mapping[str, str]) -> tuple[ManagedProcess, str]:
