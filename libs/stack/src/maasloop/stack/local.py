@@ -240,11 +240,6 @@ class LocalStack:
         """Let a paused process go on."""
         self.processes[name].resume()
 
-    async def stop_process(self, name: str) -> None:
-        """Ask one process to end and wait; it stays down until ``start``."""
-        self._supervisor.held_back.add(name)
-        await stop_all([self.processes[name]])
-
     async def _note_restart(self, name: str) -> None:
         self._tell(f"{name} had ended and was started again")
         self.directory.write(self.state(ready=True))

@@ -136,10 +136,6 @@ mqtt {{
         self.stop()
         self.start()
 
-    def wipe(self) -> None:
-        """Delete the store of a stopped server."""
-        shutil.rmtree(self.directory / "jetstream", ignore_errors=True)
-
     def ready(self) -> bool:
         """Say whether the server answers and JetStream is healthy."""
         answer = self._health("/healthz")

@@ -14,7 +14,6 @@ class Cyclist:
 
     def __init__(self, net: Any, random: Random) -> None:
         """Begin somewhere in the network."""
-        self._net = net
         self._random = random
         self._edges = [edge for edge in net.getEdges(withInternal=False) if edge.getLength() >= EDGE_MIN_M]
         self._edge = random.choice(self._edges)

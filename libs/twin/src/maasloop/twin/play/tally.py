@@ -16,7 +16,6 @@ class Tally:
     late_readings: int = 0
     commands_arrived: int = 0
     consent_refusals: int = 0
-    consent_refused_after_s: float | None = None
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))
     commands_by_state: Counter[str] = field(default_factory=Counter)
 

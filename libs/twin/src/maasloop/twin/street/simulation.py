@@ -138,10 +138,6 @@ class StreetSimulation:
         """Show a state at a junction from the next second on."""
         libsumo.trafficlight.setRedYellowGreenState(self._tls[junction_id], state)
 
-    def vehicles_on_street(self) -> int:
-        """Return how many vehicles are on the street now."""
-        return int(libsumo.vehicle.getIDCount())
-
     def vehicle_positions(self) -> dict[str, tuple[float, float]]:
         """Return x and y in metres of every vehicle, in the plane of the network."""
         positions: Iterable[str] = libsumo.vehicle.getIDList()

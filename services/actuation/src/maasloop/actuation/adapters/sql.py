@@ -85,7 +85,6 @@ CHANGED_COMMANDS: Final[LiteralString] = f"""
     ORDER BY change_us
     LIMIT %s
 """
-OLDEST_CHANGE: Final[LiteralString] = "SELECT min(change_us) FROM commands WHERE district = %s"
 
 OVERRIDE_COLUMNS: Final[LiteralString] = """
     district, id, device, device_group, setpoint, authority, end_us, justification, create_time_us, ended_time_us,

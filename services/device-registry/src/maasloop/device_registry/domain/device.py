@@ -14,7 +14,6 @@ from .place import Point
 from .resource import Key, Kind, etag_of, refuse, require_key
 
 CONFIG_BYTES_MAX = 1_048_576
-GROUPS_MAX = 16
 CHANGEABLE = frozenset({
     "display_name", "location", "groups", "gateway", "data_subject", "processing_activity", "config",
     "external_ids",

@@ -151,9 +151,3 @@ def conversion(given: str, wanted: str) -> Conversion | None:
     factor = source.factor / target.factor
     offset = (source.offset - target.offset) / target.factor
     return Conversion(float(factor.numerator), float(factor.denominator), float(offset))
-
-
-def convert(value: float, given: str, wanted: str) -> float | None:
-    """Return a value in another unit, or nothing where that makes no sense."""
-    found = conversion(given, wanted)
-    return None if found is None else found(value)

@@ -1,6 +1,6 @@
 """Rules and subscriptions in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -95,10 +95,9 @@ class PostgresRules:
 class PostgresSubscriptions:
     """All subscriptions, durable; a subscription that goes takes its pending deliveries with it."""
 
-    def __init__(self, pool: Pool, clock: Clock, gone: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._gone = gone
 
     async def add(self, subscription: Subscription, request: Request) -> Subscription:
         """Store a new one, or return what the same request was answered; refuses an id that is taken."""
