@@ -101,6 +101,7 @@ class Rig:
         states: Sequence[tuple[str, int, str]] = (),
         key: str = "air",
         count: int | None = None,
+        district: str = DISTRICT,
     ) -> int:
         """Publish a message as ingest does, and return its sequence."""
         devices = sorted({reading[0] for reading in readings} | {state[0] for state in states})
@@ -124,7 +125,7 @@ class Rig:
         )
         told = len(columns) if count is None else count
         body = PackedObservationsRecorded(
-            district=DISTRICT,
+            district=district,
             domain=key,
             observations=columns.packed(),
             receipt_time_us=SystemClock().now_us(),
@@ -132,15 +133,15 @@ class Rig:
             producer_total=self.acknowledged + told,
             reading_count=told,
         ).SerializeToString()
-        sequence = await self.send(body, key=key, readings=told)
+        sequence = await self.send(body, key=key, readings=told, district=district)
         self.acknowledged += told
         return sequence
 
-    async def send(self, body: bytes, *, key: str = "air", readings: int = 1) -> int:
+    async def send(self, body: bytes, *, key: str = "air", readings: int = 1, district: str = DISTRICT) -> int:
         """Publish any body on a subject of readings."""
         envelope = Envelope(secrets.token_hex(16), OBSERVATION_RECORDED.message, "test", 0)
         headers = {**envelope.headers(), READINGS_HEADER: str(readings)}
-        return await self.bus.publish(OBSERVATION_RECORDED.subject(DISTRICT, key), body, headers)
+        return await self.bus.publish(OBSERVATION_RECORDED.subject(district, key), body, headers)
 
     async def query(self, statement: str, *arguments: object) -> list[Any]:
         """Ask the database."""
@@ -155,9 +156,9 @@ class Rig:
         )
 
     async def custody(self) -> dict[str, int]:
-        """Return the custody terms of the district that are not 0."""
+        """Return the custody terms of all districts that are not 0."""
         terms = ", ".join(f"sum({name})::bigint" for name in TERMS)
-        rows = await self.query(f"SELECT {terms} FROM custody WHERE district = %s", DISTRICT)
+        rows = await self.query(f"SELECT {terms} FROM custody")
         return {name: count for name, count in zip(TERMS, rows[0], strict=True) if count}
 
     async def until(self, ask: Callable[[], Awaitable[bool]]) -> None:

@@ -18,12 +18,13 @@ from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.postgres_fence import PostgresFence
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.streams import Streams
+from maasloop.timeseries.domain.partitioning import WHOLE, Share, partition_of
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.entrypoints.partition import Partition
 from maasloop.timeseries.entrypoints.storing import Storing, Taken
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.store_observations import StoreObservations
-from maasloop.timeseries.ports.writing import Fenced
+from maasloop.timeseries.ports.writing import Displaced, Fenced
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Rig
@@ -58,19 +59,25 @@ class Owner:
 
 @asynccontextmanager
 async def _owner(
-    rig: "Rig", before_commit: Callable[[], Awaitable[None]] | None = None, *, fenced: bool = True
+    rig: "Rig",
+    before_commit: Callable[[], Awaitable[None]] | None = None,
+    *,
+    fenced: bool = True,
+    share: Share = WHOLE,
 ) -> AsyncIterator[Owner]:
-    index, fence = rig.index(), PostgresFence(rig.pool)
+    index, fence = rig.index(), PostgresFence(rig.pool, share)
     store = PostgresRowStore(
         rig.dsn,
         rig.pool,
         ConflictFacts(index),
         name="test",
+        share=share,
         fence=fence if fenced else None,
         before_commit=before_commit,
     )
     handler = StoreObservations(index=index, store=store)
-    storing = Storing(bus=rig.bus, durable=OBSERVATION_ROWS, store=store, handler=handler, clock=SystemClock())
+    clock = SystemClock()
+    storing = Storing(bus=rig.bus, durable=OBSERVATION_ROWS, store=store, handler=handler, clock=clock, share=share)
     try:
         yield Owner(store, storing, fence)
     finally:
@@ -143,6 +150,39 @@ async def test_sabotage_without_a_fence_the_balance_reports_a_loss_that_is_none(
 
     assert await rig.query("SELECT sum(accepted), sum(stored) FROM custody") == [(3, 3)]
     assert await _lost(rig) == 1
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_a_district_moves_and_its_owner_before_fails_in_sql(rig: "Rig", at_us: int, *, fenced: bool) -> None:
+    """Divided into three, a district has another owner: the transaction of the one before fails, not so without a fence."""
+    noord, zuid = (Share(partition_of(district, 3), 3) for district in ("noord", "zuid"))
+    async with _owner(rig, fenced=fenced) as stale, _owner(rig, share=noord) as new, _owner(rig, share=zuid) as other:
+        await _begin(stale, 5)
+        await _store(stale, _message(1, "noord", at_us))
+        await _begin(new, 9)
+        await _begin(other, 10)
+        await _store(other, _message(2, "zuid", at_us))
+        if fenced:
+            with pytest.raises(Fenced):
+                await _store(stale, _message(3, "noord", at_us + 1))
+            with pytest.raises(Displaced):
+                await stale.fence.advance(11)
+            await _store(new, _message(3, "noord", at_us + 1))
+        else:
+            await _store(stale, _message(3, "noord", at_us + 1))
+    stored = await rig.query("SELECT count(*) FROM numbers_2y")
+
+    assert noord != zuid
+    assert stored == [(3,)]
+    assert await rig.query("SELECT sum(accepted), sum(stored) FROM custody") == [(3, 3)]
+
+
+def test_anybody_can_compute_whose_a_district_is() -> None:
+    """The CRC-32 of zlib and PNG, whose check value is that of "123456789", modulo the number of partitions."""
+    assert partition_of("123456789", 64) == 0xCBF43926 % 64
+    assert {partition_of(f"district-{number}", 4) for number in range(20)} == {0, 1, 2, 3}
+    assert Share.named(Share(2, 3).name("timeseries-observations")) == Share(2, 3)
+    assert Share.named(Share().name("timeseries-observations")) == Share()
 
 
 async def test_a_new_owner_waits_for_transactions_that_passed(rig: "Rig", at_us: int) -> None:

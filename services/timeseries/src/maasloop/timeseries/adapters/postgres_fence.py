@@ -10,7 +10,7 @@ from psycopg import AsyncCursor
 
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Pool
-from maasloop.timeseries.domain.partitioning import Share
+from maasloop.timeseries.domain.partitioning import WHOLE, Share
 from maasloop.timeseries.ports.writing import Displaced, Fenced
 
 from . import sql_partitions as sql
@@ -20,7 +20,7 @@ from .postgres_dividing import divide
 class PostgresFence:
     """The fence of one partition, as the writers of this process see it."""
 
-    def __init__(self, pool: Pool, share: Share = Share()) -> None:  # noqa: B008 - a frozen value
+    def __init__(self, pool: Pool, share: Share = WHOLE) -> None:
         """Nothing passes before ``advance``."""
         self._pool = pool
         self._share = share

@@ -19,7 +19,7 @@ from maasloop.postgres.pool import Connection, Pool, connect
 from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.timeseries.domain.counting import PayloadCount
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
-from maasloop.timeseries.domain.partitioning import Share
+from maasloop.timeseries.domain.partitioning import WHOLE, Share
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.ports.rollups import HOUR_US, Figures, Latest
 from maasloop.timeseries.ports.rows import Conflict, Existing, Numbers, Other
@@ -224,7 +224,7 @@ class PostgresRowStore:
         facts: Facts,
         *,
         name: str,
-        share: Share = Share(),  # noqa: B008 - a frozen value
+        share: Share = WHOLE,
         fence: PostgresFence | None = None,
         before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:

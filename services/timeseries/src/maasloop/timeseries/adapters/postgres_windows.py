@@ -15,7 +15,7 @@ from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
-from maasloop.timeseries.domain.partitioning import Share, partition_of
+from maasloop.timeseries.domain.partitioning import WHOLE, Share, partition_of
 from maasloop.timeseries.ports.rollups import HOUR_US, MINUTE_US
 
 from . import sql_windows as sql
@@ -47,7 +47,7 @@ class PostgresWindows:
     def __init__(
         self,
         pool: Pool,
-        share: Share = Share(),  # noqa: B008 - a frozen value
+        share: Share = WHOLE,
         fence: PostgresFence | None = None,
     ) -> None:
         """Take connections from this pool; every transaction requires the ``fence``."""

@@ -12,7 +12,7 @@ import structlog
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Retryable
-from maasloop.timeseries.domain.partitioning import Share
+from maasloop.timeseries.domain.partitioning import WHOLE, Share
 from maasloop.timeseries.ports.accounting import Settled, SettledReader
 
 READ_EVERY_S = 0.1
@@ -49,7 +49,7 @@ class StoredProgress:
         settled: SettledReader,
         clock: Clock,
         *,
-        share: Share = Share(),  # noqa: B008 - a frozen value
+        share: Share = WHOLE,
         writing: Callable[[], bool],
     ) -> None:
         """``writers`` are those of this process by stream, which store the districts of ``share`` while ``writing``."""

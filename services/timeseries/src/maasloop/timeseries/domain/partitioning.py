@@ -38,3 +38,7 @@ class Share:
         """Return whose something is, by its name."""
         found = _NAMED.search(name)
         return cls(int(found["partition"]), int(found["partitions"])) if found else cls()
+
+
+WHOLE = Share()
+"""All districts, where there is one partition only."""

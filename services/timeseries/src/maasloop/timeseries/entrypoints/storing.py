@@ -10,6 +10,7 @@ Tasks: one for each lot under way, which ``Storing`` awaits and which touch noth
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,7 +26,7 @@ from maasloop.core.errors import InvalidArgument, Retryable, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.telemetry.metrics import counter, histogram
 from maasloop.timeseries.domain.custody import Terms
-from maasloop.timeseries.domain.partitioning import Share
+from maasloop.timeseries.domain.partitioning import WHOLE, Share
 from maasloop.timeseries.domain.sequence import Life, Seam
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.writing import Fenced, KeyTaken, Lot, Message, PositionMoved, RowStore
@@ -138,7 +139,7 @@ class Storing:
         handler: StoreObservations,
         clock: Clock,
         under_way_max: int = UNDER_WAY_MAX,
-        share: Share = Share(),  # noqa: B008 - a frozen value
+        share: Share = WHOLE,
         live: bool = False,
         acknowledge_early: bool = False,
     ) -> None:
@@ -158,7 +159,9 @@ class Storing:
         self._acknowledge_early = acknowledge_early
         self._life = Life(durable.stream, "", 0)
         self._given_up = 0
-        self._told_s = clock.monotonic_s()
+        self._told = 0
+        """Up to here the tables know that everything is stored."""
+        self._tell_s = 0.0
         self._lots: deque[_UnderWay] = deque()
         self.progress = Progress()
         self.committed = 0
@@ -175,21 +178,19 @@ class Storing:
         """Begin from what is stored; nothing is under way. ``heard``: ``committed`` where nothing else is known."""
         self._life = life
         self.committed = committed
+        self._told = committed
         self._handler.restart(positions, committed if heard is None else heard)
         self.progress.advance(committed)
 
     async def pass_over(self, sequence: int) -> None:
         """Say that nothing up to here is to be stored, with nothing in hand; the tables hear of it now and then."""
-        if self._life.live or sequence <= self.committed:
-            return
-        self._advance(sequence)
-        if self._clock.monotonic_s() - self._told_s < TOLD_EVERY_S:
-            return
-        self._told_s = self._clock.monotonic_s()
-        try:
-            await self._store.pass_over(self._life, sequence)
-        except Retryable as error:
-            log.info("floor_not_told", stream=self._durable.stream, reason=error.message)
+        if sequence > self.committed and not self._life.live:
+            self._advance(sequence)
+        if self._told < self.committed and not self._life.live and self._clock.monotonic_s() >= self._tell_s:
+            self._tell_s = self._clock.monotonic_s() + TOLD_EVERY_S
+            with suppress(Retryable):
+                await self._store.pass_over(self._life, self.committed)
+                self._told = self.committed
 
     async def take_on(self, taken: Sequence[Taken]) -> None:
         """Make a lot ready, wait until there is room for one, and begin to store it."""
@@ -293,6 +294,7 @@ class Storing:
 
     async def _settled(self, taken: Sequence[Taken], lot: Lot) -> None:
         self._advance(taken[-1].sequence)
+        self._told = max(self._told, lot.floor or 0)
         READINGS.labels(self._durable.stream).inc(
             sum(message.terms.accepted for message in lot.messages if not (message.settled or message.passing))
         )

@@ -21,7 +21,7 @@ from maasloop.bus.pull import Delivery, Pull, acknowledge
 from maasloop.bus.streams import Durable
 from maasloop.core.clock import Clock
 from maasloop.telemetry.metrics import gauge
-from maasloop.timeseries.domain.partitioning import Share
+from maasloop.timeseries.domain.partitioning import WHOLE, Share
 from maasloop.timeseries.domain.sequence import Cursor, Life, begins_new_epoch
 from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.streams import StreamInfo, StreamReader
@@ -124,7 +124,7 @@ class Writer:
         store: RowStore,
         handler: StoreObservations,
         clock: Clock,
-        share: Share = Share(),  # noqa: B008 - a frozen value
+        share: Share = WHOLE,
         yields_to: Callable[[], bool] | None = None,
         lane: Life | None = None,
         acknowledge_early: bool = False,
