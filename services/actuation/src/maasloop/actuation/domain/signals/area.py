@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from .aspects import GREENS, Aspect, Aspects
 from .estimate import RATE_MEMORY_S, Expected, LaneEstimate
 
-ACCELERATION_MPS2 = 2.2
+ACCELERATION_MPS2 = 2.0
 STANDING_MPS = 0.5
 AT_LINE_M = 12.0
 STALL_S = 6
@@ -58,9 +58,15 @@ class AreaMemory:
         lane.rate += (came - lane.rate) / RATE_MEMORY_S
         lane.arrived = float(came)
         lane.beyond = 0.0
+        lane.watched = True
         lane.vehicles.clear()
         lane.vehicles.extend(
-            Expected(second_s + free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps), 1.0, group=one.group)
+            Expected(
+                second_s + free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps),
+                1.0,
+                group=one.group,
+                standing=one.speed_mps < STANDING_MPS,
+            )
             for one in ordered
         )
         self.known, self.heard_s = ids, second_s
@@ -102,13 +108,16 @@ class Box:
 
     def __init__(self) -> None:
         """Begin with an empty junction."""
+        self.groups: frozenset[str] = frozenset()
         self._since_s: dict[str, float] = {}
         self._stuck: dict[str, VehicleSeen] = {}
         self._second_s = -math.inf
 
     def hear(self, second_s: float, seen: Iterable[VehicleSeen]) -> None:
         """Take in everybody seen."""
-        self._stuck = {one.id: one for one in seen if one.distance_m < 0.0 and one.speed_mps < CLEARING_MPS}
+        inside = [one for one in seen if one.distance_m < 0.0]
+        self.groups = frozenset(one.group for one in inside if one.group is not None)
+        self._stuck = {one.id: one for one in inside if one.speed_mps < CLEARING_MPS}
         self._since_s = {name: self._since_s.get(name, second_s) for name in self._stuck}
         self._second_s = second_s
 

@@ -120,7 +120,7 @@ class Controller:
     ) -> Decision | None:
         """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
         guard_s = self.parameters.guard_s
-        stuck = self.perception.in_the_box()
+        stuck = self.perception.stuck()
         waiting = {name for name in stage - current if any(foe in stuck for foe in self.sheet.foes[name])}
         if waiting:
             stage = stage - waiting

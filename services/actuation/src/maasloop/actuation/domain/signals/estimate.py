@@ -95,12 +95,15 @@ class UpstreamShares:
 
 @dataclass
 class Expected:
-    """A vehicle, or a share of one: when it is at the line, the loop that announced it, the group that it announced."""
+    """A vehicle, or a share of one, and the loop or the movement that announced it."""
 
     at_s: float
+    """When it is at the line if nothing holds it up from now on."""
     weight: float
     source: UpstreamShares | None = None
     group: str | None = None
+    standing: bool = False
+    """It stands, and sets off only when the one ahead has."""
 
 
 @dataclass
@@ -116,6 +119,8 @@ class LaneEstimate:
     vehicles: deque[Expected] = field(default_factory=deque)
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
+    watched: bool = False
+    """Each vehicle's place and speed are known, and so what setting off takes it."""
     standing: bool = False
     empty_s: int = 0
     """Seconds that the stop line has been empty."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .estimate import Expected, LaneEstimate
 
 START_LOSS_S = 1.5
+REACTION_S = 1.1
 BEHIND_HORIZON_MAX = 24
 GAP_CRITICAL_S = 5.0
 GAP_FOLLOW_S = 2.5
@@ -41,48 +42,88 @@ class LaneOutlook:
     """Seconds from now until those who must give way find the others' queue gone."""
     opposing_rate: float
     """Vehicles a second that they give way to after that."""
+    pockets: tuple[str, ...] = ()
+    """Those that give way and have room for one to wait inside the junction."""
     opposing: tuple[float, ...] = ()
     """Seconds from now at which known vehicles cross that have the right of way, rising."""
 
 
 def departures(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[Departure]:
     """Return the departures of one lane within the horizon, in order."""
-    events: list[Departure] = []
     if outlook.goes <= 0.0:
-        return events
-    starts = dict(outlook.ways)
-    clock_s = outlook.start_s + (0.0 if outlook.moving else START_LOSS_S)
+        return []
+    if lane.watched and not any(vehicle.group is None for vehicle in lane.vehicles):
+        return _announced(lane, outlook, now_s, horizon_s)
+    return _assumed(lane, outlook, now_s, horizon_s)
+
+
+def _announced(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[Departure]:
+    """Each vehicle's place, speed and movement is known: who is first in a line that may not go holds up the others."""
+    events: list[Departure] = []
+    starts, pockets = dict(outlook.ways), set(outlook.pockets)
+    line = _Line(outlook.start_s, outlook.start_s)
+    for vehicle in lane.vehicles:
+        start_s = starts.get(vehicle.group) if vehicle.group is not None else None
+        if start_s is None:
+            break
+        travel_s = vehicle.at_s - now_s
+        ready_s = line.ready_s(vehicle, travel_s)
+        if start_s > outlook.start_s:
+            ready_s = max(ready_s, start_s + (0.0 if events else travel_s))
+        if vehicle.group in pockets:
+            # It waits inside, out of the way of those behind, and leaves in a gap or when the others' green ends.
+            pockets.discard(vehicle.group)
+        elif vehicle.group in outlook.yielding:
+            ready_s = _gap(ready_s, outlook.opposing)
+        if ready_s > horizon_s:
+            break
+        events.append((ready_s, 1.0, vehicle.group))
+        line.clock_s = ready_s + lane.headway_s
+    return events
+
+
+def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[Departure]:
+    """What vehicles want is known by shares only: the further back, the less likely that nobody ahead must wait."""
+    events: list[Departure] = []
+    start_loss_s = 0.0 if outlook.moving or lane.watched else START_LOSS_S
+    line = _Line(outlook.start_s + start_loss_s, outlook.start_s)
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
     alive, first = 1.0, True
     for vehicle in lane.vehicles:
         weight = vehicle.weight
-        ready_s = max(clock_s, vehicle.at_s - now_s)
-        if vehicle.group is not None:
-            start_s = starts.get(vehicle.group)
-            if start_s is None:
-                return events
-            ready_s = max(ready_s, start_s)
-            if vehicle.group in outlook.yielding:
-                ready_s = _gap(ready_s, outlook.opposing)
-            slower_s = lane.headway_s
-        else:
-            if yielding > 0.0 and ready_s < outlook.released_s:
-                ready_s += yielding * (outlook.released_s - ready_s)
-            alive *= _chance(vehicle, outlook, first=first)
+        ready_s = line.ready_s(vehicle, vehicle.at_s - now_s)
+        if yielding > 0.0 and ready_s < outlook.released_s:
+            ready_s += yielding * (outlook.released_s - ready_s)
+        alive *= _chance(vehicle, outlook, first=first)
         if ready_s > horizon_s or alive < _CHANCE_MIN:
             break
         first = False
-        events.append((ready_s, weight * alive, vehicle.group))
-        clock_s = ready_s + weight * slower_s
-    if lane.beyond > 0.0 and clock_s < horizon_s and alive >= _CHANCE_MIN:
+        events.append((ready_s, weight * alive, None))
+        line.clock_s = ready_s + weight * slower_s
+    if lane.beyond > 0.0 and line.clock_s < horizon_s and alive >= _CHANCE_MIN:
         for _ in range(min(BEHIND_HORIZON_MAX, int(lane.beyond))):
             alive *= outlook.goes
-            events.append((clock_s, alive, None))
-            clock_s += slower_s
-            if clock_s > horizon_s:
+            events.append((line.clock_s, alive, None))
+            line.clock_s += slower_s
+            if line.clock_s > horizon_s:
                 break
     return events
+
+
+@dataclass
+class _Line:
+    """A line of vehicles that begins to move: each sets off after the one ahead did."""
+
+    clock_s: float
+    setting_off_s: float
+
+    def ready_s(self, vehicle: Expected, travel_s: float) -> float:
+        ready_s = max(self.clock_s, travel_s)
+        if vehicle.standing:
+            ready_s = max(ready_s, self.setting_off_s + travel_s)
+            self.setting_off_s += REACTION_S
+        return ready_s
 
 
 def _chance(vehicle: Expected, outlook: LaneOutlook, *, first: bool) -> float:

@@ -54,6 +54,7 @@ class Prospect:
         self._state = state
         self._horizon_s = horizon_s
         self._known: dict[tuple[str, LaneOutlook], list[Departure]] = {}
+        self._inside = perception.inside()
         self._free = {name for name in perception.exits_of if perception.free(name)}
 
     def of(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[list[Departure], float]:
@@ -92,6 +93,7 @@ class Prospect:
         return LaneOutlook(
             ways=tuple((name, max(0.0, starts[name])) for name in free),
             yielding=yielding,
+            pockets=tuple(name for name in yielding if name not in self._inside),
             goes=sum(lane.shares[name] for name in free),
             yields=yields,
             head_goes=sum(chances[name] for name in free),

@@ -123,7 +123,11 @@ class Perception:
         exits = self.exits_of[group]
         return not exits or not all(name in self.full_exits for name in exits)
 
-    def in_the_box(self) -> frozenset[str]:
+    def inside(self) -> frozenset[str]:
+        """Return the announced groups of vehicles in the junction, moving or not."""
+        return self._box.groups
+
+    def stuck(self) -> frozenset[str]:
         """Return the groups of vehicles that are stuck in the junction; all of its lane where none was announced."""
         found: set[str] = set()
         for one in self._box.stuck():
@@ -133,6 +137,7 @@ class Perception:
     def _hear_lane(
         self, lane: LaneEstimate, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects
     ) -> None:
+        lane.watched = False
         stops = [detector for detector, _ in self._stops.get(lane.id, ())]
         left = sum(readings[one.id].count for one in stops if one.id in readings)
         unexpected = lane.depart(left) if left > 0 else 0.0
