@@ -255,6 +255,15 @@ def test_on_change_is_said_as_each_site_wants_it(
     assert found == {"sCI": "S0001", "n": "stage"} | written
 
 
+def test_an_interval_of_0_means_on_change() -> None:
+    """It did before there was sOc, and some supervisors still mean it whatever they say there."""
+    wanted = {"sCI": "S0001", "n": "stage", "uRt": "0", "sOc": "False"}
+    found = decode(_packet(type="StatusSubscribe", cId="c", sS=[wanted]), NEWEST)
+
+    assert isinstance(found, StatusSubscribe)
+    assert found.subscriptions == (Subscription("S0001", "stage", 0, on_change=True),)
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -224,7 +224,7 @@ def test_what_is_buffered_comes_after_the_alarms_and_is_old() -> None:
 
 
 def test_an_alarm_is_issued_acknowledged_suspended_and_resumed() -> None:
-    """Each step is told with the whole state; a suspended alarm is silent, and active again means not acknowledged."""
+    """Each step is told with the whole state; a suspended alarm is silent, and no change is not told."""
     link = Link().ready()
     link.told.clear()
 
@@ -240,6 +240,7 @@ def test_an_alarm_is_issued_acknowledged_suspended_and_resumed() -> None:
     step(act=AlarmAct.SUSPEND)
     step(active=False)
     step(active=True)
+    step(act=AlarmAct.RESUME)
     step(act=AlarmAct.RESUME)
     step(act=AlarmAct.REQUEST)
 

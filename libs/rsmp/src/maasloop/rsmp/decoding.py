@@ -213,12 +213,12 @@ def _subscription(reader: Reader, dialect: Dialect) -> Subscription:
     if found is None:
         raise reader.wrong("uRt", "a number of seconds", reader.text("uRt"))
     interval_ms = int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
-    on_change = interval_ms == 0
+    on_change = False
     if dialect.on_change is not OnChange.OMITTED or reader.has("sOc"):
         raw = reader.raw("sOc")
         on_change = raw if isinstance(raw, bool) else reader.choice("sOc", {"True": True, "False": False}, exact=False)
-    if not on_change and interval_ms == 0:
-        raise MessageInvalid("uRt 0 with sOc false asks for nothing")
+    # An interval of 0 meant on change before there was sOc; some supervisors still mean it, with an sOc of false.
+    on_change = on_change or interval_ms == 0
     return Subscription(_code(reader, "sCI", "S"), reader.text("n"), interval_ms, on_change)
 
 

@@ -218,8 +218,9 @@ class SiteSession(Session):
             self._refuse(order, problem)
             return
         self._acknowledge(order)
-        if self._identity.primary:
-            self._report(self.state.order_alarm(component, order.code, order.act, now), now)
+        report = self.state.order_alarm(component, order.code, order.act, now)
+        if report is not None and self._identity.primary:
+            self._report(report, now)
 
     def _serve_aggregated_status(self, request: AggregatedStatusRequest, now: Instant) -> None:
         component = request.address.component
@@ -227,7 +228,7 @@ class SiteSession(Session):
             self._refuse(request, f"component {component[:80]!r} has no aggregated status")
             return
         self._acknowledge(request)
-        self._report(self._aggregated(component, now), now)
+        self._report(replace(self._aggregated(component, now), time=now.utc), now)
 
     def _obey(self, request: CommandRequest, now: Instant) -> None:
         """Judge all commands of a message before any is carried out."""

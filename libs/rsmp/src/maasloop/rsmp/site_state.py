@@ -153,19 +153,22 @@ class SiteState:
         self.alarms[component, code] = changed
         return None if changed.suspended else changed
 
-    def order_alarm(self, component: str, code: str, act: AlarmAct, now: Instant) -> AlarmReport:
-        """Do what a supervisor orders, and return the answer; a resumed alarm is told as Suspend."""
+    def order_alarm(self, component: str, code: str, act: AlarmAct, now: Instant) -> AlarmReport | None:
+        """Do what a supervisor orders, and return what is to be told: what was requested, or a change.
+
+        A resumed alarm is told as Suspend.
+        """
         last = self.alarm(component, code, now)
         changes = {
-            AlarmAct.ACKNOWLEDGE: replace(last, act=act, acknowledged=True),
-            AlarmAct.SUSPEND: replace(last, act=act, suspended=True),
-            AlarmAct.RESUME: replace(last, act=AlarmAct.SUSPEND, suspended=False),
+            AlarmAct.ACKNOWLEDGE: replace(last, act=act, acknowledged=True, time=now.utc),
+            AlarmAct.SUSPEND: replace(last, act=act, suspended=True, time=now.utc),
+            AlarmAct.RESUME: replace(last, act=AlarmAct.SUSPEND, suspended=False, time=now.utc),
         }
         changed = changes.get(act)
         if changed is None:
             return replace(last, act=AlarmAct.ISSUE)
-        if (changed.acknowledged, changed.suspended) != (last.acknowledged, last.suspended):
-            changed = replace(changed, time=now.utc)
+        if (changed.acknowledged, changed.suspended) == (last.acknowledged, last.suspended):
+            return None
         self.alarms[component, code] = changed
         return changed
 
