@@ -124,6 +124,21 @@ async def test_an_error_arrives_as_it_was_raised(door: Door, stub: Stub, error: 
     assert metrics.value("maasloop_rpc_refusals_total", method=GET, reason=error.reason) == before + 1
 
 
+async def test_bytes_that_are_no_message_are_refused_with_a_reason(channel: grpc.aio.Channel) -> None:
+    """A call whose request cannot be read hears PAYLOAD_UNDECODABLE, and is counted as refused."""
+    watch, garbage = f"/{SERVICE}/WatchDevices", b"\xff\xff\xff"
+    called: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET)
+    watched: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(watch)
+    for path, call in ((GET, called(garbage)), (watch, watched(garbage).read())):
+        before = metrics.value("maasloop_rpc_refusals_total", method=path, reason="PAYLOAD_UNDECODABLE")
+
+        with pytest.raises(errors.InvalidArgument) as caught, statuses.translated():
+            await call
+
+        assert caught.value.reason == "PAYLOAD_UNDECODABLE"
+        assert metrics.value("maasloop_rpc_refusals_total", method=path, reason="PAYLOAD_UNDECODABLE") == before + 1
+
+
 async def test_a_foreign_client_can_read_the_details(door: Door, stub: Stub) -> None:
     """The status carries google.rpc.ErrorInfo of domain maasloop and RetryInfo."""
     door.failure = errors.ResourceExhausted("OVERLOADED", "full", {"limit": "3"}, retry_after_s=2)

@@ -1,7 +1,7 @@
 """What every call of a server goes through, in one place.
 
-Around a handler: count it as in flight, join the caller's trace, limit its time, validate what comes in, map what goes
-wrong, count how it ended, and write one line at level debug. Health and reflection are left as they are.
+Around a handler: count it as in flight, join the caller's trace, limit its time, read and validate what comes in, map what
+goes wrong, count how it ended, and write one line at level debug. Health and reflection are left as they are.
 
 Handlers run in the task that gRPC made for the call; a cancelled caller cancels it, and that cancellation is always
 passed on. The only other cancellation is ours: at drain, what would never end by itself ends with UNAVAILABLE and reason
@@ -19,11 +19,11 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from opentelemetry import trace
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import MaasloopError, ResourceExhausted, Unavailable
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Unavailable
 from maasloop.telemetry import metrics, tracing
 
 from . import statuses
@@ -43,6 +43,9 @@ _in_flight = metrics.gauge("maasloop_rpc_calls_in_flight", "Calls that run")
 _log = structlog.get_logger()
 
 type _Context = grpc.aio.ServicerContext[Any, Any]
+type _Raw = bytes | AsyncIterator[bytes]
+type _Read = Callable[[bytes], Message]
+"""Makes a valid message of bytes, or refuses them."""
 type _Handler = grpc.RpcMethodHandler[Any, Any]
 
 
@@ -106,42 +109,49 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_unary_rpc_method_handler(refuse)
 
     def _wrap(self, method: str, handler: _Handler) -> _Handler:
-        codecs = (handler.request_deserializer, handler.response_serializer)
+        # Bytes that are no message are refused as everything else is: gRPC itself would answer UNKNOWN, and count nothing.
+        codecs = (None, handler.response_serializer)
+        read = _reading(handler.request_deserializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._answering(method, handler.unary_unary, limit_s=UNARY_TIMEOUT_S), *codecs
+                self._answering(method, handler.unary_unary, read, limit_s=UNARY_TIMEOUT_S), *codecs
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
-                self._streaming(method, handler.unary_stream, endless=False), *codecs
+                self._streaming(method, handler.unary_stream, read, endless=False), *codecs
             )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
-                self._answering(method, handler.stream_unary, limit_s=None), *codecs
+                self._answering(method, handler.stream_unary, read, limit_s=None), *codecs
             )
         assert handler.stream_stream is not None  # noqa: S101 - there is no fifth kind
         return grpc.stream_stream_rpc_method_handler(
-            self._streaming(method, handler.stream_stream, endless=True), *codecs
+            self._streaming(method, handler.stream_stream, read, endless=True), *codecs
         )
 
-    def _answering(self, method: str, behaviour: Callable[..., Any], *, limit_s: float | None) -> Callable[..., Any]:
-        async def answer(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message or iterator of them
+    def _answering(
+        self, method: str, behaviour: Callable[..., Any], read: _Read, *, limit_s: float | None
+    ) -> Callable[..., Any]:
+        async def answer(request: _Raw, context: _Context) -> Any:  # noqa: ANN401 - any message
             async with self._scope(method, context, limit_s):
-                return await behaviour(_validated(request), context)
+                return await behaviour(_validated(request, read), context)
 
         return answer
 
-    def _streaming(self, method: str, behaviour: Callable[..., Any], *, endless: bool) -> Callable[..., Any]:
+    def _streaming(
+        self, method: str, behaviour: Callable[..., Any], read: _Read, *, endless: bool
+    ) -> Callable[..., Any]:
         if not inspect.isasyncgenfunction(behaviour):
             # Such a handler writes to the context itself.
-            return self._answering(method, behaviour, limit_s=None)
+            return self._answering(method, behaviour, read, limit_s=None)
         watch = method.rpartition("/")[2].startswith(_WATCH)
 
-        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401 - as above
-            checked = _validated(self._until_drain(request) if endless else request)
-            async with self._scope(method, context, None), aclosing(behaviour(checked, context)) as answers:
-                async for answer in self._until_drain(answers) if watch else answers:
-                    await context.write(answer)
+        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401 - bytes or an iterator of them
+            async with self._scope(method, context, None):
+                checked = _validated(self._until_drain(request) if endless else request, read)
+                async with aclosing(behaviour(checked, context)) as answers:
+                    async for answer in self._until_drain(answers) if watch else answers:
+                        await context.write(answer)
                 if self.draining and (watch or endless):
                     raise Unavailable("DRAINING", "the service is shutting down")
 
@@ -259,14 +269,23 @@ def _traceparent(context: _Context) -> str | None:
     return None
 
 
-def _validated(request: Any) -> Any:  # noqa: ANN401 - a message, or an iterator of messages
-    if isinstance(request, Message):
+def _reading(deserialize: Callable[[bytes], Any] | None) -> _Read:
+    def read(serialized: bytes) -> Message:
+        assert deserialize is not None  # noqa: S101 - generated code and our own handlers name one
+        try:
+            request: Message = deserialize(serialized)
+        except DecodeError:
+            raise InvalidArgument("PAYLOAD_UNDECODABLE", "the bytes are not a message of this method") from None
         validate(request)
         return request
-    return _each_validated(request)
+
+    return read
 
 
-async def _each_validated(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+def _validated(request: _Raw, read: _Read) -> Message | AsyncIterator[Message]:
+    return read(request) if isinstance(request, bytes) else _each_validated(request, read)
+
+
+async def _each_validated(requests: AsyncIterator[bytes], read: _Read) -> AsyncIterator[Message]:
     async for request in requests:
-        validate(request)
-        yield request
+        yield read(request)

@@ -16,7 +16,7 @@ TERMS = {
     "quarantined": "refused, kept with their bytes",
     "refused_consent": "personal, without consent",
     "shed": "dropped under load after they were acknowledged",
-    "dead_lettered": "given up",
+    "dead_lettered": "given up, kept in the stream DEADLETTERS",
     "in_stream": "acknowledged and on their way",
 }
 DOORS = (

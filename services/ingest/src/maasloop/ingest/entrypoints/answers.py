@@ -7,7 +7,8 @@ from maasloop.telemetry.metrics import counter
 
 REFUSED = counter(
     "maasloop_ingest_refused_requests_total",
-    "Requests of programs that were refused as a whole, by door and reason; nothing of them is kept, the sender was told.",
+    "Requests that were refused as a whole, by door and reason; the sender was told. What gRPC's own server refuses before is"
+    " in maasloop_rpc_refusals_total.",
     ("door", "reason"),
 )
 

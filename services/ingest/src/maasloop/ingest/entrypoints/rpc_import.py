@@ -3,7 +3,8 @@
 What is refused is answered by its line in the file, which the sender has before it; nothing of it goes to quarantine.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import grpc
@@ -14,7 +15,7 @@ from maasloop.api.observation.v1.ingest_service_pb2 import (
     LineRefusal,
 )
 from maasloop.core.clock import Clock
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import InvalidArgument, MaasloopError
 from maasloop.core.ids import DistrictName
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.csv_rows import Header, decode_lines, lines_of, read_header
@@ -22,6 +23,7 @@ from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.ports import Batch
 from maasloop.rpc.server import RpcServer
 
+from .answers import count_refused
 from .batches import Received, UnitOf, batch_of_decoded
 from .payloads import CSV
 
@@ -61,6 +63,17 @@ class ImportDoor:
         self, requests: AsyncIterator[ImportObservationsRequest], _context: _Context
     ) -> AsyncIterator[ImportObservationsResponse]:
         """Record chunk after chunk."""
+        try:
+            async with aclosing(self._answers(requests)) as answers:
+                async for answer in answers:
+                    yield answer
+        except MaasloopError as error:
+            count_refused(Door.IMPORT, error.reason)
+            raise
+
+    async def _answers(
+        self, requests: AsyncIterator[ImportObservationsRequest]
+    ) -> AsyncGenerator[ImportObservationsResponse]:
         header: Header | None = None
         async for request in requests:
             lines, first = lines_of(request.content), max(request.line, 1)
