@@ -7,6 +7,8 @@ import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 
 from tests.faults import report, sabotaged
 from tests.faults.lab import Lab, running
@@ -72,6 +74,7 @@ ALONE: dict[str, Alone] = {
     "stale-owner": sabotages.stale_owner,
     "sabotage-unfenced": sabotages.unfenced_writer,
 }
+HISTORIES = Path(".maasloop/faults")
 CI = ("kills", "between", "power", "sabotage-sync")
 SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once")}
 MANY: dict[str, InLab] = {"kills": _many_kills}
@@ -82,16 +85,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("kind", choices=["ci", "short", "long"])
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--only", action="append", default=[], help="names of lanes; all others are left out")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=[*DIRECT, *LINKED, *ALONE],
+        help="names of lanes; all others are left out",
+    )
     parser.add_argument("--no-report", action="store_true", help="leave docs/reports/faults.md as it is")
+    parser.add_argument("--sabotage", choices=list(sabotaged.SABOTAGES), help="a fault in the lane 'between'")
     arguments = parser.parse_args()
+    if arguments.sabotage:
+        ALONE["between"] = lambda nemesis: sabotages.between(nemesis, arguments.sabotage)
     clock = SystemClock()
     began_s = clock.monotonic_s()
     outcomes = asyncio.run(_collect(arguments.kind, arguments.seed, arguments.only))
     seconds = clock.monotonic_s() - began_s
-    report.save(arguments.kind, arguments.seed, seconds, outcomes, clock.now())
-    if not arguments.no_report:
-        report.write()
+    # A page tells of all lanes or of none.
+    if arguments.kind in report.TITLES and not (arguments.no_report or arguments.only or arguments.sabotage):
+        report.write(report.Run(arguments.kind, arguments.seed, seconds, clock.now(), outcomes))
     broken = [outcome.lane for outcome in outcomes if outcome.result is Result.BROKEN]
     _tell(f"{len(outcomes)} lanes in {seconds:.0f} s, seed {arguments.seed}; broken: {', '.join(broken) or 'none'}")
     return 1 if broken else 0
@@ -106,7 +118,7 @@ async def _collect(kind: str, seed: int, only: list[str]) -> list[Outcome]:
 
 
 async def _lanes(kind: str, seed: int, only: list[str]) -> AsyncIterator[Outcome]:
-    history = report.RESULTS / f"{kind}-history.jsonl"
+    history = HISTORIES / f"{kind}.jsonl"
     history.parent.mkdir(parents=True, exist_ok=True)
     history.unlink(missing_ok=True)
     _tell(f"seed {seed}; history in {history}")
@@ -143,7 +155,8 @@ async def _tried(name: str, work: Awaitable[Outcome], lab: Lab | None = None) ->
         outcome = await work
     except Exception:  # noqa: BLE001, RUF100 - one lane that fails does not keep the others from running
         outcome = Outcome(name, Result.BROKEN, notes=(traceback.format_exc(limit=4),))
-    _tell(f"{outcome.result:8} {SystemClock().monotonic_s() - began_s:5.0f} s  {outcome.lane}")
+    outcome = replace(outcome, seconds=SystemClock().monotonic_s() - began_s)
+    _tell(f"{outcome.result:8} {outcome.seconds:5.0f} s  {outcome.lane}")
     if outcome.result is Result.BROKEN:
         verdict = outcome.verdict
         _tell(f"         {verdict.wrong() if verdict else ''} {verdict.examples if verdict else ''}")

@@ -67,9 +67,14 @@ async def collect(postgres_dsn: str, nats_url: str) -> Evidence:
     """Read everything."""
     async with (
         await AsyncConnection.connect(postgres_dsn, autocommit=True) as connection,
-        connection.cursor() as cursor,
         connect(nats_url, name="faults") as bus,
     ):
+        return await read(connection, bus)
+
+
+async def read(connection: AsyncConnection[Any], bus: Bus) -> Evidence:
+    """Read everything, as the transaction of this connection sees it."""
+    async with connection.cursor() as cursor:
         await cursor.execute("SET search_path = timeseries, public")
         terms, by_door = await _custody(cursor)
         positions = await _positions(cursor)

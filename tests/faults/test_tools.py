@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.ledger import OK, UNKNOWN, Batch, Journal, Ledger
 from tests.faults.nemesis import Nemesis
 from tests.faults.power import read_trace
 from tests.faults.proxy import Proxy, Toxics, Way
+from tests.faults.report import Run, page
 
 
 async def test_what_was_invoked_is_on_disk(tmp_path: Path) -> None:
@@ -119,3 +122,20 @@ def test_an_acknowledgement_counts_only_after_the_sync_of_its_message() -> None:
     assert good.good
     assert (early.good, early.synced_before, early.seen) == (False, 0, 1)
     assert (other.good, other.synced_before, other.seen) == (False, 1, 2)
+
+
+def test_a_run_replaces_its_own_section_alone() -> None:
+    """Each command writes the whole page anew, and leaves the words of the other as they are."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    held = Outcome("a lane", Result.HELD, notes=("a note",), seconds=3.4)
+
+    long = page("an older page", Run("long", 1, 9.0, at, [held]))
+    both = page(long, Run("short", 2, 8.0, at, [held]))
+    again = page(both, Run("short", 3, 7.0, at, [held]))
+
+    assert "an older page" not in long
+    assert "Seed 3, 7 s" in again
+    assert "Seed 2" not in again
+    assert again.index("`make faults`\n") < again.index("`make faults-long`\n")
+    assert long.partition("<!-- long -->")[2] == again.partition("<!-- long -->")[2]
+    assert "| a lane | held | 3 | |" in again

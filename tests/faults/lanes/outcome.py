@@ -27,6 +27,7 @@ class Outcome:
     verdict: Verdict | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @classmethod
     def of(
