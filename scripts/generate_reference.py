@@ -1,4 +1,4 @@
-"""Generate ``docs/reference/`` from the contracts, the registry of subjects, the settings and the limits."""
+"""Generate ``docs/reference/`` from the contracts, the registry of subjects, the settings, the limits and the metrics."""
 
 import argparse
 import subprocess
@@ -11,6 +11,7 @@ from generators.descriptors import File, read_image
 from generators.pages import MARK
 from generators.reference_asyncapi import asyncapi_text
 from generators.reference_limits import limits_page
+from generators.reference_metrics import metrics_page
 from generators.reference_protos import proto_page
 from generators.reference_reasons import error_reasons_page
 from generators.reference_settings import settings_page, settings_schemas
@@ -53,6 +54,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         **dict(settings_schemas()),
         "limits.md": limits_page(ROOT),
+        "metrics.md": metrics_page(ROOT),
     }
 
 

@@ -12,6 +12,7 @@ from generators.descriptors import File
 from generators.pages import page
 from generators.reference_asyncapi import asyncapi_text
 from generators.reference_limits import Limit, limits
+from generators.reference_metrics import Metric, metrics
 from generators.reference_protos import proto_page
 from generators.reference_settings import SERVICES, settings_class, settings_schemas, settings_table
 from generators.reference_subjects import UPLINKS, subjects_page
@@ -155,3 +156,22 @@ def _references(node: object) -> list[str]:
         own = [str(node["$ref"])] if "$ref" in node else []
         return own + [each for value in node.values() for each in _references(value)]
     return [each for value in node for each in _references(value)] if isinstance(node, list) else []
+
+
+def test_metrics_are_found_with_their_labels() -> None:
+    """However a module calls the makers of metrics, each one is listed; what is no metric is not."""
+    source = """
+READ = counter("maasloop_m_reads_total", "Reads", ("outcome", "door"))
+_open = metrics.gauge(
+    "maasloop_m_open", "Reads"
+    " under way", ["door"]
+)
+T = metrics.histogram("maasloop_m_read_seconds", "Time")
+other = counter("elsewhere", "no metric of ours")
+"""
+
+    assert list(metrics(source)) == [
+        Metric("maasloop_m_reads_total", "counter", ("outcome", "door"), "Reads"),
+        Metric("maasloop_m_open", "gauge", ("door",), "Reads under way"),
+        Metric("maasloop_m_read_seconds", "histogram", (), "Time"),
+    ]
