@@ -136,6 +136,22 @@ def test_partitioned_services_are_stateful_sets(objects: list[Object]) -> None:
         assert service["spec"]["clusterIP"] == "None"
 
 
+def test_each_pod_of_timeseries_writes_a_partition(library: HelmLibrary) -> None:
+    """As many partitions as pods, and each pod is told the one of its ordinal; another number rolls all pods."""
+    one, four = (library.render(merged(MINIMAL, at("timeseries.replicas", pods))) for pods in (1, 4))
+    workloads = [of_kind(objects, "StatefulSet")["timeseries"]["spec"] for objects in (one, four)]
+    told = [json.loads(of_kind(objects, "ConfigMap")["timeseries"]["data"]["settings.json"]) for objects in (one, four)]
+    (container,) = workloads[1]["template"]["spec"]["containers"]
+    sources = {each["name"]: each.get("valueFrom") for each in container["env"]}
+    checksums = {each["template"]["metadata"]["annotations"]["maasloop.io/settings-checksum"] for each in workloads}
+
+    assert [each["partitions"] for each in told] == [each["replicas"] for each in workloads] == [1, 4]
+    assert sources["MAASLOOP_TIMESERIES__PARTITION"] == {
+        "fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}
+    }
+    assert len(checksums) == 2
+
+
 def test_ports_are_named_and_reached(objects: list[Object]) -> None:
     """Every port of a service, and of a probe, is a port that the container listens on."""
     workloads = of_kind(objects, "Deployment") | of_kind(objects, "StatefulSet")

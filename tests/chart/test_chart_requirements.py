@@ -18,9 +18,15 @@ REFUSED: dict[str, dict[str, Any]] = {
     "timeseries.settings: two listeners have the same port": at("timeseries.settings.grpc_address", "0.0.0.0:8080"),
     "ingest needs deviceRegistry, which is not enabled": at("deviceRegistry.enabled", False),
     "ingest needs consent, which is not enabled": at("consent.enabled", False),
-    "timeseries.replicas=2: it has one partition": at("timeseries.replicas", 2),
+    "timeseries.replicas=65: each pod writes a partition": at("timeseries.replicas", 65),
+    "timeseries.settings.partitions=2: each of its 3 pods writes a partition": merged(
+        at("timeseries.replicas", 3), at("timeseries.settings.partitions", 2)
+    ),
+    "timeseries.extraEnv.MAASLOOP_TIMESERIES__PARTITION: the chart sets it": at(
+        "timeseries.extraEnv.MAASLOOP_TIMESERIES__PARTITION", "1"
+    ),
     "actuation.replicas=3: it has one partition": at("actuation.replicas", 3),
-    "actuation.autoscaling.enabled=true: it has one partition": at("actuation.autoscaling.enabled", True),
+    "actuation.autoscaling.enabled=true: its pods are partitions": at("actuation.autoscaling.enabled", True),
     "ingest.autoscaling: min is larger than max": at("ingest.autoscaling", {"enabled": True, "min": 3, "max": 2}),
     "notification.pdb: set either minAvailable or maxUnavailable": at("notification.pdb.minAvailable", 1),
     "consent.pdb: set either minAvailable or maxUnavailable": at("consent.pdb.maxUnavailable", ""),

@@ -71,7 +71,7 @@ def test_there_is_a_block_for_each_service() -> None:
 def test_values_reach_the_code(helm: Helm, tmp_path: Path) -> None:
     """Values → ConfigMap → settings: every setting of a service can be told, and arrives as it was told."""
     told = {key: other_settings(service) | {"allow_insecure_bind": True} for key, service in BLOCKS.items()}
-    objects = helm.render({key: {"settings": settings} for key, settings in told.items()})
+    objects = helm.render({key: _block(settings) for key, settings in told.items()})
 
     for key, service in BLOCKS.items():
         settings = _loaded(objects, service, tmp_path)
@@ -82,7 +82,7 @@ def test_values_reach_the_code(helm: Helm, tmp_path: Path) -> None:
 def test_settings_come_back(helm: Helm, tmp_path: Path) -> None:
     """Settings → values → ConfigMap → settings: what a process runs with can be written down as values."""
     running = {key: settings_class(service)(**other_settings(service)) for key, service in BLOCKS.items()}
-    objects = helm.render({key: {"settings": _dumped(settings)} for key, settings in running.items()})
+    objects = helm.render({key: _block(_dumped(settings)) for key, settings in running.items()})
 
     for key, settings in running.items():
         assert _loaded(objects, BLOCKS[key], tmp_path) == settings
@@ -182,6 +182,11 @@ def test_a_pod_may_end_in_order(library: HelmLibrary, drain_s: float | None) -> 
         grace_s = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
         assert isinstance(grace_s, int)
         assert grace_s >= 2 * drains_s + EXIT_MARGIN_S + GRACE_MARGIN_S
+
+
+def _block(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the block of a service: with a pod for each partition, because one without the other is refused."""
+    return {"settings": settings, "replicas": settings.get("partitions", 1)}
 
 
 def _loaded(objects: list[Object], service: str, folder: Path) -> ServiceSettings:

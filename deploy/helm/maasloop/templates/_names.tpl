@@ -30,9 +30,14 @@ that of a migration job, still fits a label (63 characters).
 {{- printf "MAASLOOP_%s__" (snakecase .key | upper) -}}
 {{- end -}}
 
-{{- /* Services that run as a StatefulSet: each ordinal owns a partition, and there is one partition. */ -}}
+{{- /* Services that run as a StatefulSet: each ordinal owns a partition. */ -}}
 {{- define "maasloop.stateful" -}}
 {{- has .key (list "timeseries" "actuation") | ternary "true" "" -}}
+{{- end -}}
+
+{{- /* Those of them that may have several partitions: as many as pods. */ -}}
+{{- define "maasloop.partitioned" -}}
+{{- hasKey (include "maasloop.schema" . | fromJson).properties "partitions" | ternary "true" "" -}}
 {{- end -}}
 
 {{- /* The image of (dict "root" $ "image" …). */ -}}

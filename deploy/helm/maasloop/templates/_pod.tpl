@@ -41,6 +41,16 @@ securityContext:
       key: postgres-dsn
 {{- end -}}
 
+{{- /* Each pod writes the partition of its ordinal. */ -}}
+{{- define "maasloop.partitionVariable" -}}
+{{- if include "maasloop.partitioned" . -}}
+- name: {{ include "maasloop.variable" . }}PARTITION
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
+{{- end -}}
+{{- end -}}
+
 {{- /* Variables by name: a string, or a source. */ -}}
 {{- define "maasloop.extraVariables" -}}
 {{- range $name, $value := (index .root.Values .key).extraEnv }}

@@ -49,11 +49,13 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- define "maasloop.requirePods" -}}
 {{- $values := index .root.Values .key -}}
 {{- if include "maasloop.stateful" . -}}
-{{- if gt (int $values.replicas) 1 -}}
-{{- fail (printf "%s.replicas=%d: it has one partition, so a second pod would have nothing to do; leave it at 1 until there are partitions" .key (int $values.replicas)) -}}
+{{- if include "maasloop.partitioned" . -}}
+{{- include "maasloop.requirePartitions" . -}}
+{{- else if gt (int $values.replicas) 1 -}}
+{{- fail (printf "%s.replicas=%d: it has one partition, so a second pod would have nothing to do; leave it at 1" .key (int $values.replicas)) -}}
 {{- end -}}
 {{- if $values.autoscaling.enabled -}}
-{{- fail (printf "%s.autoscaling.enabled=true: it has one partition and does not scale; switch it off" .key) -}}
+{{- fail (printf "%s.autoscaling.enabled=true: its pods are partitions, and only you change their number; switch it off" .key) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.min) (int $values.autoscaling.max)) -}}
@@ -67,10 +69,22 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- end -}}
 
+{{- define "maasloop.requirePartitions" -}}
+{{- $pods := int (index .root.Values .key).replicas -}}
+{{- $most := int (include "maasloop.schema" . | fromJson).properties.partitions.maximum -}}
+{{- $told := int (include "maasloop.settings" . | fromJson).partitions -}}
+{{- if gt $pods $most -}}
+{{- fail (printf "%s.replicas=%d: each pod writes a partition, and there are at most %d" .key $pods $most) -}}
+{{- end -}}
+{{- if ne $told $pods -}}
+{{- fail (printf "%s.settings.partitions=%d: each of its %d pods writes a partition; leave the setting out, and change %s.replicas" .key $told $pods .key) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "maasloop.requireVariables" -}}
 {{- $prefix := include "maasloop.variable" . -}}
 {{- range $name, $_ := (index .root.Values .key).extraEnv -}}
-{{- if has $name (list (printf "%sSETTINGS_FILE" $prefix) (printf "%sPOSTGRES_DSN" $prefix)) -}}
+{{- if has $name (list (printf "%sSETTINGS_FILE" $prefix) (printf "%sPOSTGRES_DSN" $prefix) (printf "%sPARTITION" $prefix)) -}}
 {{- fail (printf "%s.extraEnv.%s: the chart sets it; use %s.settings or %s.existingSecret" $.key $name $.key $.key) -}}
 {{- end -}}
 {{- end -}}

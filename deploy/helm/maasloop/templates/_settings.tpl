@@ -34,6 +34,7 @@ way that other readers take for text.
 {{- $address := printf "%s:%s" (include "maasloop.name" $there) (include "maasloop.portOf" $listens) -}}
 {{- $_ := set $settings (printf "%s_address" (snakecase $neighbour)) $address -}}
 {{- end -}}
+{{- if include "maasloop.partitioned" . }}{{ $_ := set $settings "partitions" (int $values.replicas) }}{{ end -}}
 {{- range $setting, $value := .root.Values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
 {{- range $setting, $value := $values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
 {{- $settings | toRawJson -}}

@@ -84,6 +84,7 @@ env:
   - name: {{ include "maasloop.variable" . }}SETTINGS_FILE
     value: /etc/maasloop/settings.json
   {{- include "maasloop.postgresVariable" . | nindent 2 }}
+  {{- with include "maasloop.partitionVariable" . }}{{ . | nindent 2 }}{{ end }}
   {{- with include "maasloop.extraVariables" . | trim }}{{ . | nindent 2 }}{{ end }}
 ports:
   {{- range $name, $port := include "maasloop.ports" . | fromJson }}
