@@ -255,6 +255,15 @@ def test_on_change_is_said_as_each_site_wants_it(
     assert found == {"sCI": "S0001", "n": "stage"} | written
 
 
+@pytest.mark.parametrize("wanted", [{}, {"ack": "Acknowledged"}, {"aTs": "2026-01-01T00:00:00.000Z"}])
+def test_an_order_may_name_the_state_it_wants(wanted: dict[str, object]) -> None:
+    """Some supervisors say ``ack`` in an acknowledgement; only a report says whether the alarm is active."""
+    found = decode(_packet(type="Alarm", cId="c", aCId="A0302", aSp="Acknowledge", **wanted), NEWEST)
+
+    assert isinstance(found, AlarmOrder)
+    assert found.act is AlarmAct.ACKNOWLEDGE
+
+
 def test_an_interval_of_0_means_on_change() -> None:
     """It did before there was sOc, and some supervisors still mean it whatever they say there."""
     wanted = {"sCI": "S0001", "n": "stage", "uRt": "0", "sOc": "False"}

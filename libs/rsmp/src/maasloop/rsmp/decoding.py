@@ -166,7 +166,8 @@ def _alarm(reader: Reader, dialect: Dialect) -> AlarmOrder | AlarmReport:
     if act is AlarmAct.REQUEST and not dialect.requests_state:
         message = f"aSp: core {dialect.release} has no Request"
         raise MessageInvalid(message)
-    if act is AlarmAct.ISSUE or (act is not AlarmAct.REQUEST and reader.has("ack", "aS", "sS")):
+    # Orders may name the state they want by ack or sS; only reports say whether the alarm is active.
+    if act is AlarmAct.ISSUE or (act is not AlarmAct.REQUEST and reader.has("aS")):
         return _alarm_report(reader, dialect, act)
     time = reader.time("aTs") if act is AlarmAct.ACKNOWLEDGE and reader.has("aTs") else None
     return AlarmOrder(reader.message_id("mId"), _address(reader), _code(reader, "aCId", "A"), act, time)

@@ -121,9 +121,9 @@ def _alarm_order(message: AlarmOrder, dialect: Dialect) -> Elements:
 
 
 @_elements.register
-def _alarm_report(message: AlarmReport, _dialect: Dialect) -> Elements:
-    # The schemas of core 3.2 take "suspended" of an issued alarm and "Suspended" of a suspended one; older ones both.
-    suspended = "suspended" if message.act is AlarmAct.ISSUE else "Suspended"
+def _alarm_report(message: AlarmReport, dialect: Dialect) -> Elements:
+    # Core 3.2 changed the word to "Suspended", but its schemas still want the older one of an issued alarm.
+    suspended = "Suspended" if dialect.case_sensitive and message.act is not AlarmAct.ISSUE else "suspended"
     return {
         **_alarm_head(message.message_id, message.address, message.code, message.act),
         "xACId": message.external_code,

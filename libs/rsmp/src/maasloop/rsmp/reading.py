@@ -34,9 +34,9 @@ class Reader:
         self._elements = elements
         self._place = place
 
-    def has(self, *names: str) -> bool:
-        """Tell whether one of the elements is there."""
-        return any(name in self._elements for name in names)
+    def has(self, name: str) -> bool:
+        """Tell whether an element is there."""
+        return name in self._elements
 
     def raw(self, name: str) -> object:
         """Return an element of any kind."""

@@ -253,6 +253,7 @@ class SiteSession(Session):
             for each in request.arguments
         )
         self._send(CommandResponse(self._new_id(), request.address, now.utc, answers), now)
+        self.refresh(now)
 
     def _judged(self, component: str, code: str, arguments: list[CommandArgument]) -> tuple[str, Quality]:
         """Return why a command is refused, or an empty text, and the age of its answer."""
