@@ -14,6 +14,7 @@ import pytest
 from maasloop.actuation.adapters.postgres_ledger import LeaseLost, PostgresLedger
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.override import Override, ended
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.messages import MessageCodec
 from maasloop.core.clock import SystemClock
@@ -94,13 +95,35 @@ async def test_a_row_never_goes_backward(dsn: str) -> None:
 
 async def test_an_older_state_in_the_same_transaction_undoes_nothing(dsn: str) -> None:
     """Steps hand over what they did in another order than they did it: a command that ended stays ended."""
-    ended = replace(COMMAND, state=State.SUPERSEDED, reason="LOCAL_CONTROL")
+    superseded = replace(COMMAND, state=State.SUPERSEDED, reason="LOCAL_CONTROL")
     async with _ledger(dsn) as ledger:
-        ledger.defer(Batch(commands=[ended]))
+        ledger.defer(Batch(commands=[superseded]))
         await ledger.commit(Batch(commands=[COMMAND]))
         rows = await _rows(dsn, "SELECT state, reason FROM commands")
 
     assert rows == [("SUPERSEDED", "LOCAL_CONTROL")]
+
+
+async def test_an_override_set_and_ended_at_once_is_stored_as_ended(dsn: str) -> None:
+    """Both states of an override may share a transaction, in which each row is written once."""
+    override = Override(
+        id="o1",
+        district="noord",
+        device="lamp-1",
+        setpoint=LightLevel(80.0, 0.0),
+        authority=Authority.OPERATOR,
+        end_us=900_000_001,
+        justification="inspection",
+        create_time_us=1,
+    )
+    async with _ledger(dsn) as ledger:
+        ledger.defer(Batch(overrides=[override], released={"noord": True}))
+        await ledger.commit(Batch(overrides=[ended(override, wall_us=2)], released={"noord": False}))
+        rows = await _rows(dsn, "SELECT id, ended_time_us FROM overrides")
+        released = await _rows(dsn, "SELECT district FROM released_districts")
+
+    assert rows == [("o1", 2)]
+    assert released == []
 
 
 async def test_many_at_once_share_transactions(dsn: str) -> None:

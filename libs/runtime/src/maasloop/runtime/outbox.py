@@ -11,7 +11,7 @@ Facts with revisions stay in order of revision if the revision is drawn (``maasl
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, LiteralString
 
 import structlog
 from psycopg import AsyncCursor, OperationalError, sql
@@ -41,16 +41,23 @@ PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 STUCK_AFTER_S = 10.0
 
-_APPEND = """
-    WITH added AS (
+APPENDED: Final[LiteralString] = """
+    appended AS (
         INSERT INTO outbox (subject, ce_id, ce_type, body, traceparent, revision)
         SELECT subject, ce_id, ce_type, body, traceparent, revision
         FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bigint[])
             WITH ORDINALITY AS fact (subject, ce_id, ce_type, body, traceparent, revision, place)
         ORDER BY place
+        RETURNING id
     )
-    SELECT pg_notify(current_schema() || '.outbox', '')
 """
+"""Part of a WITH clause that adds facts (``columns``), for those who write rows and facts as one statement."""
+NOTIFIED: Final[LiteralString] = (
+    "SELECT pg_notify(current_schema() || '.outbox', '') WHERE EXISTS (SELECT FROM appended)"
+)
+"""The statement behind that WITH clause: the relay hears of the facts at the commit."""
+
+_APPEND: Final[LiteralString] = f"WITH {APPENDED} {NOTIFIED}"
 _CHANNEL = "SELECT current_schema() || '.outbox'"
 _LEAD = "SELECT pg_try_advisory_lock(hashtextextended('maasloop.outbox.' || current_schema(), 0))"
 _NEXT = """
@@ -88,8 +95,19 @@ async def append(cursor: AsyncCursor[Any], rows: Sequence[OutboxRow]) -> None:
     """Add facts within the cursor's transaction; the relay hears of them at the commit."""
     if not rows:
         return
-    facts = [(row.subject, row.ce_id, row.ce_type, row.body, row.traceparent, row.revision) for row in rows]
-    await cursor.execute(_APPEND, [list(column) for column in zip(*facts, strict=True)])
+    await cursor.execute(_APPEND, columns(rows))
+
+
+def columns(rows: Sequence[OutboxRow]) -> list[list[Any]]:
+    """Return facts as the arguments of ``APPENDED``."""
+    return [
+        [row.subject for row in rows],
+        [row.ce_id for row in rows],
+        [row.ce_type for row in rows],
+        [row.body for row in rows],
+        [row.traceparent for row in rows],
+        [row.revision for row in rows],
+    ]
 
 
 class OutboxRelay:

@@ -13,20 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from psycopg import AsyncCursor, InterfaceError, OperationalError
+from psycopg import InterfaceError, OperationalError
 
 from maasloop.actuation import metrics
 from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.decisions import message_id
 from maasloop.actuation.domain.batch import Batch, Decision
 from maasloop.actuation.domain.command import RANK, Command, State
+from maasloop.actuation.domain.journal import JournalEntry
+from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.setpoint_json import to_json
 from maasloop.bus import subjects
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.postgres.pool import Connection, connect
-from maasloop.runtime.outbox import OutboxRow, append
+from maasloop.runtime.outbox import OutboxRow, columns
 
 DEFER_MAX_S = 0.05
 LEASE_INTERVAL_S = 0.5
@@ -90,6 +92,7 @@ class PostgresLedger:
     async def open(self) -> None:
         """Connect and wait for the lease, with a word in the log while another instance has it."""
         connection = await connect(self._dsn, name=self._name, autocommit=True, clock=self._clock)
+        await connection.execute(sql.GENERIC_PLANS)
         waited = 0
         while not await _first(connection, sql.TRY_LEASE):
             if waited % 20 == 0:
@@ -199,12 +202,17 @@ class PostgresLedger:
         assert self._connection is not None  # noqa: S101 - opened by the caller
         started_s = self._clock.monotonic_s()
         changes = self._numbered(batch.commands)
-        newest = _newest(changes)
-        async with self._connection.pipeline(), self._connection.transaction(), self._connection.cursor() as cursor:
-            if newest:
-                await cursor.execute(sql.PUT_COMMANDS, _command_columns(list(newest.values())))
-            await _put_rest(cursor, batch)
-            await append(cursor, _events(batch, self._codec))
+        await self._connection.execute(
+            sql.WRITE,
+            [
+                *_command_columns(list(_newest(changes).values())),
+                *_override_columns(batch.overrides),
+                *_journal_columns(batch.journal),
+                [district for district, released in batch.released.items() if released],
+                [district for district, released in batch.released.items() if not released],
+                *columns(_events(batch, self._codec)),
+            ],
+        )
         metrics.COMMIT_SECONDS.observe(self._clock.monotonic_s() - started_s)
         return changes
 
@@ -234,32 +242,33 @@ def _newest(changes: Sequence[tuple[Command, int]]) -> dict[tuple[str, str], tup
     return newest
 
 
-async def _put_rest(cursor: AsyncCursor[Any], batch: Batch) -> None:
-    for override in batch.overrides:
-        await cursor.execute(
-            sql.PUT_OVERRIDES,
-            (
-                override.district,
-                override.id,
-                override.device,
-                override.group,
-                json.dumps(to_json(override.setpoint)),
-                int(override.authority),
-                override.end_us,
-                _clean(override.justification),
-                override.create_time_us,
-                override.ended_time_us,
-                override.request_digest,
-            ),
+def _override_columns(overrides: Sequence[Override]) -> list[list[Any]]:
+    newest = {(one.district, one.id): one for one in overrides}
+    rows = [
+        (
+            one.district,
+            one.id,
+            one.device,
+            one.group,
+            json.dumps(to_json(one.setpoint)),
+            int(one.authority),
+            one.end_us,
+            _clean(one.justification),
+            one.create_time_us,
+            one.ended_time_us,
+            one.request_digest,
         )
-    if batch.journal:
-        rows = [
-            (one.wall_us, one.district, str(one.entry), one.target, one.issuer, one.reason, _clean(one.detail))
-            for one in batch.journal
-        ]
-        await cursor.execute(sql.PUT_JOURNAL, [list(column) for column in zip(*rows, strict=True)])
-    for district, released in batch.released.items():
-        await cursor.execute(sql.RELEASE if released else sql.RESUME, (district,))
+        for one in newest.values()
+    ]
+    return _columns(rows, 11)
+
+
+def _journal_columns(journal: Sequence[JournalEntry]) -> list[list[Any]]:
+    rows = [
+        (one.wall_us, one.district, str(one.entry), one.target, one.issuer, one.reason, _clean(one.detail))
+        for one in journal
+    ]
+    return _columns(rows, 7)
 
 
 def _command_columns(changes: Sequence[tuple[Command, int]]) -> list[list[Any]]:
@@ -288,7 +297,11 @@ def _command_columns(changes: Sequence[tuple[Command, int]]) -> list[list[Any]]:
         )
         for one, change_us in changes
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return _columns(rows, 20)
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [[row[place] for row in rows] for place in range(width)]
 
 
 def _events(batch: Batch, codec: Codec) -> list[OutboxRow]:
