@@ -26,7 +26,7 @@ from maasloop.rsmp.messages import (
     Subscription,
     Watchdog,
 )
-from maasloop.rsmp.session import Instant, Phase
+from maasloop.rsmp.session import UNACKNOWLEDGED_MAX, Instant, Phase
 from maasloop.rsmp.site import SiteIdentity
 from maasloop.rsmp.supervisor import KnownSite
 from rsmp_link import CONTROLLER, DETECTOR, GROUP, NEWEST, PLAN, SITE, START, Link
@@ -221,6 +221,26 @@ def test_what_is_buffered_comes_after_the_alarms_and_is_old() -> None:
         (False, START + timedelta(seconds=20)),
         (True, START + timedelta(seconds=10)),
     ]
+
+
+def test_what_was_not_acknowledged_is_told_again() -> None:
+    """A report that was under way, or still waited, when the link broke comes with the next link."""
+    link = Link(buffered=frozenset([PLAN])).ready()
+    link.supervisor.subscribe(CONTROLLER, [ON_CHANGE], link.now)
+    link.pump()
+    changes = UNACKNOWLEDGED_MAX + 5
+    for number in range(changes):
+        link.now = Instant(number + 1.0, START + timedelta(seconds=number + 1))
+        link.cabinet.set("S0014", "status", str(number + 2))
+        link.site.refresh(link.now)
+    link.break_off()
+    link.told.clear()
+    link.join()
+    link.ready()
+
+    old = [each for each in link.heard(StatusReported) if each.readings[0].quality is Quality.OLD]
+    assert [each.readings[0].value for each in old] == [str(number + 2) for number in range(changes)]
+    assert not link.state.buffer
 
 
 def test_an_alarm_is_issued_acknowledged_suspended_and_resumed() -> None:

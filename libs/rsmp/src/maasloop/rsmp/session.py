@@ -214,6 +214,10 @@ class Session(ABC):
     def _write(self, message: MessageAck | MessageNotAck) -> None:
         self._output.append(encode(message, self.dialect))
 
+    def _unsettled(self) -> list[Numbered]:
+        """Return what was not acknowledged, and what was not sent yet, oldest first."""
+        return [*(message for message, _ in self._under_way.values()), *(message for message, _ in self._queue)]
+
     def _tell(self, event: Event) -> None:
         self._events.append(event)
 

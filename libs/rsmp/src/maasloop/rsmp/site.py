@@ -11,6 +11,7 @@ from .messages import (
     AggregatedStatus,
     AggregatedStatusRequest,
     AlarmOrder,
+    AlarmReport,
     CommandArgument,
     CommandRequest,
     CommandResponse,
@@ -273,6 +274,10 @@ class SiteSession(Session):
             self._report(update, now)
 
     def _on_closed(self, now: Instant) -> None:
+        # Better twice than never: the supervisor may not have heard what it did not acknowledge.
+        for message in self._unsettled():
+            if isinstance(message, AggregatedStatus | AlarmReport | StatusUpdate):
+                self.state.keep(replace(message, message_id=""))
         self.state.link_lost()
 
     def _next_s(self) -> float | None:
