@@ -17,8 +17,11 @@ from tests.load.background import background
 from tests.load.lab import Lab
 
 from maasloop.api.observation.v1.series_service_pb2 import (
+    GROUPING_OBSERVED_PROPERTY,
+    GROUPING_UNSPECIFIED,
     AggregateObservationsRequest,
     AggregateObservationsResponse,
+    Grouping,
     ListLatestObservationsRequest,
     ListLatestObservationsResponse,
     ReadAggregatesRequest,
@@ -93,6 +96,14 @@ def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS) -> list[Read
             _aggregate(0, day, end, HOUR),
             _buckets,
             series * buckets(day, HOUR),
+            30,
+        ),
+        Read(
+            "hours_week_district_together",
+            aggregate,
+            _aggregate(0, week, end, HOUR, GROUPING_OBSERVED_PROPERTY),
+            _buckets,
+            buckets(week, HOUR),
             30,
         ),
     ]
@@ -172,8 +183,14 @@ def _selection(series: int) -> SeriesSelection:
     return SeriesSelection(parent=_PARENT, devices=[f"loop-{number:06d}" for number in range(series)])
 
 
-def _aggregate(series: int, start: datetime, end: datetime, bucket: timedelta) -> bytes:
-    request = AggregateObservationsRequest(selection=_selection(series))
+def _aggregate(
+    series: int,
+    start: datetime,
+    end: datetime,
+    bucket: timedelta,
+    grouping: Grouping.ValueType = GROUPING_UNSPECIFIED,
+) -> bytes:
+    request = AggregateObservationsRequest(selection=_selection(series), grouping=grouping)
     return _ranged(request, start, end, bucket)
 
 

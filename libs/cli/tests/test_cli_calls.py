@@ -157,6 +157,10 @@ def test_observations_are_queried(maasloop: Any, contract: Any) -> None:
     assert "40.75" in maasloop(*contract.options(), *options).out
     request = contract.requests[-1][1]
     assert (request.bucket.seconds, request.gap_fill) == (300, series_service_pb2.GAP_FILL_LAST)
+    together = ["observations", "query", "noord", "--together"]
+    maasloop(*contract.options(), *together, "--bucket", "1h")
+    assert contract.requests[-1][1].grouping == series_service_pb2.GROUPING_OBSERVED_PROPERTY
+    assert maasloop(*contract.options(), *together).status == 2
 
 
 def test_observations_are_shown_and_watched(maasloop: Any, contract: Any) -> None:

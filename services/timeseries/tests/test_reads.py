@@ -50,6 +50,10 @@ class Everybody:
         """Tell that it is known whose devices are."""
         return True
 
+    def of_person(self, _district: str, device: str) -> bool:
+        """Tell whether a device is a person's: those that may not be seen are."""
+        return device in self.hidden
+
     def visible(self, _district: str, device: str, *, personal: bool) -> bool:
         """Tell whether a device may be seen."""
         return device not in self.hidden

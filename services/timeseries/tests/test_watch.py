@@ -42,6 +42,9 @@ class _Anybody:
     def ready(self) -> bool:
         return True
 
+    def of_person(self, _district: str, _device: str) -> bool:
+        return False
+
     def visible(self, _district: str, _device: str, *, personal: bool) -> bool:
         return True
 

@@ -56,6 +56,10 @@ class Everybody:
         """Tell that it is known whose devices are."""
         return True
 
+    def of_person(self, _district: str, _device: str) -> bool:
+        """Tell that no device is a person's."""
+        return False
+
     def visible(self, _district: str, _device: str, *, personal: bool) -> bool:
         """Tell whether a device may be seen."""
         return not personal

@@ -73,6 +73,9 @@ def query(
     gaps: Annotated[
         Literal["none", "empty", "last", "linear"], typer.Option(help="What stands for an empty bucket.")
     ] = "none",
+    together: Annotated[
+        bool, typer.Option("--together", help="With --bucket: all devices together, by observed property.")
+    ] = False,
     limit: Limit = 1_000,
     as_json: Json = False,
 ) -> None:
@@ -85,6 +88,9 @@ def query(
         "start_time": timestamp_from(moment(start)),
         "end_time": timestamp_from(moment(end)),
     }
+    if together and not bucket:
+        message = "--together needs --bucket"
+        raise typer.BadParameter(message)
     if not bucket:
         _query_rows(context, pb.ReadObservationsRequest(**common), limit, as_json=as_json)
         return
@@ -92,6 +98,7 @@ def query(
         **common,
         bucket=duration_from_s(length(bucket).total_seconds()),
         gap_fill=enum_value(pb.GapFill, "GAP_FILL", None if gaps == "none" else gaps),
+        grouping=pb.GROUPING_OBSERVED_PROPERTY if together else pb.GROUPING_UNSPECIFIED,
     )
     answer = ask(context, SERIES, "AggregateObservations", request)
     rows = [

@@ -19,7 +19,9 @@ _SHORT = [wire.varint(length) for length in range(1_024)]
 
 
 def series_name(district: str, series: SeriesRow) -> bytes:
-    """Return the fields `device` and `observed_property` of a series."""
+    """Return the fields `device` and `observed_property` of a series, or of many devices together."""
+    if not series.device:
+        return _property_field(series.observed_property)
     return _named(district, series.device, series.observed_property)
 
 

@@ -41,6 +41,7 @@ LATEST_PAGE = 1_000
 LATEST_PAGE_MAX = 10_000
 BUCKETS_AN_ANSWER_MAX = 100_000
 BUCKETS_A_STREAM_MAX = 5_000_000
+BY_PROPERTY = messages.GROUPING_OBSERVED_PROPERTY
 SERVICE = messages.DESCRIPTOR.services_by_name["SeriesService"]
 
 _FILLS = {
@@ -141,7 +142,8 @@ class SeriesDoor(AccountMethods):
     ) -> AsyncIterator[Buckets]:
         if request.bucket.nanos:
             raise InvalidArgument(Reason.REQUEST_INVALID, "bucket must be whole seconds", {"field": "bucket"})
-        return self._aggregate(
+        aggregate = self._aggregate.together if request.grouping == BY_PROPERTY else self._aggregate
+        return aggregate(
             _selection(request.selection),
             us_from_timestamp(request.start_time, "start_time"),
             us_from_timestamp(request.end_time, "end_time"),

@@ -31,8 +31,11 @@ from maasloop.timeseries.ports.reading import (
     SeriesRow,
     Visibility,
 )
+from maasloop.timeseries.ports.together import Together
 
 SERIES_MAX = 10_000
+SERIES_TOGETHER_MAX = 100_000
+BUCKETS_TOGETHER_MAX = 500_000
 WIDTH_MAX_S = 366 * 86_400
 SPAN_MAX_US = 3_660 * 86_400 * SECOND_US
 READ_MAX = 20_000_000
@@ -73,17 +76,7 @@ class AggregateObservations:
     ) -> AsyncIterator[Buckets]:
         """Yield the buckets of some series after the other, in order; refused before reading where it is too much."""
         grid = _grid(start_us, end_us, width_s)
-        if not self._visibility.ready():
-            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, "the registry's facts have not arrived")
-        found = await self._reader.series(selection, after=None, size=SERIES_MAX + 1)
-        if len(found) > SERIES_MAX:
-            message = f"more than {SERIES_MAX} series: ask for fewer"
-            raise InvalidArgument(
-                Reason.RANGE_TOO_LONG,
-                message,
-                {"limit": str(SERIES_MAX), "hint": "name devices or observed properties"},
-            )
-        numbers = [each for each in found if each.table.kind is Kind.NUMBERS and self._shown(selection, each)]
+        numbers = [each for each in await self._numbers(selection, SERIES_MAX) if self._shown(selection, each)]
         if fill is not GapFill.OMIT:
             _require(len(numbers) * grid.buckets, buckets_max, grid, len(numbers))
         plan = await self._plan(numbers, grid, fill, buckets_max)
@@ -92,20 +85,50 @@ class AggregateObservations:
             series = [plan.series[place] for place in some if self._shown(selection, plan.series[place])]
             yield await self._aggregates.buckets(series, grid, plan.parts, fill)
 
-    async def _plan(self, numbers: list[SeriesRow], grid: Grid, fill: GapFill, buckets_max: int) -> _Plan:
+    async def together(
+        self, selection: Selection, start_us: int, end_us: int, width_s: int, fill: GapFill, *, buckets_max: int
+    ) -> AsyncIterator[Buckets]:
+        """Yield the buckets of all series by observed property, readings of persons left out; same as above else."""
+        if fill not in {GapFill.OMIT, GapFill.EMPTY}:
+            message = "gaps of many devices together stay out or are empty"
+            raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "gap_fill"})
+        grid = _grid(start_us, end_us, width_s)
+        numbers = [each for each in await self._numbers(selection, SERIES_TOGETHER_MAX) if self._open(selection, each)]
+        groups = len({each.observed_property for each in numbers})
+        _require(groups * grid.buckets, min(buckets_max, BUCKETS_TOGETHER_MAX), grid, groups, "observed properties")
+        plan = await self._plan(numbers, grid, GapFill.OMIT, None)
+        figures = Together(numbers, grid)
+        for some in _lots(plan, grid, GapFill.OMIT):
+            series = [plan.series[place] for place in some if self._open(selection, plan.series[place])]
+            figures.add(await self._aggregates.buckets(series, grid, plan.parts, GapFill.OMIT))
+        yield figures.buckets(fill)
+
+    async def _numbers(self, selection: Selection, series_max: int) -> list[SeriesRow]:
+        if not self._visibility.ready():
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, "the registry's facts have not arrived")
+        found = await self._reader.series(selection, after=None, size=series_max + 1)
+        if len(found) > series_max:
+            message = f"more than {series_max} series: ask for fewer"
+            metadata = {"limit": str(series_max), "hint": "name devices or observed properties"}
+            raise InvalidArgument(Reason.RANGE_TOO_LONG, message, metadata)
+        return [each for each in found if each.table.kind is Kind.NUMBERS]
+
+    async def _plan(self, numbers: list[SeriesRow], grid: Grid, fill: GapFill, buckets_max: int | None) -> _Plan:
+        """Say what to read; ``buckets_max`` bounds the buckets of series, where they are handed out."""
         stored = np.array([each.stored for each in numbers], np.int64)
         most = partials_most(grid)
         reads = stored if most is None else np.minimum(stored, most)
         sparse = False
         finer_than_hours = bool(grid.width_us % HOUR_US)
-        too_much = np.minimum(reads, grid.buckets).sum() > buckets_max or reads.sum() > READ_MAX
+        buckets = int(np.minimum(reads, grid.buckets).sum())
+        too_much = (buckets_max is not None and buckets > buckets_max) or reads.sum() > READ_MAX
         if too_much or (finer_than_hours and reads.sum() > ASK_COUNTS_ABOVE):
             counts = np.minimum(stored, await self._counted(numbers, grid))
             reads = counts if most is None else np.minimum(counts, most)
             sparse = bool(most is not None and finer_than_hours and counts.sum() <= reads.sum() * MINUTE_COST)
             if sparse:
                 reads = counts
-        if fill is GapFill.OMIT:
+        if fill is GapFill.OMIT and buckets_max is not None:
             _require(int(np.minimum(reads, grid.buckets).sum()), buckets_max, grid, len(numbers))
         _require_readable(reads)
         now_us = self._clock.now_us()
@@ -120,6 +143,10 @@ class AggregateObservations:
         if len(numbers) * hours > READ_MAX:
             _too_much(len(numbers) * hours)
         return await self._aggregates.counts(numbers, grid.start_us, grid.end_us)
+
+    def _open(self, selection: Selection, series: SeriesRow) -> bool:
+        """Tell whether a series is nobody's, so that it may be in figures that nobody can be left out of later."""
+        return not series.personal and not self._visibility.of_person(selection.district, series.device)
 
     def _shown(self, selection: Selection, series: SeriesRow) -> bool:
         return self._visibility.visible(selection.district, series.device, personal=series.personal)
@@ -149,12 +176,12 @@ def _lots(plan: _Plan, grid: Grid, fill: GapFill) -> list[range]:
     return lots
 
 
-def _require(buckets: int, buckets_max: int, grid: Grid, series: int) -> None:
+def _require(buckets: int, buckets_max: int, grid: Grid, series: int, of: str = "series") -> None:
     if buckets <= buckets_max:
         return
     width_s = wider(grid, series, buckets_max)
     fits = series * buckets_max // buckets
-    fewer = f"at most {fits} series" if fits else "a shorter range"
+    fewer = f"at most {fits} {of}" if fits else "a shorter range"
     hint = f"a bucket of {width_s} s, or {fewer}" if width_s else fewer
     message = f"about {buckets} buckets, more than {buckets_max}: ask for {hint}"
     raise InvalidArgument(

@@ -152,6 +152,10 @@ class Visibility(Protocol):
         """Tell whether it is known whose devices are."""
         ...
 
+    def of_person(self, district: str, device: str) -> bool:
+        """Tell whether a device belongs to a person."""
+        ...
+
     def visible(self, district: str, device: str, *, personal: bool) -> bool:
         """Tell whether readings of a device may be shown now."""
         ...

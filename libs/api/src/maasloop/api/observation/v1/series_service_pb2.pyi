@@ -50,6 +50,34 @@ GAP_FILL_LINEAR: GapFill.ValueType  # 3
 """The bucket has count 0 and the value on the straight line between its neighbours' means."""
 Global___GapFill: _TypeAlias = GapFill  # noqa: Y015
 
+class _Grouping:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GroupingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Grouping.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GROUPING_UNSPECIFIED: _Grouping.ValueType  # 0
+    """Those of one series."""
+    GROUPING_OBSERVED_PROPERTY: _Grouping.ValueType  # 1
+    """Those of all selected devices, by observed property: figures of a district. Each reading weighs the same. `device` is
+    empty, `first` and `last` are absent. At most 100,000 series and 500,000 buckets, or INVALID_ARGUMENT
+    (RANGE_TOO_LONG); gaps stay out or are empty, or INVALID_ARGUMENT (REQUEST_INVALID). Readings of persons are never in
+    them, whatever the persons consent to.
+    """
+
+class Grouping(_Grouping, metaclass=_GroupingEnumTypeWrapper):
+    """Whose readings are in a bucket."""
+
+GROUPING_UNSPECIFIED: Grouping.ValueType  # 0
+"""Those of one series."""
+GROUPING_OBSERVED_PROPERTY: Grouping.ValueType  # 1
+"""Those of all selected devices, by observed property: figures of a district. Each reading weighs the same. `device` is
+empty, `first` and `last` are absent. At most 100,000 series and 500,000 buckets, or INVALID_ARGUMENT
+(RANGE_TOO_LONG); gaps stay out or are empty, or INVALID_ARGUMENT (REQUEST_INVALID). Readings of persons are never in
+them, whatever the persons consent to.
+"""
+Global___Grouping: _TypeAlias = Grouping  # noqa: Y015
+
 @_typing.final
 class SeriesSelection(_message.Message):
     """Which series are meant. Empty lists mean all; the district is always needed."""
@@ -215,8 +243,11 @@ class AggregateObservationsRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
     GAP_FILL_FIELD_NUMBER: _builtins.int
+    GROUPING_FIELD_NUMBER: _builtins.int
     gap_fill: Global___GapFill.ValueType
     """Optional. What to do about a bucket without readings."""
+    grouping: Global___Grouping.ValueType
+    """Optional. Whose readings are in a bucket."""
     @_builtins.property
     def selection(self) -> Global___SeriesSelection:
         """Required. Which series."""
@@ -241,10 +272,11 @@ class AggregateObservationsRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         bucket: _duration_pb2.Duration | None = ...,
         gap_fill: Global___GapFill.ValueType = ...,
+        grouping: Global___Grouping.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "gap_fill", b"gap_fill", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "gap_fill", b"gap_fill", "grouping", b"grouping", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,8 +418,11 @@ class ReadAggregatesRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
     GAP_FILL_FIELD_NUMBER: _builtins.int
+    GROUPING_FIELD_NUMBER: _builtins.int
     gap_fill: Global___GapFill.ValueType
     """Optional. What to do about a bucket without readings."""
+    grouping: Global___Grouping.ValueType
+    """Optional. Whose readings are in a bucket."""
     @_builtins.property
     def selection(self) -> Global___SeriesSelection:
         """Required. Which series."""
@@ -412,10 +447,11 @@ class ReadAggregatesRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         bucket: _duration_pb2.Duration | None = ...,
         gap_fill: Global___GapFill.ValueType = ...,
+        grouping: Global___Grouping.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "gap_fill", b"gap_fill", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "end_time", b"end_time", "gap_fill", b"gap_fill", "grouping", b"grouping", "selection", b"selection", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
