@@ -80,7 +80,6 @@ def balance(ledger: Ledger, evidence: Evidence) -> dict[str, int]:
     short = sum(
         max(0, count - evidence.by_door.get(door, {}).get("accepted", 0))
         for door, count in ledger.acknowledged_by_door().items()
-        if evidence.by_door
     )
     return {
         "balance": abs(terms["accepted"] - settled),

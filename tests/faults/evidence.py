@@ -56,7 +56,7 @@ class Evidence:
     in_streams: int
     """Readings of all messages that the streams of observations ever took."""
     rollup_faults: Mapping[str, int]
-    """By table, buckets that differ from a recomputation; empty where there are no rollups."""
+    """By table, buckets that differ from a recomputation."""
     latest_faults: int
     """Series whose newest observation is not their newest row."""
     rollups: int
@@ -88,7 +88,7 @@ async def read(connection: AsyncConnection[Any], bus: Bus) -> Evidence:
             last_sequences={stream: await _last_sequence(bus, stream) for stream in positions},
             in_streams=sum([await _readings(bus, stream) for stream in OBSERVATION_STREAMS]),
             rollup_faults=faults,
-            latest_faults=await _latest(cursor),
+            latest_faults=int(await _one(cursor, _LATEST)),
             rollups=compared,
         )
 
@@ -98,10 +98,6 @@ async def _one(cursor: AsyncCursor[Any], query: str) -> Any:  # noqa: ANN401 - a
     row = await cursor.fetchone()
     assert row is not None
     return row[0]
-
-
-async def _exists(cursor: AsyncCursor[Any], table: str) -> bool:
-    return bool(await _one(cursor, f"SELECT to_regclass('timeseries.{table}') IS NOT NULL"))
 
 
 async def _rows(cursor: AsyncCursor[Any]) -> Rows:
@@ -127,14 +123,8 @@ async def _custody(cursor: AsyncCursor[Any]) -> tuple[dict[str, int], dict[str, 
     await cursor.execute(f"SELECT {sums} FROM custody".encode())
     row: Any = await cursor.fetchone()
     terms = dict(zip(TERMS, map(int, row), strict=True))
-    await cursor.execute(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = 'timeseries' AND table_name = 'custody'"
-        " AND column_name = 'door'"
-    )
-    by_door: dict[str, dict[str, int]] = {}
-    if await cursor.fetchone() is not None:
-        await cursor.execute(f"SELECT door, {sums} FROM custody GROUP BY door".encode())
-        by_door = {door: dict(zip(TERMS, map(int, values), strict=True)) for door, *values in await cursor.fetchall()}
+    await cursor.execute(f"SELECT door, {sums} FROM custody GROUP BY door".encode())
+    by_door = {door: dict(zip(TERMS, map(int, values), strict=True)) for door, *values in await cursor.fetchall()}
     return terms, by_door
 
 
@@ -197,8 +187,6 @@ async def _rollups(cursor: AsyncCursor[Any]) -> tuple[int, dict[str, int]]:
     for kind, seconds in (("minutes", 60), ("hours", 3600)):
         for retention in ("7d", "90d", "2y", "forever"):
             table = f"{kind}_{retention}"
-            if not await _exists(cursor, table):
-                continue
             names = {"table": table, "rows": f"numbers_{retention}", "retention": retention, "seconds": seconds}
             await cursor.execute(_RECOMPUTED.format(**names).encode())
             row: Any = await cursor.fetchone()
@@ -237,7 +225,3 @@ _LATEST = """
     LEFT JOIN numbers AS r ON r.series = n.series AND r.time = n.time
     WHERE l.time IS DISTINCT FROM n.time OR l.value IS DISTINCT FROM r.value
 """
-
-
-async def _latest(cursor: AsyncCursor[Any]) -> int:
-    return int(await _one(cursor, _LATEST)) if await _exists(cursor, "latest") else 0

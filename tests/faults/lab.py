@@ -114,7 +114,7 @@ class Lab:
         sampling = asyncio.create_task(sampler.run())
         self.sampler = sampler
         try:
-            await self.steady(sampler)
+            sampler.usual = await _steady(sampler)
             yield sampler
         finally:
             process.request_stop()
@@ -126,18 +126,6 @@ class Lab:
         if process.exit_status:
             message = f"the load ended with status {process.exit_status}\n{process.log_tail()}"
             raise RuntimeError(message)
-
-    async def steady(self, sampler: Sampler) -> float:
-        """Return the rate of a load that runs as it should."""
-        before = 0.0
-        async with asyncio.timeout(STEADY_TIMEOUT_S):
-            while True:
-                await asyncio.sleep(BEFORE_S)
-                now_s = sampler.samples[-1].at_s
-                found = rate(sampler.samples, now_s - BEFORE_S / 2, now_s)
-                if found > 0 and abs(found - before) < before / 2:
-                    return found
-                before = found
 
     async def send(self, device: int, readings: int = SENT_READINGS) -> Batch:
         """Send readings of a device as the lane itself; returns when they are acknowledged."""
@@ -243,6 +231,19 @@ class Lab:
             if "error" not in info:
                 left[stream] = max(0, int(info["state"]["last_seq"]) - positions.get(stream, 0))
         return left, int(row[0])
+
+
+async def _steady(sampler: Sampler) -> float:
+    """Return the rate of a load as soon as it runs as it should."""
+    before = 0.0
+    async with asyncio.timeout(STEADY_TIMEOUT_S):
+        while True:
+            await asyncio.sleep(BEFORE_S)
+            now_s = sampler.samples[-1].at_s
+            found = rate(sampler.samples, now_s - BEFORE_S / 2, now_s)
+            if found > 0 and abs(found - before) < before / 2:
+                return found
+            before = found
 
 
 def _with_checkout() -> dict[str, str]:

@@ -39,6 +39,8 @@ class Sampler:
     def __init__(self, dsn: str, counters: Path, processes: Callable[[], Mapping[str, ManagedProcess]]) -> None:
         """``counters`` is the file in which the load counts."""
         self.samples: list[Sample] = []
+        self.usual = 0.0
+        """Acknowledged readings a second before anything is broken."""
         self.positions: list[Mapping[str, int]] = []
         self.footprints: defaultdict[tuple[str, int], Footprint] = defaultdict(Footprint)
         self._dsn = dsn

@@ -87,7 +87,7 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
     """Poison every door and the stream itself while the load runs: each is counted, and nobody else notices."""
     payloads, sent, broken = poisons(nemesis), 0, 0
     async with lab.load() as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         began_s = lab.clock.monotonic_s()
         host, port = lab.stack.nats.mqtt_address
         url = f"http://{lab.stack.addresses['ingest'].http}/v1/observations?district={DISTRICTS[1]}"
@@ -145,7 +145,7 @@ async def _poison_the_stream(lab: Lab, nemesis: Nemesis) -> int:
 async def slow_consumers(lab: Lab, nemesis: Nemesis) -> Outcome:
     """A NATS subscriber and a watcher that do not read: others keep their rate, memory is bounded, drops are counted."""
     async with lab.load() as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         began_s = lab.clock.monotonic_s()
         deaf = _deaf_subscriber(lab)
         async with grpc.aio.insecure_channel(lab.stack.addresses["timeseries"].grpc) as channel:

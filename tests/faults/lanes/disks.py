@@ -72,7 +72,7 @@ def _volumes(root: Path) -> Iterator[dict[str, Path] | None]:
 
 async def _filled(lab: Lab, nemesis: Nemesis, name: str, volume: Path, *, refuses: bool) -> Outcome:
     async with lab.load() as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         nemesis.note("disk full", volume=volume.name)
         _resize(volume, _used_bytes(volume) + LEFT_BYTES)
         await asyncio.sleep(FULL_S)

@@ -55,7 +55,7 @@ async def kills(
     times: defaultdict[str, list[float]] = defaultdict(list)
     killed: Counter[str] = Counter()
     async with lab.load(grpc_readings=batch) as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         for victim in nemesis.victims(KINDS, rounds):
             await asyncio.sleep(nemesis.between(between_s * 0.6, between_s * 1.4))
             fault_s = lab.clock.monotonic_s()
@@ -137,7 +137,7 @@ async def stops(lab: Lab, nemesis: Nemesis) -> Outcome:
     figures: dict[str, Any] = {}
     never = 0
     async with lab.load() as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         for victim in nemesis.victims(KINDS, 1):
             pause_s = nemesis.between(*PAUSE_S)
             _signal(lab, victim, stop=True)

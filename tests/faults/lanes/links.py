@@ -35,7 +35,7 @@ async def black_holes(lab: Lab, nemesis: Nemesis) -> Outcome:
     figures: dict[str, Any] = {}
     for publisher, changes in (("busy", {}), ("idle", IDLE)):
         async with lab.load(**changes) as sampler:
-            usual = await lab.steady(sampler)
+            usual = sampler.usual
             for name, proxy in _links(lab).items():
                 if publisher == "idle" and name != "ingest-nats":
                     continue
@@ -73,7 +73,7 @@ async def toxics(lab: Lab, nemesis: Nemesis) -> Outcome:
     }
     links = _links(lab)
     async with lab.load() as sampler:
-        usual = await lab.steady(sampler)
+        usual = sampler.usual
         for kind in nemesis.random.sample(list(kinds), len(kinds)):
             chosen = nemesis.random.sample(list(links), nemesis.random.randint(1, len(links)))
             nemesis.note("toxic", kind=kind, links=chosen)
