@@ -121,6 +121,14 @@ class Box:
         self._since_s = {name: self._since_s.get(name, second_s) for name in self._stuck}
         self._second_s = second_s
 
+    def held(self) -> frozenset[str]:
+        """Return the announced groups of which somebody inside finds no gap: nobody follows while the others go on."""
+        return frozenset(
+            one.group
+            for name, one in self._stuck.items()
+            if one.group is not None and self._second_s - self._since_s[name] >= STALL_S
+        )
+
     def stuck(self) -> list[VehicleSeen]:
         """Return who is stuck; who has been for very long will not be helped by waiting."""
         return [one for name, one in self._stuck.items() if self._second_s - self._since_s[name] <= BOX_PATIENCE_S]

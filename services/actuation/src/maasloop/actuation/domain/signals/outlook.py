@@ -55,6 +55,7 @@ class Prospect:
         self._horizon_s = horizon_s
         self._known: dict[tuple[str, LaneOutlook], list[Departure]] = {}
         self._inside = perception.inside()
+        self._held = perception.held()
         self._free = {name for name in perception.exits_of if perception.free(name)}
 
     def of(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[list[Departure], float]:
@@ -62,7 +63,9 @@ class Prospect:
         lane = self._perception.lanes[plan.lane]
         if lane.stalled_until_s > self._state.second_s or not (lane.vehicles or lane.beyond):
             return [], 0.0
-        free = [name for name in plan.groups if name in self._free]
+        free = [
+            name for name in plan.groups if name in self._free and not (name in self._held and name in plan.yielding)
+        ]
         if not free:
             return [], 0.0
         outlook = self._outlook(plan, free, starts)

@@ -127,6 +127,10 @@ class Perception:
         """Return the announced groups of vehicles in the junction, moving or not."""
         return self._box.groups
 
+    def held(self) -> frozenset[str]:
+        """Return the groups of which somebody in the junction has found no gap for a while."""
+        return self._box.held()
+
     def stuck(self) -> frozenset[str]:
         """Return the groups of vehicles that are stuck in the junction; all of its lane where none was announced."""
         found: set[str] = set()
