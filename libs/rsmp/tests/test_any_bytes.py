@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maasloop.rsmp.session import Phase
@@ -34,7 +34,7 @@ def _packets(draw: st.DrawFn, name: str) -> bytes:
     return json.dumps(message).encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.booleans())
 def test_a_session_survives_its_peer(data: st.DataObject, ready: bool) -> None:
     """Messages out of order, damaged, repeated, or meant for the other side do no harm to supervisor or site."""

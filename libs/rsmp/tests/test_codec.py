@@ -4,10 +4,11 @@ import dataclasses
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from maasloop.rsmp.decoding import DEPTH_MAX, decode
@@ -44,6 +45,9 @@ from maasloop.rsmp.messages import (
 from maasloop.rsmp.reading import ITEMS_MAX
 
 ID = "d2e9a9a1-a082-44f5-b4e0-6c9233a204c0"
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Nothing is said here about time."""
+
 NEWEST = DIALECTS[Release(3, 2, 2)]
 OLDEST = DIALECTS[Release(3, 1, 2)]
 WATCHDOG = {"mType": "rSMsg", "type": "Watchdog", "mId": ID, "wTs": "2026-01-01T00:00:00.000Z"}
@@ -63,6 +67,7 @@ def _tuples(each: st.SearchStrategy[Any], least: int = 1) -> st.SearchStrategy[A
     return st.lists(each, min_size=least, max_size=3).map(tuple)
 
 
+@cache
 def _messages(dialect: Dialect) -> st.SearchStrategy[Message]:
     """Everything that this dialect can say."""
     value = st.one_of(TEXT, ROWS) if dialect.arrays else TEXT
@@ -126,6 +131,7 @@ def _packet(**changes: object) -> bytes:
     return json.dumps(WATCHDOG | changes).encode()
 
 
+@PATIENT
 @given(SAID)
 def test_a_message_survives_the_wire(said: tuple[Dialect, Message]) -> None:
     """Decoding what was encoded gives the message back, in every core version, and a packet holds no form feed."""
@@ -143,6 +149,7 @@ JSON = st.recursive(
 )
 
 
+@PATIENT
 @given(
     st.sampled_from(list(DIALECTS.values())), st.binary(max_size=200) | JSON.map(lambda each: json.dumps(each).encode())
 )
@@ -159,6 +166,7 @@ def test_any_bytes_are_a_message_or_a_named_error(dialect: Dialect, packet: byte
         decode(packet, dialect)
 
 
+@PATIENT
 @given(SAID, st.data())
 def test_a_damaged_message_is_a_message_or_a_named_error(said: tuple[Dialect, Message], data: st.DataObject) -> None:
     """A message of which one element was lost, renamed or changed is read, or refused by a reason."""
@@ -173,6 +181,7 @@ def test_a_damaged_message_is_a_message_or_a_named_error(said: tuple[Dialect, Me
         decode(json.dumps(elements).encode(), dialect)
 
 
+@PATIENT
 @given(st.lists(st.binary(max_size=8).map(lambda each: each.replace(FORM_FEED, b"")), max_size=6), st.integers(1, 5))
 def test_packets_are_cut_wherever_the_stream_is_cut(packets: list[bytes], size: int) -> None:
     """However the bytes arrive, the same packets come out, and empty ones never."""

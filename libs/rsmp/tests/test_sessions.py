@@ -19,6 +19,7 @@ from maasloop.rsmp.events import (
     StatusReported,
 )
 from maasloop.rsmp.exchange_list import TLC_RELEASES
+from maasloop.rsmp.framing import VERSION_BYTES_MAX
 from maasloop.rsmp.messages import (
     AlarmAct,
     Quality,
@@ -106,6 +107,15 @@ def test_nothing_is_answered_before_the_versions() -> None:
 
     assert link.supervisor.take_output() == b""
     assert link.supervisor.phase is Phase.VERSIONS
+
+
+def test_a_stranger_fills_little_memory() -> None:
+    """Before the versions are agreed a packet is short, afterwards it may hold a whole configuration."""
+    stranger, friend = Link(), Link().ready()
+    stranger.supervisor.receive(b" " * (VERSION_BYTES_MAX + 1), stranger.now)
+    friend.supervisor.receive(b" " * (VERSION_BYTES_MAX + 1), friend.now)
+
+    assert (stranger.supervisor.phase, friend.supervisor.phase) == (Phase.CLOSED, Phase.READY)
 
 
 def test_an_older_supervisor_may_speak_first() -> None:

@@ -10,12 +10,16 @@ PACKET_BYTES_MAX = 1024 * 1024
 """Longest packet that is accepted; a status with a controller's whole configuration (S0098) fits."""
 
 
+VERSION_BYTES_MAX = 16 * 1024
+"""Longest packet before the versions are agreed: from whoever connects, nothing but a version is wanted."""
+
+
 class PacketBuffer:
     """Cuts a stream of bytes into packets."""
 
     def __init__(self, packet_bytes_max: int = PACKET_BYTES_MAX) -> None:
-        """Refuse packets longer than ``packet_bytes_max``."""
-        self._packet_bytes_max = packet_bytes_max
+        """Refuse packets longer than ``packet_bytes_max``, which may be changed between packets."""
+        self.packet_bytes_max = packet_bytes_max
         self._parts: list[bytes] = []
         self._held_bytes = 0
 
@@ -36,8 +40,8 @@ class PacketBuffer:
 
     def _hold(self, part: bytes) -> None:
         self._held_bytes += len(part)
-        if self._held_bytes > self._packet_bytes_max:
-            message = f"a packet exceeds {self._packet_bytes_max} bytes without a form feed"
+        if self._held_bytes > self.packet_bytes_max:
+            message = f"a packet exceeds {self.packet_bytes_max} bytes without a form feed"
             raise FramingError(message)
         if part:
             self._parts.append(part)

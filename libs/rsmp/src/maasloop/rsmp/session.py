@@ -17,7 +17,7 @@ from .dialect import NEWEST, Dialect
 from .encoding import encode
 from .errors import FramingError, MessageInvalid
 from .events import Closed, Event, PeerMistaken, PeerSilent, Refused
-from .framing import PACKET_BYTES_MAX, PacketBuffer
+from .framing import PACKET_BYTES_MAX, VERSION_BYTES_MAX, PacketBuffer
 from .messages import MessageAck, MessageNotAck, Numbered, Version, Watchdog
 
 ACKNOWLEDGEMENT_TIMEOUT_S = 30.0
@@ -73,7 +73,7 @@ class Session(ABC):
         self.dialect: Dialect = NEWEST
         self._settings = settings
         self._new_id = new_id
-        self._packets = PacketBuffer(settings.packet_bytes_max)
+        self._packets = PacketBuffer(min(VERSION_BYTES_MAX, settings.packet_bytes_max))
         self._output: list[bytes] = []
         self._events: list[Event] = []
         self._under_way: dict[str, tuple[Numbered, float]] = {}
@@ -205,6 +205,11 @@ class Session(ABC):
     def _refuse(self, message: Numbered, reason: str) -> None:
         self._tell(PeerMistaken(reason))
         self._write(MessageNotAck(message.message_id, reason))
+
+    def _agree(self, dialect: Dialect) -> None:
+        """Speak this dialect from now on."""
+        self.dialect = dialect
+        self._packets.packet_bytes_max = self._settings.packet_bytes_max
 
     def _reject(self, version: Version, reason: str, now: Instant) -> None:
         """Refuse the peer's version and end the link (core, "Communication rejection")."""

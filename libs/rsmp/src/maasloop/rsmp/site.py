@@ -123,7 +123,7 @@ class SiteSession(Session):
             return
         self._acknowledge(version)
         self._heard_version = True
-        self.dialect = dialect
+        self._agree(dialect)
         self._versions_agreed(now)
 
     def _version_problem(self, version: Version) -> str:

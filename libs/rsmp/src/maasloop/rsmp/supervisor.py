@@ -173,7 +173,7 @@ class SupervisorSession(Session):
         spelled = {each: str(each) for each in site.core_releases} | _spelled(version.core_versions, site.core_releases)
         ours = tuple(spelled[each] for each in sorted(spelled))
         self._send(Version(self._new_id(), ours, version.site_ids, version.list_version), now)
-        self.dialect = replace(dialect, on_change=site.on_change or dialect.on_change)
+        self._agree(replace(dialect, on_change=site.on_change or dialect.on_change))
         self.phase = Phase.WATCHDOGS
 
     def _on_message(self, message: Numbered, now: Instant) -> None:

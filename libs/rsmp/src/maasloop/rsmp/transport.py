@@ -31,7 +31,7 @@ WRITE_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 """For a connection to end after its last bytes."""
 CONNECT_TIMEOUT_S = 10.0
-"""For a site to reach its supervisor, TLS included."""
+"""For a site to reach its supervisor, TLS included; and for the TLS of whoever connects to a supervisor."""
 RECONNECT_S = 10.0
 """Between two attempts of a site (core, "Communication disruption")."""
 CONNECTIONS_MAX = 1_000
@@ -171,7 +171,8 @@ class SupervisorServer:
 
     async def start(self, host: str, port: int = PORT, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen, and return the address that was taken."""
-        self._server = await asyncio.start_server(self._accept, host, port, ssl=tls)
+        limit_s = self._settings.connect_timeout_s if tls else None
+        self._server = await asyncio.start_server(self._accept, host, port, ssl=tls, ssl_handshake_timeout=limit_s)
         found: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
         return found
 
