@@ -1,4 +1,4 @@
-"""The lane of every change: each process is killed once under load, and the power-loss proof is made."""
+"""The lane of every change: each process is killed once, a writer between rows and commit, and the power-loss proof is made."""
 
 import subprocess
 import sys
