@@ -23,7 +23,8 @@ from maasloop.bus.connection import connect
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 
 SECOND_US = 1_000_000
-STEP_LOAD_S = 4.0
+STEP_LOAD_S = 1.0
+"""Beside the time in which a load becomes steady."""
 STEPS_US = (120 * SECOND_US, -3_600 * SECOND_US, -2 * SECOND_US)
 """Clocks that are ahead, far behind and a little behind."""
 FUTURE_US = 3_600 * SECOND_US

@@ -19,7 +19,7 @@ MESSAGES = 200
 WINDOW_S = 1
 """De-duplication window of the broker in this lane alone; the platform's own is ten minutes."""
 NANOSECONDS = 1_000_000_000
-LOAD_S = 6.0
+LOAD_S = 2.0
 SMALL = {"grpc_readings": 20}
 
 
