@@ -175,6 +175,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Common:
+    """What holds for every pair of a dictionary: all are numbers, nobody's, and share a subject."""
+
+    key: str
+    """The last token of the subject."""
+    value_min: float
+    value_max: float
+    """Finite values between these are in the range of every pair."""
+    age_max_us: int
+    """Readings that are not older at receipt are not too old for any pair."""
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """What is known of every pair of device and observed property that occurs in a batch, as tables by pair.
 
@@ -200,6 +213,8 @@ class Series:
     """Position in ``persons``, or -1."""
     persons: Sequence[tuple[str, str]]
     """Data subject and processing activity."""
+    common: Common | None = None
+    """What holds for all pairs, where there is such."""
 
 
 class Resolver(Protocol):

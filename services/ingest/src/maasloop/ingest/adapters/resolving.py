@@ -7,15 +7,15 @@ pairs they could.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
-from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
-from maasloop.ingest.ports import KEYS, RANKS, Batch, Series, code
+from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
+from maasloop.ingest.ports import KEYS, RANKS, Batch, Common, Series, code
 from maasloop.ingest.ports import Names as DictionaryNames
 
 TABLES_BYTES_MAX = 24 * 1024 * 1024
@@ -32,6 +32,7 @@ HISTORY_MAX_US = 100 * 366 * 86_400 * 1_000_000
 """What is kept for ever may be a hundred years old: a mistyped year makes no chunk of its own."""
 
 _KINDS = list(Kind)
+_NUMBER = _KINDS.index(Kind.NUMBER)
 _UNRESOLVED = np.uint8(255)
 
 
@@ -81,6 +82,8 @@ class Registry:
         self._facts()
         table = self._table(batch)
         series, columns = table.series, batch.columns
+        if series.common is not None:
+            return series
         pair = columns.device_index.astype(np.int64) * series.width + columns.property_index
         unresolved = pair[series.reason[pair] == _UNRESOLVED]
         others = [row.device_index * series.width + row.property_index for row in (*columns.states, *columns.positions)]
@@ -88,7 +91,8 @@ class Registry:
         if len(unresolved) or fresh:
             pairs = {*np.unique(unresolved).tolist(), *fresh}
             self._resolve(batch.district, table, batch.columns.names(), pairs)
-        return series
+            table.series = replace(series, common=_common(series))
+        return table.series
 
     def _facts(self) -> Mapping[str, Facts]:
         if not self._ready():
@@ -138,6 +142,19 @@ class Registry:
                     table.person_of[person] = len(table.persons)
                     table.persons.append(person)
                 series.person[pair] = table.person_of[person]
+
+
+def _common(series: Series) -> Common | None:
+    """Return what holds for all pairs of a dictionary, nothing where they differ in what cannot be told by extremes."""
+    alike = not series.persons and not series.reason.any() and not (series.kind != _NUMBER).any()
+    if not alike or (series.key != series.key[0]).any():
+        return None
+    return Common(
+        key=KEYS[series.key[0]],
+        value_min=max(float(series.value_min.max()), -VALUE_MAX),
+        value_max=min(float(series.value_max.min()), VALUE_MAX),
+        age_max_us=int(series.age_max_us.min()),
+    )
 
 
 def _bytes(dictionary: bytes, table: _Table) -> int:

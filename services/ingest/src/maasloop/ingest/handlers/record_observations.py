@@ -24,6 +24,7 @@ from maasloop.ingest.ports import (
     RANKS,
     REASONS,
     Batch,
+    Common,
     Counts,
     Gate,
     Lane,
@@ -99,7 +100,8 @@ class RecordObservations:
         ``payload`` is the number of the payload of each row, each sent by the device that its readings are of. Nothing
         became of those that are returned: each of them goes through the pipeline by itself.
         """
-        series, rows, reason = self._judged(batch)
+        series = self._resolve(batch)
+        rows, reason = self._judged(batch, series)
         self._mark_shed(batch, series, rows, reason)
         alone = np.unique(payload[reason != 0])
         if len(alone):
@@ -110,20 +112,25 @@ class RecordObservations:
             self._counts.recorded(batch.door, Recorded(accepted, 0, ()))
         return alone
 
-    def _judged(self, batch: Batch) -> tuple[Series, _Rows, NDArray[np.uint8]]:
+    def _judged(self, batch: Batch, series: Series) -> tuple[_Rows, NDArray[np.uint8]]:
         """Return the reason of each row, 0 for a good one."""
-        series = self._resolve(batch)
         rows = _all_rows(batch, series)
         reason = series.reason[rows.pair]
         self._apply_gateway_rule(batch, rows, reason)
         self._apply_consent_gate(series, rows, reason)
         _check_values(batch, series, rows, reason)
         _check_times(batch, series, rows, reason)
-        return series, rows, reason
+        return rows, reason
 
     async def __call__(self, batch: Batch, *, quarantine: bool = True) -> Recorded:
         """Keep the good readings of a batch and say which ones were refused, and why."""
-        series, rows, reason = self._judged(batch)
+        series = self._resolve(batch)
+        if (plain := self._plain(batch, series.common)) is not None:
+            await self._publisher.record(plain)
+            recorded = Recorded(plain.count, 0, ())
+            self._counts.recorded(batch.door, recorded)
+            return recorded
+        rows, reason = self._judged(batch, series)
         shed = self._shed(batch, series, rows, reason, counted=quarantine and batch.door in ACKNOWLEDGED_DOORS)
         portions = list(_split(batch, series, rows, reason))
         if quarantine and (heard := self._heard(batch, rows, reason)) is not None:
@@ -143,6 +150,22 @@ class RecordObservations:
         recorded = _answer(batch, reason, sum(portion.count for portion in portions))
         self._counts.recorded(batch.door, recorded)
         return recorded
+
+    def _plain(self, batch: Batch, common: Common | None) -> Portion | None:
+        """Return a batch whose extremes show that all of it is good and travels in the present: most are like this."""
+        columns = batch.columns
+        others = columns.states or columns.positions or columns.sequences or batch.undecoded or batch.sender
+        if common is None or others or not len(columns) or batch.door is Door.IMPORT:
+            return None
+        if min(self._publisher.ranks_admitted(lane) for lane in Lane) < len(RANKS):
+            return None
+        value, time_us, receipt_us = columns.value, columns.event_time_us, batch.receipt_time_us
+        oldest_us = receipt_us - min(common.age_max_us, BACKLOG_AGE_US)
+        # What is no number is in no range.
+        inside = value.min() >= common.value_min and value.max() <= common.value_max
+        if not inside or time_us.min() < oldest_us or time_us.max() > receipt_us + FUTURE_MAX_US:
+            return None
+        return _whole(batch, common.key)
 
     def _apply_gateway_rule(self, batch: Batch, rows: _Rows, reason: NDArray[np.uint8]) -> None:
         """A sender speaks for itself and for the devices whose gateway it is."""
@@ -307,8 +330,11 @@ def _split(batch: Batch, series: Series, rows: _Rows, reason: NDArray[np.uint8])
     places = np.unique(place[good])
     whole = len(places) == 1 and good.all()
     for each in places.tolist():
-        chosen = None if whole and _counts_own(batch, rows) else good & (place == each)
-        yield _portion(batch, rows, chosen, KEYS[each // 2], past=bool(each % 2))
+        key_token, past = KEYS[each // 2], bool(each % 2)
+        if whole and _counts_own(batch, rows):
+            yield _whole(batch, key_token, past=past)
+        else:
+            yield _portion(batch, rows, good & (place == each), key_token, past=past)
 
 
 def _counts_own(batch: Batch, rows: _Rows) -> bool:
@@ -318,33 +344,25 @@ def _counts_own(batch: Batch, rows: _Rows) -> bool:
     )
 
 
-def _portion(batch: Batch, rows: _Rows, chosen: _Mask | None, key: str, *, past: bool = False) -> Portion:
-    """Return chosen readings, all of them as they are where nothing is chosen."""
+def _whole(batch: Batch, key: str, *, past: bool = False) -> Portion:
+    """Return all readings as they are."""
     columns = batch.columns
-    numbers, states, positions, sequences = None, columns.states, columns.positions, columns.sequences
-    count = len(columns)
-    if chosen is not None:
-        numbers = chosen[: rows.numbers]
-        after = rows.numbers + rows.states
-        states = [state for state, taken in zip(states, chosen[rows.numbers : after], strict=True) if taken]
-        positions = [position for position, taken in zip(positions, chosen[after:], strict=True) if taken]
-        if sequences:
-            devices = set(rows.device[chosen].tolist())
-            sequences = [each for each in sequences if each.device_index in devices]
-        count = int(np.count_nonzero(chosen))
     lane = Lane.PERSONAL if key == PERSONAL else Lane.PAST if past else Lane.PRESENT
-    return Portion(
-        batch.door,
-        batch.district,
-        lane,
-        key,
-        columns,
-        numbers,
-        states,
-        positions,
-        sequences,
-        batch.receipt_time_us,
-        count,
+    others = (columns.states, columns.positions, columns.sequences)
+    return Portion(batch.door, batch.district, lane, key, columns, None, *others, batch.receipt_time_us, len(columns))
+
+
+def _portion(batch: Batch, rows: _Rows, chosen: _Mask, key: str, *, past: bool = False) -> Portion:
+    """Return chosen readings."""
+    columns, after = batch.columns, rows.numbers + rows.states
+    devices = set(rows.device[chosen].tolist()) if columns.sequences else set()
+    return replace(
+        _whole(batch, key, past=past),
+        numbers=chosen[: rows.numbers],
+        states=[each for each, taken in zip(columns.states, chosen[rows.numbers : after], strict=True) if taken],
+        positions=[each for each, taken in zip(columns.positions, chosen[after:], strict=True) if taken],
+        sequences=[each for each in columns.sequences if each.device_index in devices],
+        count=int(np.count_nonzero(chosen)),
     )
 
 
@@ -352,18 +370,8 @@ def _entry(batch: Batch, why: Reason, count: int, payload: bytes, kept: Portion 
     device = batch.sender if payload or kept else ""
     if kept is not None and not device:
         device = _only_device(kept)
-    return Quarantined(
-        batch.door,
-        batch.district,
-        device,
-        why,
-        DETAILS.get(why, ""),
-        count,
-        batch.receipt_time_us,
-        batch.content_type if payload else "",
-        payload,
-        kept,
-    )
+    told = (batch.door, batch.district, device, why, DETAILS.get(why, ""), count, batch.receipt_time_us)
+    return Quarantined(*told, batch.content_type if payload else "", payload, kept)
 
 
 def _only_device(portion: Portion) -> str:
