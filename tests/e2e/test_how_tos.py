@@ -1,0 +1,122 @@
+"""The pages on how to connect things hold: what they show is used, as it stands there, on a running stack."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from maasloop.stack.local import LocalStack
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "how-to"
+DISTRICT = {"districts": [{"name": "districts/noord", "displayName": "Noord"}]}
+PROVED_TIMEOUT_S = 30.0
+
+type Maasloop = Callable[..., str]
+
+
+@pytest.fixture(name="maasloop", scope="module")
+def _maasloop(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Maasloop:
+    """Return what runs a command of the CLI and returns what it prints; a district is there."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(*arguments: str) -> str:
+        command = ["maasloop", "--root", str(shared_stack.directory.root), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    run("catalogue", "apply", _written(tmp_path_factory.mktemp("page"), "district.json", json.dumps(DISTRICT)))
+    run("catalogue", "apply", str(ROOT / "docs" / "tutorials" / "files" / "catalogue.json"))
+    return run
+
+
+def _written(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _page(name: str) -> str:
+    return (PAGES / name).read_text(encoding="utf-8")
+
+
+def _devices(page: str) -> str:
+    """Return the lines of the file of devices that a page shows."""
+    found = re.search(r"^ +device,device_type.*\n(?: +\S+\n)+", page, re.MULTILINE)
+    assert found is not None
+    return textwrap.dedent(found.group())
+
+
+def _newest(maasloop: Maasloop, device: str, count: int) -> dict[str, float]:
+    """Wait until so many properties of a device were observed, and return their values."""
+    until_s = time.monotonic() + PROVED_TIMEOUT_S
+    while time.monotonic() < until_s:
+        rows = json.loads(maasloop("observations", "latest", "noord", "--device", device, "--json"))
+        found = {row["observedProperty"].rpartition("/")[2]: row["value"] for row in rows}
+        if len(found) >= count:
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"nothing of {device} was stored")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_lorawan_device_is_connected_as_the_page_says(
+    shared_stack: LocalStack, maasloop: Maasloop, tmp_path: Path
+) -> None:
+    """The type with its codec and the file of devices are taken, and an uplink of ChirpStack becomes two readings."""
+    page = _page("connect-lorawan.md")
+    catalogue = re.search(r"^ +```json\n(.*?)^ +```", page, re.MULTILINE | re.DOTALL)
+    assert catalogue is not None
+    maasloop("catalogue", "apply", _written(tmp_path, "catalogue.json", catalogue.group(1)))
+    maasloop(
+        "devices", "import", _written(tmp_path, "devices.csv", _devices(page)), "--district", "noord", "--activate"
+    )
+    eui = "70b3d57ed0051234"
+    event = {"deviceInfo": {"devEui": eui}, "fCnt": 1, "fPort": 1, "data": _coded("01 67 00 fa 02 68 50")}
+
+    state = shared_stack.directory.read()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="chirpstack")
+    client.connect(state.mqtt_host, state.mqtt_port)
+    client.loop_start()
+    sent = client.publish(f"application/1/device/{eui}/event/up", json.dumps(event), qos=1)
+    sent.wait_for_publish(timeout=10)
+    client.disconnect()
+    client.loop_stop()
+
+    assert _newest(maasloop, "soil-7", 2) == {"temperature": 25.0, "humidity": 40.0}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_sensor_of_sensor_community_is_connected_as_the_page_says(
+    shared_stack: LocalStack, maasloop: Maasloop, tmp_path: Path
+) -> None:
+    """The file of devices is taken, and the push that the page shows becomes a reading."""
+    page = _page("connect-sensor-community.md")
+    maasloop(
+        "devices", "import", _written(tmp_path, "devices.csv", _devices(page)), "--district", "noord", "--activate"
+    )
+    shown = re.search(r"^ +(curl .*?)\n(?!      )", f"{page}\n", re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    command = shown.group(1).replace("HOST:PORT", shared_stack.directory.read().services["ingest"].http)
+
+    answer = subprocess.run(["/bin/sh", "-euc", command], capture_output=True, text=True, timeout=30, check=True)
+
+    assert '"accepted_count":1' in answer.stdout
+    assert _newest(maasloop, "balcony-3", 1) == {"pm25": 7.25}
+
+
+def _coded(octets: str) -> str:
+    return base64.b64encode(bytes.fromhex(octets)).decode()
