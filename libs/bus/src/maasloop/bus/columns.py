@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -36,6 +37,7 @@ SIZES_BYTES_EACH = 256
 INDEX = np.dtype("<u4")
 TIME_US = np.dtype("<i8")
 VALUE = np.dtype("<f8")
+_WIRE: tuple[np.dtype[Any], ...] = (INDEX, INDEX, TIME_US, VALUE)
 _NOTHING = ObservationColumns()
 
 
@@ -108,25 +110,23 @@ def read_columns(packed: PackedColumns, row_groups: Sequence[RowGroup] = ()) -> 
 
     The arrays are read-only views of the message's bytes, except indexes of devices in groups.
     """
-    sizes = (
-        len(packed.device_index) / INDEX.itemsize,
-        len(packed.property_index) / INDEX.itemsize,
-        len(packed.event_time_us) / TIME_US.itemsize,
-        len(packed.value) / VALUE.itemsize,
-    )
-    if len(set(sizes)) != 1 or not sizes[0].is_integer():
-        message = f"the columns of a batch must have the same length; got {[f'{size:g}' for size in sizes]}"
+    # Each look at a field copies its bytes.
+    arrays = (packed.device_index, packed.property_index, packed.event_time_us, packed.value)
+    count = len(arrays[-1]) // VALUE.itemsize
+    if tuple(map(len, arrays)) != tuple(count * wire.itemsize for wire in _WIRE):
+        sizes = [f"{len(array) / wire.itemsize:g}" for array, wire in zip(arrays, _WIRE, strict=True)]
+        message = f"the columns of a batch must have the same length; got {sizes}"
         raise InvalidArgument("COLUMNS_INCONSISTENT", message)
     others = _others(packed)
     columns = Columns(
-        dictionary=packed.dictionary,
-        device_index=np.frombuffer(packed.device_index, INDEX),
-        property_index=np.frombuffer(packed.property_index, INDEX),
-        event_time_us=np.frombuffer(packed.event_time_us, TIME_US),
-        value=np.frombuffer(packed.value, VALUE),
-        states=list(others.states),
-        positions=list(others.positions),
-        sequences=list(others.sequences),
+        packed.dictionary,
+        np.frombuffer(arrays[0], INDEX),
+        np.frombuffer(arrays[1], INDEX),
+        np.frombuffer(arrays[2], TIME_US),
+        np.frombuffer(arrays[3], VALUE),
+        list(others.states),
+        list(others.positions),
+        list(others.sequences),
     )
     if row_groups:
         return replace(columns, groups=_grouped(columns, row_groups))
@@ -238,10 +238,12 @@ _sizes = ByDictionary(_count_names, bytes_max=SIZES_BYTES_MAX, bytes_each=lambda
 
 def _require_inside(columns: Columns) -> None:
     devices, properties = _sizes(columns.dictionary)
+    highest_device = int(np.maximum.reduce(columns.device_index, initial=0))
+    highest_property = int(np.maximum.reduce(columns.property_index, initial=0))
     others: list[StateObservation | PositionObservation] = [*columns.states, *columns.positions]
-    named = [other.device_index for other in (*others, *columns.sequences)]
-    highest_device = max([int(columns.device_index.max(initial=0)), *named])
-    highest_property = max([int(columns.property_index.max(initial=0)), *(other.property_index for other in others)])
+    if others or columns.sequences:
+        highest_device = max(highest_device, *(other.device_index for other in (*others, *columns.sequences)))
+        highest_property = max([highest_property, *(other.property_index for other in others)])
     rows = len(columns) > 0
     if ((rows or columns.sequences) and highest_device >= devices) or (rows and highest_property >= properties):
         message = f"an index points outside the dictionary of {devices} devices and {properties} observed properties"
