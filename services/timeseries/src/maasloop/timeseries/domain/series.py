@@ -30,15 +30,6 @@ class Table(NamedTuple):
 TABLES: tuple[Table, ...] = tuple(Table(kind, retention) for kind in Kind for retention in Retention)
 
 
-class SeriesKey(NamedTuple):
-    """What names a series outside of this service; its table is fixed for its life."""
-
-    district: str
-    device: str
-    observed_property: str
-    table: Table
-
-
 @dataclass(frozen=True, slots=True)
 class PropertyFacts:
     """What the writer needs to know of an observed property."""
