@@ -74,8 +74,8 @@ def main() -> int:
         last = outcomes[-1]
         locked = f", {last.gridlock}" if last.gridlock else ""
         print(f"{run.name}: {last.mean_delay_s:.2f} s, {last.violations} violations{locked}", flush=True)
-    told = {"machine": about, "runs": [one.to_json() for one in outcomes], "scenarios": summaries(outcomes)}
-    machine.write(BENCH / "signals.json", told)
+        told = {"machine": about, "runs": [one.to_json() for one in outcomes], "scenarios": summaries(outcomes)}
+        machine.write(BENCH / "signals.json", told)
     print(table(outcomes))
     ours = [one for one in outcomes if one.run.controller in {"maasloop", "maxpressure", "local"}]
     return 1 if any(one.violations for one in ours) else 0
