@@ -33,7 +33,8 @@ async def black_holes(lab: Lab, nemesis: Nemesis) -> Outcome:
     """Cut each link so that sockets stay open: noticed while cut, healed soon after, nothing lost."""
     met: dict[str, bool] = {}
     figures: dict[str, Any] = {}
-    for publisher, changes in (("busy", {}), ("idle", IDLE)):
+    # What went into a hole is delivered again while the next links are cut.
+    for publisher, changes in (("idle", IDLE), ("busy", {})):
         async with lab.load(**changes) as sampler:
             usual = sampler.usual
             for name, proxy in _links(lab).items():
