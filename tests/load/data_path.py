@@ -48,12 +48,12 @@ async def throughput(lab: Lab, *, seconds: int, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         await _limit(lab, found, seconds)
         for rows in ROWS_A_MESSAGE:
-            await lab.store.empty()
+            await lab.empty()
             gc.collect()
             measured = await doors.grpc_batches(lab, seconds=seconds, rows=rows)
             _note(found, cpu, f"grpc_batch_{rows}", measured)
         _say(", ".join(f"{name} {values[-1]:,.0f}" for name, values in found.items()))
-    await lab.store.empty()
+    await lab.empty()
     for _ in range(repeats):
         for name, run in _other_doors(lab, min(seconds, SECONDS_BESIDE), share=seconds / SECONDS):
             _note(found, cpu, name, await run())

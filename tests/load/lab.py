@@ -123,6 +123,18 @@ class Lab:
         """Return where a service answers gRPC."""
         return self.stack.addresses[service].grpc
 
+    async def empty(self) -> None:
+        """Begin with empty tables in which every series was written once, as in a city that is running.
+
+        The writer meets the chunks of an emptied table gone, takes a lot for failed, and reads all series anew.
+        """
+        await self.store.empty()
+        before = await self.store.stored()
+        async with grpc.aio.insecure_channel(self.address("ingest")) as channel:
+            for request in city.requests(self.street.take(1), 1, devices=self.devices):
+                await city.recorder(channel)(request)
+        await self.store.wait_stored(before + self.devices)
+
     async def measure(
         self, send: Callable[[], Awaitable[None]], *, start_us: int, seconds: int, rows: int, series: int
     ) -> Measured:

@@ -47,7 +47,7 @@ async def record(seconds: int, rows: int, folder: Path) -> Stacks:
     """Send rows while every processor is sampled; return the stacks."""
     async with laboratory() as lab:
         await doors.grpc_batches(lab, seconds=10, rows=rows)
-        await lab.store.empty()
+        await lab.empty()
         await _recorded(lab, seconds, rows, folder)
         names = {str(os.getpid()): CLIENT}
         for service, process in lab.stack.processes.items():
