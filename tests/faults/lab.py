@@ -39,6 +39,7 @@ REST_TIMEOUT_S = 120.0
 REST_POLL_S = 0.3
 STEADY_TIMEOUT_S = 30.0
 LOAD_STOP_TIMEOUT_S = 90.0
+LINES_TOLD = 40
 SENT_NUMBER = 1_000_000
 SENT_READINGS = 20
 SENT_TIMEOUT_S = 10.0
@@ -306,8 +307,13 @@ async def running(
             links.timeseries_postgres.upstream = ("127.0.0.1", stack.postgres.port)
         await exits.enter_async_context(stack)
         lab = Lab(stack, root, links, told=told)
-        for batch in await city.build(
-            stack.addresses["device-registry"].grpc, stack.addresses["ingest"].grpc, lab.clock.now_us()
-        ):
+        try:
+            registry, ingest = stack.addresses["device-registry"].grpc, stack.addresses["ingest"].grpc
+            batches = await city.build(registry, ingest, lab.clock.now_us())
+        except grpc.RpcError as error:
+            # The logs end with the lab.
+            tails = (stack.processes[name].log_tail(LINES_TOLD) for name in ("device-registry", "ingest"))
+            raise RuntimeError("\n".join(tails)) from error
+        for batch in batches:
             await lab.note(batch, ok=True)
         yield lab
