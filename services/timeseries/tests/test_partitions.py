@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from services.timeseries.tests.partitions import DISTRICTS, Load, end_all, kill_all, processes, start, start_all
 
+from maasloop.bus.ensure import ensure
 from maasloop.bus.streams import OBSERVATION_ROWS, OBSERVATIONS
 from maasloop.bus.subjects import OBSERVATION_RECORDED
 from maasloop.core.clock import SystemClock
@@ -13,6 +14,7 @@ from maasloop.timeseries.adapters.counting import StreamCounter
 from maasloop.timeseries.adapters.postgres_accounts import PostgresAccounts
 from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.progress import StoredProgress
+from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.domain.partitioning import partition_of
 from maasloop.timeseries.entrypoints import storing, stream
 from maasloop.timeseries.ports.writing import Stored
@@ -273,3 +275,43 @@ async def test_a_durable_that_was_lost_is_made_again(rig: "Rig", at_us: int, mon
         await rig.bus.api(f"CONSUMER.DELETE.OBSERVATIONS.{second.share.name(OBSERVATION_ROWS.name)}")
         await load.send(16)
         await load.check()
+
+
+async def test_a_stream_that_was_made_again_is_read_by_all(
+    rig: "Rig", at_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted and made again under running processes, its messages begin with the first sequence, and all are stored."""
+    monkeypatch.setattr(stream, "LOOK_EVERY_S", 0.2)
+    load = Load(rig, at_us)
+    async with processes() as running:
+        await start_all(rig, running, 2)
+        await load.send(40)
+        await load.check()
+        await rig.bus.api("STREAM.DELETE.OBSERVATIONS")
+        await ensure(rig.bus)
+        await load.send(24)
+        await load.check()
+        lives = await rig.query("SELECT count(DISTINCT created) FROM positions_in_streams")
+
+    assert lives == [(2,)]
+
+
+async def test_partitions_agree_that_a_stream_was_set_back(rig: "Rig", at_us: int) -> None:
+    """One partition stored more than the stream holds: all begin the next epoch, also those that had stored little."""
+    load = Load(rig, at_us)
+    created = (await Streams(rig.bus).info(OBSERVATIONS.name)).created
+    async with rig.pool.connection() as connection:
+        await connection.execute("UPDATE partitioning SET partitions = 2")
+        for partition, floor in enumerate((3, 500)):
+            values = (OBSERVATIONS.name, created, 0, partition, floor, 0)
+            await connection.execute("INSERT INTO partition_floors VALUES (%s, %s, %s, %s, %s, %s)", values)
+        await connection.execute(
+            "INSERT INTO rollup_windows (partition, retention, owner) SELECT 1, retention, 0 FROM rollup_windows"
+        )
+    async with processes() as running:
+        await load.send(16)
+        await start_all(rig, running, 2)
+        await load.check()
+        epochs = await rig.query("SELECT DISTINCT epoch FROM positions_in_streams")
+
+    assert epochs == [(1,)]

@@ -216,7 +216,6 @@ class Writer:
         """Store what comes until ``stop`` is set, then finish what is in hand; may be run again after it ended."""
         self._gathered = _Gathered()
         await self._lots.patiently(self._begin)
-        await self._lots.patiently(self._stand)
         forget = self._bus.on_reconnect(self._reconnected.set)
         try:
             async with Pull(
@@ -317,6 +316,7 @@ class Writer:
         self._cursor = Cursor(life, committed)
         self._lots.begin(life, found.positions, committed, max(found.heard, info.first_sequence - 1))
         await self._handler.take_over()
+        await self._stand()
         log.info("writer_begins", stream=self._durable.stream, after=committed, epoch=epoch)
 
     async def _begin_lane(self, lane: Life, info: StreamInfo) -> None:
@@ -330,24 +330,24 @@ class Writer:
         self._lots.begin(lane, found.positions, committed)
         log.info("live_lane_begins", stream=self._durable.stream, after=committed)
 
-    async def _stand(self) -> bool:
-        """Make the durable of a partition where it is missing or stands elsewhere than the tables; true where it was made.
+    async def _stand(self) -> None:
+        """Make the durable of a partition anew where it is missing, or stands elsewhere than the tables."""
+        if await self._astray():
+            await self._streams.begin_durable(self._durable, self._lots.committed)
+            log.info("durable_made", durable=self._durable.name, after=self._lots.committed)
 
-        That of the only partition is declared, and stands where it was acknowledged.
-        """
+    async def _astray(self) -> bool:
+        """Tell whether the durable does not go on where the tables say; that of the only partition is declared."""
         if self._share.partitions == 1 or self._lane is not None:
             return False
         self._look_s = self._clock.monotonic_s() + LOOK_EVERY_S
-        floor, committed = await self._streams.ack_floor(self._durable.stream, self._durable.name), self._lots.committed
-        if floor >= 0 and -ACKNOWLEDGED_BEHIND_MAX <= floor - committed <= ACKNOWLEDGED_AHEAD_MAX:
-            return False
-        await self._streams.begin_durable(self._durable, committed)
-        log.info("durable_made", durable=self._durable.name, after=committed, stood_at=floor)
-        return True
+        floor = await self._streams.ack_floor(self._durable.stream, self._durable.name)
+        ahead = floor - self._lots.committed
+        return floor < 0 or not -ACKNOWLEDGED_BEHIND_MAX <= ahead <= ACKNOWLEDGED_AHEAD_MAX
 
     async def _look(self) -> None:
-        """See now and then whether the durable of a partition is still there; a stream may have been made again."""
-        if self._clock.monotonic_s() >= self._look_s and await self._lots.patiently(self._stand):
+        """See now and then whether the durable is still there; the stream may have been made again."""
+        if self._clock.monotonic_s() >= self._look_s and await self._lots.patiently(self._astray):
             await self._begin_again()
 
     async def _in_order(self, deliveries: Sequence[Delivery]) -> AsyncIterator[Taken]:
