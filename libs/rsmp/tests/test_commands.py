@@ -17,11 +17,16 @@ from maasloop.rsmp.messages import (
     Address,
     CommandArgument,
     CommandRequest,
+    CommandResponse,
+    CommandValue,
     Message,
+    Quality,
     StatusName,
     StatusRequest,
+    StatusUpdate,
+    StatusValue,
 )
-from rsmp_link import CONTROLLER, GROUP, PLAN, Cabinet, Link
+from rsmp_link import CONTROLLER, GROUP, PLAN, START, Cabinet, Link
 
 PLAN_3 = {"status": "True", "securityCode": "2222", "timeplan": "3"}
 
@@ -80,6 +85,40 @@ def test_a_command_is_never_sent_again_by_itself() -> None:
 
     assert [each.outcome for each in link.heard(CommandEnded)] == [Outcome.SUPERSEDED, Outcome.LINK_LOST]
     assert sum(b"CommandRequest" in packet for _, packet in link.said) == 2
+
+
+def _from_site(link: Link, message: Message) -> None:
+    """Let the supervisor hear what our site would not say."""
+    link.supervisor.receive(encode(message, link.site.dialect), link.now)
+    link.told += link.supervisor.take_events()
+
+
+def test_another_value_in_the_answer_is_a_refusal() -> None:
+    """A site that answers with another plan than ordered has not taken the command; it need not repeat the code."""
+    link = Link().ready()
+    for plan in ("4", "3"):
+        link.supervisor.command(CONTROLLER, "M0002", PLAN_3, link.now)
+        values = tuple(
+            CommandValue("M0002", name, value, Quality.RECENT)
+            for name, value in {"status": "True", "securityCode": "", "timeplan": plan}.items()
+        )
+        _from_site(link, CommandResponse(link.new_id(), Address(CONTROLLER), START, values))
+
+    (ended,) = link.heard(CommandEnded)
+    assert (ended.outcome, ended.detail) == (Outcome.REFUSED, "the site answered with another timeplan")
+
+
+def test_what_was_kept_while_a_link_was_down_confirms_nothing() -> None:
+    """A buffered status may be older than the command."""
+    link = Link(cabinet=Cabinet(deaf=True)).ready()
+    link.supervisor.command(CONTROLLER, "M0002", PLAN_3, link.now)
+    link.pump()
+    for quality in (Quality.OLD, Quality.RECENT):
+        assert not link.heard(CommandEnded)
+        told = StatusValue("S0014", "status", "3", quality)
+        _from_site(link, StatusUpdate(link.new_id(), Address(CONTROLLER), START, (told,)))
+
+    assert [each.outcome for each in link.heard(CommandEnded)] == [Outcome.CONFIRMED]
 
 
 def test_a_site_that_refuses_to_be_read_ends_the_waiting() -> None:
