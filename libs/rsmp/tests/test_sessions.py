@@ -189,6 +189,22 @@ def test_subscriptions_follow_the_first_report_and_each_new_link() -> None:
     assert [each.readings[0].value for each in link.heard(StatusReported)] == ["1", "2", "2", "5"]
 
 
+def test_a_subscription_ends_with_its_link() -> None:
+    """A site keeps only the subscriptions of statuses that it buffers; others must be made again."""
+    link = Link().ready()
+    link.supervisor.subscribe(CONTROLLER, [ON_CHANGE], link.now)
+    link.pump()
+    link.break_off()
+    link.known.wanted.clear()
+    link.join()
+    link.ready()
+    link.told.clear()
+    link.cabinet.set("S0014", "status", "5")
+    link.advance(2)
+
+    assert not link.heard(StatusReported)
+
+
 def test_an_interval_starts_again_at_each_change() -> None:
     """Values come at intervals, and at once when they change; unsubscribed ones come no more."""
     link = Link().ready()
