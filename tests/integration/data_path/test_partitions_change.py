@@ -164,7 +164,7 @@ async def _load(city: "City", ledgers: list[Ledger]) -> AsyncIterator[None]:
             stop.set()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_partitions_come_and_go_under_load(city: "City", writers: Writers) -> None:
     """1 → 3 → 2 partitions in rolling updates, one process killed -9: each acknowledged reading is a row, once."""
     await _build(city)
