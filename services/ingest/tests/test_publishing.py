@@ -144,6 +144,24 @@ async def test_a_refused_message_fails_exactly_the_calls_in_it(bus: Bus) -> None
     assert [each.reason for each in refused] == [Reason.STREAM_FULL] * 2
 
 
+async def test_who_waits_behind_a_refused_message_is_not_refused_with_it(bus: Bus) -> None:
+    """A message too large for what room is left fails its caller; a smaller one that waited for it is stored."""
+    publisher, stream = BusPublisher(bus, SystemClock()), Stream(bus, "OBSERVATIONS")
+    large = MESSAGE_MAX_BYTES // ROW_BYTES - 100
+    await stream.bound(MESSAGE_MAX_BYTES // 4)
+
+    first = asyncio.create_task(publisher.record(_portion(0, large, "a")))
+    for _ in range(3):
+        # Until the message of the first is made.
+        await asyncio.sleep(0)
+    await publisher.record(_portion(large, LARGE_ROWS, "b"))
+
+    with pytest.raises(ResourceExhausted, match="full"):
+        await first
+    (message,) = [ObservationsRecorded.FromString(each.body) for each in await stream.messages()]
+    assert list(message.observations.dictionary.devices) == ["b"]
+
+
 async def test_readings_of_two_doors_never_share_a_message(bus: Bus) -> None:
     """Each message says by which door all of its readings came."""
     publisher = BusPublisher(bus, SystemClock())
