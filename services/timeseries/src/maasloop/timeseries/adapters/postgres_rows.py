@@ -1,18 +1,19 @@
 """Rows and custody in PostgreSQL: transactions of lots, on connections that this writer alone uses."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, LiteralString
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg import AsyncCursor, errors
 from psycopg import sql as composed
 from psycopg.pq import TransactionStatus
 
 from maasloop.core.clock import from_us
 from maasloop.core.domains import Retention
-from maasloop.postgres.arrays import packed, register_packed
+from maasloop.postgres.arrays import Packed, packed, register_packed
 from maasloop.postgres.copy import copy_in, times
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool, connect
@@ -34,6 +35,8 @@ from .postgres_windows import PostgresWindows
 type Facts = Callable[[Lot, Sequence[Conflict]], Sequence[OutboxRow]]
 """Makes the facts that tell of conflicts."""
 
+ROWS_A_STATEMENT = 20_000
+"""Rows that are merged at once: a connection keeps the room of its longest statement, 12 MiB for 100,000 figures."""
 _NUMBER_COLUMNS = ("time", "receipt_time", "value", "series")
 _TERMS = (
     "accepted",
@@ -114,7 +117,8 @@ class PostgresRowTransaction:
 
     async def renew(self, latest: Latest) -> None:
         """Add to newest values."""
-        await self._cursor.execute(sql.MERGE_LATEST, _latest_columns(latest))
+        for piece in _pieces(_latest_columns(latest)):
+            await self._cursor.execute(sql.MERGE_LATEST, piece)
 
     async def move_windows(self, owner: int, edges: Mapping[Retention, int]) -> None:
         """Let windows begin elsewhere."""
@@ -127,7 +131,8 @@ class PostgresRowTransaction:
     async def _merge_figures(self, table: str, figures: Figures) -> None:
         for part in await self._chunks.parts(table, figures.time_us):
             rows = figures if part.rows is None else figures.take(part.rows)
-            await self._cursor.execute(_into(sql.MERGE_FIGURES, part.target), _figure_columns(rows))
+            for piece in _pieces(_figure_columns(rows)):
+                await self._cursor.execute(_into(sql.MERGE_FIGURES, part.target), piece)
 
     async def account(
         self, terms: Mapping[DeviceName, DeviceTerms], counting: Sequence[DeviceName]
@@ -191,27 +196,30 @@ class PostgresRowTransaction:
         return {"partition": self._partition, "floor": floor, "heard": 0 if self._partition else floor}
 
 
-def _figure_columns(figures: Figures) -> list[Any]:
+def _pieces(columns: Sequence[NDArray[Any]]) -> Iterator[list[Packed]]:
+    """Return columns as arguments of one statement after another."""
+    for start in range(0, len(columns[0]), ROWS_A_STATEMENT):
+        yield [packed(column[start : start + ROWS_A_STATEMENT]) for column in columns]
+
+
+def _figure_columns(figures: Figures) -> list[NDArray[Any]]:
     return [
-        packed(column)
-        for column in (
-            figures.series,
-            times(figures.time_us),
-            times(figures.first_time_us),
-            times(figures.last_time_us),
-            figures.count,
-            figures.total,
-            figures.minimum,
-            figures.maximum,
-            figures.first,
-            figures.last,
-        )
+        figures.series,
+        times(figures.time_us),
+        times(figures.first_time_us),
+        times(figures.last_time_us),
+        figures.count,
+        figures.total,
+        figures.minimum,
+        figures.maximum,
+        figures.first,
+        figures.last,
     ]
 
 
-def _latest_columns(latest: Latest) -> list[Any]:
+def _latest_columns(latest: Latest) -> list[NDArray[Any]]:
     times_us = (times(latest.time_us), times(latest.receipt_time_us))
-    return [packed(column) for column in (latest.series, *times_us, latest.value, latest.stored, latest.late)]
+    return [latest.series, *times_us, latest.value, latest.stored, latest.late]
 
 
 class PostgresRowStore:
