@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maasloop.api.observation.v1.events_pb2 import RowGroup
@@ -22,6 +22,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_columns_survive_the_wire(rows: list[tuple[int, int, int, float]]) -> None:
     """What is packed is read back the same, and the general message reads the same values."""

@@ -1,7 +1,7 @@
 """Large batches side by side in one message: nothing is lost, no name stands twice, and each is found again as it came."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded
@@ -53,6 +53,7 @@ def _sent(columns: Columns) -> bytes:
     return message.SerializeToString()
 
 
+@settings(deadline=None)
 @given(_batches())
 def test_what_goes_side_by_side_is_read_as_it_came(batches: list[Columns]) -> None:
     """A reader of the whole message and a reader by batch find every row; the dictionaries are those that were sent."""
