@@ -194,7 +194,9 @@ class SupervisorServer:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         if self._server is not None:
-            await self._server.wait_closed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.close_timeout_s):
+                    await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._links) >= self._settings.connections_max:
