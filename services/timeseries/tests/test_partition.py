@@ -177,6 +177,31 @@ async def test_a_district_moves_and_its_owner_before_fails_in_sql(rig: "Rig", at
     assert await rig.query("SELECT sum(accepted), sum(stored) FROM custody") == [(3, 3)]
 
 
+async def test_dividing_waits_for_a_transaction_that_is_under_way(rig: "Rig", at_us: int) -> None:
+    """A writer between its rows and its fence is neither stopped nor in the way: it commits, and then districts are divided."""
+    reached, free = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await free.wait()
+
+    noord = Share(partition_of("noord", 3), 3)
+    async with _owner(rig, hold) as old, _owner(rig, share=noord) as new:
+        await _begin(old, 1)
+        await old.store.pass_over(LIFE, 0)
+        storing = asyncio.create_task(_store(old, _message(1, "noord", at_us)))
+        await reached.wait()
+        dividing = asyncio.create_task(_begin(new, 2))
+        await asyncio.wait([dividing], timeout=0.3)
+        waited = not dividing.done()
+        free.set()
+        await asyncio.gather(storing, dividing)
+        stored = await new.store.stored(LIFE.stream, LIFE.created)
+
+    assert waited
+    assert (stored.positions, stored.floor) == ({"noord": 1}, 1)
+
+
 def test_anybody_can_compute_whose_a_district_is() -> None:
     """The CRC-32 of zlib and PNG, whose check value is that of "123456789", modulo the number of partitions."""
     assert partition_of("123456789", 64) == 0xCBF43926 % 64

@@ -25,19 +25,21 @@ log = structlog.get_logger(__name__)
 
 async def divide(cursor: AsyncCursor[Any], before: int, partitions: int) -> None:
     """Let nobody write for the partitions before, and begin new ones."""
-    await cursor.execute(sql.FENCES_RAISE)
-    await cursor.execute(sql.SEAMS_PASSED)
+    await cursor.execute(sql.WINDOWS)
+    windows: list[Any] = await cursor.fetchall()
+    for statement in (sql.FLOORS_LOCK, sql.LANES_LOCK, sql.FENCES_RAISE, sql.SEAMS_PASSED):
+        await cursor.execute(statement)
     await cursor.execute(sql.FLOORS_ANEW, {"before": before, "partitions": partitions})
-    await _divide_windows(cursor, before, partitions)
+    edges = {(partition, retention): edge for partition, retention, edge in windows}
+    await _divide_windows(cursor, edges, before, partitions)
     await _inherit_seams(cursor)
     await cursor.execute(sql.DIVIDE, {"partitions": partitions})
     log.info("districts_divided", before=before, partitions=partitions)
 
 
-async def _divide_windows(cursor: AsyncCursor[Any], before: int, partitions: int) -> None:
-    await cursor.execute(sql.WINDOWS)
-    rows: list[Any] = await cursor.fetchall()
-    edges: dict[_Window, datetime | None] = {(partition, retention): edge for partition, retention, edge in rows}
+async def _divide_windows(
+    cursor: AsyncCursor[Any], edges: dict[_Window, datetime | None], before: int, partitions: int
+) -> None:
     await cursor.execute(sql.NEWEST)
     newest: dict[_Window, datetime] = {}
     for district, retention, end in await cursor.fetchall():

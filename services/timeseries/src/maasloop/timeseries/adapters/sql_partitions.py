@@ -10,6 +10,10 @@ FENCE_REQUIRE = "SELECT FROM fences WHERE partition = %s AND token = %s FOR SHAR
 
 PARTITIONS = "SELECT partitions FROM partitioning"
 PARTITIONS_ALONE = "SELECT partitions FROM partitioning FOR UPDATE"
+# What transactions of writers change before they come to their fence is locked before the fences are, in their order.
+WINDOWS = "SELECT partition, retention, open_from FROM rollup_windows FOR UPDATE"
+FLOORS_LOCK = "SELECT FROM partition_floors FOR UPDATE"
+LANES_LOCK = "SELECT FROM positions_in_streams WHERE strpos(stream, '/') > 0 FOR UPDATE"
 # Waits for transactions of all partitions that passed, and lets no later one pass.
 FENCES_RAISE = "UPDATE fences SET token = token + 1"
 DIVIDE = "UPDATE partitioning SET partitions = %(partitions)s"
@@ -39,7 +43,6 @@ NEWEST = """
     SELECT s.district, s.retention, date_bin('1 minute', max(l.time), '2000-01-03 00:00:00+00') + interval '1 minute'
     FROM latest AS l JOIN series AS s ON s.id = l.series WHERE s.kind = 'numbers' GROUP BY 1, 2
 """
-WINDOWS = "SELECT partition, retention, open_from FROM rollup_windows"
 WINDOWS_ANEW = """
     WITH owned AS (
         SELECT max(owner) + 1 AS owner FROM rollup_windows
