@@ -18,10 +18,10 @@ PAGE = Path("docs/reports/faults.md")
 HEAD = """\
 # Faults
 
-Written by `make faults` and `make faults-long`; do not edit. Each lane runs real processes under load, breaks something
-by a seed, waits until everything is at rest, and compares a ledger that the clients synced to disk with the rows, the
-positions, the custody balance, the rollups and the newest observations. A sabotage lane runs a platform with a known
-fault and holds when the checkers find it. What was not run is said to be not run.
+Written by `make faults` and `make faults-long`; do not edit. Each lane runs real processes, breaks something by a seed,
+most often under load, waits until everything is at rest, and compares a ledger that the clients synced to disk with the
+rows, the positions, the custody balance, the rollups and the newest observations. A sabotage lane runs a platform with
+a known fault and holds when the checkers find it. What was not run is said to be not run.
 
 Recovery is the time from the fault to the end of the first half second, wholly after it, in which readings are both
 acknowledged and settled in the balance at 90 % of the rate before. The clients are closed loops that send a batch again
