@@ -24,7 +24,6 @@ from maasloop import telemetry
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.migrate import Migration, migrate
 
-from .allocating import keep_large_apart
 from .collecting import settle
 from .http import HttpDoor
 from .probes import Check, Note, Probes
@@ -87,7 +86,6 @@ def run[S: ServiceSettings](assemble: Assemble[S], settings: S, migrations: Sequ
     for listener in settings.insecure_listeners():
         _log.warning("insecure_bind", listener=listener)
     try:
-        keep_large_apart()
         return asyncio.run(Process(assemble, settings, migrations, settle=settle).live())
     finally:
         telemetry.flush()
