@@ -18,7 +18,9 @@ STALL_S = 6
 STALL_YIELDING_S = 25
 STALL_MEMORY_S = 20.0
 TURN_GAIN = 0.03
-CLEARING_MPS = 3.0
+STUCK_MPS = 3.0
+LEAVING_MPS = 6.0
+"""Who was stuck is on its way out only at this speed: what starts meanwhile would stop it again."""
 BOX_PATIENCE_S = 60.0
 
 
@@ -117,7 +119,9 @@ class Box:
         """Take in everybody seen."""
         inside = [one for one in seen if one.distance_m < 0.0]
         self.groups = frozenset(one.group for one in inside if one.group is not None)
-        self._stuck = {one.id: one for one in inside if one.speed_mps < CLEARING_MPS}
+        self._stuck = {
+            one.id: one for one in inside if one.speed_mps < (LEAVING_MPS if one.id in self._stuck else STUCK_MPS)
+        }
         self._since_s = {name: self._since_s.get(name, second_s) for name in self._stuck}
         self._second_s = second_s
 

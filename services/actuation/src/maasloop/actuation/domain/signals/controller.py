@@ -120,10 +120,12 @@ class Controller:
     ) -> Decision | None:
         """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
         guard_s = self.parameters.guard_s
-        stuck = self.perception.stuck()
-        waiting = {name for name in stage - current if any(foe in stuck for foe in self.sheet.foes[name])}
+        stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
+        waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
         if waiting:
-            stage = stage - waiting
+            # Who has found no gap for a while gets one: those with the right of way end as well.
+            held = {major for name in stuck & self.perception.held() for major in self.sheet.majors[name]}
+            stage = stage - waiting - held
             reason = f"{reason}, {len(waiting)} groups wait until the junction is clear"
             guard_s = self.parameters.clearing_s
         if stage == current and self._may_stay(state, not_before_s):
