@@ -117,6 +117,38 @@ async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
     assert Counter(device for device, _ in states) == Counter(["lamp-1", *LAMPS])
 
 
+@pytest.mark.timeout(60)
+async def test_killed_before_a_dispatch_was_written_down_its_proof_counts(
+    servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
+) -> None:
+    """What the device answered and the one reading that shows the effect were stored before the next process began."""
+    async with connection.connect(servers.nats_url, name="test-devices") as bus:
+        talk = make_talk(bus)
+        await bus.listen(subjects.downlink("noord", LAMPS[0], subjects.DownlinkKind.COMMANDS), talk.hear_command)
+        async with _process(servers):
+            while not talk.received:
+                await talk.report([(LAMPS[0], "presence", 1.0, now_us())])
+                await asyncio.sleep(0.2)
+            await _in_state(servers.dsn, "DISPATCHED")
+        async with await psycopg.AsyncConnection.connect(servers.dsn) as database:
+            await database.execute(
+                "UPDATE commands SET state = 'ACCEPTED', state_rank = 1, dispatch_time_us = 0, dispatch_street_us = 0"
+            )
+        await talk.respond(talk.received[0], DeviceResponse.ANSWER_ACKNOWLEDGED)
+        await talk.report([(LAMPS[0], "power", 2 + 98 * 0.8, now_us())], domain="energy")
+        async with _process(servers):
+            await _in_state(servers.dsn, "VERIFIED")
+
+
+async def _in_state(dsn: str, state: str) -> None:
+    """Wait until the only command is in a state."""
+    states: list[tuple[str]] = []
+    while states != [(state,)]:
+        await asyncio.sleep(0.1)
+        async with await psycopg.AsyncConnection.connect(dsn) as database:
+            states = await (await database.execute("SELECT state FROM commands")).fetchall()
+
+
 async def _delivered(bus: Bus) -> int:
     """Return how often the street's durable delivered anything."""
     found = await bus.api(f"CONSUMER.INFO.{STREET.stream}.{STREET.name}")

@@ -16,6 +16,7 @@ from maasloop.actuation.adapters.registry import Registry
 from maasloop.actuation.adapters.timeseries import Remembered
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
+from maasloop.actuation.domain.command import State
 from maasloop.actuation.domain.evaluation import Evaluation
 from maasloop.actuation.domain.facts import Device
 from maasloop.actuation.domain.journal import Entry, JournalEntry
@@ -77,6 +78,8 @@ class _Parts:
     ledger: PostgresLedger
     records: PostgresRecords
     policies: PostgresPolicies
+    conditions: CelConditions
+    evaluation: Evaluation
 
 
 @asynccontextmanager
@@ -91,14 +94,17 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         connected(settings.timeseries_address) as memory,
         _ledger(dsn, codec, clock) as ledger,
     ):
-        city = City()
-        parts = _Parts(clock, bus, city, ledger, PostgresRecords(pool), PostgresPolicies(pool))
-        await _restore(parts)
+        city, conditions = City(), CelConditions()
+        evaluation = Evaluation(city, conditions)
+        records, policies = PostgresRecords(pool), PostgresPolicies(pool)
+        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation)
+        steps = _steps(parts)
+        await _restore(parts, steps)
         registry = Registry(bus, channel, city, clock, lambda district, device: _refused(parts, district, device))
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
-        remembered = Remembered(memory, city, CelConditions(), clock)
-        service = _service(settings, parts, pool, registry, remembered)
+        remembered = Remembered(memory, city, conditions, clock)
+        service = _service(settings, parts, pool, registry, remembered, steps)
         yield Service(
             doors=service.doors,
             pulling=service.pulling,
@@ -108,23 +114,24 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         )
 
 
-def _service(
-    settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry, remembered: Remembered
-) -> Service:
-    conditions = CelConditions()
-    evaluation = Evaluation(parts.city, conditions)
-    steps = Steps(
+def _steps(parts: _Parts) -> Steps:
+    return Steps(
         parts.city,
         parts.clock,
         parts.ledger,
-        evaluate=EvaluatePolicies(evaluation),
-        decide=DecideSecond(parts.city, evaluation),
+        evaluate=EvaluatePolicies(parts.evaluation),
+        decide=DecideSecond(parts.city, parts.evaluation),
         verify=VerifyCommands(),
         expire=ExpireCommands(),
         pass_time=PassTime(parts.city),
         dispatch=DispatchCommands(parts.city, NativeDownlink(parts.bus), parts.ledger),
         tell=DecisionVoice(parts.bus, MessageCodec().decision_recorded, f"maasloop/{NAME}", parts.clock).tell,
     )
+
+
+def _service(
+    settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry, remembered: Remembered, steps: Steps
+) -> Service:
     feed = CommandFeed(parts.records)
     parts.ledger.listen(feed.hear)
     commands = CommandDoor(
@@ -132,16 +139,18 @@ def _service(
         parts.records,
         feed,
         issue=IssueCommand(parts.city, parts.ledger, parts.records),
-        cancel=CancelCommand(evaluation, parts.ledger, parts.records),
+        cancel=CancelCommand(parts.evaluation, parts.ledger, parts.records),
         set_override=SetOverride(parts.city, parts.ledger, parts.records),
-        end_override=EndOverride(parts.city, evaluation, parts.ledger, parts.records),
+        end_override=EndOverride(parts.city, parts.evaluation, parts.ledger, parts.records),
         release=ReleaseDistrict(parts.city, parts.ledger),
     )
-    policies = PolicyDoor(parts.city, ChangePolicy(parts.city, conditions, parts.policies), parts.records, parts.clock)
+    policies = PolicyDoor(
+        parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock
+    )
     server = RpcServer(settings.grpc_address, _service_names(), clock=parts.clock)
     commands.register(server)
     policies.register(server)
-    street = StreetStream(parts.bus, Selector(parts.city, conditions), steps, parts.clock)
+    street = StreetStream(parts.bus, Selector(parts.city, parts.conditions), steps, parts.clock)
     responses = ResponseStream(parts.bus, RecordAnswer(), steps)
     timekeeping = Timekeeping(steps, parts.clock)
     return Service(
@@ -176,7 +185,7 @@ async def _ledger(dsn: str, codec: MessageCodec, clock: Clock) -> AsyncIterator[
         await ledger.close()
 
 
-async def _restore(parts: _Parts) -> None:
+async def _restore(parts: _Parts, steps: Steps) -> None:
     now_us = parts.clock.now_us()
     commands = await parts.records.open_commands()
     restore(
@@ -189,6 +198,9 @@ async def _restore(parts: _Parts) -> None:
         monotonic_s=parts.clock.monotonic_s(),
     )
     parts.ledger.defer(unsent(parts.city, now_us))
+    # Before any answer or proof is heard: one of a command that is not known as sent would count for nothing.
+    left = [one for one in commands if one.state is State.ACCEPTED]
+    await steps.send(left, perhaps_again=True)
     _log.info("state_restored", open_commands=len(commands), policies=len(parts.city.policies))
 
 
