@@ -129,11 +129,11 @@ async def test_bytes_that_are_no_message_are_refused_with_a_reason(channel: grpc
     watch, garbage = f"/{SERVICE}/WatchDevices", b"\xff\xff\xff"
     called: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET)
     watched: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(watch)
-    for path, call in ((GET, called(garbage)), (watch, watched(garbage).read())):
+    for path, call in ((GET, lambda: called(garbage)), (watch, lambda: watched(garbage).read())):
         before = metrics.value("maasloop_rpc_refusals_total", method=path, reason="PAYLOAD_UNDECODABLE")
 
         with pytest.raises(errors.InvalidArgument) as caught, statuses.translated():
-            await call
+            await call()
 
         assert caught.value.reason == "PAYLOAD_UNDECODABLE"
         assert metrics.value("maasloop_rpc_refusals_total", method=path, reason="PAYLOAD_UNDECODABLE") == before + 1
