@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -133,6 +134,20 @@ async def test_a_site_that_connects_again_replaces_its_link() -> None:
 
     assert closed[0] == Closed("the site connected again")
     assert first.session.phase.name == "CLOSED"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_comes_while_the_server_stops_is_cut_off(turns: int) -> None:
+    """A connection that is on its way through the loop when listening ends is closed, and not forgotten."""
+    async with _pair() as pair:
+        with socket.create_connection(pair.address, timeout=5) as peer:
+            peer.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await pair.server.close()
+            async with asyncio.timeout(5):
+                with suppress(ConnectionResetError):
+                    assert await asyncio.get_running_loop().sock_recv(peer, 1) == b""
 
 
 async def _nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

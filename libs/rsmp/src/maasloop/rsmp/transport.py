@@ -36,6 +36,8 @@ RECONNECT_S = 10.0
 """Between two attempts of a site (core, "Communication disruption")."""
 CONNECTIONS_MAX = 1_000
 """Links of one server; further ones are closed at once."""
+TURNS_OF_ACCEPTING = 4
+"""asyncio takes so many turns to hand over a connection, and forgets to close one that comes when listening has ended."""
 
 
 def new_message_id() -> str:
@@ -168,6 +170,7 @@ class SupervisorServer:
         self._new_id = new_id
         self._server: asyncio.Server | None = None
         self._links: dict[SupervisorLink, asyncio.Task[None]] = {}
+        self._stopping = False
 
     async def start(self, host: str, port: int = PORT, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Listen, and return the address that was taken."""
@@ -183,6 +186,9 @@ class SupervisorServer:
 
     async def close(self) -> None:
         """Stop listening, then end all links after what they still have to send."""
+        self._stopping = True
+        for _ in range(TURNS_OF_ACCEPTING):
+            await asyncio.sleep(0)
         if self._server is not None:
             self._server.close()
         for link in self._links:
@@ -199,6 +205,10 @@ class SupervisorServer:
                     await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
+            # Nobody would end its link.
+            writer.close()
+            return
         if len(self._links) >= self._settings.connections_max:
             self.refused_connections += 1
             writer.close()
