@@ -23,7 +23,7 @@ async def background(lab: Lab, rows_per_s: float, *, age_s: float = 0.0) -> Asyn
             await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), RECORD))
             for _ in range(CONNECTIONS)
         ]
-        clients = offering.GrpcClients(channels, range(lab.devices), batch=ROWS_A_MESSAGE)
+        clients = offering.GrpcClients(channels, range(lab.devices), batch=ROWS_A_MESSAGE, streams=False)
         began_us = time.time_ns() // 1_000 - round(age_s * offering.SECOND_US)
         span = offering.Span(time.perf_counter(), began_us, LONGEST_S, 0.0)
         task = asyncio.create_task(offering.offer([(clients, rows_per_s / ROWS_A_MESSAGE)], span), name="background")

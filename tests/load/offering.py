@@ -8,7 +8,7 @@ import asyncio
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -115,13 +115,17 @@ class Template:
 
 
 class GrpcClients:
-    """Clients with a connection each, that take turns at sending a batch."""
+    """Clients with a connection each, that take turns at sending a batch: as calls, or each over a stream of its own."""
 
-    def __init__(self, channels: Sequence[wire_grpc.Channel], devices: range, *, batch: int) -> None:
-        """Share the devices out: every client has its own."""
+    def __init__(self, channels: Sequence[wire_grpc.Channel], devices: range, *, batch: int, streams: bool) -> None:
+        """Share the devices out: every client has its own. ``open`` begins ``streams``."""
         self.outcome = Outcome(batch)
         self._channels = channels
         self._unanswered = [0] * len(channels)
+        self._streaming = streams
+        self._streams: list[wire_grpc.OpenCall] = []
+        self._due: list[deque[tuple[float, float]]] = [deque() for _ in channels]
+        """What each stream has not answered: when it was due, and from when on latencies count."""
         share = len(devices) // len(channels)
         self._lots = [
             [
@@ -132,6 +136,11 @@ class GrpcClients:
         ]
         self._expected = accepted(batch)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Begin the streams, if there are any."""
+        if self._streaming:
+            self._streams = [await channel.stream(self._hearing(at)) for at, channel in enumerate(self._channels)]
 
     def send(self, number: int, due_s: float, span: Span) -> None:
         """Let the client whose turn it is send its next lot."""
@@ -145,10 +154,21 @@ class GrpcClients:
         first, template = lots[turn % len(lots)]
         event_time_us = span.event_time_us(due_s)
         self._unanswered[client] += 1
-        task = asyncio.create_task(self._call(client, template.request(event_time_us), due_s, span.counts_from_s))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        request = template.request(event_time_us)
+        if self._streaming:
+            self._due[client].append((due_s, span.counts_from_s))
+            self._streams[client].send(request)
+        else:
+            task = asyncio.create_task(self._call(client, request, due_s, span.counts_from_s))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         outcome.tell(first, event_time_us, due_s)
+
+    def _hearing(self, client: int) -> Callable[[bytes], None]:
+        def hear(answer: bytes) -> None:
+            self._note(client, answer, "", *self._due[client].popleft())
+
+        return hear
 
     async def _call(self, client: int, request: bytes, due_s: float, counts_from_s: float) -> None:
         answer, why = b"", ""
@@ -158,6 +178,9 @@ class GrpcClients:
             why = _STATUSES.get(failed.status, "connection lost")
         except (OSError, TimeoutError) as failed:
             why = type(failed).__name__
+        self._note(client, answer, why, due_s, counts_from_s)
+
+    def _note(self, client: int, answer: bytes, why: str, due_s: float, counts_from_s: float) -> None:
         self._unanswered[client] -= 1
         if answer == self._expected:
             self.outcome.answered(due_s, counts_from_s)
@@ -166,9 +189,19 @@ class GrpcClients:
             self.outcome.refusals[why or _said(answer)] += self.outcome.readings_a_message
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for the answers that are still to come."""
+        """Wait for the answers that are still to come; a stream that ended gives none."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
+        deadline_s = time.perf_counter() + timeout_s
+        while self._open() and time.perf_counter() < deadline_s:
+            await asyncio.sleep(TICK_S)
+        left = sum(len(due) for due in self._due) * self.outcome.readings_a_message
+        if left:
+            self.outcome.refused += left
+            self.outcome.refusals["stream ended"] += left
+
+    def _open(self) -> bool:
+        return any(due and not stream.over for due, stream in zip(self._due, self._streams, strict=False))
 
 
 def _said(answer: bytes) -> str:

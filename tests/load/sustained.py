@@ -19,7 +19,7 @@ from typing import Any
 
 import grpc
 from tests.load import city, figures, machine, offering, processes, watching, wire_grpc
-from tests.load.doors import RECORD
+from tests.load.doors import RECORD, STREAM
 from tests.load.lab import BENCHES, DATA_PATH, Lab, laboratory
 
 from maasloop.api.observation.v1.series_service_pb2 import GetCustodyBalanceRequest
@@ -33,6 +33,8 @@ MQTT_PER_S = 1_000
 MQTT_CONNECTIONS = 50
 MQTT_DEVICES = 1_000
 WARM_UP_S = 5.0
+STREAM_TIMEOUT_S = 3_600
+PROGRESS_EVERY_S = 30.0
 SETTLE_S = 60.0
 OVERLOAD = 10
 OVERLOAD_BATCH = 180
@@ -53,13 +55,22 @@ class Plan:
     watchers: int = 1
     sample_every_s: float = 10.0
     batch: int = BATCH
+    streams: bool = True
+    """Whether gRPC clients send over a stream each, as who sends all the time does, or a call a batch."""
 
 
 PLANS = {
     "sustained": Plan("sustained", 300),
     "soak": Plan("soak", 1_800, factor=0.5, services=SERVICES),
     "overload": Plan(
-        "overload", 60, factor=OVERLOAD, services=SERVICES, watchers=0, sample_every_s=1.0, batch=OVERLOAD_BATCH
+        "overload",
+        60,
+        factor=OVERLOAD,
+        services=SERVICES,
+        watchers=0,
+        sample_every_s=1.0,
+        batch=OVERLOAD_BATCH,
+        streams=False,
     ),
 }
 
@@ -69,7 +80,7 @@ async def run(plan: Plan) -> dict[str, Any]:
     about = machine.about()
     async with laboratory(services=plan.services) as lab:
         await _first_readings(lab)
-        async with _senders(lab, plan.batch) as (clients, devices):
+        async with _senders(lab, plan) as (clients, devices):
             counted = refusals(lab)
             before, cpu = await lab.store.stored(), processes.cpu_seconds(lab.stack)
             processes.forget_peaks(lab.stack)
@@ -108,16 +119,37 @@ async def _offer(
         watchers=plan.watchers,
     )
     async with watchers as seen:
-        await offering.offer(senders, span)
+        telling = asyncio.create_task(_tell_progress(span, clients.outcome, devices.outcome))
+        try:
+            await offering.offer(senders, span)
+        finally:
+            telling.cancel()
         await asyncio.gather(clients.settle(SETTLE_S), devices.settle(SETTLE_S))
     return seen
 
 
+async def _tell_progress(span: offering.Span, *outcomes: offering.Outcome) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_EVERY_S)
+        passed_s = time.perf_counter() - span.began_s
+        sums = [
+            sum(getattr(one, name) for one in outcomes) for name in ("offered", "acknowledged", "refused", "held_back")
+        ]
+        offered, acknowledged, refused, held_back = sums
+        print(
+            f"{passed_s:,.0f} of {span.seconds:,.0f} s: {offered:,} offered, {acknowledged:,} acknowledged, "
+            f"{refused:,} refused, {held_back:,} held back",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 @asynccontextmanager
-async def _senders(lab: Lab, batch: int) -> AsyncIterator[tuple[offering.GrpcClients, offering.MqttDevices]]:
+async def _senders(lab: Lab, plan: Plan) -> AsyncIterator[tuple[offering.GrpcClients, offering.MqttDevices]]:
     async with contextlib.AsyncExitStack() as stack:
+        path = STREAM if plan.streams else RECORD
         channels = [
-            await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), RECORD))
+            await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), path, timeout_s=STREAM_TIMEOUT_S))
             for _ in range(GRPC_CLIENTS)
         ]
         first_mqtt = lab.devices - MQTT_DEVICES
@@ -125,7 +157,9 @@ async def _senders(lab: Lab, batch: int) -> AsyncIterator[tuple[offering.GrpcCli
             lab.stack.nats.mqtt_address, range(first_mqtt, lab.devices), connections=MQTT_CONNECTIONS
         )
         await devices.open()
-        yield offering.GrpcClients(channels, range(first_mqtt), batch=batch), devices
+        clients = offering.GrpcClients(channels, range(first_mqtt), batch=plan.batch, streams=plan.streams)
+        await clients.open()
+        yield clients, devices
 
 
 async def _first_readings(lab: Lab) -> None:
@@ -207,9 +241,17 @@ def main() -> int:
     parser.add_argument("plan", choices=sorted(PLANS))
     parser.add_argument("--seconds", type=int, help="of the load; what the plan says if left out")
     parser.add_argument("--factor", type=float, help="times the sustained rate")
+    parser.add_argument(
+        "--calls", action="store_true", help="gRPC clients make a call a batch, instead of a stream each"
+    )
     arguments = parser.parse_args()
     plan = PLANS[arguments.plan]
-    plan = replace(plan, seconds=arguments.seconds or plan.seconds, factor=arguments.factor or plan.factor)
+    plan = replace(
+        plan,
+        seconds=arguments.seconds or plan.seconds,
+        factor=arguments.factor or plan.factor,
+        streams=plan.streams and not arguments.calls,
+    )
     told = asyncio.run(run(plan))
     machine.write(BENCHES / f"{plan.name}.json", told)
     for name, value in told.items():
