@@ -148,7 +148,12 @@ class Load:
         custody = await self.rig.custody()
         custody.pop("late", None)
         assert custody == {"accepted": self.sent, "stored": self.sent}
+        # Partition 0 counts the messages of the others, and may come last.
+        await self.rig.until(self._all_counted)
         assert await self.rig.query("SELECT seen, lost FROM producers") == [(self.sent, 0)]
+
+    async def _all_counted(self) -> bool:
+        return await self.rig.query("SELECT sum(seen) >= %s FROM producers", self.sent) == [(True,)]
 
     async def check_rollups(self) -> None:
         """Require, with all windows closed, minutes that are those of the rows."""
