@@ -223,6 +223,22 @@ async def test_figures_are_those_of_all_rows_at_every_moment(
         await city.close()
 
 
+async def test_what_is_held_back_outlives_its_chunk(rig: "Rig", at_us: int) -> None:
+    """A chunk of minutes that somebody dropped is made anew by the next try, and the writer goes on."""
+    city = City(rig, at_us)
+    try:
+        await city.store([city.at(-1_000)])
+        await city.live.close_windows(everything=True)
+        await city.store([city.at(-500)])
+        await rig.query("SELECT drop_chunks('minutes_7d', older_than => 'infinity'::timestamptz)")
+        await city.live.close_windows(everything=True)
+        await city.live.close_windows(everything=True)
+        assert await rig.query("SELECT count FROM minutes_7d") == [(1,)]
+        await city.store([city.at(-200)])
+    finally:
+        await city.close()
+
+
 async def test_a_killed_writer_leaves_rows_that_the_next_merges(rig: "Rig", at_us: int) -> None:
     """What was held back when the process died is in minutes and hours after the start of the next, once."""
     city = City(rig, at_us)

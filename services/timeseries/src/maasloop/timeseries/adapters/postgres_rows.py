@@ -13,6 +13,8 @@ from psycopg.pq import TransactionStatus
 
 from maasloop.core.clock import from_us
 from maasloop.core.domains import Retention
+from maasloop.core.errors import Unavailable
+from maasloop.core.reasons import Reason
 from maasloop.postgres.arrays import Packed, packed, register_packed
 from maasloop.postgres.copy import copy_in, times
 from maasloop.postgres.errors import translated
@@ -253,7 +255,10 @@ class PostgresRowStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresRowTransaction]:
-        """Begin a transaction that commits at the end of the block; raises ``Fenced`` there."""
+        """Begin a transaction that commits at the end of the block; raises ``Fenced`` there.
+
+        Raises ``Unavailable`` where a chunk was dropped that the writer knew.
+        """
         connection = self._free.pop() if self._free else await self._open()
         try:
             with translated():
@@ -263,6 +268,11 @@ class PostgresRowStore:
                         await self._before_commit()
                     if self._fence is not None:
                         await self._fence.require(cursor)
+        except errors.UndefinedTable as error:
+            # A chunk that was known has been dropped meanwhile: the next transaction asks for them, or makes it anew.
+            self._chunks.forget()
+            message = "a chunk is there no more"
+            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "database"}) from error
         except BaseException:
             self._chunks.forget()
             raise
