@@ -48,7 +48,13 @@ def subjects_page() -> str:
     facts = [(code(address(fact)), fact.key, code(fact.message), fact.publisher, fact.meaning) for fact in FACTS]
     devices = [(code(device_topic(each)), f"{way}", text) for each, way, text in device_kinds()]
     others = [
-        (code(INGEST_RECORD), "Request: `RecordObservationsRequest`, answered after the broker has stored it."),
+        (
+            code(INGEST_RECORD),
+            (
+                "Request: `RecordObservationsRequest`, answered after the broker has stored it; a refusal has the header"
+                " `maasloop-reason`, `maasloop-retry-after` (s) where the same request may succeed, and a sentence."
+            ),
+        ),
         (code(DEAD_LETTERS), "Messages that a consumer gave up: `maasloop.deadletter.{service}.{consumer}`."),
     ]
     return page(

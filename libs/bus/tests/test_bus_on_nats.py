@@ -10,8 +10,9 @@ from maasloop.bus import consume, subjects
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.ensure import ensure
 from maasloop.bus.pull import Delivery, Pull
+from maasloop.bus.refusals import refusal_headers
 from maasloop.bus.streams import OBSERVATION_ROWS, SETTLEMENTS
-from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Unavailable
 from maasloop.stack.servers.nats import NatsServer
 
 AIR = subjects.OBSERVATION_RECORDED.subject("noord", "air")
@@ -220,3 +221,31 @@ async def test_what_a_listener_does_not_want_is_dropped_unread(bus: Bus) -> None
 
     assert everything == [b"first", b"second", b"last"]
     assert chosen == [b"first", b"last"]
+
+
+async def test_an_answer_that_refuses_is_raised_as_what_the_caller_must_do(bus: Bus) -> None:
+    """A refusal with a time is to be sent again after it, one without never; an answer without a reason is the answer."""
+    answers = {
+        b"later": Unavailable("NEIGHBOUR_UNAVAILABLE", "the registry is not heard yet", retry_after_s=2.5),
+        b"never": InvalidArgument("PAYLOAD_UNDECODABLE", "not a request"),
+        b"broken": MaasloopError("INTERNAL", "internal error"),
+    }
+
+    async def answer(message: Msg) -> None:
+        error = answers.get(message.data)
+        if error is None:
+            await bus.tell(message.reply, b"yes")
+        else:
+            await bus.tell(message.reply, error.message.encode(), refusal_headers(error))
+
+    await bus.listen("test.asked", answer)
+
+    assert await bus.ask("test.asked", b"now", timeout_s=5) == b"yes"
+    with pytest.raises(Unavailable, match="not heard yet") as later:
+        await bus.ask("test.asked", b"later", timeout_s=5)
+    assert (later.value.reason, later.value.retry_after_s) == ("NEIGHBOUR_UNAVAILABLE", 2.5)
+    with pytest.raises(InvalidArgument, match="not a request"):
+        await bus.ask("test.asked", b"never", timeout_s=5)
+    with pytest.raises(MaasloopError, match="internal error") as broken:
+        await bus.ask("test.asked", b"broken", timeout_s=5)
+    assert type(broken.value) is MaasloopError

@@ -19,6 +19,7 @@ from nats.errors import Error as NatsError
 from maasloop.core.errors import Conflict, ResourceExhausted, Unavailable
 
 from .client import MendedClient
+from .refusals import raise_refusal
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +120,13 @@ class Bus:
             await self.client._flush_pending()  # noqa: SLF001 - as above
 
     async def ask(self, subject: str, body: bytes, *, timeout_s: float) -> bytes:
-        """Send a request over core NATS and return the answer's body."""
+        """Send a request over core NATS and return the answer's body; an answer that refuses is raised (`refusals`)."""
         try:
             answer = await self.client.request(subject, body, timeout=timeout_s)
         except (NatsError, TimeoutError) as error:
             message = f"no answer on {subject}"
             raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "nats"}) from error
+        raise_refusal(answer.headers, answer.data)
         return bytes(answer.data)
 
     async def listen(

@@ -16,6 +16,7 @@ from maasloop.telemetry.metrics import counter
 from . import subjects
 from .connection import Bus
 from .pull import Delivery, Pull
+from .refusals import REASON_HEADER
 from .streams import BACKOFF_S, Durable
 
 log = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ async def bury(
         "Nats-Msg-Id": f"{durable.stream}-{durable.name}-{delivery.id}",
         "maasloop-subject": delivery.subject,
         "maasloop-sequence": str(delivery.stream_sequence),
-        "maasloop-reason": reason,
+        REASON_HEADER: reason,
         "maasloop-attempt": str(delivery.attempt),
     }
     await bus.publish(subjects.dead_letter(durable.service, durable.name), delivery.body, headers)

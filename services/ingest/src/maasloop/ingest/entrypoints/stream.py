@@ -10,10 +10,11 @@ from maasloop.api.observation.v1.events_pb2 import ReadingsQuarantined
 from maasloop.bus.connection import Bus
 from maasloop.bus.consume import consume
 from maasloop.bus.pull import Delivery
+from maasloop.bus.refusals import REASON_HEADER, refusal_headers
 from maasloop.bus.streams import QUARANTINE_TABLE
 from maasloop.bus.subjects import INGEST_RECORD
 from maasloop.core.clock import Clock
-from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Retryable
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted
 from maasloop.core.ids import parse_name
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.outcome import Door, Recorded
@@ -26,10 +27,6 @@ from .answers import count_refused, response
 from .rpc import batch_of, read_request
 
 REQUESTS_AT_ONCE_MAX = 64
-ERROR_HEADER = "maasloop-reason"
-"""Header of the answer to a request that failed; the body is then the sentence for people."""
-RETRY_HEADER = "maasloop-retry-after"
-"""Seconds after which the same request may succeed, where it may."""
 REQUEST = "application/protobuf; type=maasloop.api.observation.v1.RecordObservationsRequest"
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
@@ -68,11 +65,10 @@ class RequestDoor:
             answer = await self._recorded(body)
         except MaasloopError as error:
             count_refused(Door.NATS, error.reason)
-            retry = {RETRY_HEADER: f"{error.retry_after_s:g}"} if isinstance(error, Retryable) else {}
-            await self._bus.tell(reply, error.message.encode(), {ERROR_HEADER: error.reason, **retry})
+            await self._bus.tell(reply, error.message.encode(), refusal_headers(error))
         except Exception:
             log.exception("request_failed")
-            await self._bus.tell(reply, b"internal error", {ERROR_HEADER: Reason.INTERNAL})
+            await self._bus.tell(reply, b"internal error", {REASON_HEADER: Reason.INTERNAL})
         else:
             await self._bus.tell(reply, answer)
 
