@@ -7,7 +7,7 @@ has to pass the kernel.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .area import VehicleSeen
 from .aspects import Aspect, Aspects
@@ -39,11 +39,16 @@ class Parameters:
     clearing_s: float = 3.0
 
 
+Ranked = tuple[tuple[float, Stage], ...]
+"""The stages that were compared with their indices, best first."""
+
+
 @dataclass(frozen=True)
 class Hold:
     """Nothing is asked for; what runs goes on."""
 
     reason: str
+    ranked: Ranked = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Ask:
 
     request: SequenceRequest
     reason: str
+    ranked: Ranked = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Release:
     """The junction is better left to its local programme for a while."""
 
     reason: str
+    ranked: Ranked = ()
 
 
 Decision = Hold | Ask | Release
@@ -112,8 +119,8 @@ class Controller:
         for index, stage in ranked:
             decision = self._towards(state, stage, current, not_before_s, f"index {index:.3f}")
             if decision is not None:
-                return decision
-        return Hold("nothing else may be asked for now")
+                return replace(decision, ranked=tuple(ranked))
+        return Hold("nothing else may be asked for now", tuple(ranked))
 
     def _towards(
         self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
@@ -163,7 +170,7 @@ class Controller:
     def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
         parameters = self.parameters
         prospect = Prospect(self.perception, state, parameters.horizon_s)
-        index = _index(
+        index = service_rate(
             self._plan(current), dict.fromkeys(current, 0.0), prospect, parameters, begun_s=parameters.stay_s
         )
         ranked = [(index, current)]
@@ -174,7 +181,7 @@ class Controller:
                 continue
             begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
             penalty_s = parameters.penalty_s
-            index = _index(self._plan(stage), starts, prospect, parameters, begun_s=begun_s, penalty_s=penalty_s)
+            index = service_rate(self._plan(stage), starts, prospect, parameters, begun_s=begun_s, penalty_s=penalty_s)
             ranked.append((index, stage))
         return sorted(ranked, key=lambda pair: -pair[0])
 
@@ -193,7 +200,7 @@ class Controller:
         )
 
 
-def _index(
+def service_rate(
     plan: StagePlan,
     starts: Mapping[str, float],
     prospect: Prospect,
