@@ -55,15 +55,16 @@ def _controlled(run: Run, street: StreetSimulation, desks: dict[str, Desk], stan
     """Let the desks decide second after second; a decision on a second acts from the next one on."""
     senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
     local_after_kill_s: int | None = None
-    for _ in range(run.seconds):
+    for passed_s in range(1, run.seconds + 1):
+        second = street.field_s
         for junction_id, desk in desks.items():
-            street.show(junction_id, desk.device.tick(street.second + 1))
-        second = street.step()
-        standstill.see(second)
-        killed = run.kill_at is not None and second >= run.kill_at
+            street.show(junction_id, desk.device.tick(second))
+        street.step()
+        standstill.see(passed_s)
+        killed = run.kill_at is not None and passed_s >= run.kill_at
         if run.kill_at is not None and killed and local_after_kill_s is None:
             free = not any(desk.device.remote for desk in desks.values())
-            local_after_kill_s = second - run.kill_at if free else None
+            local_after_kill_s = passed_s - run.kill_at if free else None
         if run.controller == "local" or killed:
             continue
         senses.sense()

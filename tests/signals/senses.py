@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.twin.devices.controller import OCCUPANCY_DIGITS
 from maasloop.twin.street.area import Approaching, AreaDetection
 from maasloop.twin.street.loops import ordered_lanes
 from maasloop.twin.street.simulation import StreetSimulation
@@ -32,7 +33,7 @@ class Senses:
     def sense(self) -> None:
         """Take in the second that just passed."""
         self._loops = {
-            name: LoopReading(one.count, one.occupancy)
+            name: LoopReading(one.count, round(one.occupancy, OCCUPANCY_DIGITS))
             for name, one in self._street.loop_readings().items()
             if name not in self._dead
         }

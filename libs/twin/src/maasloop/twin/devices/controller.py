@@ -10,6 +10,9 @@ from maasloop.twin.street.signals import SignalDevice
 from maasloop.twin.street.simulation import LoopReading
 from maasloop.twin.street.site import Junction
 
+OCCUPANCY_DIGITS = 4
+"""Decimal places of what a loop reports."""
+
 
 class SignalController:
     """One controller and the loops of its junction."""
@@ -50,6 +53,6 @@ class SignalController:
         for loop in self._junction.loops:
             seen = loops[loop.id]
             said.append(Reading(loop.id, "vehicle-count", time_us, float(seen.count)))
-            said.append(Reading(loop.id, "occupancy", time_us, round(seen.occupancy, 4)))
+            said.append(Reading(loop.id, "occupancy", time_us, round(seen.occupancy, OCCUPANCY_DIGITS)))
         said.append(Reading(self.id, "signal-state", time_us, state))
         return said

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from .reading import Reading
-from .signals.controller import Controller, Decision, Hold, Parameters
+from .signals.controller import Controller, Decision, Hold
 from .signals.estimate import LoopReading
 from .signals.kernel import (
     EXPIRY_MAX_S,
@@ -21,8 +21,6 @@ from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
 from .verification import SIGNAL_STATE
 
-HOLD_S = 30.0
-"""A sequence's last step is held for at most this long after its end; then the field is on its local programme."""
 VEHICLE_COUNT = "vehicle-count"
 OCCUPANCY = "occupancy"
 LOOPS = (VEHICLE_COUNT, OCCUPANCY)
@@ -49,7 +47,7 @@ class Junction:
     @classmethod
     def of(cls, sheet: Sheet, issuer: str) -> "Junction":
         """Begin with nothing known."""
-        return cls(sheet, Controller(sheet, Parameters(hold_s=HOLD_S), issuer))
+        return cls(sheet, Controller(sheet, issuer=issuer))
 
     def successor(self, sheet: Sheet) -> "Junction":
         """Begin anew with a data sheet; what the field plays, and who holds it, outlives that."""

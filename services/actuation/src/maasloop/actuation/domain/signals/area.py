@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .aspects import GREENS, Aspect, Aspects
-from .estimate import RATE_MEMORY_S, Expected, LaneEstimate
+from .estimate import RATE_MEMORY_S, Expected, LaneEstimate, on_the_clock
 
 ACCELERATION_MPS2 = 2.0
 STANDING_MPS = 0.5
@@ -64,7 +64,7 @@ class AreaMemory:
         lane.vehicles.clear()
         lane.vehicles.extend(
             Expected(
-                second_s + free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps),
+                second_s + on_the_clock(free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps)),
                 1.0,
                 group=one.group,
                 standing=one.speed_mps < STANDING_MPS,

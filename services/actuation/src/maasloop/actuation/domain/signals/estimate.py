@@ -20,6 +20,7 @@ BLIND_RATE = 0.08
 SHARE_TRUST = 20.0
 SHARE_FADE = 0.98
 _SPARE = 1e-6
+_PARTS_OF_A_SECOND = 1024
 
 
 @dataclass(frozen=True)
@@ -211,3 +212,8 @@ class LaneEstimate:
         left = {name: share * (0.05 if name in self.excluded else 1.0) for name, share in self.shares.items()}
         total = sum(left.values())
         return {name: share / total for name, share in left.items()} if total > 0 else self.shares
+
+
+def on_the_clock(travel_s: float) -> float:
+    """Return a duration that is added to a clock without rounding: the same traffic has the same outcome at any hour."""
+    return round(travel_s * _PARTS_OF_A_SECOND) / _PARTS_OF_A_SECOND

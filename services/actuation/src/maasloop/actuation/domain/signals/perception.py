@@ -13,6 +13,7 @@ from .estimate import (
     LoopMemory,
     LoopReading,
     UpstreamShares,
+    on_the_clock,
 )
 from .sheet import Detector, DetectorPosition, Sheet
 from .turning import TurnShares
@@ -177,7 +178,7 @@ class Perception:
                 if chosen is not None:
                     lane = self.lanes[chosen]
                     travel_s = self._distances_m[name] / (lane.speed_mps * _FREE_SPEED_SHARE)
-                    lane.arrive(second_s + travel_s, 1.0, source)
+                    lane.arrive(second_s + on_the_clock(travel_s), 1.0, source)
 
     def _exits_passed(self, readings: Mapping[str, LoopReading]) -> list[str]:
         return [
