@@ -4,19 +4,20 @@ import json
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.signals.desk import Chooser, Desk
 from tests.signals.max_pressure import MaxPressure
+from tests.signals.outcome import Told, outcome_of
 from tests.signals.plan import Outcome, Run
-from tests.signals.records import read_trips
 from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
 
 from maasloop.actuation.domain.signals.controller import Controller
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.twin.street.judge import judge_run
 from maasloop.twin.street.loops import ordered_exits
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import SimulationOptions, StreetSimulation
@@ -48,7 +49,7 @@ def perform(run: Run, directory: Path) -> Outcome:
         else:
             desks = {junction.id: _desk(junction, run) for junction in site.junctions}
             local_after_kill_s = _controlled(run, street, desks, standstill)
-    return _outcome(run, street, desks, standstill, time.process_time() - began_s, local_after_kill_s)
+    return outcome_of(run, street, _told(list(desks.values()), standstill, began_s, local_after_kill_s))
 
 
 def _controlled(run: Run, street: StreetSimulation, desks: dict[str, Desk], standstill: Standstill) -> int | None:
@@ -86,39 +87,18 @@ def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
     return MaxPressure(sheet, lambda name: int(libsumo.lane.getLastStepVehicleNumber(lanes[name])))
 
 
-def _outcome(
-    run: Run,
-    street: StreetSimulation,
-    desks: dict[str, Desk],
-    standstill: Standstill,
-    processor_s: float,
-    local_after_kill_s: int | None,
-) -> Outcome:
-    trips = read_trips(street.tripinfo)
-    times_ms = sorted(one for desk in desks.values() for one in desk.times_ms)
-    refused: dict[str, int] = {}
-    for desk in desks.values():
-        for reason, count in desk.answers.items():
-            refused[reason] = refused.get(reason, 0) + count
-    after_kill = trips.due_from(street.site.scenario.begin_s + run.kill_at) if run.kill_at is not None else None
-    return Outcome(
-        run=run,
-        mean_delay_s=trips.mean_delay_s,
-        p99_wait_s=trips.p99_wait_s,
-        max_wait_s=trips.max_wait_s,
-        stops=trips.stops,
-        trips=len(trips.rows),
-        not_departed=trips.not_departed,
-        violations=len(judge_run(street.site.scenario.net, street.states_file)),
+def _told(desks: Sequence[Desk], standstill: Standstill, began_s: float, local_after_kill_s: int | None) -> Told:
+    refused: Counter[str] = Counter()
+    for desk in desks:
+        refused.update(desk.answers)
+    return Told(
         gridlock=standstill.found,
-        red_called_max_s=max((desk.red_called_max_s for desk in desks.values()), default=0.0),
-        decision_ms_mean=sum(times_ms) / len(times_ms) if times_ms else 0.0,
-        decision_ms_p99=times_ms[int(len(times_ms) * 0.99)] if times_ms else 0.0,
+        processor_s=time.process_time() - began_s,
+        decisions_ms=[one for desk in desks for one in desk.times_ms],
+        red_called_max_s=max((desk.red_called_max_s for desk in desks), default=0.0),
         refused=refused,
-        releases=sum(desk.releases for desk in desks.values()),
-        processor_s=processor_s,
+        releases=sum(desk.releases for desk in desks),
         local_after_kill_s=local_after_kill_s,
-        delay_after_kill_s=after_kill.mean_delay_s if after_kill is not None else None,
     )
 
 
