@@ -31,6 +31,15 @@ class LocalProgramme:
         """Return the length of the cycle."""
         return sum(step.duration_s for step in self.steps)
 
+    def position(self, second: int) -> tuple[int, int]:
+        """Return the index of the step that is shown at a second, and the seconds it still lasts."""
+        into = (second - self.offset_s) % self.cycle_s
+        for index, step in enumerate(self.steps):
+            if into < step.duration_s:
+                return index, step.duration_s - into
+            into -= step.duration_s
+        return 0, self.steps[0].duration_s
+
 
 def local_programme(network: SignalNetwork) -> LocalProgramme:
     """Stretch the clearances of the network's own programme and keep its cycle."""
@@ -42,7 +51,7 @@ def local_programme(network: SignalNetwork) -> LocalProgramme:
         clearance(network, state, stages[(index + 1) % len(stages)][0]) for index, (state, _) in enumerate(stages)
     ]
     lost_s = sum(step.duration_s for steps in clearances for step in steps)
-    greens = _shorten([duration for _, duration in stages], own_cycle_s - lost_s)
+    greens = share_greens([duration for _, duration in stages], own_cycle_s - lost_s)
     steps: list[Step] = []
     for (state, _), green_s, cleared in zip(stages, greens, clearances, strict=True):
         steps.append(Step(state, green_s, stage=True))
@@ -105,7 +114,7 @@ def _safe(network: SignalNetwork, state: str) -> str:
     return "".join(shown)
 
 
-def _shorten(greens_s: list[float], available_s: int) -> list[int]:
+def share_greens(greens_s: list[float], available_s: int) -> list[int]:
     """Share the available seconds in proportion to the greens, none below the minimum, in whole seconds."""
     floor = [GREEN_MIN_S] * len(greens_s)
     if available_s <= sum(floor):

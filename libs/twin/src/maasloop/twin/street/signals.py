@@ -140,16 +140,7 @@ class SignalDevice:
         return shown
 
     def _local(self, second: int) -> str:
-        return self._steps[self._local_position(second)[0]].state
-
-    def _local_position(self, second: int) -> tuple[int, int]:
-        """Return the step of the local programme at a second, and the seconds it still lasts."""
-        into = (second - self.junction.local.offset_s) % self.junction.local.cycle_s
-        for index, step in enumerate(self._steps):
-            if into < step.duration_s:
-                return index, step.duration_s - into
-            into -= step.duration_s
-        return 0, self._steps[0].duration_s
+        return self._steps[self.junction.local.position(second)[0]].state
 
     def _return_to_local(self, second: int) -> None:
         """Write the script of the way back: the stage that is due once the clearance is over, if need be early."""
@@ -184,10 +175,10 @@ class SignalDevice:
 
     def _stage_due(self, second: int) -> tuple[Step, int]:
         """Return the stage to show at a second, and from when the local programme can be followed again."""
-        index, left_s = self._local_position(second)
+        index, left_s = self.junction.local.position(second)
         while not (self._steps[index].stage and left_s >= GREEN_MIN_S):
             second += left_s
-            index, left_s = self._local_position(second)
+            index, left_s = self.junction.local.position(second)
         return self._steps[index], second
 
     def _note(self, second: int, state: str) -> None:
