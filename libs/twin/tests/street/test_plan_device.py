@@ -1,7 +1,7 @@
 """A controller that runs its own plans: what is set is kept, and whatever is set the street stays in order."""
 
 from collections.abc import Callable
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,7 +63,7 @@ def _wrong(network: SignalNetwork, states: list[str]) -> list[str]:
     for i, group in enumerate(network.groups):
         kinds = ["G" if state[i] in GREEN else state[i] for state in states]
         runs = [(kind, len(list(run))) for kind, run in groupby(kinds)][1:]
-        for (was, lasted_s), (now, _) in zip(runs, runs[1:], strict=False):
+        for (was, lasted_s), (now, _) in pairwise(runs):
             if was == "G" and (lasted_s < GREEN_MIN_S or now != "y"):
                 found.append(f"{i} is green for {lasted_s} s, then {now}")
             if was == "y" and (lasted_s != group.yellow_s or now != "r"):

@@ -111,7 +111,7 @@ class PlanDevice:
         self.plans[number] = replace(plan, cycle_s=cycle_s)
         self._rewrite(number)
 
-    def force(self, number: int, value: bool | None) -> None:  # noqa: FBT001 - the value of an input
+    def force(self, number: int, value: bool | None) -> None:
         """Force an input on or off, or leave it alone again (M0006, M0019): a stage has one to call it, one to hold it."""
         if not (FREE in self.plans and 1 <= number <= hold_input(len(self.plans[FREE].stages))):
             message = f"there is no input {number}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from .bands import FREE, plans_of
 from .loops import Loop, ordered_exits, ordered_lanes, place_loops
 from .network import (
     ALL_RED_S,
@@ -20,6 +21,10 @@ from .network import (
 )
 from .programme import LocalProgramme, local_programme
 from .scenario import Scenario
+
+CYCLE_MAX_S = 120
+DEAD_MAN_S = 60
+"""The shortest time-out of bands that RSMP knows: it counts whole minutes."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,36 @@ def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramm
             "offset_s": local.offset_s,
             "steps": [{"state": step.state, "duration_s": step.duration_s} for step in local.steps],
         },
+        **_bands(network, local),
         "notes": [
             f"{names[minor]} yields to {names[major]}: the network's own plan shows both in protected green"
             for minor, major in network.unsafe_pairs
         ],
     }
+
+
+def _bands(network: SignalNetwork, local: LocalProgramme) -> dict[str, Any]:
+    """Return what the junction's free plan leaves open to a supervisor that works by plans and bands, if anything."""
+    free = plans_of(network, local).get(FREE)
+    if free is None:
+        return {}
+    bands = {
+        "plan": FREE,
+        "stages": [
+            {
+                "state": stage.state,
+                "green_s": stage.green_s,
+                "band_s": stage.band_s,
+                "band_max_s": stage.band_max_s,
+                "on_demand": stage.on_demand,
+            }
+            for stage in free.stages
+        ],
+        "cycle_max_s": max(CYCLE_MAX_S, local.cycle_s),
+        "dead_man_s": DEAD_MAN_S,
+        "interval_s": 1,
+    }
+    return {"bands": bands}
 
 
 def _group(group: Group, lane_ids: dict[str, str], exit_ids: dict[str, str]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from .aspects import Aspect, Aspects
+from .aspects import GREENS, Aspect, Aspects
+from .site_plan import SitePlan
 
 Pair = tuple[str, str]
 
@@ -88,6 +89,8 @@ class Sheet:
     detectors: tuple[Detector, ...]
     local: LocalProgramme
     notes: tuple[str, ...] = ()
+    bands: SitePlan | None = None
+    """What may be asked of the site by plan and bands; nothing where it has no such plan."""
 
     @cached_property
     def group(self) -> Mapping[str, SignalGroup]:
@@ -116,6 +119,13 @@ class Sheet:
     def majors(self) -> Mapping[str, tuple[str, ...]]:
         """Return, for each group, the compatible groups it must give way to."""
         return {group.id: tuple(major for minor, major in self.yields if minor == group.id) for group in self.groups}
+
+    @cached_property
+    def band_stages(self) -> tuple[frozenset[str], ...]:
+        """Return the groups that are green in each stage of the site's plan, in its order."""
+        stages = self.bands.stages if self.bands is not None else ()
+        shown = [self.read_state(stage.state) for stage in stages]
+        return tuple(frozenset(name for name, aspect in one.items() if aspect in GREENS) for one in shown)
 
     @cached_property
     def _intergreen_longest_s(self) -> float:

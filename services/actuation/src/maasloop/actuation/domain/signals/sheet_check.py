@@ -11,6 +11,7 @@ from .timeline import advance
 GREEN_FLOOR_S = 5.0
 ALL_RED_FLOOR_S = 1.0
 SHARE_SUM_MAX = 1.001
+DEAD_MAN_MAX_S = 180.0
 _KMH = 3.6
 
 
@@ -27,7 +28,7 @@ def contradictions(sheet: Sheet) -> tuple[Contradiction, ...]:
     named = tuple(_names(sheet))
     if named:
         return named
-    return (*_relations(sheet), *_times(sheet), *_local(sheet))
+    return (*_relations(sheet), *_times(sheet), *_local(sheet), *_bands(sheet))
 
 
 def yellow_floor_s(speed_mps: float) -> float:
@@ -135,3 +136,28 @@ def _local(sheet: Sheet) -> Iterator[Contradiction]:
         if breach is not None:
             yield Contradiction(breach.groups, f"the local programme breaks {breach.rule}: {breach.detail}")
             return
+
+
+def _bands(sheet: Sheet) -> Iterator[Contradiction]:
+    """Judge the plan that a supervisor may work with: its stages are safe, and its times leave room."""
+    plan = sheet.bands
+    if plan is None:
+        return
+    try:
+        stages = list(zip(plan.stages, sheet.band_stages, strict=True))
+    except ValueError as error:
+        yield Contradiction((), f"a stage of plan {plan.plan} shows something unknown: {error}")
+        return
+    for stage, green in stages:
+        for name in sorted(green):
+            foe = next((foe for foe in sheet.foes[name] if foe in green), None)
+            if foe is not None:
+                yield Contradiction((name, foe), f"a stage of plan {plan.plan} shows {name} and {foe}, which conflict")
+            group = sheet.group[name]
+            if stage.green_s < group.minimum_green_s or stage.green_s + stage.band_max_s > group.maximum_green_s:
+                detail = f"plan {plan.plan} lets {name} be green for less than its minimum or more than its maximum"
+                yield Contradiction((name,), detail)
+        if not 0.0 <= stage.band_s <= stage.band_max_s:
+            yield Contradiction((stage.state,), f"a band of plan {plan.plan} is longer than it may be")
+    if not 0.0 < plan.interval_s < plan.dead_man_s <= DEAD_MAN_MAX_S:
+        yield Contradiction((), f"plan {plan.plan} needs 0 < interval < dead-man time <= {DEAD_MAN_MAX_S:g} s")

@@ -1,6 +1,7 @@
 """Reads a data sheet from plain JSON data and writes it back, as it travels in the configuration of a device."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from maasloop.core.errors import InvalidArgument
@@ -9,11 +10,13 @@ from maasloop.core.reasons import Reason
 
 from .sheet import Detector, DetectorPosition, Lane, LocalProgramme, LocalStep, Pair, Sheet, SignalGroup
 from .sheet_check import contradictions
+from .site_plan import BandStage, SitePlan
 
 Json = Mapping[str, Any]
 
 GROUPS_MAX = 128
 DETECTORS_MAX = 512
+STAGES_MAX = 32
 
 
 def read_sheet(data: Json) -> Sheet:
@@ -73,6 +76,7 @@ def write_sheet(sheet: Sheet) -> dict[str, Any]:
             "steps": [{"state": step.state, "duration_s": step.duration_s} for step in sheet.local.steps],
         },
         "notes": list(sheet.notes),
+        **_site_plan_data(sheet.bands),
     }
 
 
@@ -94,6 +98,7 @@ def _sheet(data: Json) -> Sheet:
         detectors=tuple(_detector(detector) for detector in data["detectors"]),
         local=LocalProgramme(float(local["offset_s"]), steps),
         notes=tuple(str(note) for note in data.get("notes", ())),
+        bands=_site_plan(data["bands"]) if data.get("bands") else None,
     )
 
 
@@ -114,6 +119,32 @@ def _group(data: Json) -> SignalGroup:
         maximum_green_s=float(data["maximum_green_s"]),
         maximum_wait_s=float(data["maximum_wait_s"]),
     )
+
+
+def _site_plan(data: Json) -> SitePlan:
+    if not 1 <= len(data["stages"]) <= STAGES_MAX:
+        message = f"a plan has 1 to {STAGES_MAX} stages"
+        raise ValueError(message)
+    return SitePlan(
+        plan=int(data["plan"]),
+        stages=tuple(
+            BandStage(
+                state=str(stage["state"]),
+                green_s=float(stage["green_s"]),
+                band_s=float(stage["band_s"]),
+                band_max_s=float(stage["band_max_s"]),
+                on_demand=bool(stage["on_demand"]),
+            )
+            for stage in data["stages"]
+        ),
+        cycle_max_s=float(data["cycle_max_s"]),
+        dead_man_s=float(data["dead_man_s"]),
+        interval_s=float(data["interval_s"]),
+    )
+
+
+def _site_plan_data(plan: SitePlan | None) -> dict[str, Any]:
+    return {} if plan is None else {"bands": {**asdict(plan), "stages": [asdict(stage) for stage in plan.stages]}}
 
 
 def _lane(data: Json) -> Lane:

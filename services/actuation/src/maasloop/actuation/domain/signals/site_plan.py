@@ -1,0 +1,73 @@
+"""What a site that is not controlled stage by stage leaves open: a plan with bands, and stages that come on demand."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+
+@dataclass(frozen=True)
+class BandStage:
+    """A stage of the plan: base green, and the seconds that its band adds by itself and at most."""
+
+    state: str
+    green_s: float
+    band_s: float
+    band_max_s: float
+    on_demand: bool
+    """Forced inputs rule whether it comes and how soon it ends."""
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """The plan that a supervisor may work with; stages are numbered from 1, in the order of the cycle.
+
+    ``dead_man_s``: bands that are not sent again for so long are dropped, and the site returns to its own plan.
+    ``interval_s``: the site takes requests that are at least so far apart.
+    """
+
+    plan: int
+    stages: tuple[BandStage, ...]
+    cycle_max_s: float
+    dead_man_s: float
+    interval_s: float
+
+    def after(self, number: int) -> list[int]:
+        """Return the other stages in the order in which they follow one."""
+        size = len(self.stages)
+        return [(number - 1 + ahead) % size + 1 for ahead in range(1, size)]
+
+
+@dataclass(frozen=True)
+class PlanState:
+    """What the site tells of its plan: the stage that is on, or of a clearance the one that follows."""
+
+    plan: int
+    stage: int
+    on: bool
+    """The stage is on, not its clearance."""
+    since_s: float
+    """When the stage began; of a clearance, when that one did."""
+    band_s: float | None = None
+    """The band that the stage began with; nothing until it is reached."""
+    bands: Mapping[int, float] = field(default_factory=dict)
+    """What was last set."""
+    asked_s: float = -math.inf
+    """When a request was last permitted."""
+
+    @classmethod
+    def first_seen(cls, second_s: float, plan: int, stage: int, *, on: bool) -> Self:
+        """Begin with what is seen now, as if it had just begun."""
+        return cls(plan, stage, on, second_s)
+
+    def observe(self, site: SitePlan, second_s: float, plan: int, stage: int, *, on: bool) -> "PlanState":
+        """Return the state after the site told its plan and stage for a second."""
+        known = self
+        if plan != self.plan:
+            known = replace(known, plan=plan, band_s=None, bands=self.bands if plan == site.plan else {})
+        if stage != self.stage or on != self.on:
+            return replace(known, stage=stage, on=on, since_s=second_s, band_s=None)
+        due = site.stages[stage - 1]
+        if on and plan == site.plan and known.band_s is None and second_s - self.since_s >= due.green_s:
+            known = replace(known, band_s=known.bands.get(stage, due.band_s))
+        return known
