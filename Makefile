@@ -54,16 +54,16 @@ type: ## types, strict
 	@$(BIN)/mypy libs services scripts tests
 
 test: setup ## everything that must pass to land
-	@scripts/check && $(BIN)/pytest -m "integration or e2e"
+	@scripts/check && scripts/tests -m "integration or e2e"
 
 check: setup ## lint, types, layers, protos, drift, unit tests: two minutes
 	@scripts/check
 
 integration: setup ## tests that need NATS or TimescaleDB
-	@$(BIN)/pytest -m integration
+	@scripts/tests -m integration
 
 e2e: setup ## stories through the whole stack
-	@$(BIN)/pytest -m e2e
+	@scripts/tests -m e2e
 
 proto: ## generate stubs and error reasons from proto/
 	@$(BIN)/python scripts/generate_protos.py

@@ -1,5 +1,7 @@
 """What the generated configuration of the servers promises."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,22 @@ def test_ports_are_different_and_outside_the_outgoing_range() -> None:
 
     assert len(set(ports)) == 20
     assert all(PORT_FIRST <= port < PORT_LAST for port in ports)
+
+
+def test_a_chosen_port_is_nobody_elses_before_its_server_listens() -> None:
+    """Two stacks that start side by side never choose the same port, and what a process has chosen ends with it."""
+    chooses = "from maasloop.stack.ports import free_ports; print(*free_ports(1))"
+    claims = "import sys; from maasloop.stack.ports import claim; print(claim(int(sys.argv[1])))"
+    (ours,) = free_ports(1)
+    gone = int(_python(chooses))
+
+    assert _python(claims, ours) == "False"
+    assert _python(claims, gone) == "True"
+
+
+def _python(program: str, *arguments: int) -> str:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_service_is_told_its_neighbours() -> None:

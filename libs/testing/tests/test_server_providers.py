@@ -11,7 +11,7 @@ import pytest
 import testcontainers.core.container
 import testcontainers.core.waiting_utils
 
-from maasloop.testing import providers
+from maasloop.testing import plugin, providers
 from maasloop.testing.containers import TIMESCALE_IMAGE
 from maasloop.testing.endpoints import GivenTimescale, NatsEndpoint
 
@@ -108,6 +108,36 @@ def test_a_test_that_takes_a_server_is_marked_and_runs_last(tmp_path: Path) -> N
 
     assert [line.partition("::")[2] for line in every.splitlines()[:3]] == ["test_plain", "test_server", "test_story"]
     assert [line.partition("::")[2] for line in units.splitlines()[:1]] == ["test_plain"]
+
+
+def test_what_was_not_run_is_told_by_a_run_of_several_workers(tmp_path: Path) -> None:
+    """A skip that says so is in the summary with its reason, whoever ran it; the last line is the runner's."""
+    (tmp_path / "test_missing.py").write_text(
+        "import pytest\n"
+        "def test_runs(): pass\n"
+        "@pytest.mark.parametrize('one', [1, 2])\n"
+        "def test_compares(one): pytest.skip('not run: no sheet, SHEET names it')\n"
+        "def test_elsewhere(): pytest.skip('another system')\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
+
+    told = subprocess.run([*command, str(tmp_path)], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+
+    lines = told.splitlines()
+    assert "2 tests: no sheet, SHEET names it" in lines
+    assert "another system" not in told
+    assert "1 passed, 3 skipped" in lines[-1]
+
+
+def test_workers_do_not_share_a_given_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one NATS server is given, whose streams each test deletes, one worker runs everything."""
+    monkeypatch.delenv(providers.NATS_URL_VARIABLE, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert plugin.pytest_xdist_auto_num_workers() == plugin.WORKERS_MAX
+
+    monkeypatch.setenv(providers.NATS_URL_VARIABLE, "nats://elsewhere:4222")
+    assert plugin.pytest_xdist_auto_num_workers() == 1
 
 
 def test_scratch_of_a_killed_session_is_removed(tmp_path: Path) -> None:

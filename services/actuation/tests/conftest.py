@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from maasloop.bus.envelope import Envelope
 from maasloop.core.clock import SystemClock
 from maasloop.postgres.migrate import of_package
 from maasloop.runtime.process import Process
+from maasloop.stack.ports import free_ports
 
 DISTRICT = "noord"
 PAUSE_S = 0.02
@@ -252,9 +252,7 @@ async def servers(nats_url: str, service_dsn: Callable[[str], str]) -> AsyncIter
 @asynccontextmanager
 async def _running(servers: Servers) -> AsyncIterator[int]:
     """Run the service in this event loop; yields its port once it has started."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     settings = ActuationSettings(
         nats_url=servers.nats_url,
         postgres_dsn=servers.dsn,  # type: ignore[arg-type]  # pydantic takes the text

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +23,7 @@ from maasloop.bus import connection, subjects
 from maasloop.bus.connection import Bus
 from maasloop.bus.streams import STREET
 from maasloop.postgres.migrate import migrate, of_package
+from maasloop.stack.ports import free_ports
 
 LAMPS = [f"lamp-{number}" for number in range(10, 40)]
 SECOND_US = 1_000_000
@@ -33,9 +33,7 @@ REDELIVERED_WITHIN_S = 20.0
 @asynccontextmanager
 async def _process(servers: Any) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the service as a process of its own, and make sure that it is gone afterwards."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     prefix = "MAASLOOP_ACTUATION__"
     environment = {
         f"{prefix}NATS_URL": servers.nats_url,

@@ -70,19 +70,20 @@ async def test_every_uplink_with_a_puback_is_a_row(city: "City", victim: str) ->
     """Kill -9 of ingest or the broker while uplinks arrive: every one whose PUBACK arrived is a row, once."""
     await _register(city)
     sender, stop = _Sender(), asyncio.Event()
-    try:
-        async with aiomqtt.Client(*city.stack.nats.mqtt_address, identifier="chirpstack", timeout=2.0) as client:
-            sending = [asyncio.create_task(sender.send_until_broken(client, stop)) for _ in range(AT_ONCE)]
+    async with aiomqtt.Client(*city.stack.nats.mqtt_address, identifier="chirpstack", timeout=2.0) as client:
+        sending = [asyncio.create_task(sender.send_until_broken(client, stop)) for _ in range(AT_ONCE)]
+        await asyncio.sleep(LOAD_S)
+        if victim == "nats":
+            city.stack.nats.kill9()
+        else:
+            city.stack.services["ingest"].kill9()
             await asyncio.sleep(LOAD_S)
-            if victim == "nats":
-                city.stack.nats.kill9()
-            else:
-                city.stack.services["ingest"].kill9()
-                await asyncio.sleep(LOAD_S)
-                stop.set()
-            await asyncio.gather(*sending)
-    except aiomqtt.MqttError:
-        pass
+            stop.set()
+        await asyncio.gather(*sending)
+        if victim == "nats":
+            # The client keeps why it lost its broker until somebody asks, and complains at the end if nobody did.
+            with pytest.raises(aiomqtt.MqttError):
+                await anext(client.messages)
     if victim == "nats":
         city.stack.nats.start()
     else:

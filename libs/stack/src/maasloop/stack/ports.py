@@ -1,13 +1,19 @@
 """TCP ports of loopback: those that were configured, and free ones that stay ours across a restart.
 
 They come from below the range from which the kernel serves outgoing connections (32768 and up): there a client of
-another process can take the port of a server that is down for a second, and the restart fails.
+another process can take the port of a server that is down for a second, and the restart fails. A port is claimed when it
+is chosen, because its server listens only later: two stacks that start at the same time never choose the same.
 """
 
+import fcntl
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 from maasloop.stack.errors import StackError
 
@@ -45,13 +51,13 @@ def configured_ports(listeners: Collection[str], environment: Mapping[str, str] 
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return that many different ports of loopback on which nothing listens."""
+    """Return that many different ports of loopback on which nothing listens; they are this process's until it ends."""
     found: set[int] = set()
     for _ in range(ATTEMPTS_MAX + count):
         if len(found) == count:
             return tuple(sorted(found))
         port = _random.randrange(PORT_FIRST, PORT_LAST)
-        if port_free(port):
+        if claim(port) and port_free(port):
             found.add(port)
     msg = f"no {count} free ports between {PORT_FIRST} and {PORT_LAST} on {LOOPBACK}"
     raise OSError(msg)
@@ -66,3 +72,28 @@ def port_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def claim(port: int) -> bool:
+    """Take a port for this process until it ends, and say whether no other process of this user has it.
+
+    A claim is a lock of the kernel on one byte of a common file: nothing is left of it when a process is killed. Where
+    that file cannot be had, every claim is granted.
+    """
+    claims = _claims()
+    if claims is None:
+        return True
+    try:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _claims() -> int | None:
+    """Open the common file once: closing it anywhere in the process would drop all its locks."""
+    path = Path(tempfile.gettempdir()) / f"maasloop-ports-{os.getuid()}"
+    with suppress(OSError):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return None

@@ -1,13 +1,16 @@
-"""Fixtures for real servers, and the order in which tests run.
+"""Fixtures for real servers, the order in which tests run, how many run side by side, and what was not run.
 
 Each test that asks gets a NATS server or a database of its own, which cost about 30 ms each; the PostgreSQL server is
-started once a session.
+started once a session, which is once a worker.
 """
 
 import asyncio
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -33,10 +36,17 @@ SERVER_FIXTURES = frozenset(
 )
 STACK_FIXTURES = frozenset({"local_stack", "shared_stack"})
 KINDS = ("", "integration", "e2e")
+WORKERS_MAX = 4
+"""Workers of ``--numprocesses auto``: each has servers of its own."""
+NOT_RUN = "not run: "
+"""Begins the reason of a skip that the end of every run tells: something that a full run compares is missing."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that needs a server, and run what is cheap first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test that needs a server, and run what is cheap first.
+
+    Workers take the files with the longest time limits first, so that none of them is left alone with one at the end.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & SERVER_FIXTURES:
@@ -44,10 +54,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if fixtures & STACK_FIXTURES:
             item.add_marker(pytest.mark.e2e)
     items.sort(key=_kind)
+    if hasattr(config, "workerinput"):
+        longest_s: dict[Path, float] = {}
+        for item in items:
+            longest_s[item.path] = max(longest_s.get(item.path, 0.0), _limit_s(item))
+        items.sort(key=lambda item: -longest_s[item.path])
 
 
 def _kind(item: pytest.Item) -> int:
     return max(index for index, kind in enumerate(KINDS) if not kind or item.get_closest_marker(kind))
+
+
+def _limit_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else 0.0
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker a core; one alone where a NATS server is given, whose streams every test deletes."""
+    return min(os.cpu_count() or 1, WORKERS_MAX) if nats_is_local() else 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of a run what was not run, and why."""
+    reports = (str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missed = Counter(text.partition(NOT_RUN)[2].rstrip("')]") for text in reports if NOT_RUN in text)
+    if missed:
+        terminalreporter.section("not run")
+        for reason, count in sorted(missed.items()):
+            terminalreporter.line(f"{count} tests: {reason}")
 
 
 @pytest.fixture(autouse=True)
