@@ -71,10 +71,7 @@ class Desk:
             self.state = forget(self.state)
             self.releases += 1
         self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
-        for group in self.state.groups.values():
-            if group.called_since_s is not None:
-                red_s = second - max(group.since_s, group.called_since_s)
-                self.red_called_max_s = max(self.red_called_max_s, red_s)
+        self.red_called_max_s = max(self.red_called_max_s, red_called_s(self.state))
 
     def _ask(self, second: int, request: SequenceRequest, state: JunctionState) -> None:
         verdict = judge(self.sheet, state, request) if self._kernel else Permitted(request)
@@ -96,3 +93,13 @@ class Desk:
         else:
             self.answers[f"field: {answer}"] += 1
             self.state = forget(state)
+
+
+def red_called_s(state: JunctionState) -> float:
+    """Return for how long the group that has waited longest has been red and called."""
+    waits = [
+        state.second_s - max(group.since_s, group.called_since_s)
+        for group in state.groups.values()
+        if group.called_since_s is not None
+    ]
+    return max(waits, default=0.0)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.signals.bands_desk import AnyDesk, BandsDesk
 from tests.signals.desk import Chooser, Desk
 from tests.signals.max_pressure import MaxPressure
 from tests.signals.outcome import Told, outcome_of
@@ -40,7 +41,7 @@ def perform(run: Run, directory: Path) -> Outcome:
     street = StreetSimulation(site, seed=run.seed, duration_s=run.seconds, work_dir=directory, options=options)
     (directory / "net.txt").write_text(f"{site.scenario.net}\n", encoding="utf-8")
     standstill = Standstill(site)
-    desks: dict[str, Desk] = {}
+    desks: dict[str, AnyDesk] = {}
     local_after_kill_s: int | None = None
     with street:
         if baseline:
@@ -52,7 +53,7 @@ def perform(run: Run, directory: Path) -> Outcome:
     return outcome_of(run, street, _told(list(desks.values()), standstill, began_s, local_after_kill_s))
 
 
-def _controlled(run: Run, street: StreetSimulation, desks: dict[str, Desk], standstill: Standstill) -> int | None:
+def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], standstill: Standstill) -> int | None:
     """Let the desks decide second after second; a decision on a second acts from the next one on."""
     senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
     local_after_kill_s: int | None = None
@@ -75,8 +76,10 @@ def _controlled(run: Run, street: StreetSimulation, desks: dict[str, Desk], stan
     return local_after_kill_s
 
 
-def _desk(junction: Junction, run: Run) -> Desk:
+def _desk(junction: Junction, run: Run) -> AnyDesk:
     sheet = read_sheet(junction.sheet)
+    if run.controller == "maasloop-bands":
+        return BandsDesk(junction, sheet)
     return Desk(junction, sheet, _chooser(junction, sheet, run), kernel=run.kernel)
 
 
@@ -87,7 +90,7 @@ def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
     return MaxPressure(sheet, lambda name: int(libsumo.lane.getLastStepVehicleNumber(lanes[name])))
 
 
-def _told(desks: Sequence[Desk], standstill: Standstill, began_s: float, local_after_kill_s: int | None) -> Told:
+def _told(desks: Sequence[AnyDesk], standstill: Standstill, began_s: float, local_after_kill_s: int | None) -> Told:
     refused: Counter[str] = Counter()
     for desk in desks:
         refused.update(desk.answers)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 STREET_SECONDS = 3_600
-CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop")
+CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop", "maasloop-bands")
 DETECTIONS = ("area", "loops", "area-blind")
 
 

@@ -92,6 +92,23 @@ def test_a_dead_controller_leaves_the_street_to_its_local_programme() -> None:
     assert outcome.delay_after_kill_s is not None
 
 
+def test_bands_are_in_order() -> None:
+    """A site steered by bands and inputs breaks no rule, is asked for nothing it may not do, and beats its own plan."""
+    outcome = outcome_of(Run("cologne1", "maasloop-bands", 1, SECONDS))
+
+    assert (outcome.violations, outcome.refused, outcome.gridlock) == (0, {}, "")
+    assert outcome.mean_delay_s < outcome_of(Run("cologne1", "local", 1, SECONDS)).mean_delay_s
+
+
+def test_a_site_without_bands_returns_to_its_own_plan() -> None:
+    """After a kill the dead-man time of the bands runs out, and every site is back in its plan within a cycle of that."""
+    outcome = outcome_of(Run("cologne3", "maasloop-bands", 1, 200, kill_at=100))
+
+    assert outcome.violations == 0
+    assert outcome.local_after_kill_s is not None
+    assert outcome.local_after_kill_s <= 62
+
+
 def test_max_pressure_is_in_order() -> None:
     """The plain max-pressure goes through the same kernel and breaks no rule either."""
     outcome = outcome_of(Run("cologne3", "maxpressure", 1, SECONDS))

@@ -1,0 +1,78 @@
+"""One junction of a run whose site runs its own plan: bands and forced inputs go to it, stage and state come back."""
+
+import time
+from collections import Counter
+
+from tests.signals.desk import Desk, red_called_s
+from tests.signals.senses import Loops, Seen
+
+from maasloop.actuation.domain.signals.bands import AskBands, BandsHand
+from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
+from maasloop.actuation.domain.signals.controller import Release
+from maasloop.actuation.domain.signals.kernel import forget
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.site_plan import PlanState
+from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.twin.street.bands import call_input, hold_input
+from maasloop.twin.street.plan_device import PlanDevice
+from maasloop.twin.street.site import Junction
+
+
+class BandsDesk:
+    """Hears, decides, asks the kernel, and hands what it permits to the site."""
+
+    def __init__(self, junction: Junction, sheet: Sheet) -> None:
+        """Begin in the site's own plan; a site that offers no bands is left to it."""
+        self.junction = junction
+        self.sheet = sheet
+        self.device = PlanDevice(junction)
+        self.state: JunctionState | None = None
+        self.times_ms: list[float] = []
+        self.red_called_max_s = 0.0
+        self.answers: Counter[str] = Counter()
+        self.releases = 0
+        self.requests = 0
+        self._shown: PlanState | None = None
+        self._hand = BandsHand(sheet) if sheet.bands is not None else None
+
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None) -> None:
+        """Decide on one second."""
+        if self._hand is None or self.sheet.bands is None:
+            return
+        began_s = time.thread_time()
+        aspects = self.sheet.read_state(shown)
+        called = self._hand.hear(second, loops, aspects, seen)
+        device = self.device
+        on = not device.clearing
+        if self.state is None or self._shown is None:
+            self.state = JunctionState.first_seen(self.sheet, second, aspects)
+            self._shown = PlanState.first_seen(second, device.plan, device.stage, on=on)
+        self.state = self.state.observe(second, aspects, called)
+        self._shown = self._shown.observe(self.sheet.bands, second, device.plan, device.stage, on=on)
+        decision = self._hand.decide(self.state, self._shown)
+        if isinstance(decision, AskBands):
+            self._ask(decision.request, self.state, self._shown)
+        elif isinstance(decision, Release):
+            device.fall_back()
+            self.state = forget(self.state)
+            self.releases += 1
+        self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
+        self.red_called_max_s = max(self.red_called_max_s, red_called_s(self.state))
+
+    def _ask(self, request: BandsRequest, state: JunctionState, shown: PlanState) -> None:
+        refusal = judge_bands(self.sheet, state, shown, request)
+        if refusal is not None:
+            self.answers[refusal.reason] += 1
+            return
+        self.requests += 1
+        device = self.device
+        device.select_plan(request.plan)
+        device.set_dead_man(int(request.expires_s - request.not_before_s))
+        device.set_bands(request.plan, {stage: int(band_s) for stage, band_s in request.bands.items()})
+        for stage in request.bands:
+            device.force(call_input(stage), request.calls.get(stage))
+            device.force(hold_input(stage), request.holds.get(stage))
+        self.state, self._shown = record_bands(state, shown, request)
+
+
+AnyDesk = Desk | BandsDesk
