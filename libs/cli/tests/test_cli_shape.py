@@ -24,7 +24,7 @@ PROMISED = [
     "alerts list", "alerts ack", "alerts resolve",
     "subscriptions list", "subscriptions add", "subscriptions remove", "deliveries list",
     "consent grant", "consent withdraw", "consent check",
-    "catalogue apply", "streams ensure", "quarantine list", "quarantine replay",
+    "catalogue apply", "streams ensure", "quarantine list", "quarantine replay", "rsmp-supervisor",
 ]  # fmt: skip
 WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"}
 

@@ -28,6 +28,7 @@ from .nouns import (
     overrides,
     policies,
     quarantine,
+    rsmp_supervisor,
     stack,
     streams,
     subjects,
@@ -82,6 +83,7 @@ def build() -> typer.Typer:
         trace_reading.trace_reading,
         subjects.subjects,
         watch.watch,
+        rsmp_supervisor.rsmp_supervisor,
     )
     for command in commands_last:
         app.command()(command)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 
-from .events import CommandEnded, Outcome, Reading
-from .messages import CommandRequest, CommandResponse, Quality, StatusName, Value
+from .events import CommandAccepted, CommandEnded, Outcome, Reading
+from .messages import CommandRequest, CommandResponse, Quality, StatusName
 from .read_back import Expectation
 
 ANSWER_TIMEOUT_S = 30.0
@@ -16,6 +17,10 @@ READ_BACK_TIMEOUT_S = 150.0
 """From the response to the status that shows it; a plan changes at the end of its cycle."""
 COMMANDS_MAX = 200
 """Commands that have not ended."""
+
+
+SUBJECTS = frozenset({"emergencyroute", "input", "output", "plan", "requestId"})
+"""Arguments that say which of several things of a component a command is about."""
 
 
 class _Stage(Enum):
@@ -32,11 +37,17 @@ class _Command:
     stage: _Stage = _Stage.SENT
     ends_s: float = float("inf")
     read_s: float = float("inf")
-    values: dict[StatusName, Value] = field(default_factory=dict)
+    values: dict[StatusName, Reading] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
         return self.request.arguments[0].code
+
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """What a newer command of this code must be about to take this one's place."""
+        named = (each.value for each in self.request.arguments if each.name in SUBJECTS)
+        return self.request.address, *named
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +78,12 @@ class CommandBook:
         return min((min(each.ends_s, each.read_s) for each in self._open.values()), default=None)
 
     def open(self, request: CommandRequest, read_from: str, expected: Expectation | None) -> list[CommandEnded]:
-        """Follow a command; one of the same code and component that is only unconfirmed gives way."""
+        """Follow a command; one of the same code, component and subject that is only unconfirmed gives way."""
         new = _Command(request, read_from, expected)
         old = [
             id_
             for id_, each in self._open.items()
-            if each.stage is _Stage.READING and each.code == new.code and each.request.address == request.address
+            if each.stage is _Stage.READING and each.code == new.code and each.subject == new.subject
         ]
         self._open[request.message_id] = new
         return [self._end(id_, Outcome.SUPERSEDED) for id_ in old]
@@ -86,7 +97,7 @@ class CommandBook:
         """The site refused the request."""
         return [self._end(id_, Outcome.REFUSED, reason)] if id_ in self._open else []
 
-    def answered(self, response: CommandResponse, now_s: float) -> list[CommandEnded]:
+    def answered(self, response: CommandResponse, now_s: float) -> list[CommandAccepted | CommandEnded]:
         """Judge a response: it belongs to the oldest unanswered command of its component and its values."""
         found = next((each for each in self._open.values() if _answers(response, each)), None)
         if found is None:
@@ -102,23 +113,24 @@ class CommandBook:
         if found.expectation is None:
             return [self._end(id_, Outcome.ACCEPTED)]
         found.stage, found.ends_s, found.read_s = _Stage.READING, now_s + self._times.read_back_timeout_s, now_s
-        return []
+        return [CommandAccepted(id_)]
 
-    def reported(self, component: str, readings: Iterable[Reading]) -> list[CommandEnded]:
+    def reported(self, component: str, readings: Iterable[Reading], seen: datetime) -> list[CommandEnded]:
         """Confirm the commands that these readings show; what was kept while a link was down shows nothing."""
         told = {StatusName(each.code, each.name): each for each in readings if not each.problem}
-        recent = {name: each.value for name, each in told.items() if each.quality is Quality.RECENT}
-        ended = []
+        recent = {name: each for name, each in told.items() if each.quality is Quality.RECENT}
+        confirmed, unshown = [], {}
         for id_, command in self._open.items():
             expected = command.expectation
             if command.stage is _Stage.READING and command.read_from == component and expected is not None:
-                command.values |= recent
+                command.values |= {name: each for name, each in recent.items() if name in expected.names}
                 lacking = [name.code for name in expected.names if name in told and told[name].quality.valueless]
-                if expected.met_by(command.values):
-                    ended.append((id_, Outcome.CONFIRMED, ""))
+                if expected.met_by({name: each.value for name, each in command.values.items()}):
+                    confirmed.append((id_, tuple(command.values.values())))
                 elif lacking:
-                    ended.append((id_, Outcome.ACCEPTED, f"the site has no value of {lacking[0]}"))
-        return [self._end(*each) for each in ended]
+                    unshown[id_] = f"the site has no value of {lacking[0]}"
+        ended = [self._end(id_, Outcome.CONFIRMED, "", evidence, seen) for id_, evidence in confirmed]
+        return ended + [self._end(id_, Outcome.ACCEPTED, detail) for id_, detail in unshown.items()]
 
     def unreadable(self, component: str, names: tuple[StatusName, ...], reason: str) -> list[CommandEnded]:
         """End the commands that only these statuses could show: the site refuses to tell them."""
@@ -149,9 +161,16 @@ class CommandBook:
         """End all: the link is gone."""
         return [self._end(id_, Outcome.LINK_LOST) for id_ in list(self._open)]
 
-    def _end(self, id_: str, outcome: Outcome, detail: str = "") -> CommandEnded:
+    def _end(
+        self,
+        id_: str,
+        outcome: Outcome,
+        detail: str = "",
+        evidence: tuple[Reading, ...] = (),
+        seen: datetime | None = None,
+    ) -> CommandEnded:
         command = self._open.pop(id_)
-        return CommandEnded(id_, command.request.address.component, command.code, outcome, detail)
+        return CommandEnded(id_, command.request.address.component, command.code, outcome, detail, evidence, seen)
 
 
 def _answers(response: CommandResponse, command: _Command) -> bool:

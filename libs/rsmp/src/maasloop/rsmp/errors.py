@@ -5,7 +5,8 @@
     RsmpError
     ├── FramingError     close the link: what follows cannot be told apart any more
     ├── MessageInvalid   refuse the message with ``reason``, if it has an id to refuse
-    └── NotSendable      change the message: this core version or exchange list has no such thing
+    ├── NotSendable      change the message: this core version or exchange list has no such thing
+    └── SheetInvalid     mend the description of a site: a key is missing or has a wrong value
 """
 
 
@@ -33,6 +34,10 @@ class MessageInvalid(RsmpError):
 
 class NotSendable(RsmpError):
     """The message cannot be written in the core version or exchange list of this link."""
+
+
+class SheetInvalid(RsmpError):
+    """The description of a site cannot be used; the reason begins with the key."""
 
 
 REASON_CHARACTERS_MAX = 300

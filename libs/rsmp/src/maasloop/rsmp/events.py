@@ -110,6 +110,13 @@ class StatusReported:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandAccepted:
+    """A site answered that it took a command; whether it is carried out, a status has yet to show."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandEnded:
     """The last word on a command."""
 
@@ -118,6 +125,10 @@ class CommandEnded:
     code: str
     outcome: Outcome
     detail: str = ""
+    evidence: tuple[Reading, ...] = ()
+    """What showed it: the values of the status that it was confirmed by."""
+    seen: datetime | None = None
+    """When the site took the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,7 @@ type Event = (
     | AggregatedStatusReported
     | AlarmReported
     | StatusReported
+    | CommandAccepted
     | CommandEnded
     | CommandTaken
     | ClockTold

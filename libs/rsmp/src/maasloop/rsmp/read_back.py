@@ -34,10 +34,17 @@ class Expectation:
         return all(isinstance(values.get(name), str | tuple) for name in self.names) and self.met(values)
 
 
-def expectation(code: str, arguments: Arguments, exchange_list: ExchangeList) -> Expectation | None:
-    """Return what shows that a command is carried out, or None where nothing does in this list version."""
+def expectation(
+    code: str, arguments: Arguments, exchange_list: ExchangeList, position: int | None = None
+) -> Expectation | None:
+    """Return what shows that a command is carried out, or None where nothing does in this list version.
+
+    ``position`` is that of the detector logic, counted from 1, that the command is for.
+    """
     make = _MAKERS.get(code)
     found = make(arguments, exchange_list) if make else None
+    if code == "M0008" and position is not None:
+        found = _marks("S0021", "detectorlogics", {position: _on(arguments)})
     return found if found is not None and not exchange_list.status_problem(found.names) else None
 
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field, replace
 from .commanding import CommandBook, CommandTimes
 from .dialect import DIALECTS, OnChange, Release, common_dialect
 from .errors import MessageInvalid, NotSendable
-from .events import AggregatedStatusReported, AlarmReported, CommandEnded, Established, Reading, StatusReported
+from .events import (
+    AggregatedStatusReported,
+    AlarmReported,
+    CommandAccepted,
+    CommandEnded,
+    Established,
+    Reading,
+    StatusReported,
+)
 from .exchange_list import TLC_RELEASES, ExchangeList, tlc
 from .messages import (
     Address,
@@ -32,7 +40,6 @@ from .messages import (
     Watchdog,
 )
 from .read_back import expectation
-from .reading import ITEMS_MAX
 from .session import Instant, LinkSettings, Phase, Session
 
 INITIAL_REPORT_S = 5.0
@@ -51,6 +58,8 @@ class KnownSite:
     """How this site wants ``sOc``, against the standard of its core version; None: as the standard says."""
     wanted: dict[str, dict[StatusName, Subscription]] = field(default_factory=dict)
     """Subscriptions by component; they are made again on every link."""
+    detector_logics: tuple[str, ...] = ()
+    """Component ids in the order in which statuses list them; without, nothing shows whether one is forced."""
 
 
 class SupervisorSession(Session):
@@ -73,6 +82,11 @@ class SupervisorSession(Session):
         self._site = KnownSite("")
         self._list: ExchangeList = tlc(TLC_RELEASES[-1])
         self._subscribe_s: float | None = None
+
+    @property
+    def exchange_list(self) -> ExchangeList:
+        """The exchange list of this link; the newest one until the versions are agreed."""
+        return self._list
 
     def subscribe(self, component: str, subscriptions: Iterable[Subscription], now: Instant) -> None:
         """Want values of a component, on this link and those that follow; what a list lacks is left out on its links.
@@ -144,7 +158,7 @@ class SupervisorSession(Session):
         arguments = tuple(CommandArgument(code, name, entry.order, value) for name, value in values.items())
         request = CommandRequest(self._new_id(), Address(component), arguments)
         self._send(request, now)
-        expected = expectation(code, values, self._list)
+        expected = expectation(code, values, self._list, self._position(component))
         self._tell_ended(self._commands.open(request, self._site.controller, expected))
         return request.message_id
 
@@ -224,7 +238,7 @@ class SupervisorSession(Session):
         readings = tuple(map(self._reading, message.values))
         component = message.address.component
         self._tell(StatusReported(component, message.time, readings, isinstance(message, StatusResponse)))
-        self._tell_ended(self._commands.reported(component, readings))
+        self._tell_ended(self._commands.reported(component, readings, message.time))
 
     def _reading(self, told: StatusValue) -> Reading:
         problem = ""
@@ -265,10 +279,17 @@ class SupervisorSession(Session):
         return min(times, default=None)
 
     def _send_subscriptions(self, component: str, wanted: Iterable[Subscription], now: Instant) -> None:
-        known = [each for each in wanted if not self._list.status_problem([StatusName(each.code, each.name)])]
-        for start in range(0, len(known), ITEMS_MAX):
-            part = tuple(known[start : start + ITEMS_MAX])
-            self._send(StatusSubscribe(self._new_id(), Address(component), part), now)
+        """Ask for each status by itself: a site that refuses one still tells the others."""
+        by_code: dict[str, list[Subscription]] = {}
+        for each in wanted:
+            if not self._list.status_problem([StatusName(each.code, each.name)]):
+                by_code.setdefault(each.code, []).append(each)
+        for part in by_code.values():
+            self._send(StatusSubscribe(self._new_id(), Address(component), tuple(part)), now)
+
+    def _position(self, component: str) -> int | None:
+        logics = self._site.detector_logics
+        return logics.index(component) + 1 if component in logics else None
 
     def _require_ready(self) -> None:
         if self.phase is not Phase.READY:
@@ -278,7 +299,7 @@ class SupervisorSession(Session):
         if problem := self._list.status_problem(names):
             raise NotSendable(problem)
 
-    def _tell_ended(self, ended: Iterable[CommandEnded]) -> None:
+    def _tell_ended(self, ended: Iterable[CommandAccepted | CommandEnded]) -> None:
         for each in ended:
             self._tell(each)
 
