@@ -167,6 +167,20 @@ def test_green_is_bounded_while_a_foe_waits(site: Sheet) -> None:
     assert refused(site, state, shown, ask(bands=bands, calls={1: False})) == ""
 
 
+def test_what_somebody_else_set_is_taken_for_the_longest(site: Sheet) -> None:
+    """A stage in its band when the junction is first seen may last as long as its plan lets it."""
+    plan = site.bands
+    assert plan is not None
+    shown = PlanState.first_seen(SECOND - 6, 2, 1, on=True)
+    for second in range(SECOND - 5, SECOND + 1):
+        shown = shown.observe(plan, second, 2, 1, on=True)
+    assert shown.band_s == plan.stages[0].band_max_s
+    _, sent = record_bands(showing(site, 1), PlanState.first_seen(SECOND, 2, 1, on=True), ask())
+    for second in range(SECOND + 1, SECOND + 7):
+        sent = sent.observe(plan, second, 2, 1, on=True)
+    assert sent.band_s == 10.0
+
+
 def _served(sheet: Sheet, shown: PlanState, request: BandsRequest, until_s: int) -> list[tuple[int, int]]:
     """Let the site go second by second as slowly as it may; return (second, stage) for each beginning."""
     plan = sheet.bands

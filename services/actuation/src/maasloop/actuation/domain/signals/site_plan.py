@@ -69,5 +69,6 @@ class PlanState:
             return replace(known, stage=stage, on=on, since_s=second_s, band_s=None)
         due = site.stages[stage - 1]
         if on and plan == site.plan and known.band_s is None and second_s - self.since_s >= due.green_s:
-            known = replace(known, band_s=known.bands.get(stage, due.band_s))
+            # Of a band that somebody else set, only the longest is known.
+            known = replace(known, band_s=known.bands.get(stage, due.band_max_s))
         return known
