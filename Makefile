@@ -17,10 +17,11 @@ SCENARIO ?= cologne8
 SCENARIOS ?= cologne1 cologne3 cologne8 ingolstadt1 ingolstadt7 grid4x4
 SEEDS ?= 1 2 3
 CONTROLLERS ?= fixed actuated maxpressure maasloop
-DETECTION ?= area
+DETECTION ?= $(if $(PLATFORM),loops,area)
 DETECTORS_DEAD ?= 0
 STREET_SECONDS ?= 3600
 KILL_AT ?=
+PLATFORM ?=
 KEEP ?=
 
 help: ## print this
@@ -104,7 +105,7 @@ bench-report: setup ## write the figures of the last benches into docs/reports/d
 bench-signals: setup ## signal controllers over SUMO: delay, waiting, safety (SCENARIOS SEEDS CONTROLLERS DETECTION …)
 	@$(BIN)/python -m tests.signals --scenarios "$(SCENARIOS)" --seeds "$(SEEDS)" --controllers "$(CONTROLLERS)" \
 		--detection $(DETECTION) --detectors-dead $(DETECTORS_DEAD) --seconds $(STREET_SECONDS) \
-		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(KEEP),--keep) $(ARGS)
+		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(KEEP),--keep) $(if $(PLATFORM),--platform) $(ARGS)
 
 report-signals: setup ## write the figures of the last bench of signal controllers into docs/reports/signals.md
 	@$(BIN)/python -m tests.signals.report

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.load import machine
-from tests.signals.plan import CONTROLLERS, DETECTIONS, STREET_SECONDS, Outcome, Run
+from tests.signals.plan import CONTROLLERS, DETECTIONS, ON_PLATFORM, STREET_SECONDS, Outcome, Run
 from tests.signals.table import summaries, table
 
 BENCH = Path(".maasloop/bench").resolve()
@@ -25,7 +25,8 @@ def outcome_of(run: Run, keep: Path | None = None) -> Outcome:
     """Perform a run in a process of its own; its files stay in ``keep``."""
     with tempfile.TemporaryDirectory(prefix="maasloop-signals-") as scratch:
         directory = str(keep / run.name if keep is not None else Path(scratch))
-        command = [sys.executable, "-m", "tests.signals.one_run", run.to_json(), directory]
+        module = "tests.signals.platform" if run.platform else "tests.signals.one_run"
+        command = [sys.executable, "-m", module, run.to_json(), directory]
         done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False)
     if done.returncode != 0:
         message = f"{run.name} failed:\n{done.stderr[-2_000:]}"
@@ -46,6 +47,7 @@ def runs_of(arguments: argparse.Namespace) -> Iterator[Run]:
                     detection=arguments.detection,
                     detectors_dead=arguments.detectors_dead,
                     kill_at=arguments.kill_at,
+                    platform=arguments.platform and controller in ON_PLATFORM,
                 )
 
 
@@ -60,10 +62,12 @@ def main() -> int:
     parser.add_argument("--kill-at", type=int, help="street second from which nobody decides any more")
     parser.add_argument("--seconds", type=int, default=STREET_SECONDS)
     parser.add_argument("--keep", action="store_true", help=f"keep the files of each run below {BENCH}/signals/")
-    parser.add_argument(
-        "--inprocess", action="store_true", help="controller and kernel as a library (the only way yet)"
-    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--inprocess", action="store_true", help="controller and kernel as a library: the default")
+    way.add_argument("--platform", action="store_true", help=f"{', '.join(ON_PLATFORM)} through the six services")
     arguments = parser.parse_args()
+    if arguments.platform and (arguments.detection != "loops" or arguments.detectors_dead):
+        parser.error("the platform hears living loops only: --detection loops without --detectors-dead")
     unknown = set(arguments.controllers.split()) - set(CONTROLLERS)
     if unknown:
         parser.error(f"no controller {', '.join(sorted(unknown))}; known: {', '.join(CONTROLLERS)}")

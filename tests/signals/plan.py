@@ -6,6 +6,8 @@ from typing import Any, Self
 
 STREET_SECONDS = 3_600
 CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop", "maasloop-bands")
+ON_PLATFORM = ("maasloop",)
+"""Controllers that the platform has; the others run as a library always."""
 DETECTIONS = ("area", "loops", "area-blind")
 
 
@@ -20,6 +22,8 @@ class Run:
     detection: str = "area"
     detectors_dead: float = 0.0
     kill_at: int | None = None
+    platform: bool = False
+    """Through the six services in lockstep; else controller and kernel are a library."""
     kernel: bool = True
     """Off only where a test shows that the reader notices it."""
 
@@ -55,6 +59,7 @@ class Outcome:
     """What stood still, and when; empty where nothing did."""
     red_called_max_s: float
     decision_ms_mean: float
+    """Of one junction; through the platform of all, from the clock's word until commands are at their devices."""
     decision_ms_p99: float
     refused: dict[str, int]
     releases: int

@@ -93,9 +93,11 @@ class Play:
                 if mounted.trouble is Trouble.NONE:
                     self.timer.begin(lamp, now_s, above_percent=mounted.lamp.target_percent)
         receipts = await self.doors.send_all(payloads)
+        told_s = self.clock.monotonic_s()
         await self.doors.send(clock_payload(second, payloads))
         self._count(payloads, receipts)
         self._judge(await self.decisions.wait(second, deadline_s=self.deadline_s))
+        self.tally.decided_ms.append((self.clock.monotonic_s() - told_s) * 1000.0)
 
     def _count(self, payloads: Sequence[Payload], receipts: Sequence[Receipt]) -> None:
         self.tally.seconds += 1

@@ -17,6 +17,8 @@ class Tally:
     commands_arrived: int = 0
     consent_refusals: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))
+    decided_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))
+    """Wall time of each second from the clock's word until the commands of its decision were at their devices."""
     commands_by_state: Counter[str] = field(default_factory=Counter)
 
     def latency_ms(self, share: float) -> float | None:
