@@ -19,6 +19,7 @@ def test_nats_waits_for_the_disk_and_binds_loopback(tmp_path: Path) -> None:
     text = NatsServer(tmp_path, ports=NatsPorts(1, 2, 3), file_store_max_bytes=1000).configuration()
 
     assert "sync_interval: always" in text
+    assert 'js_api_timeout: "60s"' in text
     assert "max_file_store: 1000" in text
     assert "max_payload: 8388608" in text
     for line in ('listen: "127.0.0.1:1"', 'listen: "127.0.0.1:2"', 'http: "127.0.0.1:3"'):

@@ -30,6 +30,12 @@ READY_TIMEOUT_S = 30.0
 """Longest start, with the recovery of its streams in it."""
 PROBE_TIMEOUT_S = 1.0
 """Longest answer of the monitoring port."""
+MQTT_STORE_TIMEOUT_S = 60
+"""Longest wait of a QoS 1 publish for its place in the stream; then the device's connection is closed.
+
+The server's own 5 s close every connection when fsync is slow under a flood; a PUBACK that comes late holds back only
+its sender.
+"""
 ANSWER_MAX_BYTES = 4096
 """What is read of a monitoring page."""
 BROKEN_MARKS = ("write error", "not enabled", "disabled")
@@ -112,6 +118,7 @@ jetstream {{
 }}
 mqtt {{
   listen: "{LOOPBACK}:{self.ports.mqtt}"
+  js_api_timeout: "{MQTT_STORE_TIMEOUT_S}s"
 }}
 {self._extra_configuration}
 """
