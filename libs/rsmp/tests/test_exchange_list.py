@@ -88,6 +88,9 @@ def test_a_value_is_judged_by_the_list(code: str, name: str, value: Value, probl
         ("M0002", ["setPlan"], {"status": "True", "securityCode": "2", "timeplan": "3"}, ""),
         ("M0002", ["setPlan"], {"status": "True", "securityCode": "2"}, "M0002 timeplan missing"),
         ("M0002", ["setPlan"], {"status": "True", "securityCode": "2", "timeplan": "0"}, "M0002 timeplan: 1 to 255"),
+        ("M0002", ["setPlan"], {"status": "False", "securityCode": "2", "timeplan": "0"}, ""),
+        ("M0002", ["setPlan"], {"status": "False", "securityCode": "2", "timeplan": "x"}, "integer is expected"),
+        ("M0002", ["setPlan"], {"status": "False", "securityCode": "2"}, "M0002 timeplan missing"),
         ("M0002", ["setPlan"], {"status": "True", "securityCode": "2", "timeplan": "3", "x": ""}, "'x' is not known"),
         ("M0002", ["bad"], {}, "command M0002 is ordered by setPlan, not by 'bad'"),
         ("M0000", ["bad"], {}, "command M0000 is not in list 1.2.1"),
@@ -97,10 +100,13 @@ def test_a_value_is_judged_by_the_list(code: str, name: str, value: Value, probl
             {"requestId": "7", "type": "new", "level": "14", "signalGroupId": "SG1", "eta": "20"},
             "",
         ),
+        ("M0022", ["requestPriority"], {"requestId": "7", "type": "cancel"}, ""),
+        ("M0022", ["requestPriority"], {"requestId": "7", "type": "update"}, "M0022 level missing"),
+        ("M0022", ["requestPriority"], {"requestId": "7", "type": "cancel", "level": "15"}, "0 to 14"),
     ],
 )
 def test_a_command_is_judged_as_a_whole(code: str, orders: list[str], values: dict[str, Value], problem: str) -> None:
-    """A command has all its arguments and no other, and is ordered by its own word."""
+    """A command has all its arguments and no other, save what means nothing beside another, and its own word."""
     found = NEWEST.command_problem(code, orders, values)
 
     assert problem in found if problem else not found

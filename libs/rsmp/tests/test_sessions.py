@@ -332,3 +332,13 @@ def test_a_site_s_quirk_is_kept_on_its_links() -> None:
     link.pump()
 
     assert b'"sOc":"True"' in b"".join(packet for _, packet in link.said)
+
+
+@pytest.mark.parametrize(("quirk", "word"), [(False, b'"sS":"Suspended"'), (True, b'"sS":"suspended"')])
+def test_a_supervisor_may_want_the_older_word_of_a_suspended_alarm(quirk: bool, word: bytes) -> None:
+    """Core 3.2 writes it with a capital, unless the site was told that its supervisor does not read that."""
+    link = Link(identity=SiteIdentity((SITE,), "1.2.1", (str(NEWEST),), suspended_in_lower_case=quirk)).ready()
+    link.supervisor.order_alarm(GROUP, "A0201", AlarmAct.SUSPEND, link.now)
+    link.pump()
+
+    assert word in b"".join(packet for _, packet in link.said)

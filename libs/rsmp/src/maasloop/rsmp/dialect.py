@@ -67,13 +67,17 @@ class Dialect:
     """A value may be an array."""
     buffered_is_old: bool = True
     """Statuses that were kept while the link was down have quality ``old``."""
+    suspended_in_lower_case: bool = False
+    """How a suspended alarm is told; core 3.2 changed ``suspended`` to ``Suspended``, and some peers did not."""
     site_first: bool = True
     """The supervisor waits for the site's Version before it sends its own."""
 
 
 _VERSION = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{1,2}))?")
 
-_3_1_5 = Dialect(Release(3, 1, 5), case_sensitive=False, arrays=False, buffered_is_old=False)
+_3_1_5 = Dialect(
+    Release(3, 1, 5), case_sensitive=False, arrays=False, buffered_is_old=False, suspended_in_lower_case=True
+)
 _3_1_4 = replace(_3_1_5, release=Release(3, 1, 4), requests_state=False, on_change=OnChange.OMITTED)
 _3_1_3 = replace(_3_1_4, release=Release(3, 1, 3), site_first=False)
 _3_1_2 = replace(_3_1_3, release=Release(3, 1, 2), state_bits_as_text=True, values_may_be_null=False)

@@ -122,8 +122,9 @@ def _alarm_order(message: AlarmOrder, dialect: Dialect) -> Elements:
 
 @_elements.register
 def _alarm_report(message: AlarmReport, dialect: Dialect) -> Elements:
-    # Core 3.2 changed the word to "Suspended", but its schemas still want the older one of an issued alarm.
-    suspended = "Suspended" if dialect.case_sensitive and message.act is not AlarmAct.ISSUE else "suspended"
+    # The schemas of core 3.2 still want the older word of an issued alarm.
+    older = dialect.suspended_in_lower_case or message.act is AlarmAct.ISSUE
+    suspended = "suspended" if older else "Suspended"
     return {
         **_alarm_head(message.message_id, message.address, message.code, message.act),
         "xACId": message.external_code,

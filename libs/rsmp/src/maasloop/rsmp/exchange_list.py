@@ -7,7 +7,7 @@ have it. Every value on the wire is text, or rows of texts; a list describes wha
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -51,6 +51,10 @@ class Argument:
     """The only texts, or the only items of a list; empty: any."""
     pattern: re.Pattern[str] | None = None
     optional: bool = False
+    idle_with: tuple[str, str] | None = None
+    """Name and value of another argument beside which this one means nothing: its range is not looked at."""
+    absent_with: tuple[str, str] | None = None
+    """Name and value of another argument beside which this one may be missing."""
     columns: Mapping[str, "Argument"] = field(default_factory=dict)
     """What the rows of an array hold."""
 
@@ -121,10 +125,16 @@ class Entry:
         """Return what is wrong with the values of a command or an alarm taken together, or an empty text."""
         for name, value in values.items():
             argument = self.arguments.get(name)
+            if argument is not None and _beside(argument.idle_with, values):
+                argument = replace(argument, minimum=None, maximum=None)
             problem = argument.problem(value) if argument else f"{name[:40]!r} is not known"
             if problem:
                 return f"{self.code} {problem}"
-        missing = [each.name for each in self.arguments.values() if each.name not in values and not each.optional]
+        missing = [
+            each.name
+            for each in self.arguments.values()
+            if each.name not in values and not each.optional and not _beside(each.absent_with, values)
+        ]
         return f"{self.code} {', '.join(missing)} missing" if missing else ""
 
 
@@ -220,5 +230,15 @@ def _argument(table: Mapping[str, Any], release: Release) -> Argument:
         values=frozenset(table.get("values", [])),
         pattern=re.compile(table["pattern"]) if "pattern" in table else None,
         optional=table.get("optional", False),
+        idle_with=_pair(table.get("idle_with", {})),
+        absent_with=_pair(table.get("absent_with", {})),
         columns=_arguments(table.get("columns", []), release),
     )
+
+
+def _beside(pair: tuple[str, str] | None, values: Mapping[str, Value]) -> bool:
+    return pair is not None and values.get(pair[0]) == pair[1]
+
+
+def _pair(table: Mapping[str, str]) -> tuple[str, str] | None:
+    return next(iter(table.items()), None)

@@ -45,6 +45,8 @@ class SiteIdentity:
     core_versions: tuple[str, ...] = tuple(map(str, DIALECTS))
     primary: bool = True
     """A secondary supervisor is told no alarms."""
+    suspended_in_lower_case: bool = False
+    """This supervisor wants the word of a suspended alarm as it was before core 3.2."""
 
 
 class SiteSession(Session):
@@ -123,7 +125,8 @@ class SiteSession(Session):
             return
         self._acknowledge(version)
         self._heard_version = True
-        self._agree(dialect)
+        older = self._identity.suspended_in_lower_case or dialect.suspended_in_lower_case
+        self._agree(replace(dialect, suspended_in_lower_case=older))
         self._versions_agreed(now)
 
     def _version_problem(self, version: Version) -> str:
