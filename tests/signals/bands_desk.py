@@ -10,6 +10,7 @@ from maasloop.actuation.domain.signals.bands import AskBands, BandsHand
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
 from maasloop.actuation.domain.signals.controller import Release
 from maasloop.actuation.domain.signals.kernel import forget
+from maasloop.actuation.domain.signals.plan_watch import watch
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.site_plan import PlanState
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -37,18 +38,16 @@ class BandsDesk:
 
     def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None) -> None:
         """Decide on one second."""
-        if self._hand is None or self.sheet.bands is None:
+        if self._hand is None:
             return
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
         called = self._hand.hear(second, loops, aspects, seen)
         device = self.device
-        on = not device.clearing
-        if self.state is None or self._shown is None:
+        if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)
-            self._shown = PlanState.first_seen(second, device.plan, device.stage, on=on)
         self.state = self.state.observe(second, aspects, called)
-        self._shown = self._shown.observe(self.sheet.bands, second, device.plan, device.stage, on=on)
+        self._shown = watch(self.sheet, self._shown, self.state, device.plan)
         decision = self._hand.decide(self.state, self._shown)
         if isinstance(decision, AskBands):
             self._ask(decision.request, self.state, self._shown)

@@ -138,6 +138,7 @@ def test_who_holds_the_junction_and_how_often_it_is_asked_counts(site: Sheet) ->
     sent, shown = record_bands(state, on(1), ask())
     assert refused(site, sent, shown, ask()) == BandsRefusal.RATE_LIMITED
     assert refused(site, sent, replace(shown, asked_s=SECOND - 2), ask()) == ""
+    assert refused(site, state, replace(on(1), on=False), ask()) == BandsRefusal.CLEARING
 
 
 def test_nobody_waits_too_long(site: Sheet) -> None:

@@ -30,6 +30,7 @@ class BandsRefusal(StrEnum):
     EXPIRY_INVALID = "EXPIRY_INVALID"
     LEASE_HELD = "LEASE_HELD"
     RATE_LIMITED = "RATE_LIMITED"
+    CLEARING = "CLEARING"
     MAXIMUM_CYCLE = "MAXIMUM_CYCLE"
     MAXIMUM_GREEN = "MAXIMUM_GREEN"
     MAXIMUM_WAIT = "MAXIMUM_WAIT"
@@ -93,9 +94,9 @@ def clearance_s(sheet: Sheet, before: int, after: int) -> float:
 
 
 def course(sheet: Sheet, plan: SitePlan, shown: PlanState, request: BandsRequest) -> tuple[Turn, ...]:
-    """Return the longest course that a request allows, one round at most; who rests has no end."""
+    """Return the longest course that a request allows from the stage that is on, one round at most; a rest has no end."""
     number = shown.stage
-    begins_s = shown.since_s if shown.on else shown.since_s + _clearance_longest_s(sheet, number)
+    begins_s = shown.since_s
     turns: list[Turn] = []
     while True:
         stage = plan.stages[number - 1]
@@ -118,10 +119,6 @@ def course(sheet: Sheet, plan: SitePlan, shown: PlanState, request: BandsRequest
 def _following(plan: SitePlan, number: int, request: BandsRequest) -> int | None:
     ahead = plan.after(number)
     return next((one for one in ahead if not plan.stages[one - 1].on_demand or request.calls.get(one, True)), None)
-
-
-def _clearance_longest_s(sheet: Sheet, number: int) -> float:
-    return max((clearance_s(sheet, one, number) for one in range(1, len(sheet.band_stages) + 1)), default=0.0)
 
 
 def _red_s(sheet: Sheet, ending: str, starting: frozenset[str]) -> float:
@@ -173,6 +170,8 @@ def _rights(plan: SitePlan, state: JunctionState, shown: PlanState, request: Ban
         yield RefusedBands(BandsRefusal.LEASE_HELD, f"{lease.issuer} holds the junction until {lease.until_s:g}")
     if now_s - shown.asked_s < plan.interval_s:
         yield RefusedBands(BandsRefusal.RATE_LIMITED, f"at most one request in {plan.interval_s:g} s")
+    if not shown.on:
+        yield RefusedBands(BandsRefusal.CLEARING, "between two stages nobody knows which comes")
 
 
 def _cycle(sheet: Sheet, plan: SitePlan, request: BandsRequest) -> Iterator[RefusedBands]:

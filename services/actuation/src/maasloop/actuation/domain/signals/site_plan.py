@@ -40,14 +40,13 @@ class SitePlan:
 
 @dataclass(frozen=True)
 class PlanState:
-    """What the site tells of its plan: the stage that is on, or of a clearance the one that follows."""
+    """What is known of a site's plan: the stage that is on, or in a clearance the one that was on last."""
 
     plan: int
     stage: int
     on: bool
-    """The stage is on, not its clearance."""
     since_s: float
-    """When the stage began; of a clearance, when that one did."""
+    """When the stage began, or the clearance."""
     band_s: float | None = None
     """The band that the stage began with; nothing until it is reached."""
     bands: Mapping[int, float] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class PlanState:
         return cls(plan, stage, on, second_s)
 
     def observe(self, site: SitePlan, second_s: float, plan: int, stage: int, *, on: bool) -> "PlanState":
-        """Return the state after the site told its plan and stage for a second."""
+        """Return the state after plan and stage were known for a second."""
         known = self
         if plan != self.plan:
             known = replace(known, plan=plan, band_s=None, bands=self.bands if plan == site.plan else {})
