@@ -7,9 +7,8 @@ from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.twin.devices.controller import OCCUPANCY_DIGITS
 from maasloop.twin.street.area import Approaching, AreaDetection
-from maasloop.twin.street.loops import ordered_lanes
 from maasloop.twin.street.simulation import StreetSimulation
-from maasloop.twin.street.site import Junction
+from maasloop.twin.street.site import Junction, lane_names
 
 Loops = Mapping[str, LoopReading]
 Seen = Mapping[str, list[VehicleSeen]]
@@ -24,7 +23,7 @@ class Senses:
         self._street = street
         announced = detection == "area"
         self._area = AreaDetection(street.site, announced=announced) if detection != "loops" else None
-        self._lanes = {one.id: _names(one) for one in street.site.junctions}
+        self._lanes = {one.id: lane_names(one.network) for one in street.site.junctions}
         names = [name for junction in street.site.junctions for name in self._detectors(junction)]
         self._dead = frozenset(draw.sample(names, round(dead * len(names))))
         self._loops: dict[str, LoopReading] = {}
@@ -67,8 +66,3 @@ class Senses:
             return [loop.id for loop in junction.loops]
         exits = [loop.id for loop in junction.loops if loop.kind == "exit"]
         return [*exits, *(f"{junction.id}/{lane}" for lane in self._lanes[junction.id].values())]
-
-
-def _names(junction: Junction) -> dict[str, str]:
-    """Return the data sheet's name of each controlled lane."""
-    return {lane: f"l{number}" for number, lane in enumerate(ordered_lanes(junction.network))}

@@ -1,6 +1,7 @@
 """What is seen around the junctions: every vehicle within 150 m of its next stop line by road, upstream edges included.
 
 A vehicle that sends messages announces which signal group it is going to use; radar and cameras only see where it is.
+People on foot are seen at the kerb.
 """
 
 from dataclasses import dataclass
@@ -9,17 +10,21 @@ from zlib import crc32
 from maasloop.twin.street.sumo import libsumo
 
 from .site import Junction, Site
+from .walkers import Kerbs
 
 REACH_M = 150.0
 
 
 @dataclass(frozen=True)
 class Approaching:
-    """One vehicle on its way to the stop line of a controlled lane, or past it in the junction (negative distance)."""
+    """One vehicle on its way to the stop line of a controlled lane, or past it in the junction (negative distance).
+
+    A person at the kerb is one as well, at a distance of 0.
+    """
 
     vehicle: str
     lane: str
-    """As the network names it."""
+    """As the network names it; the crossing for people on foot."""
     distance_m: float
     speed_mps: float
     group: str | None
@@ -32,8 +37,16 @@ class AreaDetection:
         """Know the ways through every junction."""
         self._junctions = {junction.tls: junction for junction in site.junctions}
         self._ways = {junction.tls: _ways(junction) for junction in site.junctions}
+        self._cycling = {
+            link.lane
+            for junction in site.junctions
+            for group in junction.network.groups
+            if group.kind == "cycle"
+            for link in group.links
+        }
         self._beside = {junction.tls: _beside(junction) for junction in site.junctions}
         self._announced = announced
+        self._kerbs = Kerbs(site)
         self._last: dict[str, tuple[Junction, Approaching]] = {}
 
     def see(self) -> dict[str, list[Approaching]]:
@@ -49,6 +62,9 @@ class AreaDetection:
         found: dict[str, list[Approaching]] = {junction.id: [] for junction in self._junctions.values()}
         for junction, approaching in seen.values():
             found[junction.id].append(approaching)
+        for walker in self._kerbs.see():
+            at_kerb = Approaching(walker.person, walker.crossing, 0.0, walker.speed_mps, walker.group)
+            found[walker.junction.id].append(at_kerb)
         return found
 
     def _inside(self, vehicle: str) -> tuple[Junction, Approaching] | None:
@@ -57,6 +73,9 @@ class AreaDetection:
         if last is None:
             return None
         junction, before = last
+        if before.lane in self._cycling:
+            # Slower than cars at all times: its pace says nothing about being stuck, and its clearance lets it out.
+            return None
         ahead = libsumo.vehicle.getNextTLS(vehicle)
         if before.distance_m >= 0.0 and ahead and ahead[0][0] == junction.tls and ahead[0][2] <= before.distance_m:
             # Within another, unsignalled junction on the way.

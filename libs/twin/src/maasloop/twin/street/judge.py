@@ -15,6 +15,9 @@ from pathlib import Path
 MINIMUM_GREEN_S = 5
 ALL_RED_S = 1
 YELLOW_S = 4
+YELLOW_CYCLE_S = 2
+CLEAR_CYCLE_S = 3
+WALKING_MPS = 1.2
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,22 @@ class _Rules:
 
     phases: list[tuple[str, float]]
     yellow_s: dict[int, float] = field(default_factory=dict)
+    crossings_m: dict[int, float] = field(default_factory=dict)
+    """Links that are for people on foot, and how far they have to walk."""
+    cycling: set[int] = field(default_factory=set)
+    """Links that are for bicycles only."""
     foes: set[tuple[int, int]] = field(default_factory=set)
     never_together: set[tuple[int, int]] = field(default_factory=set)
+
+    def green_s(self, link: int) -> float:
+        """Return the shortest green: who walks gets over half of the crossing in it."""
+        return max(MINIMUM_GREEN_S, math.ceil(round(self.crossings_m.get(link, 0.0) / 2 / WALKING_MPS, 3)))
+
+    def clear_s(self, link: int) -> float:
+        """Return the seconds of red after which a foe may start."""
+        if link in self.crossings_m:
+            return max(ALL_RED_S, math.ceil(round(self.crossings_m[link] / WALKING_MPS, 3)))
+        return CLEAR_CYCLE_S if link in self.cycling else ALL_RED_S
 
 
 def judge_run(net: Path, states: Path) -> list[Violation]:
@@ -103,11 +120,11 @@ class _Watch:
         if was == now:
             return
         lasted = second - self.since[i]
-        if was == "green" and lasted < MINIMUM_GREEN_S:
+        if was == "green" and lasted < self.rules.green_s(i):
             yield Violation(second, self.junction, "minimum green", (i,))
-        if was == "green" and now != "yellow":
+        if was == "green" and now != "yellow" and i not in self.rules.crossings_m:
             yield Violation(second, self.junction, "green without yellow after it", (i,))
-        if was == "yellow" and lasted < self.rules.yellow_s.get(i, YELLOW_S):
+        if was == "yellow" and i not in self.rules.crossings_m and lasted < self.rules.yellow_s.get(i, YELLOW_S):
             yield Violation(second, self.junction, "yellow too short", (i,))
         if was == "yellow" and now == "green":
             yield Violation(second, self.junction, "green straight after yellow", (i,))
@@ -123,6 +140,8 @@ class _Watch:
             if one == "red" or other == "red":
                 if (i, j) in self.rules.never_together:
                     yield from self._cleared(second, i, j, one, other)
+                elif self._on_crossing(second, i, state[j]) or self._on_crossing(second, j, state[i]):
+                    yield Violation(second, self.junction, "protected over a crossing", (i, j))
             elif (i, j) in self.rules.never_together:
                 yield Violation(second, self.junction, "conflict", (i, j))
             elif state[i] == "G" and state[j] == "G":
@@ -131,8 +150,14 @@ class _Watch:
     def _cleared(self, second: int, i: int, j: int, one: str, other: str) -> Iterator[Violation]:
         for starting, ended, now in ((i, j, one), (j, i, other)):
             just_started = now == "green" and self.since[starting] == second
-            if just_started and second - self.red_from[ended] < ALL_RED_S:
+            if just_started and second - self.red_from[ended] < self.rules.clear_s(ended):
                 yield Violation(second, self.junction, "intergreen", (ended, starting))
+
+    def _on_crossing(self, second: int, walking: int, shown: str) -> bool:
+        """Tell whether somebody may still be on a crossing while a foe shows a green that need not give way."""
+        if walking not in self.rules.crossings_m or shown != "G":
+            return False
+        return second - self.red_from[walking] < self.rules.clear_s(walking)
 
 
 def _kind(shown: str) -> str:
@@ -145,7 +170,8 @@ def _read_rules(net: Path) -> dict[str, _Rules]:
     for logic in root.iter("tlLogic"):
         phases = [(phase.attrib["state"], float(phase.attrib["duration"])) for phase in logic.iter("phase")]
         rules.setdefault(logic.attrib["id"], _Rules(phases))
-    speeds = {lane.attrib["id"]: float(lane.attrib["speed"]) for lane in root.iter("lane")}
+    lanes = {lane.attrib["id"]: lane for lane in root.iter("lane")}
+    inside = {node.attrib["id"]: node.get("intLanes", "").split() for node in root.iter("junction")}
     foes_of = {
         node.attrib["id"]: {int(row.attrib["index"]): row.attrib["foes"] for row in node.iter("request")}
         for node in root.iter("junction")
@@ -153,20 +179,31 @@ def _read_rules(net: Path) -> dict[str, _Rules]:
     ways: dict[str, list[tuple[int, str, int]]] = {}
     for connection in root.iter("connection"):
         tls, via = connection.get("tl"), connection.get("via")
-        if tls in rules and via:
-            link = int(connection.attrib["linkIndex"])
+        if tls not in rules:
+            continue
+        link = int(connection.attrib["linkIndex"])
+        if via:
             node, edge, lane = via[1:].rsplit("_", 2)
             ways.setdefault(tls, []).append((link, node, int(edge) + int(lane)))
-            speed = speeds[f"{connection.attrib['from']}_{connection.attrib['fromLane']}"]
-            _note_yellow(rules[tls], link, speed)
+            _note_yellow(rules[tls], link, lanes[f"{connection.attrib['from']}_{connection.attrib['fromLane']}"])
+        elif connection.attrib["to"].startswith(":"):
+            crossing = f"{connection.attrib['to']}_{connection.attrib['toLane']}"
+            node = crossing[1:].rsplit("_", 2)[0]
+            ways.setdefault(tls, []).append((link, node, inside[node].index(crossing)))
+            length_m = float(lanes[crossing].attrib["length"])
+            rules[tls].crossings_m[link] = max(length_m, rules[tls].crossings_m.get(link, 0.0))
     for tls, found in ways.items():
         _note_foes(rules[tls], found, foes_of)
     return rules
 
 
-def _note_yellow(rules: _Rules, link: int, speed_mps: float) -> None:
-    kmh = speed_mps * 3.6
-    needed = max(YELLOW_S, 3.5 + (kmh - 50) / 20, _longest_yellow(rules.phases, link))
+def _note_yellow(rules: _Rules, link: int, lane: ET.Element) -> None:
+    kmh = float(lane.attrib["speed"]) * 3.6
+    if lane.get("allow") == "bicycle":
+        rules.cycling.add(link)
+        needed = max(YELLOW_CYCLE_S, _longest_yellow(rules.phases, link))
+    else:
+        needed = max(YELLOW_S, 3.5 + (kmh - 50) / 20, _longest_yellow(rules.phases, link))
     # Speeds in the file are rounded: 13.89 m/s is 50.004 km/h.
     rules.yellow_s[link] = max(rules.yellow_s.get(link, 0.0), round(needed, 2))
 

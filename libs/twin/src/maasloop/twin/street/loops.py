@@ -1,5 +1,7 @@
 """Where the induction loops of a signalled junction lie: at the stop line, about 80 m upstream, and in the exits.
 
+People on foot have a button at each crossing.
+
 A controlled lane may be one metre long, so every loop is placed by walking along the lanes, over edges where needed,
 and never across another signal.
 """
@@ -21,12 +23,15 @@ CHANGING_SHARE = 0.05
 _PREFIX_MAX = 40
 _LANES_WALKED_MAX = 30
 
-Position = Literal["stop-line", "upstream", "exit"]
+Position = Literal["stop-line", "upstream", "exit", "button"]
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop on a lane of the network, and what share of what passes it each controlled lane gets."""
+    """A loop on a lane of the network, and what share of what passes it each controlled lane gets.
+
+    A button has the crossing in the place of a lane.
+    """
 
     id: str
     lane: str
@@ -53,6 +58,10 @@ def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:
         *_stop_line_loops(net, prefix, lanes),
         *_upstream_loops(net, prefix, lanes),
         *_exit_loops(net, prefix, ordered_exits(network)),
+        *(
+            Loop(f"{prefix}-w{number}-button", crossing, 0.0, "button", 0.0, ((crossing, 1.0),))
+            for number, crossing in enumerate(ordered_crossings(network))
+        ),
     ]
 
 
@@ -64,6 +73,11 @@ def ordered_lanes(network: SignalNetwork) -> list[str]:
 def ordered_exits(network: SignalNetwork) -> list[str]:
     """Return the lanes that traffic leaves by, in the order of the groups that lead there."""
     return list(dict.fromkeys(link.exit_lane for group in network.groups for link in group.links))
+
+
+def ordered_crossings(network: SignalNetwork) -> list[str]:
+    """Return the crossings in the order of the groups they belong to."""
+    return list(dict.fromkeys(crossing.edge for group in network.groups for crossing in group.crossings))
 
 
 def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:

@@ -10,19 +10,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sumolib
 
 from maasloop.core.ids import to_id
 
 YELLOW_MIN_S = 4
+YELLOW_CYCLE_S = 2
 ALL_RED_S = 1
+CYCLE_CLEARANCE_S = 3
+"""Red after the short yellow of a cycle signal until a foe may start: together as long as for a car."""
 GREEN_MIN_S = 5
 GREEN_MAX_S = 90
 WAIT_MAX_S = 120
 GREEN = "Gg"
+WALKING_MPS = 1.2
+CYCLING_MPS = 5.5
 _KMH = 3.6
+
+Kind = Literal["vehicle", "bus", "cycle", "pedestrian", "unused"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,40 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Crossing:
+    """A way for people on foot; ``edge`` is the crossing itself as the network names it."""
+
+    edge: str
+    length_m: float
+
+
+@dataclass(frozen=True)
 class Group:
-    """What one character of the signal state rules."""
+    """What one character of the signal state rules: ways for vehicles, or crossings."""
 
     id: str
     links: tuple[Link, ...]
     yellow_s: int
+    """Seconds between green and red; none for people on foot."""
+    kind: Kind = "vehicle"
+    crossings: tuple[Crossing, ...] = ()
+
+    @property
+    def crossing_m(self) -> float:
+        """Return the length of the longest crossing in metres; 0 for vehicles."""
+        return max((crossing.length_m for crossing in self.crossings), default=0.0)
+
+    @property
+    def green_min_s(self) -> int:
+        """Return the shortest green: for people on foot it takes them over half of the crossing."""
+        return max(GREEN_MIN_S, _walking_s(self.crossing_m / 2))
+
+    @property
+    def clearance_s(self) -> int:
+        """Return the seconds after its last yellow, or its green where there is none, until a foe may start."""
+        if self.kind == "pedestrian":
+            return max(ALL_RED_S, _walking_s(self.crossing_m))
+        return CYCLE_CLEARANCE_S if self.kind == "cycle" else ALL_RED_S
 
 
 @dataclass(frozen=True)
@@ -64,6 +99,10 @@ class SignalNetwork:
     conflicts: frozenset[tuple[int, int]]
     yields: frozenset[tuple[int, int]]
     unsafe_pairs: tuple[tuple[int, int], ...]
+
+    def conflict(self, first: int, second: int) -> bool:
+        """Tell whether two groups may not be green together."""
+        return (min(first, second), max(first, second)) in self.conflicts
 
 
 def load_network(path: Path) -> Any:
@@ -112,7 +151,20 @@ def _connections(light: Any, size: int) -> list[list[Any]]:
     return connections
 
 
+def _walking_s(length_m: float) -> int:
+    return math.ceil(length_m / WALKING_MPS - 1e-6)
+
+
 def _group(index: int, connections: list[Any], own_yellow_s: int) -> Group:
+    crossings = tuple(
+        Crossing(lane.getEdge().getID(), float(lane.getLength()))
+        for lane in dict.fromkeys(connection.getToLane() for connection in connections)
+        if lane.getEdge().getFunction() == "crossing"
+    )
+    if crossings:
+        # People on foot see no yellow: who is on the crossing has the time of the clearance to leave it.
+        return Group(f"g{index}", (), 0, "pedestrian", crossings)
+    kind = _kind({lane_class for connection in connections for lane_class in _permitted(connection)})
     links = tuple(
         Link(
             lane=connection.getFromLane().getID(),
@@ -123,7 +175,21 @@ def _group(index: int, connections: list[Any], own_yellow_s: int) -> Group:
         for connection in connections
     )
     by_speed = max((yellow_for(link.speed_mps) for link in links), default=YELLOW_MIN_S)
-    return Group(id=f"g{index}", links=links, yellow_s=max(by_speed, own_yellow_s))
+    return Group(f"g{index}", links, max(YELLOW_CYCLE_S if kind == "cycle" else by_speed, own_yellow_s), kind)
+
+
+def _permitted(connection: Any) -> Iterable[str]:
+    permitted: Iterable[str] = connection.getFromLane().getPermissions()
+    return permitted
+
+
+def _kind(permitted: set[str]) -> Kind:
+    """Return whom a group is for, by the classes of vehicles that its lanes permit."""
+    if not permitted:
+        return "unused"
+    if permitted <= {"bicycle"}:
+        return "cycle"
+    return "bus" if "bus" in permitted and "passenger" not in permitted else "vehicle"
 
 
 def _own_yellow(phases: tuple[Phase, ...], size: int) -> list[int]:
@@ -172,7 +238,14 @@ def _foes(first: Iterable[Any], second: Iterable[Any]) -> bool:
 
 
 def _minor_first(first: int, second: int, connections: list[list[Any]], together: list[str]) -> tuple[int, int]:
-    """Order two foes: who yields comes first, by the programme where it is plain, else by the junction's right of way."""
+    """Order two foes: who yields comes first, by the programme where it is plain, else by the junction's right of way.
+
+    Nobody on foot yields.
+    """
+    if _on_foot(connections[second]):
+        return first, second
+    if _on_foot(connections[first]):
+        return second, first
     for state in together:
         if state[first] == "g" and state[second] == "G":
             return first, second
@@ -181,6 +254,10 @@ def _minor_first(first: int, second: int, connections: list[list[Any]], together
     first_yields = _yields(connections[first], connections[second])
     second_yields = _yields(connections[second], connections[first])
     return (first, second) if first_yields and not second_yields else (second, first)
+
+
+def _on_foot(connections: Iterable[Any]) -> bool:
+    return any(connection.getToLane().getEdge().getFunction() == "crossing" for connection in connections)
 
 
 def _yields(minor: Iterable[Any], major: Iterable[Any]) -> bool:

@@ -5,9 +5,9 @@ the cycle grow. Where the plan shows two foes in protected green together, the m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .network import ALL_RED_S, GREEN, GREEN_MIN_S, SignalNetwork
+from .network import GREEN, GREEN_MIN_S, SignalNetwork
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ def local_programme(network: SignalNetwork) -> LocalProgramme:
     for (state, _), green_s, cleared in zip(stages, greens, clearances, strict=True):
         steps.append(Step(state, green_s, stage=True))
         steps.extend(cleared)
-    return LocalProgramme(tuple(steps), round(network.offset_s))
+    return LocalProgramme(tuple(_for_walkers(network, steps)), round(network.offset_s))
 
 
 def clearance(network: SignalNetwork, before: str, after: str) -> list[Step]:
     """Return the steps between two stages: yellow for what ends, then red until everything that starts may start."""
     ending = [i for i, now in enumerate(before) if now in GREEN and after[i] not in GREEN]
-    if not ending:
-        return []
-    length_s = max(network.groups[i].yellow_s for i in ending) + ALL_RED_S
+    starting = [i for i, now in enumerate(before) if now not in GREEN and after[i] in GREEN]
+    length_s = max((_clears_s(network, i, starting) for i in ending), default=0)
     states: list[str] = []
     for second in range(length_s):
         shown = ["r"] * len(before)
@@ -76,6 +75,56 @@ def clearance(network: SignalNetwork, before: str, after: str) -> list[Step]:
                 shown[i] = "g" if "g" in (now, after[i]) else "G"
         states.append("".join(shown))
     return _merge(states)
+
+
+def _clears_s(network: SignalNetwork, ending: int, starting: Sequence[int]) -> int:
+    """Return how long the end of a group's green takes; people on foot clear the crossing for those who start only."""
+    group = network.groups[ending]
+    if group.kind == "pedestrian" and not any(network.conflict(ending, other) for other in starting):
+        return 0
+    return group.yellow_s + group.clearance_s
+
+
+def _for_walkers(network: SignalNetwork, steps: list[Step]) -> list[Step]:
+    """Give people on foot what the plan does not: green long enough, and time to leave before a foe starts or is protected.
+
+    Steps grow where they must, and the cycle with them.
+    """
+    found = list(steps)
+    for walker, group in enumerate(network.groups):
+        if group.kind != "pedestrian" or not any(step.state[walker] in GREEN for step in found):
+            continue
+        for index, step in enumerate(found):
+            if step.state[walker] in GREEN:
+                ends = found[(index + 1) % len(found)].state[walker] not in GREEN
+                lacking_s = group.green_min_s - _lasted_s(found, index + 1, walker, GREEN) if ends else 0
+                found[index] = replace(step, duration_s=step.duration_s + max(0, lacking_s))
+                continue
+            lacking_s = group.clearance_s - _lasted_s(found, index, walker, "r")
+            if lacking_s > 0 and _foe_starts(network, walker, found[index - 1].state, step.state):
+                found[index - 1] = replace(found[index - 1], duration_s=found[index - 1].duration_s + lacking_s)
+            elif lacking_s > 0:
+                found[index] = replace(step, state=_unprotected(network, walker, step.state))
+    return found
+
+
+def _lasted_s(steps: Sequence[Step], end: int, group: int, shown: str) -> int:
+    """Return for how long a group has shown one of these when the step at ``end`` begins, a cycle at most."""
+    passed_s = 0
+    for back in range(1, len(steps) + 1):
+        if steps[end - back].state[group] not in shown:
+            break
+        passed_s += steps[end - back].duration_s
+    return passed_s
+
+
+def _foe_starts(network: SignalNetwork, walker: int, before: str, after: str) -> bool:
+    return any(now in GREEN and before[i] not in GREEN and network.conflict(walker, i) for i, now in enumerate(after))
+
+
+def _unprotected(network: SignalNetwork, walker: int, state: str) -> str:
+    minors = {minor for minor, major in network.yields if major == walker}
+    return "".join("g" if shown == "G" and i in minors else shown for i, shown in enumerate(state))
 
 
 def _merge(states: Sequence[str]) -> list[Step]:
@@ -107,7 +156,7 @@ def _stages(network: SignalNetwork) -> list[tuple[str, float]]:
 def _safe(network: SignalNetwork, state: str) -> str:
     # What is neither green nor yellow (dark, a green arrow after a stop) is red here: nothing else is ever asked for.
     # So is a character that rules no link.
-    shown = [now if now in GREEN and network.groups[i].links else "r" for i, now in enumerate(state)]
+    shown = [now if now in GREEN and network.groups[i].kind != "unused" else "r" for i, now in enumerate(state)]
     for minor, major in network.unsafe_pairs:
         if shown[minor] == "G" and shown[major] == "G":
             shown[minor] = "g"

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .network import ALL_RED_S, GREEN, GREEN_MIN_S
+from .network import GREEN, GREEN_MIN_S
 from .programme import Step
 from .site import Junction
 
@@ -147,8 +147,9 @@ class SignalDevice:
         self._playing = None
         now = self.state
         greens = [i for i, shown in enumerate(now) if shown in GREEN]
-        begins = max([second, *(self._green_since[i] + GREEN_MIN_S for i in greens)])
-        longest = max((group.yellow_s for group in self.junction.network.groups), default=0) + ALL_RED_S
+        groups = self.junction.network.groups
+        begins = max([second, *(self._green_since[i] + groups[i].green_min_s for i in greens)])
+        longest = max(group.yellow_s + group.clearance_s for group in groups)
         target, from_second = self._stage_due(begins + longest)
         ending = [i for i in greens if target.state[i] not in GREEN]
         starts = begins + longest if ending else max(second, self._cleared_at(now, second))
@@ -160,7 +161,7 @@ class SignalDevice:
 
     def _cleared_at(self, now: str, second: int) -> int:
         # Nothing ends, but something may just have become red: give it the same time to leave.
-        return second + ALL_RED_S if "r" in now else second
+        return second + max(group.clearance_s for group in self.junction.network.groups) if "r" in now else second
 
     def _clearing(self, now: str, target: str, ending: list[int], passed_s: int) -> str:
         shown = []

@@ -12,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 from maasloop.twin.street.sumo import libsumo
 
 from .site import Site
+from .walkers import Kerbs
 
 TRIPINFO = "tripinfo.xml"
 SIGNAL_STATES = "tls-states.xml"
@@ -22,13 +23,17 @@ _SECONDS_MAX = 86_400
 
 @dataclass(frozen=True)
 class LoopReading:
-    """What one loop saw in one second: vehicles that left it, and the share of the second it was covered (0 to 1)."""
+    """What one loop saw in one second: vehicles that left it, and the share of the second it was covered (0 to 1).
+
+    A button that somebody waits at counts as covered.
+    """
 
     count: int
     occupancy: float
 
 
 _EMPTY = LoopReading(0, 0.0)
+_PRESSED = LoopReading(0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class StreetSimulation:
         self._seed = seed
         self._options = options or SimulationOptions()
         self._tls = {junction.id: junction.tls for junction in site.junctions}
+        self._inductive = [loop for loop in site.loops.values() if loop.kind != "button"]
+        self._buttons = {loop.lane: loop.id for loop in site.loops.values() if loop.kind == "button"}
+        self._kerbs = Kerbs(site)
 
     @property
     def field_s(self) -> int:
@@ -111,12 +119,15 @@ class StreetSimulation:
         libsumo.close()
 
     def loop_readings(self) -> dict[str, LoopReading]:
-        """Return what every loop saw during the last second."""
+        """Return what every loop and button saw during the last second."""
         loops = libsumo.inductionloop
-        return {
-            loop_id: self._reading(loops.getVehicleData(loop_id)) if loops.getLastStepVehicleNumber(loop_id) else _EMPTY
-            for loop_id in self.site.loops
+        found = {
+            loop.id: self._reading(loops.getVehicleData(loop.id)) if loops.getLastStepVehicleNumber(loop.id) else _EMPTY
+            for loop in self._inductive
         }
+        found.update(dict.fromkeys(self._buttons.values(), _EMPTY))
+        found.update({self._buttons[walker.crossing]: _PRESSED for walker in self._kerbs.see() if walker.standing})
+        return found
 
     def _reading(self, seen: Any) -> LoopReading:
         # SUMO's own occupancy leaves out vehicles that left within the second, so it is added up from their times.
@@ -167,7 +178,7 @@ class StreetSimulation:
             lines += [
                 f"  <e1Detector id={quoteattr(loop.id)} lane={quoteattr(loop.lane)} pos={quoteattr(str(loop.position_m))}"
                 ' period="86400" file="/dev/null" friendlyPos="true"/>'
-                for loop in self.site.loops.values()
+                for loop in self._inductive
             ]
         if self._options.record_states:
             lines += [

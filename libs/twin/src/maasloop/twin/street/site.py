@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from .bands import FREE, plans_of
-from .loops import Loop, ordered_exits, ordered_lanes, place_loops
+from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops
 from .network import (
-    ALL_RED_S,
+    CYCLING_MPS,
     GREEN_MAX_S,
-    GREEN_MIN_S,
     WAIT_MAX_S,
+    WALKING_MPS,
     Group,
     SignalNetwork,
     load_network,
@@ -25,6 +25,11 @@ from .scenario import Scenario
 CYCLE_MAX_S = 120
 DEAD_MAN_S = 60
 """The shortest time-out of bands that RSMP knows: it counts whole minutes."""
+
+
+WALKERS_HEADWAY_S = 0.5
+KERB_M = 20.0
+"""Room of those who wait at a crossing; there is as much as is needed."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,11 @@ def _junction(net: Any, network: SignalNetwork) -> Junction:
 
 
 def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramme, lanes: list[Any]) -> dict[str, Any]:
-    lane_ids = {lane.getID(): f"l{number}" for number, lane in enumerate(lanes)}
+    lane_ids = lane_names(network)
     exit_ids = {lane_id: f"x{number}" for number, lane_id in enumerate(ordered_exits(network))}
     names = [group.id for group in network.groups]
     ways = lane_ids | exit_ids
+    cycling = {link.lane for group in network.groups if group.kind == "cycle" for link in group.links}
     return {
         "junction": network.id,
         "groups": [_group(group, lane_ids, exit_ids) for group in network.groups],
@@ -87,9 +93,14 @@ def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramm
         "conflicts": [[names[i], names[j]] for i, j in sorted(network.conflicts)],
         "yields": [[names[i], names[j]] for i, j in sorted(network.yields)],
         "intergreens": [
-            [names[a], names[b], ALL_RED_S] for i, j in sorted(network.conflicts) for a, b in ((i, j), (j, i))
+            [names[a], names[b], network.groups[a].clearance_s]
+            for i, j in sorted(network.conflicts)
+            for a, b in ((i, j), (j, i))
         ],
-        "lanes": [_lane(lane, lane_ids[lane.getID()], loops) for lane in lanes],
+        "lanes": [
+            *(_lane(lane, lane_ids[lane.getID()], loops, cycling=lane.getID() in cycling) for lane in lanes),
+            *(_kerb(lane_ids[crossing]) for crossing in ordered_crossings(network)),
+        ],
         "exits": [{"id": exit_id} for exit_id in exit_ids.values()],
         "detectors": [
             {
@@ -139,16 +150,27 @@ def _bands(network: SignalNetwork, local: LocalProgramme) -> dict[str, Any]:
 def _group(group: Group, lane_ids: dict[str, str], exit_ids: dict[str, str]) -> dict[str, Any]:
     return {
         "id": group.id,
-        "kind": "vehicle" if group.links else "unused",
-        "lanes": list(dict.fromkeys(lane_ids[link.lane] for link in group.links)),
+        "kind": group.kind,
+        "lanes": list(dict.fromkeys(lane_ids[lane] for lane in _ways(group))),
         "exits": list(dict.fromkeys(exit_ids[link.exit_lane] for link in group.links)),
         "turn": group.links[0].direction if group.links else "s",
         "yellow_s": group.yellow_s,
-        "all_red_s": ALL_RED_S,
-        "minimum_green_s": GREEN_MIN_S,
+        "all_red_s": group.clearance_s,
+        "minimum_green_s": group.green_min_s,
         "maximum_green_s": GREEN_MAX_S,
         "maximum_wait_s": WAIT_MAX_S,
+        "crossing_m": round(group.crossing_m, 2),
     }
+
+
+def lane_names(network: SignalNetwork) -> dict[str, str]:
+    """Return the data sheet's name of each controlled lane, and of each crossing for those who wait at it."""
+    lanes = {lane: f"l{number}" for number, lane in enumerate(ordered_lanes(network))}
+    return lanes | {crossing: f"w{number}" for number, crossing in enumerate(ordered_crossings(network))}
+
+
+def _ways(group: Group) -> list[str]:
+    return [*(link.lane for link in group.links), *(crossing.edge for crossing in group.crossings)]
 
 
 def _compatible(network: SignalNetwork) -> list[tuple[int, int]]:
@@ -156,13 +178,17 @@ def _compatible(network: SignalNetwork) -> list[tuple[int, int]]:
     return [(i, j) for i in range(size) for j in range(i + 1, size) if (i, j) not in network.conflicts]
 
 
-def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...]) -> dict[str, Any]:
-    speed_mps = float(lane.getSpeed())
+def _kerb(lane_id: str) -> dict[str, Any]:
+    return {"id": lane_id, "speed_mps": WALKING_MPS, "headway_s": WALKERS_HEADWAY_S, "storage_m": KERB_M}
+
+
+def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...], *, cycling: bool) -> dict[str, Any]:
+    speed_mps = min(float(lane.getSpeed()), CYCLING_MPS) if cycling else float(lane.getSpeed())
     upstream = [loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)]
     return {
         "id": lane_id,
         "speed_mps": round(speed_mps, 2),
         # One second of reaction plus the time to drive one vehicle length and gap at the speed limit, and some loss.
-        "headway_s": round(1.3 + 7.0 / speed_mps, 2),
+        "headway_s": round(1.0 + 2.0 / speed_mps if cycling else 1.3 + 7.0 / speed_mps, 2),
         "storage_m": round(max(upstream, default=float(lane.getLength())), 1),
     }

@@ -48,7 +48,7 @@ class Perception:
         self._waiting: set[str] = set()
         self._box = Box()
         self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
-        self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE)
+        self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE, DetectorPosition.BUTTON)
         self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
         self._exits = _by_lane(sheet, DetectorPosition.EXIT)
         self._sources = {
@@ -258,10 +258,10 @@ def _assumed_turns(sheet: Sheet, lane: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def _by_lane(sheet: Sheet, position: DetectorPosition) -> dict[str, list[tuple[Detector, float]]]:
+def _by_lane(sheet: Sheet, *positions: DetectorPosition) -> dict[str, list[tuple[Detector, float]]]:
     found: dict[str, list[tuple[Detector, float]]] = {}
     for detector in sheet.detectors:
-        if detector.position is position:
+        if detector.position in positions:
             for lane, share in detector.serves:
                 found.setdefault(lane, []).append((detector, share))
     return found

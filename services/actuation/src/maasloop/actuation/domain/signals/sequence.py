@@ -4,11 +4,12 @@ Groups that are green before and after keep green, and a group that need not wai
 """
 
 import math
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from .aspects import Aspect
 from .kernel import SequenceStep
-from .sheet import Sheet
+from .sheet import GroupKind, Sheet
 from .state import GroupState, JunctionState
 
 
@@ -24,13 +25,14 @@ def way_to(
         if state.groups[name].aspect is not Aspect.YELLOW:
             ends.pop(name, None)
     starts = {name: _start(sheet, state, name, ends, not_before_s) for name in stage}
+    _hold_on(sheet, state, ends, starts)
     moments = sorted({not_before_s, *starts.values(), *(time for pair in ends.values() for time in pair)})
     steps: list[SequenceStep] = []
     for moment in moments:
         if moment < not_before_s:
             continue
         shown = {name: _shown(name, moment, ends, starts) for name in state.groups}
-        _give_way(sheet, shown)
+        _give_way(sheet, shown, _walking(sheet, state, ends, moment))
         if not steps or shown != steps[-1].aspects:
             steps.append(SequenceStep(moment - not_before_s, shown))
     return tuple(steps)
@@ -81,8 +83,41 @@ def _shown(name: str, moment: float, ends: dict[str, tuple[float, float]], start
     return Aspect.YELLOW if moment >= times[0] else Aspect.GREEN
 
 
-def _give_way(sheet: Sheet, shown: dict[str, Aspect]) -> None:
-    """Turn a protected green into a yielding one while a group it must give way to is not red."""
+def _hold_on(
+    sheet: Sheet, state: JunctionState, ends: dict[str, tuple[float, float]], starts: Mapping[str, float]
+) -> None:
+    """Let greens that end last until what starts needs it: people on foot take longer to clear than vehicles.
+
+    Where nobody on foot is, everything clears in about the same time and ends at once.
+    """
+    if not any(sheet.group[name].kind is GroupKind.PEDESTRIAN for name in ends):
+        return
+    for name, (begins_s, _) in tuple(ends.items()):
+        group, timing = state.groups[name], sheet.group[name]
+        starting = [foe for foe in sheet.foes[name] if foe in starts and not state.groups[foe].green]
+        if not group.green or timing.kind is GroupKind.PEDESTRIAN or not starting:
+            continue
+        red_s = min(starts[foe] - math.ceil(sheet.intergreen_s(name, foe)) for foe in starting)
+        latest_s = math.floor(red_s - timing.yellow_s)
+        if begins_s < latest_s <= group.since_s + timing.maximum_green_s:
+            ends[name] = latest_s, math.ceil(latest_s + timing.yellow_s)
+
+
+def _walking(
+    sheet: Sheet, state: JunctionState, ends: Mapping[str, tuple[float, float]], moment: float
+) -> frozenset[str]:
+    """Return the groups on foot that may still be on their crossing at a moment, their green over."""
+    return frozenset(
+        name
+        for name, group in state.groups.items()
+        if sheet.group[name].kind is GroupKind.PEDESTRIAN
+        and moment < (ends[name][1] if name in ends else group.yellow_ended_s) + sheet.group[name].clearance_s
+    )
+
+
+def _give_way(sheet: Sheet, shown: dict[str, Aspect], walking: AbstractSet[str]) -> None:
+    """Turn a protected green into a yielding one while a group it must give way to is not red, or still walks."""
     for name, aspect in shown.items():
-        if aspect is Aspect.GREEN and any(shown[major] is not Aspect.RED for major in sheet.majors[name]):
+        majors = sheet.majors[name]
+        if aspect is Aspect.GREEN and any(shown[one] is not Aspect.RED or one in walking for one in majors):
             shown[name] = Aspect.YIELDING

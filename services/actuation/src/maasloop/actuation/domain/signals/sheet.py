@@ -3,6 +3,7 @@
 Two groups that are not listed as compatible conflict, also when nothing is said about them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,20 @@ from .site_plan import SitePlan
 
 Pair = tuple[str, str]
 
+WALKING_MPS = 1.2
+"""Slower than most walk: by it the time on a crossing is reckoned (1.0 to 1.2 in use; unverified in a standard's text)."""
+
+
+class GroupKind(StrEnum):
+    """Whom a signal group is for."""
+
+    VEHICLE = "vehicle"
+    BUS = "bus"
+    CYCLE = "cycle"
+    PEDESTRIAN = "pedestrian"
+    """Green is followed by red at once; who is on the crossing has the time of the clearance."""
+    UNUSED = "unused"
+
 
 class DetectorPosition(StrEnum):
     """Where a loop lies as seen from the junction."""
@@ -20,14 +35,19 @@ class DetectorPosition(StrEnum):
     STOP_LINE = "stop-line"
     UPSTREAM = "upstream"
     EXIT = "exit"
+    BUTTON = "button"
+    """What people on foot press; somebody who waits counts as occupancy."""
 
 
 @dataclass(frozen=True)
 class SignalGroup:
-    """Lanes that get one signal, where they lead, and the times that hold for it."""
+    """Lanes that get one signal, where they lead, and the times that hold for it.
+
+    The kerb counts as the lane of people on foot; ``crossing_m`` is how far they have to walk.
+    """
 
     id: str
-    kind: str
+    kind: GroupKind
     lanes: tuple[str, ...]
     exits: tuple[str, ...]
     turn: str
@@ -36,6 +56,12 @@ class SignalGroup:
     minimum_green_s: float
     maximum_green_s: float
     maximum_wait_s: float
+    crossing_m: float = 0.0
+
+    @property
+    def clearance_s(self) -> float:
+        """Return the least seconds from its last yellow, or its green where there is none, to the green of a foe."""
+        return max(self.all_red_s, walking_s(self.crossing_m))
 
 
 @dataclass(frozen=True)
@@ -56,6 +82,11 @@ class Detector:
     position: DetectorPosition
     distance_m: float
     serves: tuple[tuple[str, float], ...]
+
+
+def walking_s(length_m: float) -> float:
+    """Return the whole seconds that it takes to walk so far."""
+    return float(math.ceil(length_m / WALKING_MPS - 1e-6))
 
 
 @dataclass(frozen=True)
@@ -129,7 +160,7 @@ class Sheet:
 
     @cached_property
     def _intergreen_longest_s(self) -> float:
-        return max([*self.intergreens_s.values(), *(group.all_red_s for group in self.groups)], default=0.0)
+        return max([*self.intergreens_s.values(), *(group.clearance_s for group in self.groups)], default=0.0)
 
     def intergreen_s(self, ending: str, starting: str) -> float:
         """Return the seconds from the end of the yellow of one group to the green of a group it conflicts with."""

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .aspects import NEVER_REMOTE
-from .sheet import Pair, Sheet, SignalGroup
+from .sheet import GroupKind, Pair, Sheet, SignalGroup, walking_s
 from .state import JunctionState
 from .timeline import advance
 
 GREEN_FLOOR_S = 5.0
+YELLOW_CYCLE_FLOOR_S = 2.0
 ALL_RED_FLOOR_S = 1.0
 SHARE_SUM_MAX = 1.001
 DEAD_MAN_MAX_S = 180.0
@@ -81,8 +82,9 @@ def _relations(sheet: Sheet) -> Iterator[Contradiction]:
     for pair, seconds in sorted(sheet.intergreens_s.items()):
         if fits(pair):
             yield Contradiction(pair, f"an intergreen from {pair[0]} to {pair[1]}, which are compatible")
-        if seconds < ALL_RED_FLOOR_S:
-            yield Contradiction(pair, f"the intergreen from {pair[0]} to {pair[1]} is under {ALL_RED_FLOOR_S:g} s")
+        floor_s = max(ALL_RED_FLOOR_S, walking_s(sheet.group[pair[0]].crossing_m))
+        if seconds < floor_s:
+            yield Contradiction(pair, f"the intergreen from {pair[0]} to {pair[1]} is under {floor_s:g} s")
 
 
 def _times(sheet: Sheet) -> Iterator[Contradiction]:
@@ -95,15 +97,19 @@ def _times(sheet: Sheet) -> Iterator[Contradiction]:
 
 
 def _group_times(group: SignalGroup, speed_mps: float) -> Iterator[Contradiction]:
-    floor_s = yellow_floor_s(speed_mps)
-    if group.yellow_s < floor_s - 1e-6:
+    on_foot = group.kind is GroupKind.PEDESTRIAN
+    if on_foot != (group.crossing_m > 0.0) or (on_foot and group.yellow_s != 0.0):
+        yield Contradiction((group.id,), f"{group.id}: people on foot, and only they, have a crossing and no yellow")
+    floor_s = YELLOW_CYCLE_FLOOR_S if group.kind is GroupKind.CYCLE else yellow_floor_s(speed_mps)
+    if not on_foot and group.yellow_s < floor_s - 1e-6:
         yield Contradiction(
             (group.id,), f"yellow of {group.id} is {group.yellow_s:g} s, its speed asks {floor_s:.2g} s"
         )
     if group.all_red_s < ALL_RED_FLOOR_S:
         yield Contradiction((group.id,), f"all-red of {group.id} is under {ALL_RED_FLOOR_S:g} s")
-    if group.minimum_green_s < GREEN_FLOOR_S:
-        yield Contradiction((group.id,), f"minimum green of {group.id} is under {GREEN_FLOOR_S:g} s")
+    green_floor_s = max(GREEN_FLOOR_S, walking_s(group.crossing_m / 2))
+    if group.minimum_green_s < green_floor_s:
+        yield Contradiction((group.id,), f"minimum green of {group.id} is under {green_floor_s:g} s")
     if not group.minimum_green_s < group.maximum_green_s <= group.maximum_wait_s:
         detail = f"minimum green, maximum green and maximum wait of {group.id} must rise in this order"
         yield Contradiction((group.id,), detail)

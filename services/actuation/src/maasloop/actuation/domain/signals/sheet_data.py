@@ -8,7 +8,7 @@ from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import require_id
 from maasloop.core.reasons import Reason
 
-from .sheet import Detector, DetectorPosition, Lane, LocalProgramme, LocalStep, Pair, Sheet, SignalGroup
+from .sheet import Detector, DetectorPosition, GroupKind, Lane, LocalProgramme, LocalStep, Pair, Sheet, SignalGroup
 from .sheet_check import contradictions
 from .site_plan import BandStage, SitePlan
 
@@ -41,7 +41,7 @@ def write_sheet(sheet: Sheet) -> dict[str, Any]:
         "groups": [
             {
                 "id": group.id,
-                "kind": group.kind,
+                "kind": group.kind.value,
                 "lanes": list(group.lanes),
                 "exits": list(group.exits),
                 "turn": group.turn,
@@ -50,6 +50,7 @@ def write_sheet(sheet: Sheet) -> dict[str, Any]:
                 "minimum_green_s": group.minimum_green_s,
                 "maximum_green_s": group.maximum_green_s,
                 "maximum_wait_s": group.maximum_wait_s,
+                "crossing_m": group.crossing_m,
             }
             for group in sheet.groups
         ],
@@ -109,7 +110,7 @@ def _pairs(rows: Iterable[Any]) -> frozenset[Pair]:
 def _group(data: Json) -> SignalGroup:
     return SignalGroup(
         id=require_id(data["id"], "groups.id"),
-        kind=str(data["kind"]),
+        kind=GroupKind(data["kind"]),
         lanes=tuple(str(lane) for lane in data["lanes"]),
         exits=tuple(str(one) for one in data["exits"]),
         turn=str(data["turn"]),
@@ -118,6 +119,7 @@ def _group(data: Json) -> SignalGroup:
         minimum_green_s=float(data["minimum_green_s"]),
         maximum_green_s=float(data["maximum_green_s"]),
         maximum_wait_s=float(data["maximum_wait_s"]),
+        crossing_m=float(data.get("crossing_m", 0.0)),
     )
 
 

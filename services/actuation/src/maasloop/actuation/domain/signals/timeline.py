@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .aspects import Aspect, Aspects
-from .sheet import Sheet
+from .sheet import GroupKind, Sheet
 from .state import GroupState, shown
 
 YELLOW_EXCESS_MAX_S = 3.0
@@ -56,12 +56,12 @@ def _breaches(
 
 
 def _own_breaches(sheet: Sheet, name: str, was: GroupState, now: GroupState, second_s: float) -> Iterator[Breach]:
-    """Judge one group's change alone: green, yellow, red, green; each long enough."""
+    """Judge one group's change alone: green, yellow where it has one, red, green; each long enough."""
     if now.aspect is was.aspect or (now.green and was.green):
         return
     group = sheet.group[name]
     lasted_s = second_s - was.since_s
-    if was.green and now.aspect is Aspect.YELLOW:
+    if was.green and now.aspect is (Aspect.YELLOW if group.yellow_s > 0 else Aspect.RED):
         if lasted_s < group.minimum_green_s:
             detail = f"{name} would end after {lasted_s:g} s of green, minimum {group.minimum_green_s:g} s"
             yield Breach(Rule.MINIMUM_GREEN, (name,), second_s, detail)
@@ -100,3 +100,15 @@ def _pair_breaches(
             if after[major].aspect is Aspect.GREEN:
                 detail = f"{name} and {major} would both be green without one giving way"
                 yield Breach(Rule.BOTH_PROTECTED, (name, major), second_s, detail)
+            elif on_crossing(sheet, major, after[major], second_s):
+                detail = (
+                    f"{name} would be green without giving way while people may still be on the crossing of {major}"
+                )
+                yield Breach(Rule.BOTH_PROTECTED, (name, major), second_s, detail)
+
+
+def on_crossing(sheet: Sheet, name: str, group: GroupState, second_s: float) -> bool:
+    """Tell whether people on foot whose green has ended may still be on their crossing."""
+    timing = sheet.group[name]
+    ended = timing.kind is GroupKind.PEDESTRIAN and group.aspect is Aspect.RED
+    return ended and second_s - group.yellow_ended_s < timing.clearance_s

@@ -1,0 +1,140 @@
+"""A network with crossings and cycle signals: what is read from it, and that people on foot have the time they need."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from maasloop.twin.street.judge import judge_states
+from maasloop.twin.street.network import Crossing, Group, Link, Phase, SignalNetwork
+from maasloop.twin.street.programme import Step, local_programme
+from maasloop.twin.street.scenario import load_scenario
+from maasloop.twin.street.signals import Answer, Sequence, SignalDevice
+from maasloop.twin.street.site import Junction, Site, read_site
+
+CONFIG = Path(__file__).parents[4] / "examples" / "crossing" / "crossing.sumocfg"
+CLEARANCE_S = 8
+SIDE = "GgGgrrrrGgGgrrrrrGrG"
+SIDE_CLEARING = "GgGgrrrrGgGgrrrrrrrr"
+MAIN = "rrrrGgGgrrrrGgGgGrGr"
+MAIN_CLEARING = "rrrrGgGgrrrrGgGgrrrr"
+YELLOW = ("rrrryyyyrrrryyyyrrrr", "rrrrryyyrrrrryyyrrrr", "r" * 20)
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    """Read the example."""
+    return read_site(load_scenario(str(CONFIG)))
+
+
+def judged(site: Site, junction: Junction, *runs: tuple[str, int]) -> set[str]:
+    """Return the rules that states shown for so many seconds break."""
+    states = [state for state, length in runs for _ in range(length)]
+    return {one.rule for one in judge_states(site.scenario.net, junction.tls, list(enumerate(states)))}
+
+
+def test_every_kind_of_road_user_has_its_groups(site: Site) -> None:
+    """Each junction has four crossings, four cycle signals with 2 s of yellow, and twelve groups for the others."""
+    assert [junction.tls for junction in site.junctions] == ["A", "B"]
+    for junction in site.junctions:
+        groups = junction.network.groups
+        assert Counter(group.kind for group in groups) == {"vehicle": 12, "cycle": 4, "pedestrian": 4}
+        assert {group.yellow_s for group in groups if group.kind == "cycle"} == {2}
+        assert {(group.yellow_s, group.clearance_s) for group in groups if group.kind == "pedestrian"} == {(0, 8)}
+
+
+def test_a_sheet_states_what_people_on_foot_need(site: Site) -> None:
+    """Each crossing has a kerb, a button there, and a clearance that covers it; nobody on foot gives way."""
+    for junction in site.junctions:
+        sheet = junction.sheet
+        walkers = {group["id"]: group for group in sheet["groups"] if group["kind"] == "pedestrian"}
+        kerbs = [lane for group in walkers.values() for lane in group["lanes"]]
+        buttons = [one["serves"][0][0] for one in sheet["detectors"] if one["position"] == "button"]
+        assert sorted(kerbs) == sorted(buttons) == ["w0", "w1", "w2", "w3"]
+        assert all(row[2] == CLEARANCE_S for row in sheet["intergreens"] if row[0] in walkers)
+        assert not any(minor in walkers for minor, _ in sheet["yields"])
+        assert any(major in walkers for _, major in sheet["yields"])
+
+
+def test_the_plan_is_the_network_s_own(site: Site) -> None:
+    """The example's plan is in order as it is: its local programme is the same, and no rule is broken in three cycles."""
+    for junction in site.junctions:
+        own = [(phase.state, round(phase.duration_s)) for phase in junction.network.phases]
+        assert [(step.state, step.duration_s) for step in junction.local.steps] == own
+        device = SignalDevice(junction)
+        assert judged(site, junction, *((device.tick(second), 1) for second in range(240))) == set()
+
+
+@pytest.mark.parametrize("stage", [MAIN, MAIN_CLEARING, SIDE, SIDE_CLEARING])
+@pytest.mark.parametrize("held_s", [5, 17, 33])
+def test_the_way_back_to_the_plan_is_in_order(site: Site, stage: str, held_s: int) -> None:
+    """Whatever is shown when a sequence expires, people on foot have left before a foe starts."""
+    junction = site.junctions[0]
+    device = SignalDevice(junction)
+    shown = [device.tick(second) for second in range(5)]
+    before = shown[-1]
+    ends_s = 5 + CLEARANCE_S
+    clearing = [(0, "rrrryyyyrrrryyyyrrrr"), (2, "rrrrryyyrrrrryyyrrrr"), (4, "r" * 20), (CLEARANCE_S, stage)]
+    steps = tuple(clearing) if stage in (SIDE, SIDE_CLEARING) else ((0, before), (CLEARANCE_S, stage))
+    answer = device.accept(Sequence("away", before, 5, ends_s + held_s, steps))
+    shown += [device.tick(second) for second in range(5, 200)]
+    assert answer is Answer.ACCEPTED
+    assert shown[ends_s] == stage
+    assert judged(site, junction, *((state, 1) for state in shown)) == set()
+
+
+@pytest.mark.parametrize(
+    ("runs", "rule"),
+    [
+        (((MAIN, 9), (MAIN_CLEARING, 3), (YELLOW[0], 2), (YELLOW[1], 2), (YELLOW[2], 1), (SIDE, 9)), None),
+        (((MAIN, 9), (MAIN_CLEARING, 2), (YELLOW[0], 2), (YELLOW[1], 2), (YELLOW[2], 1), (SIDE, 9)), "intergreen"),
+        (((MAIN, 9), (SIDE, 9)), "intergreen"),
+        (((MAIN, 9), (MAIN_CLEARING.replace("g", "G"), 9)), "protected over a crossing"),
+        (((MAIN, 9), (MAIN.replace("g", "G"), 9)), "both protected"),
+        (((MAIN_CLEARING, 9), (MAIN, 4), (MAIN_CLEARING, 9)), "minimum green"),
+        (((MAIN, 9), (MAIN[:16] + "GGGG", 9)), "conflict"),
+        (((MAIN_CLEARING, 9), (YELLOW[0], 1), (YELLOW[1], 3)), "yellow too short"),
+        (((MAIN_CLEARING, 9), (YELLOW[0], 4), (YELLOW[2], 1), (SIDE, 9)), "intergreen"),
+    ],
+)
+def test_the_judge_sees_who_walks_and_who_cycles(
+    site: Site, runs: tuple[tuple[str, int], ...], rule: str | None
+) -> None:
+    """Clearance, greens and yellows of people on foot and cyclists are judged as their own."""
+    found = judged(site, site.junctions[0], *runs)
+    assert (rule in found) if rule else not found
+
+
+def test_a_plan_that_hurries_people_on_foot_is_lengthened() -> None:
+    """Green, clearance and the right of way of people on foot are made up for where a plan lacks them."""
+    link = Link("in", "out", 13.9, "s")
+    network = SignalNetwork(
+        tls="x",
+        id="x",
+        groups=(
+            Group("road", (link,), 4),
+            Group("turn", (link,), 4),
+            Group("walk", (), 0, "pedestrian", (Crossing(":x_c0", 14.4),)),
+        ),
+        phases=(
+            Phase("rgG", 5),
+            Phase("rGr", 5),
+            Phase("ryr", 3),
+            Phase("Grr", 20),
+            Phase("yrr", 3),
+        ),
+        offset_s=0.0,
+        conflicts=frozenset({(0, 1), (0, 2)}),
+        yields=frozenset({(1, 2)}),
+        unsafe_pairs=(),
+    )
+    steps = [Step(step.state, step.duration_s) for step in local_programme(network).steps]
+    assert steps == [
+        Step("rgG", 6),
+        Step("rgr", 5),
+        Step("ryr", 4),
+        Step("rrr", 3),
+        Step("Grr", 16),
+        Step("yrr", 4),
+        Step("rrr", 1),
+    ]
