@@ -46,6 +46,8 @@ class Desk:
         self.sheet = sheet
         self.device = SignalDevice(junction)
         self.state: JunctionState | None = None
+        self.running: SequenceRequest | None = None
+        """What the field took last."""
         self.times_ms: list[float] = []
         self.red_called_max_s = 0.0
         self.answers: Counter[str] = Counter()
@@ -69,6 +71,7 @@ class Desk:
         elif isinstance(decision, Release):
             self.device.release(second + 1)
             self.state = forget(self.state)
+            self.running = None
             self.releases += 1
         self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
         self.red_called_max_s = max(self.red_called_max_s, red_called_s(self.state))
@@ -90,9 +93,11 @@ class Desk:
         )
         if answer is Answer.ACCEPTED:
             self.state = record(state, verdict)
+            self.running = request
         else:
             self.answers[f"field: {answer}"] += 1
             self.state = forget(state)
+            self.running = None
 
 
 def red_called_s(state: JunctionState) -> float:

@@ -19,6 +19,7 @@ PROMISED = [
     "devices list", "devices get", "devices import",
     "observations latest", "observations query", "observations watch",
     "commands list", "commands issue", "commands cancel", "commands watch",
+    "signals explain", "signals travel-times",
     "overrides set", "overrides list", "overrides end",
     "policies apply", "policies list", "policies shadow-report",
     "alerts list", "alerts ack", "alerts resolve",

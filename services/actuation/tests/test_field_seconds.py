@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import grpc
 import pytest
+from nats.aio.msg import Msg
 
 from maasloop.actuation.domain.signals.sheet import (
     Detector,
@@ -20,10 +22,16 @@ from maasloop.actuation.domain.signals.sheet import (
 )
 from maasloop.actuation.domain.signals.sheet_data import write_sheet
 from maasloop.api.command.v1.command_pb2 import Command, Setpoint, SignalAspect, SignalSequence, SignalStep
-from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
-from maasloop.api.command.v1.events_pb2 import DecisionRecorded
+from maasloop.api.command.v1.command_service_pb2 import GetSignalDecisionRequest, IssueCommandRequest
+from maasloop.api.command.v1.events_pb2 import (
+    MOVEMENT_PHASE_STATE_PROTECTED_MOVEMENT_ALLOWED,
+    DecisionRecorded,
+    SignalPredicted,
+)
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
+from maasloop.bus.subjects import INGEST_RECORD, SIGNAL_PREDICTED
 from maasloop.rpc.times import timestamp_from_us
 
 SECOND_US = 1_000_000
@@ -34,6 +42,7 @@ CHARACTERS = {
     "SIGNAL_ASPECT_GREEN_PERMISSIVE": "g",
 }
 LOOPS = ("loop-a", "loop-b")
+PREDICTED = tuple(f"signal-change-{what}" for what in ("earliest", "likely", "latest", "confidence"))
 
 
 def _crossing() -> Sheet:
@@ -80,6 +89,18 @@ def crossing(servers: Any) -> str:
     for loop in LOOPS:
         registry.add_device(loop, "induction-loop")
     return "crossing"
+
+
+@pytest.fixture
+def observing(servers: Any, crossing: str) -> None:
+    """Let the controller observe the next changes of its signals, and its loops queues and travel times."""
+    kinds = {"signal-controller": PREDICTED, "induction-loop": ("queue-length", "travel-time")}
+    for name, properties in kinds.items():
+        device_type = device_pb2.DeviceType(name=f"deviceTypes/{name}")
+        device_type.observed_properties.extend(f"observedProperties/{one}" for one in properties)
+        if properties is PREDICTED:
+            device_type.capabilities.append(device_pb2.DeviceType.CAPABILITY_SIGNAL_SEQUENCE)
+        servers.registry.add(device_type=device_type)
 
 
 class Street:
@@ -148,6 +169,87 @@ async def test_signals_follow_the_queue_and_are_verified(
     assert ids == [command["commandId"] for command in world.received]
     found = await world.until_state(ids[0], Command.STATE_VERIFIED)
     assert found.issuer == "controllers/crossing"
+
+
+async def test_a_decision_is_explained_afterwards(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int]
+) -> None:
+    """The second in which b was asked for tells what was compared, who waited, and that the command was verified."""
+    street = Street(world, now_us() // SECOND_US - 600)
+    decisions = [await street.pass_second() for _ in range(30)]
+    asked = next(one for one in decisions if one.reasons[0].decision == "clearance")
+    await world.until_state(asked.command_ids[0], Command.STATE_VERIFIED)
+    name = "districts/noord/devices/{}/signalDecisions/{}"
+    told = await world.commands.GetSignalDecision(
+        GetSignalDecisionRequest(name=name.format("crossing", asked.street_second))
+    )
+    again = await world.commands.GetSignalDecision(
+        GetSignalDecisionRequest(name=name.format("crossing", asked.street_second + 1))
+    )
+
+    assert (told.decision, told.detail) == (asked.reasons[0].decision, asked.reasons[0].detail)
+    assert (list(told.stages[0].signal_groups), list(told.chosen_signal_groups)) == (["b"], ["b"])
+    assert told.stages[0].index > told.stages[1].index
+    assert [one.signal_group for one in told.called_groups] == ["b"]
+    assert told.aspects == {"a": SignalAspect.SIGNAL_ASPECT_GREEN, "b": SignalAspect.SIGNAL_ASPECT_RED}
+    assert told.command.state == Command.STATE_VERIFIED
+    assert (again.decision, again.command.name) == ("hold", told.command.name)
+
+
+@pytest.mark.parametrize(
+    ("device", "ahead", "said"),
+    [("crossing", 100, "the nearest seconds kept: "), ("corner", 0, "no junction corner with a signal controller")],
+)
+async def test_what_was_not_decided_is_not_explained(
+    field_clock: None, crossing: str, world: Any, now_us: Callable[[], int], device: str, ahead: int, said: str
+) -> None:
+    """Where nothing was decided the nearest second is named, and where there is no junction those that are known."""
+    street = Street(world, now_us() // SECOND_US - 600)
+    decided = (await street.pass_second()).street_second
+    name = f"districts/noord/devices/{device}/signalDecisions/{decided + ahead}"
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await world.commands.GetSignalDecision(GetSignalDecisionRequest(name=name))
+
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    assert said in str(refused.value.details())
+    assert (str(decided) if ahead else "crossing") in str(refused.value.details())
+
+
+async def test_changes_are_predicted_and_reported(
+    field_clock: None, observing: None, world: Any, now_us: Callable[[], int]
+) -> None:
+    """What a sequence will show is told to the second on the subject and to ingest; so are queues, every ten seconds."""
+    reported: dict[tuple[str, str, int], float | str] = {}
+
+    async def record(message: Msg) -> None:
+        columns = RecordObservationsRequest.FromString(message.data).observations
+        devices, names = columns.dictionary.devices, columns.dictionary.observed_properties
+        index = zip(columns.device_index, columns.property_index, columns.event_time_us, columns.value, strict=True)
+        reported.update({(devices[d], names[p], at // SECOND_US): value for d, p, at, value in index})
+        for one in columns.states:
+            place = devices[one.device_index], names[one.property_index], one.event_time_us // SECOND_US
+            reported[place] = one.state
+        await message.respond(RecordObservationsResponse().SerializeToString())
+
+    await world.bus.listen(INGEST_RECORD, record)
+    await world.bus.listen(SIGNAL_PREDICTED.wildcard(), world.hear_fact)
+    begin = (now_us() // SECOND_US - 600) // 10 * 10
+    street = Street(world, begin)
+    decisions = [await street.pass_second() for _ in range(30)]
+    asked = next(one for one in decisions if one.reasons[0].decision == "clearance").street_second
+    await world.until(lambda: ("crossing", "signal-change-likely", asked) in reported)
+    told = [SignalPredicted.FromString(body) for subject, body in world.facts if ".signal." in subject]
+    (movement, _) = next(one for one in told if one.street_second == asked).movements
+
+    assert (movement.signal_group, movement.state) == ("a", MOVEMENT_PHASE_STATE_PROTECTED_MOVEMENT_ALLOWED)
+    assert movement.min_end_time.seconds == movement.max_end_time.seconds == asked + 1
+    assert movement.confidence == 1.0
+    # Green ends with the next second; a yellow of 4 s and an all-red of 1 s follow before the other one begins.
+    assert reported["crossing", "signal-change-likely", asked] == "1 6"
+    assert reported["crossing", "signal-change-confidence", asked] == "100 100"
+    assert float(reported["loop-b", "queue-length", begin + 10]) >= 1
+    assert reported["loop-a", "travel-time", begin + 10] == pytest.approx(80 / 13.9, abs=0.1)
+    assert ("loop-a", "travel-time", begin + 11) not in reported
 
 
 async def test_a_second_with_missing_readings_is_decided_late(

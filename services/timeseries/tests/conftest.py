@@ -35,6 +35,8 @@ DISTRICT = "noord"
 FACTS = {
     "pm25": PropertyFacts(Kind.NUMBERS, Retention.TWO_YEARS),
     "vehicle-count": PropertyFacts(Kind.NUMBERS, Retention.WEEK),
+    "travel-time": PropertyFacts(Kind.NUMBERS, Retention.QUARTER),
+    "queue-length": PropertyFacts(Kind.NUMBERS, Retention.QUARTER),
     "signal-state": PropertyFacts(Kind.STATES, Retention.WEEK),
     "position": PropertyFacts(Kind.POSITIONS, Retention.WEEK),
 }

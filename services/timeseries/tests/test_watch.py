@@ -70,6 +70,7 @@ async def _serving(
             balance=nobody,
             accounts=nobody,
             trace=nobody,
+            travel=nobody,
         ).register(server)
         await server.start()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address))

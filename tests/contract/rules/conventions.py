@@ -22,6 +22,7 @@ type Rule = Callable[[list[File]], Iterable[str]]
 _Type = FieldDescriptorProto
 WAIVED = {
     "GetCustodyBalance": "A report over all districts, not a resource with a name.",
+    "GetTravelTimes": "A report over links and routes, not a resource with a name.",
     "ImportObservations": "The same lines again change nothing: a row is known by series and event time.",
     "SetPolicyMode": "The same mode twice is the same mode.",
     "maasloop.api.command.v1.ShadowReport.refusals_by_reason": "A map is read as `refusals by reason`.",

@@ -111,6 +111,15 @@ DECISION_RECORDED = Fact(
     "actuation",
     "What was decided about one second of the street.",
 )
+SIGNAL_PREDICTED = Fact(
+    "signal",
+    "predicted",
+    "v1",
+    "signal controller",
+    f"{_API}.command.v1.SignalPredicted",
+    "actuation",
+    "What signal groups show and when they change, once a second; not kept.",
+)
 COMMAND_ISSUED = _command("issued", "A command was accepted or refused.")
 COMMAND_DISPATCHED = _command("dispatched", "A command was handed to its driver.")
 COMMAND_SETTLED = _command("settled", "A command reached a terminal state.")
@@ -134,6 +143,7 @@ FACTS: tuple[Fact, ...] = (
     DEVICE_RETIRED,
     DEVICE_CONFIRMED,
     DECISION_RECORDED,
+    SIGNAL_PREDICTED,
     COMMAND_ISSUED,
     COMMAND_DISPATCHED,
     COMMAND_SETTLED,

@@ -12,7 +12,9 @@ from maasloop.actuation.adapters.downlink import NativeDownlink
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
+from maasloop.actuation.adapters.predictions import PredictionVoice
 from maasloop.actuation.adapters.registry import Registry
+from maasloop.actuation.adapters.reports import Reporter
 from maasloop.actuation.adapters.timeseries import Remembered
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
@@ -26,7 +28,7 @@ from maasloop.actuation.entrypoints.readings import Selector
 from maasloop.actuation.entrypoints.responses import ResponseStream
 from maasloop.actuation.entrypoints.rpc import CommandDoor
 from maasloop.actuation.entrypoints.rpc_policies import PolicyDoor
-from maasloop.actuation.entrypoints.steps import Steps
+from maasloop.actuation.entrypoints.steps import Steps, Told
 from maasloop.actuation.entrypoints.stream import StreetStream
 from maasloop.actuation.entrypoints.timekeeping import Timekeeping
 from maasloop.actuation.handlers.cancel_command import CancelCommand
@@ -80,6 +82,7 @@ class _Parts:
     policies: PostgresPolicies
     conditions: CelConditions
     evaluation: Evaluation
+    reporter: Reporter
 
 
 @asynccontextmanager
@@ -97,7 +100,8 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         city, conditions = City(), CelConditions()
         evaluation = Evaluation(city, conditions)
         records, policies = PostgresRecords(pool), PostgresPolicies(pool)
-        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation)
+        reporter = Reporter(bus, clock)
+        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
         steps = _steps(parts)
         await _restore(parts, steps)
         registry = Registry(bus, channel, city, clock, lambda district, device: _refused(parts, district, device))
@@ -108,7 +112,13 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         yield Service(
             doors=service.doors,
             pulling=service.pulling,
-            tasks={**service.tasks, "outbox": relay.run, "registry": registry.run, "latest": remembered.run},
+            tasks={
+                **service.tasks,
+                "outbox": relay.run,
+                "registry": registry.run,
+                "latest": remembered.run,
+                "reports": reporter.run,
+            },
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
             notes={"timeseries": remembered.missing},
         )
@@ -125,8 +135,21 @@ def _steps(parts: _Parts) -> Steps:
         expire=ExpireCommands(),
         pass_time=PassTime(parts.city),
         dispatch=DispatchCommands(parts.city, NativeDownlink(parts.bus), parts.ledger),
-        tell=DecisionVoice(parts.bus, MessageCodec().decision_recorded, f"maasloop/{NAME}", parts.clock).tell,
+        tell=_told(parts),
     )
+
+
+def _told(parts: _Parts) -> Told:
+    codec, source = MessageCodec(), f"maasloop/{NAME}"
+    decisions = DecisionVoice(parts.bus, codec.decision_recorded, source, parts.clock)
+    predictions = PredictionVoice(parts.bus, codec.signal_predicted, source, parts.clock)
+
+    async def tell(batch: Batch) -> None:
+        await decisions.tell(batch)
+        await predictions.tell(batch.predictions)
+        parts.reporter.offer(batch.reports)
+
+    return tell
 
 
 def _service(

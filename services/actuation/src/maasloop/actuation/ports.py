@@ -8,6 +8,7 @@ from .domain.batch import Batch
 from .domain.command import Command, State
 from .domain.override import Override
 from .domain.policy import Conditions, Policy
+from .domain.signal_decision import SignalDecision
 
 
 class Ledger(Protocol):
@@ -71,6 +72,10 @@ class Records(Protocol):
 
     async def shadow_counts(self, policy: str, start_us: int, end_us: int) -> ShadowCounts:
         """Count what the journal says about a policy in shadow mode in [start, end)."""
+        ...
+
+    async def signal_decisions_near(self, district: str, street_second: int) -> dict[int, dict[str, SignalDecision]]:
+        """Return, by second and device, what was decided last up to a second, and first from it on."""
         ...
 
 

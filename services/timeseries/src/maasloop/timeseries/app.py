@@ -61,6 +61,7 @@ from maasloop.timeseries.handlers.aggregate_observations import AggregateObserva
 from maasloop.timeseries.handlers.forget_old_rows import ForgetOldRows
 from maasloop.timeseries.handlers.free_streams import FreeStreams
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.get_travel_times import GetTravelTimes
 from maasloop.timeseries.handlers.list_device_accounts import ListDeviceAccounts
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ReadObservations
@@ -131,6 +132,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, NAME)),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),
             trace=_trace(reader, accounts, StreamSearch(bus, streams, _CARRIED, clock), visibility),
+            travel=GetTravelTimes(aggregates, visibility, clock),
         ).register(server)
         yield Service(
             doors=[server],

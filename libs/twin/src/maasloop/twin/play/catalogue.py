@@ -43,10 +43,12 @@ def _other(name: str, domain: Domain, kind: ObservedProperty.Kind.ValueType, ret
     )
 
 
+SIGNAL_CHANGES = tuple(f"signal-change-{what}" for what in ("earliest", "likely", "latest", "confidence"))
+"""Seconds to the next change of each signal group, and the chance in percent: actuation predicts them."""
 _HIGH = frozenset({STREET_SECOND, "signal-state", "rain-intensity"})
 """Kept longest under pressure: what the street is led by, and what warns."""
-_LOW = frozenset({"bay-occupied", "fill-level", "people-count"})
-"""Goes first: tomorrow's figures serve as well."""
+_LOW = frozenset({"bay-occupied", "fill-level", "people-count", *SIGNAL_CHANGES})
+"""Goes first: tomorrow's figures serve as well, and so do the next second's."""
 
 
 def _priority(name: str) -> ObservedProperty.Priority.ValueType:
@@ -59,6 +61,9 @@ OBSERVED_PROPERTIES: tuple[ObservedProperty, ...] = (
     _number("vehicle-count", Domain.TRAFFIC, "1", 0, 100, Retention.WEEK),
     _number("occupancy", Domain.TRAFFIC, "1", 0, 1, Retention.WEEK),
     _other("signal-state", Domain.TRAFFIC, _STATE, Retention.WEEK),
+    *(_other(name, Domain.TRAFFIC, _STATE, Retention.WEEK) for name in SIGNAL_CHANGES),
+    _number("queue-length", Domain.TRAFFIC, "1", 0, 1000, Retention.QUARTER),
+    _number("travel-time", Domain.TRAFFIC, "s", 0, 86_400, Retention.QUARTER),
     _number(STREET_SECOND, Domain.TRAFFIC, "s", 0, 1e11, Retention.WEEK),
     *(_number(readings_sent(domain), Domain.TRAFFIC, "1", 0, 1e7, Retention.WEEK) for domain in SENT_DOMAINS),
     _other("presence", Domain.MOBILITY, _BOOLEAN, Retention.QUARTER),
@@ -91,8 +96,13 @@ def _type(name: str, *properties: str, capability: DeviceType.Capability.ValueTy
 
 DEVICE_TYPES: tuple[DeviceType, ...] = (
     _type("street-clock", STREET_SECOND, *(readings_sent(domain) for domain in SENT_DOMAINS)),
-    _type("signal-controller", "signal-state", capability=DeviceType.Capability.CAPABILITY_SIGNAL_SEQUENCE),
-    _type("induction-loop", "vehicle-count", "occupancy"),
+    _type(
+        "signal-controller",
+        "signal-state",
+        *SIGNAL_CHANGES,
+        capability=DeviceType.Capability.CAPABILITY_SIGNAL_SEQUENCE,
+    ),
+    _type("induction-loop", "vehicle-count", "occupancy", "queue-length", "travel-time"),
     _type("streetlight", "power", "light-level", "presence", capability=DeviceType.Capability.CAPABILITY_LIGHT_LEVEL),
     _type("street-cabinet"),
     _type("light-sensor", "illuminance"),

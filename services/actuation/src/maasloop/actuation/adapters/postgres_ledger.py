@@ -18,6 +18,7 @@ from psycopg import InterfaceError, OperationalError
 from maasloop.actuation import metrics
 from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.decisions import message_id
+from maasloop.actuation.adapters.signal_decisions import signal_decision_rows
 from maasloop.actuation.domain.batch import Batch, Decision
 from maasloop.actuation.domain.command import RANK, Command, State
 from maasloop.actuation.domain.journal import JournalEntry
@@ -36,6 +37,8 @@ PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 2.0
 WAITING_COMMANDS_MAX = 50_000
 """More changes than this in memory mean that the database is gone for long; nothing more is taken."""
+WAITING_SIGNAL_DECISIONS_MAX = 10_000
+"""Junctions times seconds that wait for the database; of more only the newest are explained afterwards."""
 CLOSE_TIMEOUT_S = 3.0
 
 _log = structlog.get_logger()
@@ -129,14 +132,14 @@ class PostgresLedger:
             message = "the database does not take changes at present"
             raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "database"})
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.batch.merge(batch)
+        self._add(batch)
         self._pending.waiters.append(waiter)
         (self._urgent if urgent else self._deferred).set()
         await waiter
 
     def defer(self, batch: Batch) -> None:
         """Make the batch durable with the next commit, or within ``DEFER_MAX_S``."""
-        self._pending.batch.merge(batch)
+        self._add(batch)
         self._deferred.set()
 
     async def run(self) -> None:
@@ -165,6 +168,13 @@ class PostgresLedger:
             await asyncio.wait({urgent}, timeout=DEFER_MAX_S)
         finally:
             urgent.cancel()
+
+    def _add(self, batch: Batch) -> None:
+        self._pending.batch.merge(batch)
+        del self._pending.batch.signal_decisions[:-WAITING_SIGNAL_DECISIONS_MAX]
+        # Who handed them over tells them.
+        self._pending.batch.predictions.clear()
+        self._pending.batch.reports.clear()
 
     def _take(self) -> _Pending:
         taken, self._pending = self._pending, _Pending()
@@ -208,6 +218,7 @@ class PostgresLedger:
                 *_command_columns(list(_newest(changes).values())),
                 *_override_columns(batch.overrides),
                 *_journal_columns(batch.journal),
+                *_columns(signal_decision_rows(batch.signal_decisions), 4),
                 [district for district, released in batch.released.items() if released],
                 [district for district, released in batch.released.items() if not released],
                 *columns(_events(batch, self._codec)),

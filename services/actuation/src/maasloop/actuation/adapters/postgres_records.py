@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from maasloop.actuation.adapters import rows, sql
+from maasloop.actuation.adapters.signal_decisions import signal_decisions_of
 from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.override import Override
+from maasloop.actuation.domain.signal_decision import SignalDecision
 from maasloop.actuation.ports import CommandPage, ShadowCounts
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Pool
@@ -13,6 +15,7 @@ from maasloop.postgres.pool import Pool
 BEFORE_ALL = (2**62, "")
 KEEP_SETTLED_US = 30 * 86_400_000_000
 KEEP_JOURNAL_US = 30 * 86_400_000_000
+KEEP_SIGNAL_DECISIONS_US = 86_400_000_000
 FORGET_ROWS_MAX = 10_000
 
 
@@ -73,6 +76,11 @@ class PostgresRecords:
             refusals={reason: count for (entry, reason), count in counts.items() if entry == "shadow_refused"},
         )
 
+    async def signal_decisions_near(self, district: str, street_second: int) -> dict[int, dict[str, SignalDecision]]:
+        """Return, by second and device, what was decided last up to a second, and first from it on."""
+        found = await self._rows(sql.SIGNAL_DECISIONS_NEAR, {"district": district, "second": street_second})
+        return {second: signal_decisions_of(district, second, wall_us, text) for second, wall_us, text in found}
+
     async def open_commands(self) -> list[Command]:
         """Return every command that is not terminal."""
         return [rows.command_of(row) for row in await self._rows(sql.OPEN_COMMANDS, ())]
@@ -90,12 +98,14 @@ class PostgresRecords:
         return [str(row[0]) for row in await self._rows(sql.RELEASED, ())]
 
     async def forget(self, wall_us: int) -> int:
-        """Delete journal rows and settled commands of an age, a bounded number; returns how many."""
+        """Delete journal rows, settled commands and signal decisions of an age, a bounded number; returns how many."""
         with translated():
             async with self._pool.connection() as connection:
                 journal = await connection.execute(sql.FORGET_JOURNAL, (wall_us - KEEP_JOURNAL_US, FORGET_ROWS_MAX))
                 settled = await connection.execute(sql.FORGET_COMMANDS, (wall_us - KEEP_SETTLED_US, FORGET_ROWS_MAX))
-        return journal.rowcount + settled.rowcount
+                oldest_us = wall_us - KEEP_SIGNAL_DECISIONS_US
+                signals = await connection.execute(sql.FORGET_SIGNAL_DECISIONS, (oldest_us, FORGET_ROWS_MAX))
+        return journal.rowcount + settled.rowcount + signals.rowcount
 
     async def _rows(self, statement: Any, arguments: Any) -> list[Any]:  # noqa: ANN401 - a literal of sql.py
         with translated():

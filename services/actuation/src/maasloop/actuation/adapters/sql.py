@@ -49,6 +49,11 @@ WRITE: Final[LiteralString] = f"""
         SELECT * FROM unnest(
             %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
         )
+    ), explained AS (
+        INSERT INTO signal_decisions (district, street_second, wall_us, decisions)
+        SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[])
+        ON CONFLICT (district, street_second) DO UPDATE SET
+            wall_us = excluded.wall_us, decisions = excluded.decisions
     ), released AS (
         INSERT INTO released_districts (district) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING
     ), resumed AS (
@@ -132,6 +137,25 @@ COUNT_SHADOW: Final[LiteralString] = """
 """
 FORGET_JOURNAL: Final[LiteralString] = """
     DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE wall_us < %s ORDER BY wall_us LIMIT %s)
+"""
+# The last second at or before a moment, and the first one at or after it.
+SIGNAL_DECISIONS_NEAR: Final[LiteralString] = """
+    (
+        SELECT street_second, wall_us, decisions FROM signal_decisions
+        WHERE district = %(district)s AND street_second <= %(second)s
+        ORDER BY street_second DESC LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT street_second, wall_us, decisions FROM signal_decisions
+        WHERE district = %(district)s AND street_second >= %(second)s
+        ORDER BY street_second LIMIT 1
+    )
+"""
+FORGET_SIGNAL_DECISIONS: Final[LiteralString] = """
+    DELETE FROM signal_decisions WHERE (district, street_second) IN (
+        SELECT district, street_second FROM signal_decisions WHERE wall_us < %s ORDER BY wall_us LIMIT %s
+    )
 """
 FORGET_COMMANDS: Final[LiteralString] = """
     DELETE FROM commands WHERE (district, id) IN (

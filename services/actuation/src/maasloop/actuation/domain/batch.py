@@ -1,10 +1,13 @@
-"""What one step changes and must be durable together: commands, overrides, journal, decisions."""
+"""What one step changes and must be durable together: commands, overrides, journal, decisions and why."""
 
 from dataclasses import dataclass, field
 
 from .command import Command, State
 from .journal import JournalEntry
 from .override import Override
+from .reporting import Report
+from .signal_decision import SignalDecision
+from .signal_prediction import SignalPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,18 @@ class Batch:
     overrides: list[Override] = field(default_factory=list)
     journal: list[JournalEntry] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    signal_decisions: list[SignalDecision] = field(default_factory=list)
+    predictions: list[SignalPrediction] = field(default_factory=list)
+    """Told and never stored, as are the reports."""
+    reports: list[Report] = field(default_factory=list)
     released: dict[str, bool] = field(default_factory=dict)
     """Districts that go under local control, or come back."""
 
     def __bool__(self) -> bool:
         """Tell whether anything changed."""
-        return bool(self.commands or self.overrides or self.journal or self.decisions or self.released)
+        return bool(
+            self.commands or self.overrides or self.journal or self.decisions or self.signal_decisions or self.released
+        )
 
     def merge(self, other: "Batch") -> None:
         """Append what another step changed afterwards."""
@@ -53,6 +62,9 @@ class Batch:
         self.overrides.extend(other.overrides)
         self.journal.extend(other.journal)
         self.decisions.extend(other.decisions)
+        self.signal_decisions.extend(other.signal_decisions)
+        self.predictions.extend(other.predictions)
+        self.reports.extend(other.reports)
         self.released.update(other.released)
 
     def accepted(self) -> list[Command]:

@@ -15,6 +15,8 @@ class City:
     districts: dict[str, District] = field(default_factory=dict)
     capabilities: dict[str, frozenset[Capability]] = field(default_factory=dict)
     """By device type."""
+    observed: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Observed properties by device type."""
     policies: dict[str, Policy] = field(default_factory=dict)
     policy_version: int = 0
     """Changes with every change of a policy."""
@@ -30,6 +32,10 @@ class City:
     def capabilities_of(self, device: Device | None) -> frozenset[Capability]:
         """Return what the actuator of a device understands; nothing for an unknown one."""
         return frozenset() if device is None else self.capabilities.get(device.device_type, frozenset())
+
+    def observed_by(self, device: Device | None) -> frozenset[str]:
+        """Return the observed properties of a device; nothing for an unknown one."""
+        return frozenset() if device is None else self.observed.get(device.device_type, frozenset())
 
     def put_policy(self, policy: Policy) -> None:
         """Take a version of a policy; its state in every scope starts afresh when its rule changed."""

@@ -1,6 +1,7 @@
 """One junction at work: its controller, what its loops and signals said, and what it was asked for."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .reading import Reading
@@ -17,6 +18,8 @@ from .signals.kernel import (
     judge,
     record,
 )
+from .signals.links import Link, LinkMeter
+from .signals.prediction import Change, Predictor
 from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
 from .verification import SIGNAL_STATE
@@ -35,7 +38,11 @@ class Junction:
 
     sheet: Sheet
     controller: Controller
+    predictor: Predictor
+    meter: LinkMeter
     state: JunctionState | None = None
+    running: SequenceRequest | None = None
+    """The sequence that was permitted last, until the field gave it up."""
     restored: tuple[float, Lease | None] | None = None
     """When a sequence that was commanded before a restart ends, and its lease."""
     _loops: dict[int, dict[str, list[float]]] = field(default_factory=dict)
@@ -47,7 +54,7 @@ class Junction:
     @classmethod
     def of(cls, sheet: Sheet, issuer: str) -> "Junction":
         """Begin with nothing known."""
-        return cls(sheet, Controller(sheet, issuer=issuer))
+        return cls(sheet, Controller(sheet, issuer=issuer), Predictor(sheet), LinkMeter(sheet))
 
     def successor(self, sheet: Sheet) -> "Junction":
         """Begin anew with a data sheet; what the field plays, and who holds it, outlives that."""
@@ -81,10 +88,25 @@ class Junction:
             self.state = self._first_seen(second, shown)
         called = self.controller.hear(second, loops, aspects)
         self.state = self.state.observe(second, aspects, called)
+        self.predictor.hear(self.state)
+        self.meter.hear(self.controller.perception.lanes)
         if self.state.busy_until_s > second:
             # Its last step must be seen before another one follows, or it could never be verified.
             return Hold("a sequence is running")
         return self.controller.decide(self.state)
+
+    def links(self) -> list[Link]:
+        """Return queue and travel time of each lane; nothing where the signals were never heard."""
+        return [] if self.state is None else self.meter.links(self.controller.perception.lanes)
+
+    def predict(self, second: int, *, local: bool) -> Mapping[str, Change]:
+        """Return the next change of each group after the decision on a second; nothing where none was observed.
+
+        ``local`` = nobody is going to interrupt the local programme.
+        """
+        if self.state is None or self.state.second_s != second:
+            return {}
+        return self.predictor.predict(self.state, self.running, local_until_s=math.inf if local else -math.inf)
 
     def judge(self, request: SequenceRequest) -> Verdict | None:
         """Ask the kernel; nothing is known of a junction whose signals were never heard."""
@@ -104,6 +126,7 @@ class Junction:
         """Remember that a sequence was sent."""
         if self.state is not None:
             self.state = record(self.state, permitted)
+            self.running = permitted.request
 
     def restore(self, ends_s: float, issuer: str, level: int, until_s: float) -> None:
         """Know of a sequence that was commanded before a restart."""
@@ -111,7 +134,7 @@ class Junction:
 
     def not_taken(self) -> None:
         """Remember that the field plays its local programme."""
-        self.restored = None
+        self.restored = self.running = None
         if self.state is not None:
             self.state = forget(self.state)
 

@@ -1,9 +1,12 @@
 """Commands, overrides, policies and decisions as the messages of the contract."""
 
+import math
+
 from maasloop.actuation.domain.batch import Decision
 from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.policy import Mode, Policy, Scope
+from maasloop.actuation.domain.signal_prediction import Movement, MovementPhaseState, SignalPrediction
 from maasloop.actuation.entrypoints import setpoints
 from maasloop.api.command.v1 import command_pb2, command_service_pb2, events_pb2, policy_service_pb2
 from maasloop.rpc.times import duration_from_s, s_from_duration, timestamp_from_us
@@ -11,6 +14,7 @@ from maasloop.rpc.times import duration_from_s, s_from_duration, timestamp_from_
 _STATES = {state: command_pb2.Command.State.Value(f"STATE_{state}") for state in State}
 _STATES_READ: dict[int, State] = {int(number): state for state, number in _STATES.items()}
 _AUTHORITIES = {one: command_pb2.Authority.Value(f"AUTHORITY_{one.name}") for one in Authority}
+_PHASES = {one: events_pb2.MovementPhaseState.Value(f"MOVEMENT_PHASE_STATE_{one.name}") for one in MovementPhaseState}
 _MODES = {mode: policy_service_pb2.Policy.Mode.Value(f"MODE_{mode}") for mode in Mode}
 _MODES_READ: dict[int, Mode] = {int(number): mode for mode, number in _MODES.items()}
 _SCOPES = {scope: policy_service_pb2.Policy.Scope.Value(f"SCOPE_{scope}") for scope in Scope}
@@ -62,6 +66,26 @@ class MessageCodec:
             late=decision.late,
             digest=decision.digest,
         ).SerializeToString()
+
+    def signal_predicted(self, prediction: SignalPrediction) -> bytes:
+        """Return the body of a prediction."""
+        return events_pb2.SignalPredicted(
+            district=prediction.district,
+            device=prediction.device,
+            street_second=prediction.street_second,
+            movements=[_movement(one) for one in prediction.movements],
+        ).SerializeToString()
+
+
+def _movement(movement: Movement) -> events_pb2.MovementEvent:
+    message = events_pb2.MovementEvent(signal_group=movement.group, state=_PHASES[movement.state])
+    change = movement.change
+    if change is not None:
+        message.min_end_time.FromSeconds(int(change.earliest_s))
+        message.likely_time.FromSeconds(round(change.likely_s))
+        message.max_end_time.FromSeconds(math.ceil(change.latest_s))
+        message.confidence = change.confidence
+    return message
 
 
 def state_read(number: int) -> State | None:

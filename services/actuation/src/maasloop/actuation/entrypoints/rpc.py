@@ -8,7 +8,7 @@ import grpc
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request
 from maasloop.actuation.domain.override import Override
-from maasloop.actuation.entrypoints import messages, setpoints
+from maasloop.actuation.entrypoints import messages, setpoints, signal_decisions
 from maasloop.actuation.entrypoints.command_feed import CommandFeed
 from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.actuation.handlers.cancel_command import CancelCommand
@@ -17,7 +17,7 @@ from maasloop.actuation.handlers.issue_command import IssueCommand
 from maasloop.actuation.handlers.release_district import ReleaseDistrict
 from maasloop.actuation.handlers.set_override import SetOverride
 from maasloop.actuation.ports import Records
-from maasloop.api.command.v1 import command_pb2
+from maasloop.api.command.v1 import command_pb2, signal_decision_pb2
 from maasloop.api.command.v1 import command_service_pb2 as pb
 from maasloop.api.command.v1.command_service_pb2_grpc import (
     CommandServiceServicer,
@@ -125,6 +125,18 @@ class CommandDoor(CommandServiceServicer):
             if command is not None:
                 answer.command.CopyFrom(messages.command_message(command))
             yield answer
+
+    async def GetSignalDecision(
+        self, request: pb.GetSignalDecisionRequest, context: Context
+    ) -> signal_decision_pb2.SignalDecision:
+        """Return what was decided about a junction for a second, and why."""
+        name, device, second = signal_decisions.parse(request.name)
+        near = await self._records.signal_decisions_near(name, second)
+        decision = near.get(second, {}).get(device)
+        if decision is None:
+            raise signal_decisions.missing(request.name, device, self._steps.city.districts.get(name), near)
+        command = await self._records.command(name, decision.command_id) if decision.command_id else None
+        return signal_decisions.to_message(decision, command)
 
     async def SetOverride(self, request: pb.SetOverrideRequest, context: Context) -> pb.Override:
         """Hold a setpoint on a device or a group."""

@@ -36,7 +36,7 @@ FLIGHTS_MAX = 64
 _log = structlog.get_logger()
 
 type Told = Callable[[Batch], Awaitable[None]]
-"""Tells the decisions of a durable batch at once; the outbox tells them again under the same id."""
+"""Tells what of a durable batch is told at once: decisions, which the outbox tells again under the same id, and predictions."""
 
 
 class Steps:
@@ -175,7 +175,7 @@ class Steps:
             await self.send(accepted)
             if accepted and stored_ns is not None:
                 metrics.REACTION_SECONDS.observe(self.clock.now_us() / 1e6 - stored_ns / 1e9)
-            if batch.decisions:
+            if batch.decisions or batch.predictions:
                 await self._tell(batch)
         if after is not None:
             await after()

@@ -19,8 +19,13 @@ from maasloop.actuation.domain.evaluation import Evaluation
 from maasloop.actuation.domain.issuing import Request, issue
 from maasloop.actuation.domain.junction import Junction
 from maasloop.actuation.domain.reading import SECOND_US, Reading
+from maasloop.actuation.domain.reporting import report_links, report_prediction
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, SignalSequence
+from maasloop.actuation.domain.signal_decision import SignalDecision, called_groups, told_stages
+from maasloop.actuation.domain.signal_prediction import predicted
+from maasloop.actuation.domain.signals.aspects import GREENS
 from maasloop.actuation.domain.signals.controller import Ask, Hold
+from maasloop.actuation.domain.signals.controller import Decision as Choice
 from maasloop.actuation.domain.signals.kernel import SequenceRequest
 
 _log = structlog.get_logger()
@@ -58,26 +63,38 @@ class DecideSecond:
         reasons = []
         for device in sorted(district.facts.junctions):
             junction = district.junction(device)
-            if junction is not None:
-                reasons.append(self._control(district, device, junction, second, moment, batch))
+            if junction is None:
+                continue
+            known = len(batch.commands)
+            try:
+                decision = junction.decide(second)
+            except Exception as error:
+                # One junction's fault leaves that junction to its local programme and the others at work.
+                _log.exception("controller_failed", district=district.id, device=device)
+                district.junctions[device] = junction = junction.successor(junction.sheet)
+                decision = Hold(f"the controller failed: {type(error).__name__}")
+                reason = DecisionReason(device, "fallback", decision.reason)
+            else:
+                reason = self._act(district, device, decision, second, moment, batch)
+            asked = batch.commands[-1] if len(batch.commands) > known else None
+            batch.signal_decisions.append(_why(district, junction, decision, reason, asked, moment))
+            reasons.append(reason)
+            told = predicted(district.id, device, junction, second, local=district.released)
+            if told is not None:
+                batch.predictions.append(told)
+                batch.reports.extend(report_prediction(self._city, district, told))
+                batch.reports.extend(report_links(self._city, district, junction, second))
         return reasons
 
-    def _control(
-        self, district: District, device: str, junction: Junction, second: int, moment: Moment, batch: Batch
+    def _act(
+        self, district: District, device: str, decision: Choice, second: int, moment: Moment, batch: Batch
     ) -> DecisionReason:
-        issuer = junction.controller.issuer
-        try:
-            decision = junction.decide(second)
-        except Exception as error:
-            # One junction's fault leaves that junction to its local programme and the others at work.
-            _log.exception("controller_failed", district=district.id, device=device)
-            district.junctions[device] = junction.successor(junction.sheet)
-            return DecisionReason(device, "fallback", f"the controller failed: {type(error).__name__}")
         if isinstance(decision, Hold):
             return DecisionReason(device, "hold", decision.reason)
         if district.released:
             return DecisionReason(device, "fallback", "the district is under local control")
         holder = district.holder(device, moment.street_us)
+        issuer = district.junctions[device].controller.issuer
         outcome = arbitrate(holder, Authority.ADAPTIVE, issuer, moment.street_us)
         if isinstance(outcome, Lost):
             return DecisionReason(device, "hold", outcome.detail)
@@ -97,6 +114,32 @@ class DecideSecond:
         if refused is not None:
             return DecisionReason(device, "hold", f"{refused.reason}: {refused.detail}")
         return DecisionReason(device, _word(wish), decision.reason)
+
+
+def _why(
+    district: District,
+    junction: Junction,
+    decision: Choice,
+    reason: DecisionReason,
+    asked: Command | None,
+    moment: Moment,
+) -> SignalDecision:
+    state = junction.state
+    holder = district.holders.get(reason.target)
+    wish = decision.request if isinstance(decision, Ask) else None
+    return SignalDecision(
+        district=district.id,
+        device=reason.target,
+        street_second=moment.street_us // SECOND_US,
+        wall_us=moment.wall_us,
+        decision=reason.decision,
+        detail=reason.detail,
+        command_id=asked.id if asked is not None else holder.command if holder is not None else "",
+        aspects={} if state is None else state.aspects(),
+        chosen=() if wish is None else tuple(one for one, shown in wish.steps[-1].aspects.items() if shown in GREENS),
+        stages=told_stages(decision.ranked),
+        called=() if state is None else called_groups(state.groups, state.second_s),
+    )
 
 
 def _word(wish: SequenceRequest | None) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from maasloop.api.common.v1.geo_pb2 import Point
 from maasloop.api.observation.v1 import series_service_pb2 as messages
+from maasloop.api.observation.v1 import travel_times_pb2 as travel_messages
 from maasloop.api.observation.v1.observation_pb2 import (
     PositionObservation,
     StateObservation,
@@ -27,6 +28,7 @@ from maasloop.rpc.times import us_from_timestamp
 from maasloop.timeseries.domain.series import Kind
 from maasloop.timeseries.handlers.aggregate_observations import AggregateObservations
 from maasloop.timeseries.handlers.get_custody_balance import GetCustodyBalance
+from maasloop.timeseries.handlers.get_travel_times import GetTravelTimes
 from maasloop.timeseries.handlers.list_device_accounts import ListDeviceAccounts
 from maasloop.timeseries.handlers.list_latest_observations import ListLatestObservations
 from maasloop.timeseries.handlers.read_observations import ROWS_A_READ_MAX, ReadObservations
@@ -34,7 +36,7 @@ from maasloop.timeseries.handlers.trace_observation import TraceObservation
 from maasloop.timeseries.handlers.watch_observations import Watched, WatchObservations
 from maasloop.timeseries.ports.reading import Buckets, GapFill, Range, Selection
 
-from . import answers, wire
+from . import answers, travel, wire
 from .rpc_accounts import AccountMethods
 
 LATEST_PAGE = 1_000
@@ -67,6 +69,7 @@ class SeriesDoor(AccountMethods):
         balance: GetCustodyBalance,
         accounts: ListDeviceAccounts,
         trace: TraceObservation,
+        travel: GetTravelTimes,
     ) -> None:
         """One handler a method."""
         super().__init__(balance=balance, accounts=accounts, trace=trace)
@@ -74,6 +77,7 @@ class SeriesDoor(AccountMethods):
         self._read = read
         self._aggregate = aggregate
         self._watch = watch
+        self._travel = travel
 
     def register(self, server: RpcServer) -> None:
         """Add the service to a server; what holds thousands of messages is answered as bytes of the wire."""
@@ -136,6 +140,14 @@ class SeriesDoor(AccountMethods):
         after = _opened(request.resume_token)
         async for watched in self._watch(_selection(request.selection), after):
             yield _watched(watched)
+
+    async def GetTravelTimes(
+        self, request: travel_messages.GetTravelTimesRequest, context: _Context
+    ) -> travel_messages.TravelTimes:
+        """Return travel times of links and routes."""
+        district = DistrictName.parse(request.parent).district
+        found = await self._travel(district, request.links, [route.links for route in request.routes])
+        return travel.to_message(found)
 
     def _buckets(
         self, request: messages.AggregateObservationsRequest | messages.ReadAggregatesRequest, buckets_max: int

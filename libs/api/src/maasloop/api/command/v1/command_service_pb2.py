@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from maasloop.api.command.v1 import command_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_command__pb2
+from maasloop.api.command.v1 import signal_decision_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/command/v1/command_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%maasloop/api/command/v1/command.proto\"\x8c\x01\n\x13IssueCommandRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ommand\x18\x02 \x01(\x0b\x32 .maasloop.api.command.v1.CommandB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"*\n\x14\x43\x61ncelCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x11GetCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb1\x01\n\x13ListCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x01\"c\n\x14ListCommandsResponse\x12\x32\n\x08\x63ommands\x18\x01 \x03(\x0b\x32 .maasloop.api.command.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x14WatchCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64\x65vice\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cresume_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15WatchCommandsResponse\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xa5\x03\n\x08Override\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x10\n\x06\x64\x65vice\x18\x02 \x01(\tH\x00\x12\x16\n\x0c\x64\x65vice_group\x18\x03 \x01(\tH\x00\x12?\n\x08setpoint\x18\x04 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x38\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12;\n\tauthority\x18\x06 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x34\n\nended_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x12SetOverrideRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12?\n\x08override\x18\x02 \x01(\x0b\x32!.maasloop.api.command.v1.OverrideB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"(\n\x12\x45ndOverrideRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x14ListOverridesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListOverridesResponse\x12\x34\n\toverrides\x18\x01 \x03(\x0b\x32!.maasloop.api.command.v1.Override\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16ReleaseDistrictRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06resume\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"c\n\x17ReleaseDistrictResponse\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x18\n\x10superseded_count\x18\x02 \x01(\x05\x12\x1c\n\x14\x65nded_override_count\x18\x03 \x01(\x05\x32\xb1\x07\n\x0e\x43ommandService\x12^\n\x0cIssueCommand\x12,.maasloop.api.command.v1.IssueCommandRequest\x1a .maasloop.api.command.v1.Command\x12`\n\rCancelCommand\x12-.maasloop.api.command.v1.CancelCommandRequest\x1a .maasloop.api.command.v1.Command\x12Z\n\nGetCommand\x12*.maasloop.api.command.v1.GetCommandRequest\x1a .maasloop.api.command.v1.Command\x12k\n\x0cListCommands\x12,.maasloop.api.command.v1.ListCommandsRequest\x1a-.maasloop.api.command.v1.ListCommandsResponse\x12p\n\rWatchCommands\x12-.maasloop.api.command.v1.WatchCommandsRequest\x1a..maasloop.api.command.v1.WatchCommandsResponse0\x01\x12]\n\x0bSetOverride\x12+.maasloop.api.command.v1.SetOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12]\n\x0b\x45ndOverride\x12+.maasloop.api.command.v1.EndOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12n\n\rListOverrides\x12-.maasloop.api.command.v1.ListOverridesRequest\x1a..maasloop.api.command.v1.ListOverridesResponse\x12t\n\x0fReleaseDistrict\x12/.maasloop.api.command.v1.ReleaseDistrictRequest\x1a\x30.maasloop.api.command.v1.ReleaseDistrictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/command/v1/command_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%maasloop/api/command/v1/command.proto\x1a-maasloop/api/command/v1/signal_decision.proto\"\x8c\x01\n\x13IssueCommandRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ommand\x18\x02 \x01(\x0b\x32 .maasloop.api.command.v1.CommandB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"*\n\x14\x43\x61ncelCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x11GetCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb1\x01\n\x13ListCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x01\"c\n\x14ListCommandsResponse\x12\x32\n\x08\x63ommands\x18\x01 \x03(\x0b\x32 .maasloop.api.command.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x14WatchCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64\x65vice\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cresume_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15WatchCommandsResponse\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\".\n\x18GetSignalDecisionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa5\x03\n\x08Override\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x10\n\x06\x64\x65vice\x18\x02 \x01(\tH\x00\x12\x16\n\x0c\x64\x65vice_group\x18\x03 \x01(\tH\x00\x12?\n\x08setpoint\x18\x04 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x38\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12;\n\tauthority\x18\x06 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x34\n\nended_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x12SetOverrideRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12?\n\x08override\x18\x02 \x01(\x0b\x32!.maasloop.api.command.v1.OverrideB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"(\n\x12\x45ndOverrideRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x14ListOverridesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListOverridesResponse\x12\x34\n\toverrides\x18\x01 \x03(\x0b\x32!.maasloop.api.command.v1.Override\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16ReleaseDistrictRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06resume\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"c\n\x17ReleaseDistrictResponse\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x18\n\x10superseded_count\x18\x02 \x01(\x05\x12\x1c\n\x14\x65nded_override_count\x18\x03 \x01(\x05\x32\xa2\x08\n\x0e\x43ommandService\x12^\n\x0cIssueCommand\x12,.maasloop.api.command.v1.IssueCommandRequest\x1a .maasloop.api.command.v1.Command\x12`\n\rCancelCommand\x12-.maasloop.api.command.v1.CancelCommandRequest\x1a .maasloop.api.command.v1.Command\x12Z\n\nGetCommand\x12*.maasloop.api.command.v1.GetCommandRequest\x1a .maasloop.api.command.v1.Command\x12k\n\x0cListCommands\x12,.maasloop.api.command.v1.ListCommandsRequest\x1a-.maasloop.api.command.v1.ListCommandsResponse\x12p\n\rWatchCommands\x12-.maasloop.api.command.v1.WatchCommandsRequest\x1a..maasloop.api.command.v1.WatchCommandsResponse0\x01\x12o\n\x11GetSignalDecision\x12\x31.maasloop.api.command.v1.GetSignalDecisionRequest\x1a\'.maasloop.api.command.v1.SignalDecision\x12]\n\x0bSetOverride\x12+.maasloop.api.command.v1.SetOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12]\n\x0b\x45ndOverride\x12+.maasloop.api.command.v1.EndOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12n\n\rListOverrides\x12-.maasloop.api.command.v1.ListOverridesRequest\x1a..maasloop.api.command.v1.ListOverridesResponse\x12t\n\x0fReleaseDistrict\x12/.maasloop.api.command.v1.ReleaseDistrictRequest\x1a\x30.maasloop.api.command.v1.ReleaseDistrictResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCOMMANDSREQUEST'].fields_by_name['device']._serialized_options = b'\342A\001\001'
   _globals['_WATCHCOMMANDSREQUEST'].fields_by_name['resume_token']._loaded_options = None
   _globals['_WATCHCOMMANDSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001'
+  _globals['_GETSIGNALDECISIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETSIGNALDECISIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_OVERRIDE'].oneofs_by_name['target']._loaded_options = None
   _globals['_OVERRIDE'].oneofs_by_name['target']._serialized_options = b'\272H\002\010\001'
   _globals['_OVERRIDE'].fields_by_name['name']._loaded_options = None
@@ -97,34 +100,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['resume']._serialized_options = b'\342A\001\001'
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['justification']._loaded_options = None
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['justification']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003'
-  _globals['_ISSUECOMMANDREQUEST']._serialized_start=209
-  _globals['_ISSUECOMMANDREQUEST']._serialized_end=349
-  _globals['_CANCELCOMMANDREQUEST']._serialized_start=351
-  _globals['_CANCELCOMMANDREQUEST']._serialized_end=393
-  _globals['_GETCOMMANDREQUEST']._serialized_start=395
-  _globals['_GETCOMMANDREQUEST']._serialized_end=434
-  _globals['_LISTCOMMANDSREQUEST']._serialized_start=437
-  _globals['_LISTCOMMANDSREQUEST']._serialized_end=614
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=616
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=715
-  _globals['_WATCHCOMMANDSREQUEST']._serialized_start=717
-  _globals['_WATCHCOMMANDSREQUEST']._serialized_end=811
-  _globals['_WATCHCOMMANDSRESPONSE']._serialized_start=813
-  _globals['_WATCHCOMMANDSRESPONSE']._serialized_end=909
-  _globals['_OVERRIDE']._serialized_start=912
-  _globals['_OVERRIDE']._serialized_end=1333
-  _globals['_SETOVERRIDEREQUEST']._serialized_start=1336
-  _globals['_SETOVERRIDEREQUEST']._serialized_end=1477
-  _globals['_ENDOVERRIDEREQUEST']._serialized_start=1479
-  _globals['_ENDOVERRIDEREQUEST']._serialized_end=1519
-  _globals['_LISTOVERRIDESREQUEST']._serialized_start=1521
-  _globals['_LISTOVERRIDESREQUEST']._serialized_end=1616
-  _globals['_LISTOVERRIDESRESPONSE']._serialized_start=1618
-  _globals['_LISTOVERRIDESRESPONSE']._serialized_end=1720
-  _globals['_RELEASEDISTRICTREQUEST']._serialized_start=1722
-  _globals['_RELEASEDISTRICTREQUEST']._serialized_end=1827
-  _globals['_RELEASEDISTRICTRESPONSE']._serialized_start=1829
-  _globals['_RELEASEDISTRICTRESPONSE']._serialized_end=1928
-  _globals['_COMMANDSERVICE']._serialized_start=1931
-  _globals['_COMMANDSERVICE']._serialized_end=2876
+  _globals['_ISSUECOMMANDREQUEST']._serialized_start=256
+  _globals['_ISSUECOMMANDREQUEST']._serialized_end=396
+  _globals['_CANCELCOMMANDREQUEST']._serialized_start=398
+  _globals['_CANCELCOMMANDREQUEST']._serialized_end=440
+  _globals['_GETCOMMANDREQUEST']._serialized_start=442
+  _globals['_GETCOMMANDREQUEST']._serialized_end=481
+  _globals['_LISTCOMMANDSREQUEST']._serialized_start=484
+  _globals['_LISTCOMMANDSREQUEST']._serialized_end=661
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=663
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=762
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_start=764
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_end=858
+  _globals['_WATCHCOMMANDSRESPONSE']._serialized_start=860
+  _globals['_WATCHCOMMANDSRESPONSE']._serialized_end=956
+  _globals['_GETSIGNALDECISIONREQUEST']._serialized_start=958
+  _globals['_GETSIGNALDECISIONREQUEST']._serialized_end=1004
+  _globals['_OVERRIDE']._serialized_start=1007
+  _globals['_OVERRIDE']._serialized_end=1428
+  _globals['_SETOVERRIDEREQUEST']._serialized_start=1431
+  _globals['_SETOVERRIDEREQUEST']._serialized_end=1572
+  _globals['_ENDOVERRIDEREQUEST']._serialized_start=1574
+  _globals['_ENDOVERRIDEREQUEST']._serialized_end=1614
+  _globals['_LISTOVERRIDESREQUEST']._serialized_start=1616
+  _globals['_LISTOVERRIDESREQUEST']._serialized_end=1711
+  _globals['_LISTOVERRIDESRESPONSE']._serialized_start=1713
+  _globals['_LISTOVERRIDESRESPONSE']._serialized_end=1815
+  _globals['_RELEASEDISTRICTREQUEST']._serialized_start=1817
+  _globals['_RELEASEDISTRICTREQUEST']._serialized_end=1922
+  _globals['_RELEASEDISTRICTRESPONSE']._serialized_start=1924
+  _globals['_RELEASEDISTRICTRESPONSE']._serialized_end=2023
+  _globals['_COMMANDSERVICE']._serialized_start=2026
+  _globals['_COMMANDSERVICE']._serialized_end=3084
 # @@protoc_insertion_point(module_scope)

@@ -221,6 +221,28 @@ class WatchCommandsResponse(_message.Message):
 Global___WatchCommandsResponse: _TypeAlias = WatchCommandsResponse  # noqa: Y015
 
 @_typing.final
+class GetSignalDecisionRequest(_message.Message):
+    """Request of GetSignalDecision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `districts/{district}/devices/{device}/signalDecisions/{street_second}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSignalDecisionRequest: _TypeAlias = GetSignalDecisionRequest  # noqa: Y015
+
+@_typing.final
 class Override(_message.Message):
     """A setpoint that holds for a while."""
 

@@ -5,6 +5,7 @@ import warnings
 
 from maasloop.api.command.v1 import command_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_command__pb2
 from maasloop.api.command.v1 import command_service_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2
+from maasloop.api.command.v1 import signal_decision_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -60,6 +61,11 @@ class CommandServiceStub:
                 '/maasloop.api.command.v1.CommandService/WatchCommands',
                 request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsResponse.FromString,
+                _registered_method=True)
+        self.GetSignalDecision = channel.unary_unary(
+                '/maasloop.api.command.v1.CommandService/GetSignalDecision',
+                request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GetSignalDecisionRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2.SignalDecision.FromString,
                 _registered_method=True)
         self.SetOverride = channel.unary_unary(
                 '/maasloop.api.command.v1.CommandService/SetOverride',
@@ -124,6 +130,15 @@ class CommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSignalDecision(self, request, context):
+        """Returns what was decided about a signalled junction for a second of its street, and why. NOT_FOUND
+        (RESOURCE_NOT_FOUND) where there is no such junction, and where nothing is kept for that second; the message names
+        the junctions known, or the nearest seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetOverride(self, request, context):
         """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
         the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
@@ -182,6 +197,11 @@ def add_CommandServiceServicer_to_server(servicer, server):
                     servicer.WatchCommands,
                     request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsResponse.SerializeToString,
+            ),
+            'GetSignalDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSignalDecision,
+                    request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GetSignalDecisionRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2.SignalDecision.SerializeToString,
             ),
             'SetOverride': grpc.unary_unary_rpc_method_handler(
                     servicer.SetOverride,
@@ -340,6 +360,33 @@ class CommandService:
             '/maasloop.api.command.v1.CommandService/WatchCommands',
             maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsRequest.SerializeToString,
             maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.WatchCommandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSignalDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.command.v1.CommandService/GetSignalDecision',
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GetSignalDecisionRequest.SerializeToString,
+            maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2.SignalDecision.FromString,
             options,
             channel_credentials,
             insecure,

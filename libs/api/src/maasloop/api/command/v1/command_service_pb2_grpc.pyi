@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from maasloop.api.command.v1 import command_pb2 as _command_pb2
 from maasloop.api.command.v1 import command_service_pb2 as _command_service_pb2
+from maasloop.api.command.v1 import signal_decision_pb2 as _signal_decision_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -48,6 +49,11 @@ class CommandServiceStub:
     """Lists commands, newest first."""
     WatchCommands: _grpc.UnaryStreamMultiCallable[_command_service_pb2.WatchCommandsRequest, _command_service_pb2.WatchCommandsResponse]
     """Sends each change of a command's state. Ends with UNAVAILABLE (DRAINING) at shutdown."""
+    GetSignalDecision: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.GetSignalDecisionRequest, _signal_decision_pb2.SignalDecision]
+    """Returns what was decided about a signalled junction for a second of its street, and why. NOT_FOUND
+    (RESOURCE_NOT_FOUND) where there is no such junction, and where nothing is kept for that second; the message names
+    the junctions known, or the nearest seconds.
+    """
     SetOverride: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.SetOverrideRequest, _command_service_pb2.Override]
     """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
     the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
@@ -81,6 +87,11 @@ class CommandServiceAsyncStub(CommandServiceStub):
     """Lists commands, newest first."""
     WatchCommands: _aio.UnaryStreamMultiCallable[_command_service_pb2.WatchCommandsRequest, _command_service_pb2.WatchCommandsResponse]  # type: ignore[assignment]
     """Sends each change of a command's state. Ends with UNAVAILABLE (DRAINING) at shutdown."""
+    GetSignalDecision: _aio.UnaryUnaryMultiCallable[_command_service_pb2.GetSignalDecisionRequest, _signal_decision_pb2.SignalDecision]  # type: ignore[assignment]
+    """Returns what was decided about a signalled junction for a second of its street, and why. NOT_FOUND
+    (RESOURCE_NOT_FOUND) where there is no such junction, and where nothing is kept for that second; the message names
+    the junctions known, or the nearest seconds.
+    """
     SetOverride: _aio.UnaryUnaryMultiCallable[_command_service_pb2.SetOverrideRequest, _command_service_pb2.Override]  # type: ignore[assignment]
     """Holds a light level or local control on a device or a group until an end time, above policies and controllers. What
     the kernel refuses of it shows in the commands that carry it. INVALID_ARGUMENT (EXPIRY_INVALID) for an end that does
@@ -141,6 +152,17 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_command_service_pb2.WatchCommandsResponse], _abc.AsyncIterator[_command_service_pb2.WatchCommandsResponse]]:
         """Sends each change of a command's state. Ends with UNAVAILABLE (DRAINING) at shutdown."""
+
+    @_abc_1.abstractmethod
+    def GetSignalDecision(
+        self,
+        request: _command_service_pb2.GetSignalDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signal_decision_pb2.SignalDecision, _abc.Awaitable[_signal_decision_pb2.SignalDecision]]:
+        """Returns what was decided about a signalled junction for a second of its street, and why. NOT_FOUND
+        (RESOURCE_NOT_FOUND) where there is no such junction, and where nothing is kept for that second; the message names
+        the junctions known, or the nearest seconds.
+        """
 
     @_abc_1.abstractmethod
     def SetOverride(

@@ -22,20 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from maasloop.api.command.v1 import command_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$maasloop/api/command/v1/events.proto\x12\x17maasloop.api.command.v1\x1a%maasloop/api/command/v1/command.proto\"C\n\x0e\x43ommandChanged\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\"\xd8\x01\n\x10\x44\x65\x63isionRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x15\n\rstreet_second\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ommand_ids\x18\x03 \x03(\t\x12\x38\n\x07reasons\x18\x04 \x03(\x0b\x32\'.maasloop.api.command.v1.DecisionReason\x12\x15\n\rreading_count\x18\x05 \x01(\x05\x12\x17\n\x0f\x61nnounced_count\x18\x06 \x01(\x05\x12\x0c\n\x04late\x18\x07 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\"B\n\x0e\x44\x65\x63isionReason\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$maasloop/api/command/v1/events.proto\x12\x17maasloop.api.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%maasloop/api/command/v1/command.proto\"C\n\x0e\x43ommandChanged\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\"\xd8\x01\n\x10\x44\x65\x63isionRecorded\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x15\n\rstreet_second\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ommand_ids\x18\x03 \x03(\t\x12\x38\n\x07reasons\x18\x04 \x03(\x0b\x32\'.maasloop.api.command.v1.DecisionReason\x12\x15\n\rreading_count\x18\x05 \x01(\x05\x12\x17\n\x0f\x61nnounced_count\x18\x06 \x01(\x05\x12\x0c\n\x04late\x18\x07 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\"B\n\x0e\x44\x65\x63isionReason\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x85\x01\n\x0fSignalPredicted\x12\x10\n\x08\x64istrict\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x15\n\rstreet_second\x18\x03 \x01(\x03\x12\x39\n\tmovements\x18\x04 \x03(\x0b\x32&.maasloop.api.command.v1.MovementEvent\"\x8a\x02\n\rMovementEvent\x12\x14\n\x0csignal_group\x18\x01 \x01(\t\x12:\n\x05state\x18\x02 \x01(\x0e\x32+.maasloop.api.command.v1.MovementPhaseState\x12\x30\n\x0cmin_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cmax_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0blikely_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nconfidence\x18\x06 \x01(\x01*\xd4\x03\n\x12MovementPhaseState\x12$\n MOVEMENT_PHASE_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19MOVEMENT_PHASE_STATE_DARK\x10\x01\x12*\n&MOVEMENT_PHASE_STATE_STOP_THEN_PROCEED\x10\x02\x12(\n$MOVEMENT_PHASE_STATE_STOP_AND_REMAIN\x10\x03\x12%\n!MOVEMENT_PHASE_STATE_PRE_MOVEMENT\x10\x04\x12\x34\n0MOVEMENT_PHASE_STATE_PERMISSIVE_MOVEMENT_ALLOWED\x10\x05\x12\x33\n/MOVEMENT_PHASE_STATE_PROTECTED_MOVEMENT_ALLOWED\x10\x06\x12-\n)MOVEMENT_PHASE_STATE_PERMISSIVE_CLEARANCE\x10\x07\x12,\n(MOVEMENT_PHASE_STATE_PROTECTED_CLEARANCE\x10\x08\x12\x34\n0MOVEMENT_PHASE_STATE_CAUTION_CONFLICTING_TRAFFIC\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maasloop.api.command.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMANDCHANGED']._serialized_start=104
-  _globals['_COMMANDCHANGED']._serialized_end=171
-  _globals['_DECISIONRECORDED']._serialized_start=174
-  _globals['_DECISIONRECORDED']._serialized_end=390
-  _globals['_DECISIONREASON']._serialized_start=392
-  _globals['_DECISIONREASON']._serialized_end=458
+  _globals['_MOVEMENTPHASESTATE']._serialized_start=899
+  _globals['_MOVEMENTPHASESTATE']._serialized_end=1367
+  _globals['_COMMANDCHANGED']._serialized_start=137
+  _globals['_COMMANDCHANGED']._serialized_end=204
+  _globals['_DECISIONRECORDED']._serialized_start=207
+  _globals['_DECISIONRECORDED']._serialized_end=423
+  _globals['_DECISIONREASON']._serialized_start=425
+  _globals['_DECISIONREASON']._serialized_end=491
+  _globals['_SIGNALPREDICTED']._serialized_start=494
+  _globals['_SIGNALPREDICTED']._serialized_end=627
+  _globals['_MOVEMENTEVENT']._serialized_start=630
+  _globals['_MOVEMENTEVENT']._serialized_end=896
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from maasloop.api.command.v1 import command_pb2 as _command_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +20,58 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MovementPhaseState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MovementPhaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MovementPhaseState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MOVEMENT_PHASE_STATE_UNSPECIFIED: _MovementPhaseState.ValueType  # 0
+    """Not available."""
+    MOVEMENT_PHASE_STATE_DARK: _MovementPhaseState.ValueType  # 1
+    """No light."""
+    MOVEMENT_PHASE_STATE_STOP_THEN_PROCEED: _MovementPhaseState.ValueType  # 2
+    """Flashing red: stop, then proceed."""
+    MOVEMENT_PHASE_STATE_STOP_AND_REMAIN: _MovementPhaseState.ValueType  # 3
+    """Red: stop and remain."""
+    MOVEMENT_PHASE_STATE_PRE_MOVEMENT: _MovementPhaseState.ValueType  # 4
+    """Red and yellow: prepare to go."""
+    MOVEMENT_PHASE_STATE_PERMISSIVE_MOVEMENT_ALLOWED: _MovementPhaseState.ValueType  # 5
+    """Green, yielding to conflicting traffic."""
+    MOVEMENT_PHASE_STATE_PROTECTED_MOVEMENT_ALLOWED: _MovementPhaseState.ValueType  # 6
+    """Green, with no conflicting traffic."""
+    MOVEMENT_PHASE_STATE_PERMISSIVE_CLEARANCE: _MovementPhaseState.ValueType  # 7
+    """Yellow after a yielding green."""
+    MOVEMENT_PHASE_STATE_PROTECTED_CLEARANCE: _MovementPhaseState.ValueType  # 8
+    """Yellow after a protected green."""
+    MOVEMENT_PHASE_STATE_CAUTION_CONFLICTING_TRAFFIC: _MovementPhaseState.ValueType  # 9
+    """Flashing yellow: caution, conflicting traffic."""
+
+class MovementPhaseState(_MovementPhaseState, metaclass=_MovementPhaseStateEnumTypeWrapper):
+    """What a signal group shows, in the words and with the numbers of SAE J2735 (MovementPhaseState)."""
+
+MOVEMENT_PHASE_STATE_UNSPECIFIED: MovementPhaseState.ValueType  # 0
+"""Not available."""
+MOVEMENT_PHASE_STATE_DARK: MovementPhaseState.ValueType  # 1
+"""No light."""
+MOVEMENT_PHASE_STATE_STOP_THEN_PROCEED: MovementPhaseState.ValueType  # 2
+"""Flashing red: stop, then proceed."""
+MOVEMENT_PHASE_STATE_STOP_AND_REMAIN: MovementPhaseState.ValueType  # 3
+"""Red: stop and remain."""
+MOVEMENT_PHASE_STATE_PRE_MOVEMENT: MovementPhaseState.ValueType  # 4
+"""Red and yellow: prepare to go."""
+MOVEMENT_PHASE_STATE_PERMISSIVE_MOVEMENT_ALLOWED: MovementPhaseState.ValueType  # 5
+"""Green, yielding to conflicting traffic."""
+MOVEMENT_PHASE_STATE_PROTECTED_MOVEMENT_ALLOWED: MovementPhaseState.ValueType  # 6
+"""Green, with no conflicting traffic."""
+MOVEMENT_PHASE_STATE_PERMISSIVE_CLEARANCE: MovementPhaseState.ValueType  # 7
+"""Yellow after a yielding green."""
+MOVEMENT_PHASE_STATE_PROTECTED_CLEARANCE: MovementPhaseState.ValueType  # 8
+"""Yellow after a protected green."""
+MOVEMENT_PHASE_STATE_CAUTION_CONFLICTING_TRAFFIC: MovementPhaseState.ValueType  # 9
+"""Flashing yellow: caution, conflicting traffic."""
+Global___MovementPhaseState: _TypeAlias = MovementPhaseState  # noqa: Y015
 
 @_typing.final
 class CommandChanged(_message.Message):
@@ -132,3 +186,95 @@ class DecisionReason(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionReason: _TypeAlias = DecisionReason  # noqa: Y015
+
+@_typing.final
+class SignalPredicted(_message.Message):
+    """Subject `maasloop.signal.predicted.v1.{district}.{device}`, in no stream: what the signal groups of a junction show, and
+    when they are expected to change, once a second after the decision on it (SPAT: signal phase and timing). The key is
+    the signal controller's device. Who missed one takes the next.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    STREET_SECOND_FIELD_NUMBER: _builtins.int
+    MOVEMENTS_FIELD_NUMBER: _builtins.int
+    district: _builtins.str
+    """Id of the district."""
+    device: _builtins.str
+    """Id of the signal controller's device."""
+    street_second: _builtins.int
+    """Seconds of the district's clock: the second that the states belong to."""
+    @_builtins.property
+    def movements(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovementEvent]:
+        """Each signal group, in the order of the data sheet."""
+
+    def __init__(
+        self,
+        *,
+        district: _builtins.str = ...,
+        device: _builtins.str = ...,
+        street_second: _builtins.int = ...,
+        movements: _abc.Iterable[Global___MovementEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "district", b"district", "movements", b"movements", "street_second", b"street_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalPredicted: _TypeAlias = SignalPredicted  # noqa: Y015
+
+@_typing.final
+class MovementEvent(_message.Message):
+    """A signal group's state and its next change: from green to yellow, from yellow to red, or from red to green. The times are
+    on the district's clock, and absent where nothing is known (dark, flashing). They are what `minEndTime`, `maxEndTime` and
+    `likelyTime` of SAE J2735 are for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_GROUP_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MIN_END_TIME_FIELD_NUMBER: _builtins.int
+    MAX_END_TIME_FIELD_NUMBER: _builtins.int
+    LIKELY_TIME_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    signal_group: _builtins.str
+    """Id of the signal group in the junction's data sheet."""
+    state: Global___MovementPhaseState.ValueType
+    """What it shows."""
+    confidence: _builtins.float
+    """Chance that the change comes from `min_end_time` to `max_end_time`, 0 to 1. 1: it is part of a sequence, or of a local
+    programme, that nothing but an emergency or a fault interrupts; the three times are the same.
+    """
+    @_builtins.property
+    def min_end_time(self) -> _timestamp_pb2.Timestamp:
+        """The change does not come before."""
+
+    @_builtins.property
+    def max_end_time(self) -> _timestamp_pb2.Timestamp:
+        """The change is not expected to come later."""
+
+    @_builtins.property
+    def likely_time(self) -> _timestamp_pb2.Timestamp:
+        """When the change is most likely."""
+
+    def __init__(
+        self,
+        *,
+        signal_group: _builtins.str = ...,
+        state: Global___MovementPhaseState.ValueType = ...,
+        min_end_time: _timestamp_pb2.Timestamp | None = ...,
+        max_end_time: _timestamp_pb2.Timestamp | None = ...,
+        likely_time: _timestamp_pb2.Timestamp | None = ...,
+        confidence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["likely_time", b"likely_time", "max_end_time", b"max_end_time", "min_end_time", b"min_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "likely_time", b"likely_time", "max_end_time", b"max_end_time", "min_end_time", b"min_end_time", "signal_group", b"signal_group", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MovementEvent: _TypeAlias = MovementEvent  # noqa: Y015

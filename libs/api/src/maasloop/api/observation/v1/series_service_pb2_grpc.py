@@ -5,6 +5,7 @@ import warnings
 
 from maasloop.api.observation.v1 import accounts_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2
 from maasloop.api.observation.v1 import series_service_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_series__service__pb2
+from maasloop.api.observation.v1 import travel_times_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -77,6 +78,11 @@ class SeriesServiceStub:
                 request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.FromString,
                 _registered_method=True)
+        self.GetTravelTimes = channel.unary_unary(
+                '/maasloop.api.observation.v1.SeriesService/GetTravelTimes',
+                request_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.GetTravelTimesRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.TravelTimes.FromString,
+                _registered_method=True)
 
 
 class SeriesServiceServicer:
@@ -147,6 +153,14 @@ class SeriesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTravelTimes(self, request, context):
+        """Travel times and queues of links as they were reported last (observed properties `travel-time` and `queue-length`),
+        and of routes over them, with their age. INVALID_ARGUMENT (RANGE_TOO_LONG) where more than 10,000 links are meant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SeriesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -189,6 +203,11 @@ def add_SeriesServiceServicer_to_server(servicer, server):
                     servicer.TraceObservation,
                     request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.SerializeToString,
+            ),
+            'GetTravelTimes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTravelTimes,
+                    request_deserializer=maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.GetTravelTimesRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.TravelTimes.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -409,6 +428,33 @@ class SeriesService:
             '/maasloop.api.observation.v1.SeriesService/TraceObservation',
             maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationRequest.SerializeToString,
             maasloop_dot_api_dot_observation_dot_v1_dot_accounts__pb2.TraceObservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTravelTimes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.observation.v1.SeriesService/GetTravelTimes',
+            maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.GetTravelTimesRequest.SerializeToString,
+            maasloop_dot_api_dot_observation_dot_v1_dot_travel__times__pb2.TravelTimes.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from maasloop.api.observation.v1 import accounts_pb2 as _accounts_pb2
 from maasloop.api.observation.v1 import series_service_pb2 as _series_service_pb2
+from maasloop.api.observation.v1 import travel_times_pb2 as _travel_times_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -63,6 +64,10 @@ class SeriesServiceStub:
     """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
     TraceObservation: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.TraceObservationRequest, _accounts_pb2.TraceObservationResponse]
     """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
+    GetTravelTimes: _grpc.UnaryUnaryMultiCallable[_travel_times_pb2.GetTravelTimesRequest, _travel_times_pb2.TravelTimes]
+    """Travel times and queues of links as they were reported last (observed properties `travel-time` and `queue-length`),
+    and of routes over them, with their age. INVALID_ARGUMENT (RANGE_TOO_LONG) where more than 10,000 links are meant.
+    """
 
 @_typing.type_check_only
 class SeriesServiceAsyncStub(SeriesServiceStub):
@@ -98,6 +103,10 @@ class SeriesServiceAsyncStub(SeriesServiceStub):
     """The account of each device of a district: its readings by what became of them, and the gaps in its own count."""
     TraceObservation: _aio.UnaryUnaryMultiCallable[_accounts_pb2.TraceObservationRequest, _accounts_pb2.TraceObservationResponse]  # type: ignore[assignment]
     """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
+    GetTravelTimes: _aio.UnaryUnaryMultiCallable[_travel_times_pb2.GetTravelTimesRequest, _travel_times_pb2.TravelTimes]  # type: ignore[assignment]
+    """Travel times and queues of links as they were reported last (observed properties `travel-time` and `queue-length`),
+    and of routes over them, with their age. INVALID_ARGUMENT (RANGE_TOO_LONG) where more than 10,000 links are meant.
+    """
 
 class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
     """Remembers observations. Times are UTC; ranges are half-open, [start_time, end_time). Readings of a personal series are
@@ -178,5 +187,15 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.TraceObservationResponse, _abc.Awaitable[_accounts_pb2.TraceObservationResponse]]:
         """Where a reading is: in the stream, in a row, in quarantine, or nowhere."""
+
+    @_abc_1.abstractmethod
+    def GetTravelTimes(
+        self,
+        request: _travel_times_pb2.GetTravelTimesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_travel_times_pb2.TravelTimes, _abc.Awaitable[_travel_times_pb2.TravelTimes]]:
+        """Travel times and queues of links as they were reported last (observed properties `travel-time` and `queue-length`),
+        and of routes over them, with their age. INVALID_ARGUMENT (RANGE_TOO_LONG) where more than 10,000 links are meant.
+        """
 
 def add_SeriesServiceServicer_to_server(servicer: SeriesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
