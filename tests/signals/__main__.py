@@ -48,6 +48,7 @@ def runs_of(arguments: argparse.Namespace) -> Iterator[Run]:
                     detectors_dead=arguments.detectors_dead,
                     kill_at=arguments.kill_at,
                     platform=arguments.platform and controller in ON_PLATFORM,
+                    restart_at=arguments.restart_at,
                 )
 
 
@@ -60,6 +61,7 @@ def main() -> int:
     parser.add_argument("--detection", default="area", choices=DETECTIONS)
     parser.add_argument("--detectors-dead", type=float, default=0.0, help="share of the detectors that are silent")
     parser.add_argument("--kill-at", type=int, help="street second from which nobody decides any more")
+    parser.add_argument("--restart-at", type=int, help="street second from which somebody decides again")
     parser.add_argument("--seconds", type=int, default=STREET_SECONDS)
     parser.add_argument("--keep", action="store_true", help=f"keep the files of each run below {BENCH}/signals/")
     way = parser.add_mutually_exclusive_group()

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Collection
 
 from tests.signals.desk import Desk, red_called_s
 from tests.signals.senses import Loops, Seen
@@ -36,13 +37,23 @@ class BandsDesk:
         self._shown: PlanState | None = None
         self._hand = BandsHand(sheet) if sheet.bands is not None else None
 
-    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None) -> None:
+    @property
+    def stuck_lanes(self) -> frozenset[str]:
+        """Return the lanes on the way to which somebody is stuck."""
+        return self._hand.perception.stuck_lanes if self._hand is not None else frozenset()
+
+    def restart(self) -> None:
+        """Begin anew, as a process does that was killed: nothing is remembered, the site goes on."""
+        self.state = self._shown = None
+        self._hand = BandsHand(self.sheet) if self.sheet.bands is not None else None
+
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
         """Decide on one second."""
         if self._hand is None:
             return
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
-        called = self._hand.hear(second, loops, aspects, seen)
+        called = self._hand.hear(second, loops, aspects, seen, held_back)
         device = self.device
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from tests.signals.senses import Loops, Seen
@@ -28,8 +28,14 @@ class Chooser(Protocol):
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+        held_back: Collection[str] = (),
     ) -> frozenset[str]:
         """Take in one second; return the groups that are called."""
+        ...
+
+    @property
+    def stuck_lanes(self) -> frozenset[str]:
+        """Return the lanes on the way to which somebody is stuck."""
         ...
 
     def decide(self, state: JunctionState) -> Decision:
@@ -40,7 +46,7 @@ class Chooser(Protocol):
 class Desk:
     """Hears, decides, asks the kernel, and hands what it permits to the field."""
 
-    def __init__(self, junction: Junction, sheet: Sheet, chooser: Chooser, *, kernel: bool = True) -> None:
+    def __init__(self, junction: Junction, sheet: Sheet, new: Callable[[], Chooser], *, kernel: bool = True) -> None:
         """Begin in the local programme; without the kernel everything is permitted."""
         self.junction = junction
         self.sheet = sheet
@@ -52,14 +58,25 @@ class Desk:
         self.red_called_max_s = 0.0
         self.answers: Counter[str] = Counter()
         self.releases = 0
-        self._chooser = chooser
+        self._new = new
+        self._chooser = new()
         self._kernel = kernel
 
-    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None) -> None:
+    def restart(self) -> None:
+        """Begin anew, as a process does that was killed: nothing is remembered, the field plays on what it plays."""
+        self._chooser = self._new()
+        self.state = None
+
+    @property
+    def stuck_lanes(self) -> frozenset[str]:
+        """Return the lanes on the way to which somebody is stuck."""
+        return self._chooser.stuck_lanes
+
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
         """Decide on one second."""
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
-        called = self._chooser.hear(second, loops, aspects, seen)
+        called = self._chooser.hear(second, loops, aspects, seen, held_back)
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)
         self.state = self.state.observe(second, aspects, called)

@@ -4,7 +4,7 @@ The pressure of a stage is the sum over its green groups of the vehicles that wa
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from maasloop.actuation.domain.signals.area import VehicleSeen, waiting_groups
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
@@ -32,12 +32,18 @@ class MaxPressure:
         self._wanted: Counter[str] = Counter()
         self._next_s = 0.0
 
+    @property
+    def stuck_lanes(self) -> frozenset[str]:
+        """Return none: it asks nobody to hold back."""
+        return frozenset()
+
     def hear(
         self,
         second_s: float,
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+        held_back: Collection[str] = (),
     ) -> frozenset[str]:
         """Count who wants which group."""
         vehicles = [one for lane in (seen or {}).values() for one in lane]

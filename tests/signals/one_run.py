@@ -11,12 +11,14 @@ from pathlib import Path
 from tests.signals.bands_desk import AnyDesk, BandsDesk
 from tests.signals.desk import Chooser, Desk
 from tests.signals.max_pressure import MaxPressure
+from tests.signals.outage import Outage
 from tests.signals.outcome import Told, outcome_of
 from tests.signals.plan import Outcome, Run
 from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
 
 from maasloop.actuation.domain.signals.controller import Controller
+from maasloop.actuation.domain.signals.neighbourhood import Exits, Neighbourhood
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.twin.street.loops import ordered_exits
@@ -42,45 +44,49 @@ def perform(run: Run, directory: Path) -> Outcome:
     (directory / "net.txt").write_text(f"{site.scenario.net}\n", encoding="utf-8")
     standstill = Standstill(site)
     desks: dict[str, AnyDesk] = {}
-    local_after_kill_s: int | None = None
+    outage = Outage(run.kill_at, run.restart_at)
     with street:
         if baseline:
             for _ in range(run.seconds):
                 standstill.see(street.step())
         else:
             desks = {junction.id: _desk(junction, run) for junction in site.junctions}
-            local_after_kill_s = _controlled(run, street, desks, standstill)
-    return outcome_of(run, street, _told(list(desks.values()), standstill, began_s, local_after_kill_s))
+            _controlled(run, street, desks, standstill, outage)
+    return outcome_of(run, street, _told(list(desks.values()), standstill, began_s, outage))
 
 
-def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], standstill: Standstill) -> int | None:
+def _controlled(
+    run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], standstill: Standstill, outage: Outage
+) -> None:
     """Let the desks decide second after second; a decision on a second acts from the next one on."""
     senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
-    local_after_kill_s: int | None = None
+    neighbourhood = Neighbourhood(desk.sheet for desk in desks.values())
+    held_back: Exits = {}
     for passed_s in range(1, run.seconds + 1):
         second = street.field_s
         for junction_id, desk in desks.items():
             street.show(junction_id, desk.device.tick(second))
         street.step()
         standstill.see(passed_s)
-        killed = run.kill_at is not None and passed_s >= run.kill_at
-        if run.kill_at is not None and killed and local_after_kill_s is None:
-            free = not any(desk.device.remote for desk in desks.values())
-            local_after_kill_s = passed_s - run.kill_at if free else None
-        if run.controller == "local" or killed:
+        outage.see(passed_s, [desk.device.remote for desk in desks.values()])
+        if passed_s == run.restart_at:
+            for desk in desks.values():
+                desk.restart()
+        if run.controller == "local" or outage.lasts(passed_s):
             continue
         senses.sense()
         states = street.signal_states()
         for junction_id, desk in desks.items():
-            desk.decide(second, states[junction_id], senses.loops(desk.junction), senses.seen(desk.junction))
-    return local_after_kill_s
+            loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
+            desk.decide(second, states[junction_id], loops, seen, held_back.get(junction_id, ()))
+        held_back = neighbourhood.hold_back({junction_id: desk.stuck_lanes for junction_id, desk in desks.items()})
 
 
 def _desk(junction: Junction, run: Run) -> AnyDesk:
     sheet = read_sheet(junction.sheet)
     if run.controller == "maasloop-bands":
         return BandsDesk(junction, sheet)
-    return Desk(junction, sheet, _chooser(junction, sheet, run), kernel=run.kernel)
+    return Desk(junction, sheet, lambda: _chooser(junction, sheet, run), kernel=run.kernel)
 
 
 def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
@@ -90,7 +96,7 @@ def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
     return MaxPressure(sheet, lambda name: int(libsumo.lane.getLastStepVehicleNumber(lanes[name])))
 
 
-def _told(desks: Sequence[AnyDesk], standstill: Standstill, began_s: float, local_after_kill_s: int | None) -> Told:
+def _told(desks: Sequence[AnyDesk], standstill: Standstill, began_s: float, outage: Outage) -> Told:
     refused: Counter[str] = Counter()
     for desk in desks:
         refused.update(desk.answers)
@@ -101,7 +107,8 @@ def _told(desks: Sequence[AnyDesk], standstill: Standstill, began_s: float, loca
         red_called_max_s=max((desk.red_called_max_s for desk in desks), default=0.0),
         refused=refused,
         releases=sum(desk.releases for desk in desks),
-        local_after_kill_s=local_after_kill_s,
+        local_after_kill_s=outage.local_after_s,
+        remote_after_restart_s=outage.remote_after_s,
     )
 
 

@@ -21,6 +21,7 @@ class Told:
     refused: Mapping[str, int] = field(default_factory=dict)
     releases: int = 0
     local_after_kill_s: int | None = None
+    remote_after_restart_s: int | None = None
 
 
 def outcome_of(run: Run, street: StreetSimulation, told: Told) -> Outcome:
@@ -46,4 +47,5 @@ def outcome_of(run: Run, street: StreetSimulation, told: Told) -> Outcome:
         processor_s=told.processor_s,
         local_after_kill_s=told.local_after_kill_s,
         delay_after_kill_s=after_kill.mean_delay_s if after_kill is not None else None,
+        remote_after_restart_s=told.remote_after_restart_s,
     )

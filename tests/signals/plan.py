@@ -22,6 +22,7 @@ class Run:
     detection: str = "area"
     detectors_dead: float = 0.0
     kill_at: int | None = None
+    restart_at: int | None = None
     platform: bool = False
     """Through the six services in lockstep; else controller and kernel are a library."""
     kernel: bool = True
@@ -68,6 +69,8 @@ class Outcome:
     """Seconds after the kill until every junction followed its local programme."""
     delay_after_kill_s: float | None = None
     """Mean delay of the trips that were to depart after the kill."""
+    remote_after_restart_s: int | None = None
+    """Seconds after the restart until every junction was under control again."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as flat JSON data."""

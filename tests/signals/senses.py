@@ -41,11 +41,8 @@ class Senses:
 
     def loops(self, junction: Junction) -> Loops:
         """Return what the loops of a junction saw; where areas are watched, only the exits have loops."""
-        return {
-            loop.id: self._loops[loop.id]
-            for loop in junction.loops
-            if loop.id in self._loops and (self._area is None or loop.kind == "exit")
-        }
+        own = (loop.id for loop in junction.loops if self._area is None or loop.kind == "exit")
+        return {name: self._loops[name] for name in (*own, *junction.feeders) if name in self._loops}
 
     def seen(self, junction: Junction) -> Seen | None:
         """Return who is on the way to each lane that is watched."""

@@ -98,3 +98,17 @@ def test_clearance_follows_every_stage() -> None:
         states = [step.state for step in junction.local.steps]
         for before, after in pairwise([*states, states[0]]):
             assert not any(was in "Gg" and now == "r" for was, now in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_junctions_before_announce_their_traffic(name: str) -> None:
+    """A feeder is an exit loop of another junction, further away than the own loops; two signals in a row have one."""
+    site = site_of(name)
+    for junction in site.junctions:
+        feeders = [one for one in junction.sheet["detectors"] if one["position"] == "feeder"]
+        assert [one["id"] for one in feeders] == list(junction.feeders)
+        for one in feeders:
+            assert site.loops[one["id"]].kind == "exit"
+            assert one["id"] not in {loop.id for loop in junction.loops}
+            assert one["distance_m"] <= 400
+    assert any(junction.feeders for junction in site.junctions) is (len(site.junctions) > 1)

@@ -47,7 +47,11 @@ def _heard(junction: Junction) -> list[Mapping[str, LoopReading]]:
     hear = junction.controller.perception.hear
 
     def kept(
-        second_s: float, readings: Mapping[str, LoopReading], aspects: Mapping[str, Aspect], seen: object = None
+        second_s: float,
+        readings: Mapping[str, LoopReading],
+        aspects: Mapping[str, Aspect],
+        seen: object = None,
+        held_back: object = (),
     ) -> None:
         found.append(readings)
         hear(second_s, readings, aspects)

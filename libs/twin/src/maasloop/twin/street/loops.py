@@ -23,7 +23,7 @@ CHANGING_SHARE = 0.05
 _PREFIX_MAX = 40
 _LANES_WALKED_MAX = 30
 
-Position = Literal["stop-line", "upstream", "exit", "button"]
+Position = Literal["stop-line", "upstream", "exit", "button", "feeder"]
 
 
 @dataclass(frozen=True)

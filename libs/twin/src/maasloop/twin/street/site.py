@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .bands import FREE, plans_of
+from .feeders import place_feeders
 from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops
 from .network import (
     CYCLING_MPS,
@@ -42,6 +43,8 @@ class Junction:
     loops: tuple[Loop, ...]
     local: LocalProgramme
     position_m: tuple[float, float]
+    feeders: tuple[str, ...]
+    """Exit loops of other junctions that announce who comes from there."""
     sheet: dict[str, Any]
 
 
@@ -61,11 +64,14 @@ class Site:
 def read_site(scenario: Scenario) -> Site:
     """Read the network of a scenario and derive junctions, loops and data sheets."""
     net = load_network(scenario.net)
-    return Site(scenario, tuple(_junction(net, network) for network in signal_networks(net)))
+    networks = signal_networks(net)
+    loops = {network.id: place_loops(net, network) for network in networks}
+    feeders = place_feeders(net, networks, loops)
+    found = (_junction(net, network, tuple(loops[network.id]), tuple(feeders[network.id])) for network in networks)
+    return Site(scenario, tuple(found))
 
 
-def _junction(net: Any, network: SignalNetwork) -> Junction:
-    loops = tuple(place_loops(net, network))
+def _junction(net: Any, network: SignalNetwork, loops: tuple[Loop, ...], feeders: tuple[Loop, ...]) -> Junction:
     local = local_programme(network)
     lanes = [net.getLane(lane_id) for lane_id in ordered_lanes(network)]
     x, y = lanes[0].getEdge().getToNode().getCoord()
@@ -76,11 +82,18 @@ def _junction(net: Any, network: SignalNetwork) -> Junction:
         loops=loops,
         local=local,
         position_m=(float(x), float(y)),
-        sheet=_sheet(network, loops, local, lanes),
+        feeders=tuple(loop.id for loop in feeders),
+        sheet=_sheet(network, loops, feeders, local, lanes),
     )
 
 
-def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramme, lanes: list[Any]) -> dict[str, Any]:
+def _sheet(
+    network: SignalNetwork,
+    loops: tuple[Loop, ...],
+    feeders: tuple[Loop, ...],
+    local: LocalProgramme,
+    lanes: list[Any],
+) -> dict[str, Any]:
     lane_ids = lane_names(network)
     exit_ids = {lane_id: f"x{number}" for number, lane_id in enumerate(ordered_exits(network))}
     names = [group.id for group in network.groups]
@@ -109,7 +122,7 @@ def _sheet(network: SignalNetwork, loops: tuple[Loop, ...], local: LocalProgramm
                 "distance_m": loop.distance_m,
                 "serves": [[(exit_ids if loop.kind == "exit" else ways)[lane], share] for lane, share in loop.serves],
             }
-            for loop in loops
+            for loop in (*loops, *feeders)
         ],
         "local": {
             "offset_s": local.offset_s,

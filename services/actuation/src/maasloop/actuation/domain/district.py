@@ -16,6 +16,7 @@ from .override import Override
 from .policy import Latest, ScopeState
 from .reading import SECOND_US, Reading
 from .setpoint import SignalSequence
+from .signals.neighbourhood import Exits, Neighbourhood
 from .street_clock import StreetClock
 
 LATEST_AGE_MAX_US = 3_600 * SECOND_US
@@ -66,6 +67,8 @@ class District:
     """Those that were not ended; expired ones are dropped in passing."""
     lamp_states: dict[str, LampState] = field(default_factory=dict)
     junctions: dict[str, Junction] = field(default_factory=dict)
+    held_back: Exits = field(default_factory=dict)
+    """Exits that junctions let nobody into, because somebody is stuck on the way to the next."""
     restored_sequences: dict[str, Command] = field(default_factory=dict)
     """What controllers were asked for before a restart, until their data sheets are there."""
     scopes: dict[tuple[str, str], ScopeState] = field(default_factory=dict)
@@ -78,6 +81,7 @@ class District:
     restored: dict[str, dict[str, Reading]] = field(default_factory=dict)
     """The same as ``latest``, from before a restart: looked up only where nothing newer was heard since."""
     restored_newest: dict[str, Reading] = field(default_factory=dict)
+    _neighbourhood: tuple[int, Neighbourhood] = field(default_factory=lambda: (-1, Neighbourhood(())))
 
     def junction(self, device: str) -> Junction | None:
         """Return the junction of a controller, made afresh when its data sheet changed."""
@@ -94,6 +98,15 @@ class District:
                 ends_s = restored.not_before_us / SECOND_US + restored.setpoint.lasts_s
                 known.restore(ends_s, restored.issuer, int(restored.authority), restored.expire_us / SECOND_US)
         return known
+
+    def hold_back(self) -> None:
+        """Let the junctions that feed a road on which somebody is stuck hold back in the next second."""
+        version, known = self._neighbourhood
+        if version != self.facts.version:
+            known = Neighbourhood(self.facts.junctions.values())
+            self._neighbourhood = (self.facts.version, known)
+        stuck = {one.sheet.junction: one.controller.stuck_lanes for one in self.junctions.values()}
+        self.held_back = known.hold_back({junction: lanes for junction, lanes in stuck.items() if lanes})
 
     def holder(self, device: str, street_us: int) -> Holder | None:
         """Return who holds a device: an override on it or on a group of it, or the lease of a command."""

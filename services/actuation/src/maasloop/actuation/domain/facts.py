@@ -55,8 +55,8 @@ class DistrictFacts:
     junctions: dict[str, Sheet] = field(default_factory=dict)
     """Controller to data sheet."""
     lamps_of_group: dict[str, set[str]] = field(default_factory=dict)
-    detectors: dict[str, str] = field(default_factory=dict)
-    """Loop to the controller whose sheet names it."""
+    detectors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Loop to the controllers whose sheets name it: its own, and those whose traffic it announces."""
     version: int = 0
     """Changes with every change."""
 
@@ -72,7 +72,8 @@ class DistrictFacts:
                 self.lamps_of_group.setdefault(group, set()).add(device.id)
         if device.sheet is not None:
             self.junctions[device.id] = device.sheet
-            self.detectors.update({detector.id: device.id for detector in device.sheet.detectors})
+            for detector in device.sheet.detectors:
+                self.detectors[detector.id] = (*self.detectors.get(detector.id, ()), device.id)
 
     def drop(self, device: str) -> None:
         """Forget a device."""
@@ -84,7 +85,8 @@ class DistrictFacts:
         for group in known.groups:
             self.lamps_of_group.get(group, set()).discard(device)
         if self.junctions.pop(device, None) is not None:
-            self.detectors = {loop: owner for loop, owner in self.detectors.items() if owner != device}
+            left = ((loop, tuple(one for one in by if one != device)) for loop, by in self.detectors.items())
+            self.detectors = {loop: by for loop, by in left if by}
 
     def groups_of(self, device: str) -> tuple[str, ...]:
         """Return the groups of a device; none for one that is not known."""

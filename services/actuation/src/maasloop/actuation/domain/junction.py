@@ -1,7 +1,7 @@
 """One junction at work: its controller, what its loops and signals said, and what it was asked for."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .reading import Reading
@@ -74,8 +74,8 @@ class Junction:
             while len(kept) > SECONDS_KEPT_MAX:
                 del kept[min(kept)]
 
-    def decide(self, second: int) -> Decision:
-        """Observe a second and decide what to ask for from the next one on."""
+    def decide(self, second: int, held_back: Collection[str] = ()) -> Decision:
+        """Observe a second and decide what to ask for from the next one on; nobody is sent into ``held_back`` exits."""
         shown = self._shown_at(second)
         loops = self._take_loops(second)
         if shown is None:
@@ -86,7 +86,7 @@ class Junction:
             return Hold(f"the signal state {shown[:80]!r} is none of this junction")
         if self.state is None:
             self.state = self._first_seen(second, shown)
-        called = self.controller.hear(second, loops, aspects)
+        called = self.controller.hear(second, loops, aspects, held_back=held_back)
         self.state = self.state.observe(second, aspects, called)
         self.predictor.hear(self.state)
         self.meter.hear(self.controller.perception.lanes)

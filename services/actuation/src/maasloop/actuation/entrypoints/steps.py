@@ -187,12 +187,11 @@ class Steps:
 
 
 def _for_junction(district: District, reading: Reading) -> bool:
-    """Hand a reading to its junction; tell whether it is nothing but that."""
-    owner = district.facts.detectors.get(reading.device)
-    if owner is None and reading.observed_property == SIGNAL_STATE:
-        owner = reading.device
-    junction = None if owner is None else district.junction(owner)
-    if junction is None:
-        return False
-    junction.hear(reading)
-    return True
+    """Hand a reading to the junctions that it concerns; tell whether it is nothing but that."""
+    owners = district.facts.detectors.get(reading.device, ())
+    if not owners and reading.observed_property == SIGNAL_STATE:
+        owners = (reading.device,)
+    junctions = [junction for junction in map(district.junction, owners) if junction is not None]
+    for junction in junctions:
+        junction.hear(reading)
+    return bool(junctions)

@@ -67,7 +67,7 @@ class DecideSecond:
                 continue
             known = len(batch.commands)
             try:
-                decision = junction.decide(second)
+                decision = junction.decide(second, district.held_back.get(junction.sheet.junction, ()))
             except Exception as error:
                 # One junction's fault leaves that junction to its local programme and the others at work.
                 _log.exception("controller_failed", district=district.id, device=device)
@@ -84,6 +84,7 @@ class DecideSecond:
                 batch.predictions.append(told)
                 batch.reports.extend(report_prediction(self._city, district, told))
                 batch.reports.extend(report_links(self._city, district, junction, second))
+        district.hold_back()
         return reasons
 
     def _act(

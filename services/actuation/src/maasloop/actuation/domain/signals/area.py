@@ -12,6 +12,7 @@ from .aspects import GREENS, Aspect, Aspects
 from .estimate import RATE_MEMORY_S, Expected, LaneEstimate, on_the_clock
 
 ACCELERATION_MPS2 = 2.0
+FREE_ROAD_M = 25.0
 STANDING_MPS = 0.5
 AT_LINE_M = 12.0
 STALL_S = 6
@@ -46,6 +47,8 @@ class AreaMemory:
     head: str = ""
     heard_s: float = -math.inf
     stood_s: int = field(default=0)
+    standing_s: dict[str, float] = field(default_factory=dict)
+    """Since when each vehicle that stands has stood."""
 
     def hear(self, lane: LaneEstimate, second_s: float, seen: Sequence[VehicleSeen], aspects: Aspects) -> None:
         """Replace the lane's estimate by what is seen."""
@@ -71,11 +74,23 @@ class AreaMemory:
             )
             for one in ordered
         )
+        lane.stuck_s = self._stuck_on_the_way_s(second_s, ordered)
         self.known, self.heard_s = ids, second_s
         head = ordered[0] if ordered else None
         lane.standing = head is not None and head.speed_mps < STANDING_MPS and head.distance_m < AT_LINE_M
         lane.empty_s = 0 if head is not None and head.distance_m < AT_LINE_M else lane.empty_s + 1
         self._stall(lane, second_s, head, aspects, left=left)
+
+    def _stuck_on_the_way_s(self, second_s: float, ordered: Sequence[VehicleSeen]) -> float:
+        """Return for how long somebody has stood with a free road ahead, as at a node without signals."""
+        since_s = {one.id: self.standing_s.get(one.id, second_s) for one in ordered if one.speed_mps < STANDING_MPS}
+        self.standing_s = since_s
+        longest_s, ahead_m = 0.0, 0.0
+        for one in ordered:
+            if one.id in since_s and one.distance_m - ahead_m > FREE_ROAD_M:
+                longest_s = max(longest_s, second_s - since_s[one.id])
+            ahead_m = one.distance_m
+        return longest_s
 
     def _stall(
         self, lane: LaneEstimate, second_s: float, head: VehicleSeen | None, aspects: Aspects, *, left: bool
@@ -111,6 +126,9 @@ class Box:
     def __init__(self) -> None:
         """Begin with an empty junction."""
         self.groups: frozenset[str] = frozenset()
+        self.entered: list[VehicleSeen] = []
+        """Who passed the line in the last second."""
+        self._inside: frozenset[str] = frozenset()
         self._since_s: dict[str, float] = {}
         self._stuck: dict[str, VehicleSeen] = {}
         self._second_s = -math.inf
@@ -118,6 +136,8 @@ class Box:
     def hear(self, second_s: float, seen: Iterable[VehicleSeen]) -> None:
         """Take in everybody seen."""
         inside = [one for one in seen if one.distance_m < 0.0]
+        self.entered = [one for one in inside if one.id not in self._inside]
+        self._inside = frozenset(one.id for one in inside)
         self.groups = frozenset(one.group for one in inside if one.group is not None)
         self._stuck = {
             one.id: one for one in inside if one.speed_mps < (LEAVING_MPS if one.id in self._stuck else STUCK_MPS)

@@ -6,7 +6,7 @@ Each second: ``called = hand.hear(second, readings, aspects)``, then ``state = s
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .area import VehicleSeen
@@ -73,9 +73,10 @@ class BandsHand:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+        held_back: Collection[str] = (),
     ) -> frozenset[str]:
         """Take in one second, as ``Controller.hear`` does; return the groups that are called."""
-        self.perception.hear(second_s, readings, aspects, seen)
+        self.perception.hear(second_s, readings, aspects, seen, held_back)
         return self.perception.called(aspects)
 
     def decide(self, state: JunctionState, shown: PlanState) -> BandsDecision:

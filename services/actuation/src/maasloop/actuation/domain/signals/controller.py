@@ -6,7 +6,7 @@ has to pass the kernel.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .area import VehicleSeen
@@ -23,6 +23,8 @@ from .state import JunctionState
 
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2
+UNSEEN_MAX = 0.5
+"""Where more of the lanes are not seen, the local programme knows better."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,20 @@ class Controller:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+        held_back: Collection[str] = (),
     ) -> frozenset[str]:
         """Take in one second of readings, the aspects shown, and the vehicles on every lane that is watched.
 
-        Return the groups that are called. A lane that ``seen`` leaves out is known by its loops only.
+        Return the groups that are called. A lane that ``seen`` leaves out is known by its loops only; nobody is sent
+        into exits that are ``held_back``.
         """
-        self.perception.hear(second_s, readings, aspects, seen)
+        self.perception.hear(second_s, readings, aspects, seen, held_back)
         return self.perception.called(aspects)
+
+    @property
+    def stuck_lanes(self) -> frozenset[str]:
+        """Return the lanes on the way to which somebody is stuck: their feeders are to hold back."""
+        return self.perception.stuck_lanes
 
     def decide(self, state: JunctionState) -> Decision:
         """Decide on the second of ``state`` what to ask for from the next second on."""
@@ -107,11 +116,14 @@ class Controller:
         if state.busy_until_s > not_before_s:
             return Hold("a sequence is running")
         if state.second_s < self._local_until_s:
-            return Hold("the local programme is to undo a lock")
+            return Hold("the local programme is left to itself for a while")
         locked = self.perception.locked()
         if locked:
             self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
             return Release(f"{', '.join(locked)} stand under green and nobody leaves")
+        if self.perception.unseen() > UNSEEN_MAX:
+            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
+            return Release("more than half of the lanes are not seen")
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
         current = frozenset(name for name, group in state.groups.items() if group.green)

@@ -4,6 +4,8 @@ A loop gives counts and occupancy, no more. Vehicles counted about 80 m upstream
 travel; who leaves over the stop line is taken off; a stop line that stays empty shows that the rest went elsewhere.
 """
 
+import math
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +16,21 @@ EMPTY_S = 3
 LATE_S = 3.0
 SPACE_PER_VEHICLE_M = 7.0
 RATE_MEMORY_S = 180.0
+ANNOUNCED_MAX = 64
+ANNOUNCED_TOLERANCE_S = 6.0
+"""A vehicle is taken for an announced one that was expected at most so much sooner or later."""
 BEYOND_MAX = 12.0
-BLIND_AFTER_S = 30.0
-BLIND_RATE = 0.08
+SILENT_S = 30.0
+"""A loop that has said nothing for so long has failed."""
+STUCK_S = 300
+"""A loop that has been covered for so long without a vehicle leaving it has failed."""
+FLUTTER_RATE = 1.2
+"""No lane carries so many vehicles a second, averaged over ``FLUTTER_MEMORY_S``: a loop that counts them flutters."""
+FLUTTER_MEMORY_S = 20.0
+PASSED_BY_MAX = 30.0
+"""A loop that has missed so many vehicles in a row that passed another one has failed."""
+DISTRUST_S = 300.0
+"""A loop that was stuck or fluttered is not believed for so long after the last sign of it."""
 SHARE_TRUST = 20.0
 SHARE_FADE = 0.98
 _SPARE = 1e-6
@@ -33,19 +47,36 @@ class LoopReading:
 
 @dataclass
 class LoopMemory:
-    """How long a loop has been covered or empty, and when it last spoke."""
+    """How long a loop has been covered or empty, when it last spoke, and whether it can be believed."""
 
     covered_s: int = 0
+    stuck_s: int = 0
+    """Seconds that it has been covered without counting anybody."""
     empty_s: int = 0
-    heard_s: float = 0.0
+    heard_s: float = -math.inf
+    passed_by: float = 0.0
+    """Vehicles since its last count that must have passed it, as other loops tell."""
+    flow: float = 0.0
+    distrusted_until_s: float = -math.inf
 
     def hear(self, second_s: float, reading: LoopReading) -> None:
         """Take in one reading."""
         covered = reading.occupancy >= STANDING_OCCUPANCY
         empty = reading.occupancy <= 0.0 and reading.count <= 0
         self.covered_s = self.covered_s + 1 if covered else 0
+        self.stuck_s = self.stuck_s + 1 if covered and reading.count <= 0 else 0
         self.empty_s = self.empty_s + 1 if empty else 0
         self.heard_s = second_s
+        self.flow += (reading.count - self.flow) / FLUTTER_MEMORY_S
+        if reading.count > 0:
+            self.passed_by = 0.0
+        if self.stuck_s >= STUCK_S or self.flow > FLUTTER_RATE:
+            self.distrusted_until_s = second_s + DISTRUST_S
+
+    def failed(self, second_s: float) -> bool:
+        """Tell whether the loop is silent, or says what cannot be: stuck, fluttering, or blind to who passes it."""
+        silent = second_s - self.heard_s > SILENT_S
+        return silent or second_s < self.distrusted_until_s or self.passed_by >= PASSED_BY_MAX
 
     @property
     def standing(self) -> bool:
@@ -107,6 +138,10 @@ class Expected:
     """It stands, and sets off only when the one ahead has."""
 
 
+def _due(vehicle: Expected) -> float:
+    return vehicle.at_s
+
+
 @dataclass
 class LaneEstimate:
     """One lane: expected vehicles, first in first out, and what the head wants."""
@@ -118,8 +153,14 @@ class LaneEstimate:
     shares: dict[str, float]
     """Group to the share of the lane's vehicles that want it."""
     vehicles: deque[Expected] = field(default_factory=deque)
+    announced: list[Expected] = field(default_factory=list)
+    """Those that a feeder told of and no loop of this lane has seen yet, by when they should be at the line."""
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
+    stuck_s: float = 0.0
+    """Seconds that somebody on the way has stood with a free road ahead."""
+    lost: int = 0
+    """Announced vehicles that did not come in time, since the last that came."""
     watched: bool = False
     """Each vehicle's place and speed are known, and so what setting off takes it."""
     standing: bool = False
@@ -146,6 +187,28 @@ class LaneEstimate:
         if weight > 0:
             self.arrived += weight
             self.vehicles.append(Expected(at_s, weight, source))
+
+    def announce(self, vehicle: Expected) -> None:
+        """Expect a vehicle that left the junction before."""
+        insort(self.announced, vehicle, key=_due)
+        del self.announced[ANNOUNCED_MAX:]
+
+    def confirm(self, at_s: float) -> None:
+        """Take a vehicle that a loop of this lane saw for the announced one that is due at about that time."""
+        self.lost = 0
+        for index, vehicle in enumerate(self.announced):
+            if abs(vehicle.at_s - at_s) <= ANNOUNCED_TOLERANCE_S:
+                del self.announced[index]
+                if vehicle.source is not None:
+                    vehicle.source.found(self.id, vehicle.weight)
+                return
+
+    def overdue(self, due_s: float) -> list[Expected]:
+        """Take out the announced vehicles that were due at the line before ``due_s``."""
+        late = bisect_left(self.announced, due_s, key=_due)
+        gone, self.announced = self.announced[:late], self.announced[late:]
+        self.lost += len(gone)
+        return gone
 
     def depart(self, count: float) -> float:
         """Take vehicles that left over the line off the front; return how many of them no loop had announced here."""

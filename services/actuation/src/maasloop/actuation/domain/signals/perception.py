@@ -1,30 +1,34 @@
 """Turns the loops of one junction, second by second, into what its controller needs: lanes, calls and full exits."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
+from .detectors import Detectors
 from .estimate import (
-    BLIND_AFTER_S,
-    BLIND_RATE,
+    ANNOUNCED_TOLERANCE_S,
     RATE_MEMORY_S,
     Expected,
     LaneEstimate,
-    LoopMemory,
     LoopReading,
     UpstreamShares,
     on_the_clock,
 )
+from .neighbourhood import Asking
 from .sheet import Detector, DetectorPosition, Sheet
-from .turning import TurnShares
+from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
+from .unseen import UnseenLane, unseen_lanes
 
-EXIT_STANDING_S = 4
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
 WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
+MAIN_SHARE_MIN = 0.5
 TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "l": 1.0}
+STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 _FREE_SPEED_SHARE = 0.95
 _GOING = GREENS | {Aspect.YELLOW}
 
@@ -47,16 +51,30 @@ class Perception:
         self._areas: dict[str, AreaMemory] = {}
         self._waiting: set[str] = set()
         self._box = Box()
-        self._loops = {detector.id: LoopMemory() for detector in sheet.detectors}
-        self._stops = _by_lane(sheet, DetectorPosition.STOP_LINE, DetectorPosition.BUTTON)
-        self._upstream = _by_lane(sheet, DetectorPosition.UPSTREAM)
-        self._exits = _by_lane(sheet, DetectorPosition.EXIT)
+        self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
+        self._blind: frozenset[str] = frozenset()
+        self._dark: set[str] = set()
+        self._asking = Asking()
+        self.stuck_lanes: frozenset[str] = frozenset()
+        """Lanes on the way to which somebody is stuck: who feeds them is to hold back."""
+        self._going_s: dict[str, tuple[float, float]] = {}
+        self._out: Counter[str] = Counter()
+        self._loops = Detectors(sheet)
         self._sources = {
             detector.id: UpstreamShares(dict(detector.serves))
             for detector in sheet.detectors
             if detector.position is DetectorPosition.UPSTREAM
         }
-        self._distances_m = {detector.id: detector.distance_m for detector in sheet.detectors}
+        self._feeders = {
+            detector.id: UpstreamShares(dict(detector.serves))
+            for detector in sheet.detectors
+            if detector.position is DetectorPosition.FEEDER
+        }
+        self._fed: set[str] = set()
+        self._reach_s = {
+            lane.id: on_the_clock(lane.storage_m / (lane.speed_mps * _FREE_SPEED_SHARE)) - ANNOUNCED_TOLERANCE_S
+            for lane in sheet.lanes
+        }
         self._beside = {
             lane: sorted(
                 {other for source in self._sources.values() if lane in source.shares for other in source.shares}
@@ -71,27 +89,34 @@ class Perception:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
+        held_back: Collection[str] = (),
     ) -> None:
-        """Take in the readings of one second, what the signals showed in it, and who was seen on the lanes watched."""
-        for name, reading in readings.items():
-            memory = self._loops.get(name)
-            if memory is not None:
-                memory.hear(second_s, reading)
-        self.full_exits = {
-            name
-            for name, detectors in self._exits.items()
-            if any(self._loops[one.id].covered_s >= EXIT_STANDING_S for one, _ in detectors)
-        }
-        self._hear_upstream(second_s, readings)
-        self._turns.seen(second_s, self._exits_passed(readings))
+        """Take in the readings of one second, what the signals showed in it, and who was seen on the lanes watched.
+
+        Exits that are ``held_back`` count as full.
+        """
+        believed = self._loops.hear(second_s, readings)
+        self.full_exits = self._loops.full_exits() | set(held_back)
         watched = seen or {}
+        self._blind = frozenset(
+            name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
+        )
+        self._dark = {name for name in self._blind if not self._loops.working(UPSTREAM, name)}
+        self._hear_upstream(second_s, believed)
+        self._hear_feeders(second_s, believed, watched)
+        self._hear_exits(second_s, believed, aspects)
         self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
         self._box.hear(second_s, [one for vehicles in watched.values() for one in vehicles])
+        for one in self._box.entered:
+            ways = (one.group,) if one.group is not None else self._going(one.lane, aspects)
+            self._turns.known(second_s, ways)
         for lane in self.lanes.values():
             if lane.id in watched:
                 self._areas.setdefault(lane.id, AreaMemory()).hear(lane, second_s, watched[lane.id], aspects)
+                self._unseen[lane.id].learn(lane.arrived)
             else:
-                self._hear_lane(lane, second_s, readings, aspects)
+                self._hear_lane(lane, second_s, believed, aspects)
+        self.stuck_lanes = self._asking.hear(second_s, self.lanes.values())
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them."""
@@ -124,6 +149,10 @@ class Perception:
         exits = self.exits_of[group]
         return not exits or not all(name in self.full_exits for name in exits)
 
+    def unseen(self) -> float:
+        """Return the share of the lanes of which nobody tells who comes or who leaves."""
+        return len(self._dark) / len(self.lanes) if self.lanes else 0.0
+
     def inside(self) -> frozenset[str]:
         """Return the announced groups of vehicles in the junction, moving or not."""
         return self._box.groups
@@ -142,31 +171,96 @@ class Perception:
     def _hear_lane(
         self, lane: LaneEstimate, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects
     ) -> None:
-        lane.watched = False
-        stops = [detector for detector, _ in self._stops.get(lane.id, ())]
+        lane.watched, lane.stuck_s = False, 0.0
+        if lane.id in self._blind:
+            self._hear_blind(lane, second_s, aspects)
+            return
+        stops = self._loops.working(STOP_LINE, lane.id)
         left = sum(readings[one.id].count for one in stops if one.id in readings)
         unexpected = lane.depart(left) if left > 0 else 0.0
         if left > 0:
-            going = tuple(name for name in self.groups_of[lane.id] if aspects[name] in _GOING)
+            going = self._going(lane.id, aspects)
             for _ in range(round(left)):
                 self._turns.departed(second_s, lane.id, going)
         self._from_beside(lane, unexpected, second_s, left_already=True)
-        upstream = self._upstream.get(lane.id, ())
-        lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
-        stop = self._stop_memory(stops)
+        upstream = self._loops.working(UPSTREAM, lane.id)
+        if upstream or not self._loops.declared(UPSTREAM, lane.id):
+            lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
+            self._unseen[lane.id].learn(lane.arrived if upstream else left)
+        else:
+            self._unseen[lane.id].learn(left)
+            self._unseen[lane.id].arrive(lane, second_s)
+        stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
         lane.empty_s = stop.empty_s if stop is not None else 0
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
-        for vehicle in lane.missing(second_s):
+        missing = lane.missing(second_s)
+        for vehicle in missing:
             self._to_beside(lane, vehicle, second_s)
-        blocked = any(
-            self._loops[one.id].standing and self._sources[one.id].shares[lane.id] >= BLOCKING_SHARE_MIN
-            for one, _ in upstream
-        )
-        lane.reach_upstream(blocked=blocked)
-        self._blind(lane, second_s, stop)
+        self._compare(lane, left, len(missing), stops)
+        lane.reach_upstream(blocked=self._reaches_upstream(lane))
         self._stall(lane, second_s, left, aspects)
+
+    def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
+        """Nobody tells who leaves: known arrivals, or the usual demand, leave as the exits or the green say."""
+        unseen = self._unseen[lane.id]
+        going = self._going(lane.id, aspects)
+        exits = {name for way in going for name in self.exits_of[way]}
+        witnessed = any(self._loops.working(DetectorPosition.EXIT, name) for name in exits)
+        out = float(self._out[lane.id])
+        dark = lane.id in self._dark
+        if not dark or witnessed or not going:
+            unseen.learn(out if dark else lane.arrived)
+        unseen.arrive(lane, second_s, announced=not dark or lane.id in self._fed)
+        left = unseen.leave(lane, second_s, out, going=bool(going), witnessed=witnessed)
+        if left > 0.0:
+            lane.depart(left)
+        lane.reach_upstream(blocked=self._reaches_upstream(lane))
+        lane.standing = not going and lane.queue >= 1.0
+        lane.empty_s = lane.stood_s = lane.locked_s = 0
+        lane.stalled_until_s = 0.0
+
+    def _reaches_upstream(self, lane: LaneEstimate) -> bool:
+        return any(
+            self._loops.standing(one.id) and self._sources[one.id].shares[lane.id] >= BLOCKING_SHARE_MIN
+            for one in self._loops.working(UPSTREAM, lane.id)
+        )
+
+    def _compare(self, lane: LaneEstimate, left: float, missing: int, stops: list[Detector]) -> None:
+        """Notice a loop that misses who passes: its upstream loop counts them, or its stop line does."""
+        for one in self._loops.declared(UPSTREAM, lane.id):
+            if self._sources[one.id].stated(lane.id) >= MAIN_SHARE_MIN:
+                self._loops.memory[one.id].passed_by += left
+                for stop in stops:
+                    self._loops.memory[stop.id].passed_by += missing
+
+    def _going(self, lane: str, aspects: Aspects) -> tuple[str, ...]:
+        return tuple(name for name in self.groups_of[lane] if aspects[name] in _GOING)
+
+    def _hear_exits(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> None:
+        """Match who passed the exits with who left; the others came from lanes of which nobody tells who leaves."""
+        for name, aspect in aspects.items():
+            if aspect in _GOING:
+                since_s, until_s = self._going_s.get(name, (second_s, second_s))
+                self._going_s[name] = (since_s if second_s - until_s <= 1.0 else second_s, second_s)
+        self._out.clear()
+        for name in self._turns.seen(second_s, self._loops.exits_passed(readings)):
+            ways = [(lane, way) for lane in sorted(self._blind) for way in self._may_lead(lane, name, second_s)]
+            if ways:
+                lane, way = max(ways, key=lambda one: self.lanes[one[0]].queue)
+                self._out[lane] += 1
+                self._turns.credit(lane, way)
+
+    def _may_lead(self, lane: str, exit_name: str, second_s: float) -> list[str]:
+        """Return the groups of a lane whose vehicles may be passing the loop of an exit."""
+        found = []
+        for way in self.groups_of[lane]:
+            since_s, until_s = self._going_s.get(way, (math.inf, -math.inf))
+            timely = since_s <= second_s - CROSSING_MIN_S and second_s - until_s <= CROSSING_MAX_S
+            if timely and exit_name in self.exits_of[way]:
+                found.append(way)
+        return found
 
     def _hear_upstream(self, second_s: float, readings: Mapping[str, LoopReading]) -> None:
         for lane in self.lanes.values():
@@ -177,16 +271,32 @@ class Perception:
                 chosen = source.assign()
                 if chosen is not None:
                     lane = self.lanes[chosen]
-                    travel_s = self._distances_m[name] / (lane.speed_mps * _FREE_SPEED_SHARE)
-                    lane.arrive(second_s + on_the_clock(travel_s), 1.0, source)
+                    at_s = second_s + self._travel_s(name, lane)
+                    lane.confirm(at_s)
+                    lane.arrive(at_s, 1.0, source)
 
-    def _exits_passed(self, readings: Mapping[str, LoopReading]) -> list[str]:
-        return [
-            name
-            for name, detectors in self._exits.items()
-            for one, _ in detectors
-            for _ in range(round(readings[one.id].count) if one.id in readings else 0)
-        ]
+    def _hear_feeders(self, second_s: float, readings: Mapping[str, LoopReading], watched: Collection[str]) -> None:
+        """Expect those that left the junctions before; who has not come by his time went elsewhere."""
+        for name, source in self._feeders.items():
+            reading = readings.get(name)
+            for _ in range(round(reading.count) if reading is not None else 0):
+                chosen = source.assign()
+                if chosen is not None and chosen not in watched:
+                    lane = self.lanes[chosen]
+                    lane.announce(Expected(second_s + self._travel_s(name, lane), 1.0, source))
+        alive = [source for name, source in self._feeders.items() if not self._loops.failed(name)]
+        self._fed = {lane for source in alive for lane in source.shares} - set(watched)
+        for name in self._fed:
+            lane = self.lanes[name]
+            if name not in self._dark:
+                lane.overdue(second_s + self._reach_s[name])
+            else:
+                for vehicle in lane.overdue(second_s + 1.0):
+                    lane.arrive(vehicle.at_s, vehicle.weight, vehicle.source)
+                lane.lost = 0
+
+    def _travel_s(self, loop: str, lane: LaneEstimate) -> float:
+        return on_the_clock(self._loops.distance_m[loop] / (lane.speed_mps * _FREE_SPEED_SHARE))
 
     def _from_beside(self, lane: LaneEstimate, count: float, second_s: float, *, left_already: bool) -> None:
         """Account for a vehicle nobody had expected on this lane: one expected on a lane beside is it, if overdue."""
@@ -200,7 +310,7 @@ class Perception:
         elif source is not None:
             source.found(lane.id, count)
         else:
-            own = [self._sources[detector.id] for detector, _ in self._upstream.get(lane.id, ())]
+            own = [self._sources[one.id] for one in self._loops.declared(UPSTREAM, lane.id)]
             total = sum(one.stated(lane.id) for one in own)
             for one in own:
                 one.found(lane.id, count * one.stated(lane.id) / total)
@@ -212,25 +322,6 @@ class Perception:
             if other.standing and vehicle.source is not None and name in vehicle.source.shares:
                 other.take_in(vehicle, second_s)
                 return
-
-    def _stop_memory(self, stops: list[Detector]) -> LoopMemory | None:
-        memories = [self._loops[one.id] for one in stops]
-        if len(memories) <= 1:
-            return memories[0] if memories else None
-        return LoopMemory(
-            covered_s=max(one.covered_s for one in memories),
-            empty_s=min(one.empty_s for one in memories),
-            heard_s=min(one.heard_s for one in memories),
-        )
-
-    @staticmethod
-    def _blind(lane: LaneEstimate, second_s: float, stop: LoopMemory | None) -> None:
-        """Assume a modest demand on a lane whose stop line is silent, so that it is served at all."""
-        if stop is None or second_s - stop.heard_s > BLIND_AFTER_S:
-            lane.arrive(second_s, BLIND_RATE)
-            lane.standing = True
-            while lane.queue > lane.storage_m / 7.0:
-                lane.depart(1.0)
 
     def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects) -> None:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
@@ -256,12 +347,3 @@ def _assumed_turns(sheet: Sheet, lane: str) -> dict[str, float]:
     weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in sheet.groups if lane in group.lanes}
     total = sum(weights.values()) or 1.0
     return {name: weight / total for name, weight in weights.items()}
-
-
-def _by_lane(sheet: Sheet, *positions: DetectorPosition) -> dict[str, list[tuple[Detector, float]]]:
-    found: dict[str, list[tuple[Detector, float]]] = {}
-    for detector in sheet.detectors:
-        if detector.position in positions:
-            for lane, share in detector.serves:
-                found.setdefault(lane, []).append((detector, share))
-    return found

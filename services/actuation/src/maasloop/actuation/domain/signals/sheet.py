@@ -37,6 +37,8 @@ class DetectorPosition(StrEnum):
     EXIT = "exit"
     BUTTON = "button"
     """What people on foot press; somebody who waits counts as occupancy."""
+    FEEDER = "feeder"
+    """An exit loop of another junction: it announces who comes from there, for some of the lanes it leads to."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ PENDING_MAX = 64
 class _Departure:
     second_s: float
     lane: str
+    """Empty where nothing is left to learn of it."""
     ways: tuple[str, ...]
 
 
@@ -36,25 +37,36 @@ class TurnShares:
     def departed(self, second_s: float, lane: str, ways: tuple[str, ...]) -> None:
         """Note a vehicle that left a lane while these of its groups were green."""
         if len(ways) == 1:
-            self._credit(lane, ways[0])
+            self.credit(lane, ways[0])
+            self._pending.append(_Departure(second_s, "", ways))
         elif ways:
             self._pending.append(_Departure(second_s, lane, ways))
 
-    def seen(self, second_s: float, exits: Iterable[str]) -> None:
-        """Note vehicles over the loops of these exits, each the oldest departure that it can be."""
+    def known(self, second_s: float, ways: tuple[str, ...]) -> None:
+        """Note a vehicle that left and of which nothing is to be learned: its way was announced."""
+        if ways:
+            self._pending.append(_Departure(second_s, "", ways))
+
+    def seen(self, second_s: float, exits: Iterable[str]) -> list[str]:
+        """Note vehicles over the loops of these exits, each the oldest departure that it can be; return the others."""
         while self._pending and second_s - self._pending[0].second_s > CROSSING_MAX_S:
             self._pending.popleft()
-        for name in exits:
-            for departure in self._pending:
-                if second_s - departure.second_s < CROSSING_MIN_S:
-                    break
-                ways = [way for way in departure.ways if name in self._exits_of[way]]
-                if ways:
-                    self._credit(departure.lane, ways[0])
-                    self._pending.remove(departure)
-                    break
+        return [name for name in exits if not self._explained(second_s, name)]
 
-    def _credit(self, lane: str, way: str) -> None:
+    def _explained(self, second_s: float, name: str) -> bool:
+        for departure in self._pending:
+            if second_s - departure.second_s < CROSSING_MIN_S:
+                return False
+            ways = [way for way in departure.ways if name in self._exits_of[way]]
+            if ways:
+                if departure.lane:
+                    self.credit(departure.lane, ways[0])
+                self._pending.remove(departure)
+                return True
+        return False
+
+    def credit(self, lane: str, way: str) -> None:
+        """Learn that a vehicle of this lane went this way."""
         found, stated = self._found[lane], self._stated[lane]
         for known in found:
             found[known] *= TURN_FADE

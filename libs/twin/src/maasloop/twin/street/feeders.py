@@ -1,0 +1,80 @@
+"""Which exit loops of other junctions announce the traffic of a controlled lane, long before its own loops do.
+
+The way back from a stop line is followed over unsignalled nodes to the exits of the signals before it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .loops import Loop, ordered_lanes
+from .network import SignalNetwork
+
+FEEDER_MAX_M = 400.0
+FEEDER_SHARE = 0.8
+"""At first so much of what passes a feeder is taken to come, shared alike among the lanes it leads to."""
+_EDGES_WALKED_MAX = 40
+
+
+def place_feeders(
+    net: Any, networks: Iterable[SignalNetwork], loops: Mapping[str, list[Loop]]
+) -> dict[str, list[Loop]]:
+    """Return, by the id of a junction, the exit loops of others that lead there, with their distance and shares."""
+    exits: dict[str, list[Loop]] = {}
+    for placed in loops.values():
+        for loop in placed:
+            if loop.kind == "exit":
+                exits.setdefault(_edge(loop.lane), []).append(loop)
+    return {network.id: _feeders(net, network, loops[network.id], exits) for network in networks}
+
+
+def _feeders(net: Any, network: SignalNetwork, own: list[Loop], exits: Mapping[str, list[Loop]]) -> list[Loop]:
+    mine = {loop.id for loop in own}
+    lanes: dict[str, list[str]] = {}
+    for lane_id in ordered_lanes(network):
+        lanes.setdefault(_edge(lane_id), []).append(lane_id)
+    reached: dict[str, tuple[Loop, float, list[str]]] = {}
+    for edge_id, lane_ids in lanes.items():
+        for loop, distance_m in _before(net.getEdge(edge_id), exits):
+            if loop.id not in mine:
+                reached.setdefault(loop.id, (loop, distance_m, []))[2].extend(lane_ids)
+    return [
+        Loop(loop.id, loop.lane, loop.position_m, "feeder", round(distance_m, 1), _shares(lane_ids))
+        for loop, distance_m, lane_ids in reached.values()
+    ]
+
+
+def _shares(lane_ids: list[str]) -> tuple[tuple[str, float], ...]:
+    return tuple((lane_id, round(FEEDER_SHARE / len(lane_ids), 4)) for lane_id in lane_ids)
+
+
+def _before(edge: Any, exits: Mapping[str, list[Loop]]) -> list[tuple[Loop, float]]:
+    """Return the exit loops upstream of an edge's end with the metres from there, nearest first."""
+    found: list[tuple[Loop, float]] = []
+    pending, seen = [(edge, 0.0)], {edge.getID()}
+    for _ in range(_EDGES_WALKED_MAX):
+        if not pending:
+            break
+        here, walked_m = pending.pop(0)
+        length_m = float(here.getLength())
+        for loop in exits.get(here.getID(), ()):
+            distance_m = walked_m + length_m - loop.position_m
+            if distance_m <= FEEDER_MAX_M:
+                found.append((loop, distance_m))
+        if walked_m + length_m < FEEDER_MAX_M:
+            before = [one for one in _unsignalled(here) if one.getID() not in seen]
+            seen.update(one.getID() for one in before)
+            pending.extend((one, walked_m + length_m) for one in before)
+    return found
+
+
+def _unsignalled(edge: Any) -> list[Any]:
+    return [
+        before
+        for before, connections in edge.getIncoming().items()
+        if before.getFunction() != "internal"
+        and any(c.getDirection().lower() != c.LINKDIR_TURN and not c.getTLSID() for c in connections)
+    ]
+
+
+def _edge(lane_id: str) -> str:
+    return lane_id.rpartition("_")[0]

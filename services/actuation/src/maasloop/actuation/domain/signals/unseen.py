@@ -1,0 +1,73 @@
+"""What is assumed of a lane whose loops have failed: its usual demand, and what comes out of the junction.
+
+Vehicles over the loop of an exit that no seen lane sent there must have come from a lane that is not seen.
+"""
+
+import math
+from dataclasses import dataclass
+
+from .estimate import LaneEstimate
+from .sheet import Sheet
+
+USUAL_MEMORY_S = 600.0
+ASSUMED_SATURATION = 0.25
+"""Before anything is known of a lane, it is taken to fill this share of the green that its plan gives it."""
+CALLS_A_CYCLE_MIN = 0.5
+"""A lane that is not seen is taken to be asked for this often in a cycle of the plan at least: a constant call."""
+WITNESS_S = 7.0
+"""After so many seconds of green in which nobody comes out of the exits, nobody is left on the lane."""
+_START_LOSS_S = 2
+
+
+@dataclass
+class UnseenLane:
+    """The usual demand of one lane, and what it does while the lane is not seen."""
+
+    usual: float
+    """Vehicles a second."""
+    least: float
+    """Vehicles a second that are taken to come at least, so that the lane is served now and then."""
+    came: float = 0.0
+    green_s: int = 0
+    out_s: float = -math.inf
+
+    def learn(self, vehicles: float) -> None:
+        """Take in how many vehicles came in one second."""
+        self.usual += (vehicles - self.usual) / USUAL_MEMORY_S
+
+    def arrive(self, lane: LaneEstimate, second_s: float, *, announced: bool = False) -> None:
+        """Let one second of the usual demand come to the lane, in whole vehicles; the least where loops announce it."""
+        lane.rate = max(self.usual, self.least)
+        self.came += self.least if announced else lane.rate
+        if self.came >= 1.0:
+            self.came -= 1.0
+            lane.arrive(second_s, 1.0)
+        while lane.queue > max(1.0, lane.storage_m / 7.0):
+            lane.depart(1.0)
+
+    def leave(self, lane: LaneEstimate, second_s: float, out: float, *, going: bool, witnessed: bool) -> float:
+        """Let vehicles leave: those seen in the exits, or as many as its green lets go where no exit tells."""
+        self.green_s = self.green_s + 1 if going else 0
+        if not witnessed:
+            left = 1.0 / lane.headway_s if self.green_s > _START_LOSS_S else 0.0
+            return min(left, lane.queue)
+        if out > 0.0:
+            self.out_s = second_s
+        elif self.green_s > WITNESS_S + _START_LOSS_S and second_s - self.out_s >= WITNESS_S:
+            lane.vehicles.clear()
+            lane.beyond = self.came = 0.0
+        return out
+
+
+def unseen_lanes(sheet: Sheet) -> dict[str, UnseenLane]:
+    """Begin with a demand in proportion to the green that the local programme gives each lane."""
+    cycle_s = sum(step.duration_s for step in sheet.local.steps) or math.inf
+    found = {}
+    for lane in sheet.lanes:
+        groups = [position for position, group in enumerate(sheet.groups) if lane.id in group.lanes]
+        green_s = sum(
+            step.duration_s for step in sheet.local.steps if any(step.state[position] in "Gg" for position in groups)
+        )
+        usual = ASSUMED_SATURATION * green_s / cycle_s / lane.headway_s
+        found[lane.id] = UnseenLane(usual, CALLS_A_CYCLE_MIN / cycle_s)
+    return found

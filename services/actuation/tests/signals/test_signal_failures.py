@@ -1,0 +1,141 @@
+"""Detectors that fail: what a loop cannot mean is not believed, and a lane that nobody sees is served all the same."""
+
+import pytest
+
+from maasloop.actuation.domain.signals.aspects import Aspect
+from maasloop.actuation.domain.signals.controller import Controller, Release
+from maasloop.actuation.domain.signals.estimate import (
+    DISTRUST_S,
+    PASSED_BY_MAX,
+    SILENT_S,
+    STUCK_S,
+    LoopMemory,
+    LoopReading,
+)
+from maasloop.actuation.domain.signals.perception import Perception
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+
+EMPTY = LoopReading(0, 0.0)
+COVERED = LoopReading(0, 1.0)
+PASSED = LoopReading(1, 0.4)
+
+
+def all_red(sheet: Sheet) -> dict[str, Aspect]:
+    """Return every group red."""
+    return dict.fromkeys(sheet.group, Aspect.RED)
+
+
+def readings(sheet: Sheet, *silent: str, **told: LoopReading) -> dict[str, LoopReading]:
+    """Return empty loops but for those told (``_`` for ``-``), without those of the lanes of silent groups."""
+    found = {
+        one.id: EMPTY for one in sheet.detectors if not any(one.id.startswith(f"loop-{group}-") for group in silent)
+    }
+    return found | {name.replace("_", "-"): reading for name, reading in told.items()}
+
+
+def heard(seconds: int, reading: LoopReading) -> LoopMemory:
+    """Return a loop that said the same for so long."""
+    memory = LoopMemory()
+    for second in range(1, seconds + 1):
+        memory.hear(second, reading)
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reading", "failed"),
+    [
+        (STUCK_S - 1, COVERED, False),
+        (STUCK_S, COVERED, True),
+        (60, LoopReading(1, 0.5), False),
+        (60, LoopReading(3, 0.5), True),
+        (3_600, EMPTY, False),
+    ],
+)
+def test_what_no_traffic_does_is_not_believed(seconds: int, reading: LoopReading, failed: bool) -> None:
+    """A loop that stays covered, or counts more than a lane carries, has failed; a full or an empty lane has not."""
+    assert heard(seconds, reading).failed(seconds) is failed
+
+
+def test_a_loop_is_believed_again_some_time_after_it_was_stuck() -> None:
+    """A loop that works again is trusted after a while, not at once."""
+    memory = heard(STUCK_S, COVERED)
+    for second in range(STUCK_S + 1, STUCK_S + 600):
+        memory.hear(second, PASSED if second % 5 == 0 else EMPTY)
+
+    assert memory.failed(STUCK_S + DISTRUST_S - 1)
+    assert not memory.failed(STUCK_S + DISTRUST_S + 1)
+
+
+def test_a_silent_loop_has_failed_until_it_speaks() -> None:
+    """Silence is no reading of an empty lane; the first word ends it."""
+    memory = heard(10, EMPTY)
+    assert not memory.failed(10 + SILENT_S)
+    assert memory.failed(11 + SILENT_S)
+
+    memory.hear(60, EMPTY)
+    assert not memory.failed(60)
+
+
+def test_a_loop_that_misses_who_passes_has_failed(sheet: Sheet) -> None:
+    """Behind a dead upstream loop the usual demand is taken to come: the queue is longer than its head."""
+    perception = Perception(sheet)
+    green = all_red(sheet) | {"a": Aspect.GREEN}
+    for second in range(1, int(PASSED_BY_MAX) * 3 + 3):
+        told = PASSED if second % 3 == 0 else EMPTY
+        perception.hear(second, readings(sheet, loop_a_stop_line=told), green)
+
+    for second in range(100, 200):
+        perception.hear(second, readings(sheet, loop_a_stop_line=COVERED), all_red(sheet))
+    assert perception.lanes["lane-a"].queue > 3
+
+
+def test_an_exit_whose_loop_is_stuck_is_not_full_for_ever(sheet: Sheet) -> None:
+    """A covered exit holds back who goes there, until its loop has been covered for longer than any queue."""
+    perception = Perception(sheet)
+    for second in range(1, STUCK_S):
+        perception.hear(second, readings(sheet, loop_exit=COVERED), all_red(sheet))
+    assert not perception.free("a")
+
+    perception.hear(STUCK_S, readings(sheet, loop_exit=COVERED), all_red(sheet))
+    assert perception.free("a")
+
+
+def demand(sheet: Sheet, out_every_s: int) -> float:
+    """Return the demand of a lane that nobody sees, of which one vehicle comes out every so many seconds of green."""
+    perception = Perception(sheet)
+    for second in range(1, 1_200):
+        green = second % 60 < 30
+        out = PASSED if green and second % out_every_s == 0 else EMPTY
+        aspects = all_red(sheet) | {"a": Aspect.GREEN if green else Aspect.RED}
+        perception.hear(second, readings(sheet, "a", loop_exit=out), aspects)
+    return perception.lanes["lane-a"].rate
+
+
+def test_the_exits_tell_the_demand_of_a_lane_that_is_not_seen(sheet: Sheet) -> None:
+    """The more vehicles come out that no other lane sent, the more are expected on the lane that nobody sees."""
+    assert demand(sheet, 3) > 2 * demand(sheet, 10)
+
+
+def test_a_lane_that_is_not_seen_calls_now_and_then(sheet: Sheet) -> None:
+    """Also where nobody has come out for long, the lane asks for a green some time: a constant call."""
+    perception = Perception(sheet)
+    called = set[str]()
+    for second in range(1, 400):
+        perception.hear(second, readings(sheet, "a"), all_red(sheet))
+        called |= perception.called(all_red(sheet))
+    assert called == {"a"}
+
+
+@pytest.mark.parametrize(("silent", "released"), [("ab", False), ("abc", True)])
+def test_where_most_is_not_seen_the_plan_rules(sheet: Sheet, silent: str, released: bool) -> None:
+    """With more than half of the lanes unseen the junction is left to its local programme, with less it is not."""
+    controller = Controller(sheet)
+    state = JunctionState.first_seen(sheet, 0, all_red(sheet))
+    found = set[str]()
+    for second in range(1, 60):
+        called = controller.hear(second, readings(sheet, *silent), all_red(sheet))
+        state = state.observe(second, all_red(sheet), called)
+        decision = controller.decide(state)
+        found |= {decision.reason} if isinstance(decision, Release) else set()
+    assert bool(found) is released

@@ -1,0 +1,117 @@
+"""Junctions in a row: what one announces to the next, and who holds back when somebody is stuck between them."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from maasloop.actuation.domain.signals.area import VehicleSeen
+from maasloop.actuation.domain.signals.aspects import Aspect
+from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.neighbourhood import ASK_LOST, ASK_PAUSE_S, ASK_S, ASK_STUCK_S, Neighbourhood
+from maasloop.actuation.domain.signals.perception import Perception
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+
+PASSED = LoopReading(1, 0.4)
+EMPTY = LoopReading(0, 0.0)
+DISTANCE_M = 264.0
+TRAVEL_S = 20
+
+
+def feeder(name: str) -> dict[str, Any]:
+    """Return a loop of another junction, 20 s before lane a."""
+    return {"id": name, "position": "feeder", "distance_m": DISTANCE_M, "serves": [["lane-a", 1.0]]}
+
+
+@pytest.fixture
+def west(sheet_data: dict[str, Any]) -> Sheet:
+    """Return a crossing whose lane a is fed by the exit of the crossing in the east."""
+    data = copy.deepcopy(sheet_data)
+    data["detectors"].append(feeder("loop-exit-east"))
+    return read_sheet(data)
+
+
+@pytest.fixture
+def east(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing in the east, fed by the one in the west."""
+    data = copy.deepcopy(sheet_data)
+    data["junction"] = "east"
+    for one in data["detectors"]:
+        one["id"] = f"{one['id']}-east"
+    data["detectors"].append(feeder("loop-exit"))
+    return read_sheet(data)
+
+
+def test_both_sides_of_a_road_hold_back(west: Sheet, east: Sheet) -> None:
+    """Who is stuck before the one junction gets a gap in both directions; nobody else is asked for anything."""
+    neighbourhood = Neighbourhood([west, east])
+
+    assert neighbourhood.hold_back({"east": ["lane-a"]}) == {"crossing": {"out"}, "east": {"out"}}
+    assert neighbourhood.hold_back({"east": ["lane-b"], "elsewhere": ["lane-a"]}) == {}
+    assert neighbourhood.hold_back({}) == {}
+
+
+def test_nobody_is_sent_into_an_exit_that_is_held_back(west: Sheet) -> None:
+    """An exit that is held back counts as full, for as long as it is asked for."""
+    perception = Perception(west)
+    red = dict.fromkeys(west.group, Aspect.RED)
+    perception.hear(1, {}, red, held_back=("out",))
+    assert not perception.free("a")
+
+    perception.hear(2, {}, red)
+    assert perception.free("a")
+
+
+def asked(sheet: Sheet, distance_m: float, seconds: int) -> list[int]:
+    """Return the seconds in which others are asked to hold back for a vehicle that stands at a distance."""
+    perception = Perception(sheet)
+    red = dict.fromkeys(sheet.group, Aspect.RED)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+    seen["lane-a"] = [VehicleSeen("a-0", "lane-a", distance_m, 0.0, "a")]
+    found = []
+    for second in range(1, seconds):
+        perception.hear(second, {}, red, seen)
+        found += [second] if perception.stuck_lanes else []
+    return found
+
+
+def test_somebody_stuck_on_the_way_asks_for_a_gap(west: Sheet) -> None:
+    """Who stands long with a free road ahead asks for some seconds, then leaves some to the others; a queue does not."""
+    first = 1 + int(ASK_STUCK_S)
+    found = asked(west, 90.0, first + int(ASK_S + ASK_PAUSE_S))
+
+    assert found == list(range(first, first + int(ASK_S)))
+    assert asked(west, 2.0, first + int(ASK_S)) == []
+    assert len(asked(west, 90.0, first + int(ASK_S + ASK_PAUSE_S) + 5)) > int(ASK_S)
+
+
+def hear(perception: Perception, second: int, *passed: str) -> None:
+    """Let one second pass in which vehicles passed these loops."""
+    loops = {one.id: EMPTY for one in perception.sheet.detectors} | dict.fromkeys(passed, PASSED)
+    perception.hear(second, loops, dict.fromkeys(perception.sheet.group, Aspect.RED))
+
+
+def test_a_feeder_announces_and_the_own_loop_confirms(west: Sheet) -> None:
+    """Who left the junction before is expected at the line, and counts once when the own loop sees him, too."""
+    perception = Perception(west)
+    lane = perception.lanes["lane-a"]
+    hear(perception, 1, "loop-exit-east")
+    assert [round(one.at_s) for one in lane.announced] == [1 + TRAVEL_S]
+    for second in range(2, 15):
+        hear(perception, second)
+    hear(perception, 15, "loop-a-upstream")
+
+    assert (len(lane.vehicles), len(lane.announced)) == (1, 0)
+
+
+def test_those_who_do_not_come_are_missed(west: Sheet) -> None:
+    """Who is not seen in time went elsewhere; when nobody comes any more, those before are asked to hold back."""
+    perception = Perception(west)
+    for second in range(1, 90):
+        hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
+        if perception.stuck_lanes:
+            break
+
+    assert perception.stuck_lanes == {"lane-a"}
+    assert second > 3 * ASK_LOST
