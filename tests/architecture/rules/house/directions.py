@@ -32,7 +32,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "maasloop.api": (*LIBRARIES, *CLIENTS, *EDGES, "maasloop.*.app"),
     "maasloop.bus": (*LIBRARIES, *CLIENTS, *EDGES, "maasloop.*.app", "maasloop.*.__main__"),
     "maasloop.postgres": ("maasloop.postgres*", "maasloop.runtime*", *CLIENTS, *TABLES, "maasloop.*.app"),
-    "maasloop.rsmp": ("maasloop.rsmp*", "maasloop.twin*", *EDGES, "maasloop.*.app"),
+    "maasloop.rsmp": ("maasloop.rsmp*", *CLIENTS, *EDGES, "maasloop.*.app"),
     "nats": ("maasloop.bus*", "maasloop.testing*", "maasloop.stack*"),
     "psycopg": (
         *("maasloop.postgres*", "maasloop.runtime.outbox*", "maasloop.testing*", "maasloop.stack*"),
