@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.signals.senses import Loops, Seen, Senses
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.controller import Controller
 from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.neighbourhood import Exits, Neighbourhood
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import SimulationOptions, StreetSimulation
@@ -38,8 +39,8 @@ RECORD_TIMEOUT_S = 1_200.0
 DECISION_MS_MAX = 20.0
 """Limit of the 99th percentile of a decision."""
 
-Second = tuple[int, Loops, Seen | None, str]
-"""A second of the street, what the detectors of a junction said about it, and what it showed."""
+Second = tuple[int, Loops, Seen | None, Collection[str], str]
+"""A second of the street, what detectors and neighbours of a junction said about it, and what it showed."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def record(scenario: str, detection: str, seconds: int, file: Path) -> None:
     ):
         senses = Senses(street, detection, dead=0.0, seed=SEED)
         desks = {junction.id: desk_of(junction) for junction in site.junctions}
+        neighbourhood = Neighbourhood(desk.sheet for desk in desks.values())
+        held_back: Exits = {}
         for _ in range(seconds):
             second = street.field_s
             for junction_id, desk in desks.items():
@@ -70,8 +73,10 @@ def record(scenario: str, detection: str, seconds: int, file: Path) -> None:
             told = {}
             for junction_id, desk in desks.items():
                 loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
-                desk.decide(second, states[junction_id], loops, seen)
-                told[junction_id] = _written(loops, seen, states[junction_id])
+                held = sorted(held_back.get(junction_id, ()))
+                desk.decide(second, states[junction_id], loops, seen, held)
+                told[junction_id] = [*_written(loops, seen), held, states[junction_id]]
+            held_back = neighbourhood.hold_back({name: desk.stuck_lanes for name, desk in desks.items()})
             out.write(json.dumps({"second": second, "heard": told}) + "\n")
 
 
@@ -95,10 +100,10 @@ def measure(originals: Sequence[Recording], count: int) -> dict[str, Any]:
     for index in range(len(originals[0].seconds)):
         began_s = time.thread_time()
         for desk, original in clones:
-            second, loops, seen, shown = original.seconds[index]
+            second, loops, seen, held, shown = original.seconds[index]
             state = desk.device.tick(second)
             differing += state != shown
-            desk.decide(second, state, loops, seen)
+            desk.decide(second, state, loops, seen, held)
         seconds_s.append(time.thread_time() - began_s)
     times_ms = [one for desk, _ in clones for one in desk.times_ms]
     return {
@@ -145,18 +150,18 @@ def main() -> int:
 def desk_of(junction: Junction) -> Desk:
     """Return a desk with the controller of a junction."""
     sheet = read_sheet(junction.sheet)
-    return Desk(junction, sheet, Controller(sheet))
+    return Desk(junction, sheet, lambda: Controller(sheet))
 
 
-def _written(loops: Loops, seen: Seen | None, shown: str) -> list[Any]:
+def _written(loops: Loops, seen: Seen | None) -> list[Any]:
     vehicles = {} if seen is None else {lane: [astuple(one) for one in found] for lane, found in seen.items()}
-    return [{name: (one.count, one.occupancy) for name, one in loops.items()}, vehicles, shown]
+    return [{name: (one.count, one.occupancy) for name, one in loops.items()}, vehicles]
 
 
 def _read(second: int, told: list[Any]) -> Second:
-    loops, vehicles, shown = told
+    loops, vehicles, held, shown = told
     seen = {lane: [VehicleSeen(*one) for one in found] for lane, found in vehicles.items()}
-    return second, {name: LoopReading(*one) for name, one in loops.items()}, seen or None, shown
+    return second, {name: LoopReading(*one) for name, one in loops.items()}, seen or None, held, shown
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def test_clones_show_what_their_original_showed(originals: list[Recording]) -> N
 def test_a_replay_that_went_astray_is_noticed(originals: list[Recording]) -> None:
     """Detectors that say nothing lead elsewhere, and the figures tell that they belong to another run."""
     deaf = [
-        Recording(one.junction, [(second, {}, None, shown) for second, _, _, shown in one.seconds]) for one in originals
+        Recording(one.junction, [(second, {}, None, (), shown) for second, _, _, _, shown in one.seconds])
+        for one in originals
     ]
 
     assert measure(deaf, 1)["states_differing"] > 0
