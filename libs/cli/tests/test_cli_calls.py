@@ -33,6 +33,19 @@ def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:
     assert ended.status == 1
 
 
+def test_any_setpoint_can_be_given_as_json(maasloop: Any, contract: Any) -> None:
+    """What has no options of its own is told in the words of the contract; a word that is none is a wrong usage."""
+    contract.answers["IssueCommand"] = [command_pb2.Command(state=command_pb2.Command.STATE_ACCEPTED)]
+    asked = "commands", "issue", "noord/tlc-1", "--setpoint"
+    ended = maasloop(*contract.options(), *asked, '{"signalPlan": {"plan": 2, "offsetS": 0}}')
+
+    ((_, request),) = contract.requests
+    assert ended.status == 0
+    assert request.command.setpoint.signal_plan.plan == 2
+    assert request.command.setpoint.signal_plan.HasField("offset_s")
+    assert maasloop(*contract.options(), *asked, '{"colour": "red"}').status == 2
+
+
 def test_lists_follow_pages(maasloop: Any, contract: Any) -> None:
     """All pages up to the limit are printed, as lines with tabs or as JSON."""
     commands = [

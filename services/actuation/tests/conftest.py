@@ -101,6 +101,7 @@ class Servers:
     dsn: str
     registry: FakeRegistry
     registry_address: str
+    rsmp_address: str = ""
 
 
 @dataclass
@@ -258,6 +259,7 @@ async def _running(servers: Servers) -> AsyncIterator[int]:
         postgres_dsn=servers.dsn,  # type: ignore[arg-type]  # pydantic takes the text
         grpc_address=f"127.0.0.1:{port}",
         device_registry_address=servers.registry_address,
+        rsmp_address=servers.rsmp_address,
         drain_s=2.0,
     )
     process = Process(assemble, settings, of_package(PACKAGE))

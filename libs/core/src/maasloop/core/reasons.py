@@ -203,6 +203,12 @@ class Reason(StrEnum):
     POLICY_INVALID = "POLICY_INVALID"
     """A policy cannot be compiled or evaluated. Metadata: `expression`."""
 
+    AUTHORITY_TOO_LOW = "AUTHORITY_TOO_LOW"
+    """Such a setpoint needs a higher authority. Metadata: `authority`."""
+
+    APPROVAL_MISSING = "APPROVAL_MISSING"
+    """Such a setpoint needs a second person's agreement."""
+
     ALERT_STATE_FORBIDS = "ALERT_STATE_FORBIDS"
     """The alert is not in a state that allows this."""
 

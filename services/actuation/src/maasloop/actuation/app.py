@@ -1,8 +1,10 @@
 """The composition root: what actuation is made of, and who is given what."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -12,9 +14,9 @@ from maasloop.actuation.adapters.downlink import NativeDownlink
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
-from maasloop.actuation.adapters.predictions import PredictionVoice
 from maasloop.actuation.adapters.registry import Registry
-from maasloop.actuation.adapters.reports import Reporter
+from maasloop.actuation.adapters.routing import RoutedDownlink
+from maasloop.actuation.adapters.rsmp.driver import RsmpDriver
 from maasloop.actuation.adapters.timeseries import Remembered
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
@@ -28,7 +30,8 @@ from maasloop.actuation.entrypoints.readings import Selector
 from maasloop.actuation.entrypoints.responses import ResponseStream
 from maasloop.actuation.entrypoints.rpc import CommandDoor
 from maasloop.actuation.entrypoints.rpc_policies import PolicyDoor
-from maasloop.actuation.entrypoints.steps import Steps, Told
+from maasloop.actuation.entrypoints.settling import Settling
+from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.actuation.entrypoints.stream import StreetStream
 from maasloop.actuation.entrypoints.timekeeping import Timekeeping
 from maasloop.actuation.handlers.cancel_command import CancelCommand
@@ -55,6 +58,7 @@ from maasloop.core.reasons import Reason
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
+from maasloop.rsmp.tls import supervisor_context
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
@@ -82,7 +86,6 @@ class _Parts:
     policies: PostgresPolicies
     conditions: CelConditions
     evaluation: Evaluation
-    reporter: Reporter
 
 
 @asynccontextmanager
@@ -100,11 +103,13 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         city, conditions = City(), CelConditions()
         evaluation = Evaluation(city, conditions)
         records, policies = PostgresRecords(pool), PostgresPolicies(pool)
-        reporter = Reporter(bus, clock)
-        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
-        steps = _steps(parts)
+        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation)
+        settling = Settling(city, ledger, RecordAnswer(), clock)
+        rsmp = RsmpDriver(bus, clock, settling.settle, settling.street_us)
+        steps = _steps(parts, rsmp)
         await _restore(parts, steps)
-        registry = Registry(bus, channel, city, clock, lambda district, device: _refused(parts, district, device))
+        refused = partial(_refused, parts)
+        registry = Registry(bus, channel, city, clock, refused, rsmp.know)
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox", clock=clock)
         remembered = Remembered(memory, city, conditions, clock)
@@ -117,14 +122,14 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
                 "outbox": relay.run,
                 "registry": registry.run,
                 "latest": remembered.run,
-                "reports": reporter.run,
+                "rsmp": lambda: rsmp.run(settings.rsmp_address, _rsmp_tls(settings)),
             },
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
             notes={"timeseries": remembered.missing},
         )
 
 
-def _steps(parts: _Parts) -> Steps:
+def _steps(parts: _Parts, rsmp: RsmpDriver) -> Steps:
     return Steps(
         parts.city,
         parts.clock,
@@ -134,22 +139,9 @@ def _steps(parts: _Parts) -> Steps:
         verify=VerifyCommands(),
         expire=ExpireCommands(),
         pass_time=PassTime(parts.city),
-        dispatch=DispatchCommands(parts.city, NativeDownlink(parts.bus), parts.ledger),
-        tell=_told(parts),
+        dispatch=DispatchCommands(parts.city, RoutedDownlink(NativeDownlink(parts.bus), rsmp), parts.ledger),
+        tell=DecisionVoice(parts.bus, MessageCodec().decision_recorded, f"maasloop/{NAME}", parts.clock).tell,
     )
-
-
-def _told(parts: _Parts) -> Told:
-    codec, source = MessageCodec(), f"maasloop/{NAME}"
-    decisions = DecisionVoice(parts.bus, codec.decision_recorded, source, parts.clock)
-    predictions = PredictionVoice(parts.bus, codec.signal_predicted, source, parts.clock)
-
-    async def tell(batch: Batch) -> None:
-        await decisions.tell(batch)
-        await predictions.tell(batch.predictions)
-        parts.reporter.offer(batch.reports)
-
-    return tell
 
 
 def _service(
@@ -239,6 +231,13 @@ def _refused(parts: _Parts, district: str, device: Device) -> None:
         device.config_refusal,
     )
     parts.ledger.defer(Batch(journal=[entry]))
+
+
+def _rsmp_tls(settings: ActuationSettings) -> ssl.SSLContext | None:
+    certificate, key, authority = settings.rsmp_certificate, settings.rsmp_key, settings.rsmp_site_authority
+    if certificate is None or key is None or authority is None:
+        return None
+    return supervisor_context(certificate, key, authority)
 
 
 async def _forget(parts: _Parts) -> None:

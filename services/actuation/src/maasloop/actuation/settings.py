@@ -1,6 +1,9 @@
 """Settings of actuation: ``MAASLOOP_ACTUATION__…``."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
 
 from maasloop.runtime.settings import ServiceSettings
 
@@ -8,9 +11,32 @@ from maasloop.runtime.settings import ServiceSettings
 class ActuationSettings(ServiceSettings, service="actuation"):
     """What actuation can be told."""
 
+    listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "health_address", "rsmp_address")
+
     device_registry_address: str = "127.0.0.1:7002"
     """Host and port of the device registry."""
     timeseries_address: str = "127.0.0.1:50053"
     """Host and port of timeseries: what policies look up comes back from it after a start."""
     postgres_connections_max: int = Field(default=4, ge=1, le=100)
     """Most connections for reads; the ledger and the outbox have one each beside."""
+    rsmp_address: str = ""
+    """Host and port on which signal controllers connect that speak RSMP; empty: none can."""
+    rsmp_certificate: Path | None = None
+    """Certificate that is shown to them; with it and the two that follow the links are TLS 1.3, without all plain TCP."""
+    rsmp_key: Path | None = None
+    """Key of the certificate."""
+    rsmp_site_authority: Path | None = None
+    """Certificates that vouch for the sites'."""
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        given = [self.rsmp_certificate, self.rsmp_key, self.rsmp_site_authority]
+        if any(given) and not all(given):
+            message = "rsmp_certificate, rsmp_key and rsmp_site_authority are set together, or none of them"
+            raise ValueError(message)
+        return self
+
+    def insecure_listeners(self) -> list[str]:
+        """Return the listeners that would accept anybody; sites with certificates are not anybody."""
+        found = super().insecure_listeners()
+        return [each for each in found if not (self.rsmp_certificate and each.startswith("rsmp_address="))]

@@ -8,7 +8,7 @@ from maasloop.cli.calling import COMMANDS, ask, each, listed, request_id
 from maasloop.cli.moments import moment
 from maasloop.cli.names import district_name, enum_value, name_in_district
 from maasloop.cli.printing import Column, Json, Limit, plain, print_json, say, show, show_one
-from maasloop.cli.setpoints import Level, Local, Ramp, setpoint
+from maasloop.cli.setpoints import Level, Local, Ramp, Whole, setpoint
 
 app = typer.Typer(help="Commands to streetlights and traffic signals.", no_args_is_help=True)
 
@@ -56,6 +56,7 @@ def issue(
     level: Level = None,
     ramp: Ramp = 0.0,
     local: Local = False,
+    whole: Whole = "",
     authority: Annotated[AUTHORITIES, typer.Option(help="With which authority.")] = "operator",
     expires: Annotated[
         str, typer.Option(help="When it expires, for example +10m; the service decides if not given.")
@@ -71,7 +72,7 @@ def issue(
     name = DeviceName.parse(name_in_district(device, "devices"))
     command = command_pb2.Command(
         device=name.device,
-        setpoint=setpoint(level, ramp, local=local),
+        setpoint=setpoint(level, ramp, local=local, whole=whole),
         authority=enum_value(command_pb2.Authority, "AUTHORITY", authority),
         expire_time=timestamp_from(moment(expires)) if expires else None,
     )

@@ -6,7 +6,7 @@ Configuration is read once a revision. Task: ``run``, which follows the registry
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import structlog
@@ -19,6 +19,8 @@ from maasloop.api.device.v1 import device_pb2
 from maasloop.api.device.v1.events_pb2 import RegistryResource
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
+from maasloop.rsmp.errors import SheetInvalid
+from maasloop.rsmp.supervised import SupervisedSite, read_site
 from maasloop.runtime.following import Follower, Owner, devices
 from maasloop.runtime.projection import Projection
 
@@ -35,14 +37,17 @@ class DeviceItem:
 
     district: str
     device: Device
+    site: SupervisedSite | None = None
+    """How the device is met over RSMP, where it is."""
+    groups: tuple[str, ...] = ()
+    """Signal groups of such a device, in the order of its state texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypeItem:
-    """What a device type can do, and what it observes."""
+    """What a device type can do."""
 
     capabilities: frozenset[Capability]
-    observed: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,20 @@ Item = DeviceItem | TypeItem | DistrictItem
 
 type Refused = Callable[[str, Device], None]
 """Hears of a device whose configuration is refused, with its district."""
+type Sites = Callable[[str, str, SupervisedSite | None, tuple[str, ...]], None]
+"""Hears of an RSMP site: district, device, the site or None where there is none, and its signal groups in order."""
 
 
 class Registry:
     """Keeps a city's facts as the registry has them."""
 
-    def __init__(self, bus: Bus, channel: grpc.aio.Channel, city: City, clock: Clock, refused: Refused) -> None:
+    def __init__(
+        self, bus: Bus, channel: grpc.aio.Channel, city: City, clock: Clock, refused: Refused, sites: Sites
+    ) -> None:
         """Follow the registry behind the channel."""
         self._city = city
         self._refused = refused
+        self._sites = sites
         self.synchronised = asyncio.Event()
         """Set with the first snapshot: before it no reading can be told from one of an unknown device."""
         projection: Projection[Item] = Projection("devices", clock)
@@ -82,12 +92,12 @@ class Registry:
             match item:
                 case DeviceItem(district=district, device=device):
                     self._city.district(district).facts.put(device)
+                    self._sites(district, device.id, item.site if device.active else None, item.groups)
                     if device.config_refusal:
                         _log.warning("device_never_commanded", device=key, reason=device.config_refusal)
                         self._refused(district, device)
-                case TypeItem(capabilities=capabilities, observed=observed):
+                case TypeItem(capabilities=capabilities):
                     self._city.capabilities[key.rpartition("/")[2]] = capabilities
-                    self._city.observed[key.rpartition("/")[2]] = observed
                 case DistrictItem():
                     self._city.district(key.rpartition("/")[2]).clock.set(item.clock, item.clock_device)
                 case None:
@@ -97,6 +107,7 @@ class Registry:
         parts = key.split("/")
         if parts[0] == "districts" and parts[2:3] == ["devices"]:
             self._city.district(parts[1]).facts.drop(parts[3])
+            self._sites(parts[1], parts[3], None, ())
 
 
 def translated(resource: RegistryResource) -> tuple[str, Item | None] | None:
@@ -107,8 +118,7 @@ def translated(resource: RegistryResource) -> tuple[str, Item | None] | None:
         case "device_type":
             known = (_CAPABILITIES.get(number) for number in resource.device_type.capabilities)
             capabilities = frozenset(capability for capability in known if capability is not None)
-            observed = frozenset(name.rpartition("/")[2] for name in resource.device_type.observed_properties)
-            return resource.device_type.name, TypeItem(capabilities, observed)
+            return resource.device_type.name, TypeItem(capabilities)
         case "district":
             field = resource.district.clock == device_pb2.District.CLOCK_FIELD
             kind = ClockKind.FIELD if field else ClockKind.WALL
@@ -125,4 +135,13 @@ def _device(message: device_pb2.Device) -> DeviceItem | None:
     groups = tuple(sys.intern(group) for group in message.groups)
     device_type = sys.intern(message.device_type.rpartition("/")[2])
     active = message.state == device_pb2.Device.STATE_ACTIVE
-    return DeviceItem(sys.intern(district), read_device(name, device_type, groups, config, active=active))
+    device = read_device(name, device_type, groups, config, active=active)
+    if not isinstance(config.get("rsmp"), dict):
+        return DeviceItem(sys.intern(district), device)
+    try:
+        site = read_site(config["rsmp"])
+    except SheetInvalid as error:
+        return DeviceItem(sys.intern(district), replace(device, config_refusal=f"rsmp.{error.reason}"))
+    sheet = device.sheet
+    order = tuple(group.id for group in sheet.groups) if sheet else tuple(site.signal_groups.values())
+    return DeviceItem(sys.intern(district), device, site, order)

@@ -13,9 +13,10 @@ from .facts import Device, DistrictFacts
 from .junction import Junction
 from .lamps.lamp import LampState
 from .override import Override
+from .plans.kernel import PlanState
 from .policy import Latest, ScopeState
 from .reading import SECOND_US, Reading
-from .setpoint import SignalSequence
+from .setpoint import SignalSequence, holds
 from .signals.neighbourhood import Exits, Neighbourhood
 from .street_clock import StreetClock
 
@@ -66,6 +67,8 @@ class District:
     overrides: dict[str, Override] = field(default_factory=dict)
     """Those that were not ended; expired ones are dropped in passing."""
     lamp_states: dict[str, LampState] = field(default_factory=dict)
+    plan_states: dict[str, PlanState] = field(default_factory=dict)
+    """What controllers that run plans were asked for since the start."""
     junctions: dict[str, Junction] = field(default_factory=dict)
     held_back: Exits = field(default_factory=dict)
     """Exits that junctions let nobody into, because somebody is stuck on the way to the next."""
@@ -128,14 +131,15 @@ class District:
         return sorted(found, key=lambda one: (-one.authority, -one.create_time_us))
 
     def open_command(self, device: str) -> Command | None:
-        """Return the command to a device that is not terminal; there is at most one."""
+        """Return the command to a device that is not terminal, of those that take their target; there is at most one."""
         return self.commands.get(self.open_by_device.get(device, ""))
 
     def keep(self, command: Command) -> None:
         """Take the newest form of a command."""
         if not command.terminal:
             self.commands[command.id] = command
-            self.open_by_device[command.device] = command.id
+            if holds(command.setpoint):
+                self.open_by_device[command.device] = command.id
             return
         self.commands.pop(command.id, None)
         if self.open_by_device.get(command.device) == command.id:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from maasloop.core.errors import InvalidArgument
 
 from .lamps.lamp import Lamp, read_lamp
+from .plans.sheet import Controls, read_controls
 from .signals.sheet import Sheet
 from .signals.sheet_data import read_sheet
 
@@ -16,6 +17,7 @@ class Capability(StrEnum):
 
     LIGHT_LEVEL = "LIGHT_LEVEL"
     SIGNAL_SEQUENCE = "SIGNAL_SEQUENCE"
+    SIGNAL_PLAN = "SIGNAL_PLAN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +31,25 @@ class Device:
     lamp: Lamp | None = None
     sheet: Sheet | None = None
     config_refusal: str = ""
+    controls: Controls | None = None
+    """What a controller that runs plans may be asked for."""
 
 
 def read_device(
     device: str, device_type: str, groups: Sequence[str], config: Mapping[str, object], *, active: bool
 ) -> Device:
-    """Read a device with whatever its configuration describes: a lamp, a junction, or nothing of ours."""
-    lamp, sheet, refusal = None, None, ""
+    """Read a device with whatever its configuration describes: a lamp, a junction, a controller, or nothing of ours."""
+    lamp, sheet, controls, refusal = None, None, None, ""
     try:
         if "installed_power_w" in config:
             lamp = read_lamp(config)
         elif "groups" in config and "compatible" in config:
             sheet = read_sheet(config)
+        if isinstance(section := config.get("controls"), Mapping):
+            controls = read_controls(section)
     except InvalidArgument as error:
         refusal = error.message
-    return Device(device, device_type, tuple(groups), active, lamp, sheet, refusal)
+    return Device(device, device_type, tuple(groups), active, lamp, sheet, refusal, controls)
 
 
 @dataclass(slots=True)

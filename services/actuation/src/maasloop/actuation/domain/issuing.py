@@ -18,8 +18,10 @@ from .district import District, Moment
 from .facts import Capability
 from .journal import Entry, JournalEntry
 from .lamps import kernel as lamp_kernel
+from .plans import kernel as plan_kernel
+from .plans.setpoints import ControllerOrder
 from .reading import SECOND_US
-from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
+from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence, holds
 from .signal_reasons import reason_of
 from .signals import kernel as signal_kernel
 from .street_clock import ClockKind
@@ -28,6 +30,7 @@ from .verification import patience_us
 EXPIRY_LAMPS_S = 900
 EXPIRY_SIGNALS_S = 180
 EXPIRY_LOCAL_S = 60
+EXPIRY_ORDERS_S = 900
 NOT_BEFORE_AHEAD_MAX_S = 3_600
 
 
@@ -79,6 +82,8 @@ def issue(district: District, capabilities: AbstractSet[Capability], request: Re
             return _sequence(district, draft, sequence, moment, expiry_open=not request.expire_us)
         case LocalControl():
             return _local(district, draft, moment)
+        case ControllerOrder() as order:
+            return _order(district, draft, order, moment)
         case _ as never:
             assert_never(never)
 
@@ -114,6 +119,8 @@ def _expire_us(setpoint: Setpoint, not_before_us: int, moment: Moment) -> int:
             return moment.street_us + EXPIRY_SIGNALS_S * SECOND_US
         case LocalControl():
             return not_before_us + EXPIRY_LOCAL_S * SECOND_US
+        case ControllerOrder():
+            return not_before_us + EXPIRY_ORDERS_S * SECOND_US
         case _ as never:
             assert_never(never)
 
@@ -126,18 +133,32 @@ def _unfit(
         return Refusal(Reason.DEVICE_INACTIVE, f"device {request.device} is not in service")
     if district.released and not isinstance(request.setpoint, LocalControl):
         return Refusal(Reason.LOCAL_CONTROL, f"district {district.id} is under local control")
-    wanted = {LightLevel: Capability.LIGHT_LEVEL, SignalSequence: Capability.SIGNAL_SEQUENCE}.get(
-        type(request.setpoint)
-    )
+    wanted = _capability(request.setpoint)
     if (wanted is not None and wanted not in capabilities) or not capabilities:
         return Refusal(Reason.CAPABILITY_MISSING, f"type {device.device_type} does not understand this setpoint")
-    if device.config_refusal or (device.lamp is None and device.sheet is None):
+    described = device.lamp or device.sheet or device.controls
+    if device.config_refusal or described is None:
         detail = device.config_refusal or f"device {device.id} has no data sheet"
         return Refusal(Reason.DATA_SHEET_INVALID, detail)
     ahead_s = (draft.not_before_us - moment.street_us) / SECOND_US
     if draft.expire_us <= max(draft.not_before_us, moment.street_us) or ahead_s > NOT_BEFORE_AHEAD_MAX_S:
         return Refusal(Reason.EXPIRY_INVALID, "the expiry lies after the beginning, which is at most an hour ahead")
     return None
+
+
+def _capability(setpoint: Setpoint) -> Capability | None:
+    """Return what a device must understand; everything understands local control."""
+    match setpoint:
+        case LightLevel():
+            return Capability.LIGHT_LEVEL
+        case SignalSequence():
+            return Capability.SIGNAL_SEQUENCE
+        case ControllerOrder():
+            return Capability.SIGNAL_PLAN
+        case LocalControl():
+            return None
+        case _ as never:
+            assert_never(never)
 
 
 def _outranked(district: District, request: Request, moment: Moment) -> Refusal | None:
@@ -194,6 +215,21 @@ def _sequence(
     return _accepted(district, draft, moment)
 
 
+def _order(district: District, draft: Command, order: ControllerOrder, moment: Moment) -> Batch:
+    device = district.device(draft.device)
+    if device is None or device.controls is None:
+        return _refused(draft, Refusal(Reason.CAPABILITY_MISSING, f"{draft.device} runs no plans"), moment)
+    state = district.plan_states.get(draft.device, plan_kernel.PlanState())
+    request = plan_kernel.OrderRequest(
+        order, draft.authority, draft.not_before_us / SECOND_US, draft.expire_us / SECOND_US
+    )
+    refused = plan_kernel.judge(device.controls, state, request)
+    if refused is not None:
+        return _refused(draft, Refusal(refused.reason, refused.detail), moment)
+    district.plan_states[draft.device] = plan_kernel.record(state, request)
+    return _accepted(district, draft, moment)
+
+
 def _local(district: District, draft: Command, moment: Moment) -> Batch:
     # Always permitted: a lamp returns to its class level, a junction through its own clearance.
     batch = _accepted(district, draft, moment)
@@ -207,6 +243,15 @@ def _local(district: District, draft: Command, moment: Moment) -> Batch:
 
 def _accepted(district: District, command: Command, moment: Moment) -> Batch:
     batch = Batch()
+    if holds(command.setpoint):
+        _take_target(district, command, batch, moment)
+    district.keep(command)
+    batch.commands.append(command)
+    batch.journal.append(_journal(command, Entry.COMMAND_ACCEPTED, moment))
+    return batch
+
+
+def _take_target(district: District, command: Command, batch: Batch, moment: Moment) -> None:
     before = district.open_command(command.device)
     if before is not None:
         detail = f"{command.issuer} asked anew"
@@ -214,13 +259,9 @@ def _accepted(district: District, command: Command, moment: Moment) -> Batch:
         if ended is not None:
             batch.commands.append(ended)
             district.keep(ended)
-    district.keep(command)
     district.holders[command.device] = Holder(
         command.authority, command.issuer, command.expire_us, command.id, command.create_time_us
     )
-    batch.commands.append(command)
-    batch.journal.append(_journal(command, Entry.COMMAND_ACCEPTED, moment))
-    return batch
 
 
 def _refused(draft: Command, refusal: Refusal, moment: Moment) -> Batch:

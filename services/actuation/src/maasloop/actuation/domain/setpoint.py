@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .plans.setpoints import BESIDE, ControllerOrder
 from .signals.aspects import Aspects
 from .signals.kernel import SequenceStep
 
@@ -32,4 +33,9 @@ class LocalControl:
     """Back to the device's own programme."""
 
 
-Setpoint = LightLevel | SignalSequence | LocalControl
+Setpoint = LightLevel | SignalSequence | LocalControl | ControllerOrder
+
+
+def holds(setpoint: Setpoint) -> bool:
+    """Tell whether a setpoint takes its target: it gets the lease, and the one before it gives way."""
+    return not isinstance(setpoint, BESIDE)

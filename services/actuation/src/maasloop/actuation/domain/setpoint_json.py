@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from .plans.plain import read_plain, to_plain
+from .plans.setpoints import KINDS, ControllerOrder
 from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from .signals.aspects import Aspect, Aspects
 from .signals.kernel import SequenceStep
@@ -32,13 +34,21 @@ def to_json(setpoint: Setpoint) -> dict[str, Any]:
             return {"signalSequence": {"steps": steps, "startState": _words(setpoint.start_state)}}
         case LocalControl():
             return {"localControl": {}}
+        case ControllerOrder():
+            return to_plain(setpoint)
         case _ as never:
             assert_never(never)
 
 
 def from_json(text: str) -> Setpoint:
     """Read the text of what ``to_json`` made."""
-    found = json.loads(text)
+    return read_json(json.loads(text))
+
+
+def read_json(found: Mapping[str, Any]) -> Setpoint:
+    """Read what ``to_json`` made."""
+    if found.keys() & KINDS.keys():
+        return read_plain(found)
     if "lightLevel" in found:
         level = found["lightLevel"]
         return LightLevel(float(level["levelPercent"]), float(level["rampS"]))

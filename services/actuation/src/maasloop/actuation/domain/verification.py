@@ -5,6 +5,7 @@ from typing import assert_never
 
 from .command import Command
 from .lamps.lamp import Lamp
+from .plans.setpoints import ControllerOrder
 from .reading import SECOND_US, Reading
 from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from .signals.sheet import Sheet
@@ -19,6 +20,8 @@ SIGNAL_PATIENCE_S = 3
 """After the last step."""
 LOCAL_PATIENCE_S = 60
 """A local programme is reached through a clearance and may begin in its middle."""
+ORDER_PATIENCE_S = 180
+"""A plan changes at the end of its cycle; the driver hears of it by the controller's status."""
 DELIVERY_PATIENCE_US = 3 * SECOND_US
 """An observation from before the deadline may arrive this much later."""
 
@@ -51,6 +54,8 @@ def _patience_s(setpoint: Setpoint, *, steady: bool) -> float:
             return setpoint.lasts_s + SIGNAL_PATIENCE_S
         case LocalControl():
             return LOCAL_PATIENCE_S
+        case ControllerOrder():
+            return ORDER_PATIENCE_S
         case _ as never:
             assert_never(never)
 

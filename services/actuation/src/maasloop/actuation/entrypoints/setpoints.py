@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import assert_never
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from maasloop.actuation.domain.plans.plain import read_plain, to_plain
+from maasloop.actuation.domain.plans.setpoints import ControllerOrder
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from maasloop.actuation.domain.setpoint_json import WORDS
 from maasloop.actuation.domain.signals.aspects import Aspect, Aspects
@@ -30,6 +34,8 @@ def to_message(setpoint: Setpoint) -> pb.Setpoint:
             )
         case LocalControl():
             return pb.Setpoint(local_control=pb.LocalControl())
+        case ControllerOrder():
+            return ParseDict(to_plain(setpoint), pb.Setpoint())
         case _ as never:
             assert_never(never)
 
@@ -43,7 +49,12 @@ def from_message(message: pb.Setpoint) -> Setpoint:
         sequence = message.signal_sequence
         steps = tuple(SequenceStep(step.offset_s, _read_numbers(step.aspects)) for step in sequence.steps)
         return SignalSequence(steps, _read_numbers(sequence.start_state))
-    return LocalControl()
+    if kind in {"local_control", None}:
+        return LocalControl()
+    try:
+        return read_plain(MessageToDict(message))
+    except ValueError as error:
+        raise InvalidArgument(Reason.REQUEST_INVALID, f"the setpoint is malformed: {error}") from None
 
 
 def _numbers(aspects: Aspects) -> dict[str, pb.SignalAspect.ValueType]:

@@ -9,8 +9,9 @@ from maasloop.actuation.domain.command import OPEN, Command, State, settled
 from maasloop.actuation.domain.district import District, Wanted
 from maasloop.actuation.domain.lamps.lamp import LampState
 from maasloop.actuation.domain.override import Override
+from maasloop.actuation.domain.plans.setpoints import ControllerOrder
 from maasloop.actuation.domain.policy import Policy
-from maasloop.actuation.domain.setpoint import LightLevel, SignalSequence
+from maasloop.actuation.domain.setpoint import LightLevel, SignalSequence, holds
 from maasloop.core.reasons import Reason
 
 _POLICIES = "policies/"
@@ -73,3 +74,5 @@ def _restore_lease(district: District, command: Command) -> None:
     elif isinstance(command.setpoint, SignalSequence):
         district.holders[command.device] = holder
         district.restored_sequences[command.device] = command
+    elif isinstance(command.setpoint, ControllerOrder) and holds(command.setpoint):
+        district.holders[command.device] = holder

@@ -8,7 +8,7 @@ from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.journal import Entry, JournalEntry
 from maasloop.actuation.domain.override import LENGTH_MAX_S, Override
 from maasloop.actuation.domain.reading import SECOND_US
-from maasloop.actuation.domain.setpoint import SignalSequence
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl
 from maasloop.actuation.ports import Ledger, Records
 from maasloop.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from maasloop.core.reasons import Reason
@@ -53,8 +53,8 @@ def _require_sound(district: District, override: Override, moment: Moment) -> No
     if override.authority not in {Authority.OPERATOR, Authority.EMERGENCY}:
         message = "an override has the authority of an operator or of an emergency service"
         raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "override.authority", "rule": "in"})
-    if isinstance(override.setpoint, SignalSequence):
-        message = "a signal sequence cannot be held; issue it as a command, or hold local control"
+    if not isinstance(override.setpoint, LightLevel | LocalControl):
+        message = "only a light level and local control can be held; issue anything else as a command"
         raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "override.setpoint", "rule": "in"})
     if override.device and district.device(override.device) is None:
         message = f"no device {override.device} in district {district.id}"

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from maasloop.api.command.v1 import signal_plan_pb2 as _signal_plan_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -105,6 +106,14 @@ class Setpoint(_message.Message):
     LIGHT_LEVEL_FIELD_NUMBER: _builtins.int
     SIGNAL_SEQUENCE_FIELD_NUMBER: _builtins.int
     LOCAL_CONTROL_FIELD_NUMBER: _builtins.int
+    SIGNAL_PLAN_FIELD_NUMBER: _builtins.int
+    OPERATING_MODE_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SITUATION_FIELD_NUMBER: _builtins.int
+    EMERGENCY_ROUTE_FIELD_NUMBER: _builtins.int
+    INPUT_SETTINGS_FIELD_NUMBER: _builtins.int
+    DETECTOR_SETTING_FIELD_NUMBER: _builtins.int
+    SIGNAL_PRIORITY_FIELD_NUMBER: _builtins.int
+    CLOCK_SETTING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def light_level(self) -> Global___LightLevel:
         """The level of a lamp."""
@@ -117,18 +126,58 @@ class Setpoint(_message.Message):
     def local_control(self) -> Global___LocalControl:
         """Back to the device's own local programme."""
 
+    @_builtins.property
+    def signal_plan(self) -> _signal_plan_pb2.SignalPlan:
+        """A plan with its bands, offset and cycle time."""
+
+    @_builtins.property
+    def operating_mode(self) -> _signal_plan_pb2.OperatingMode:
+        """What a signal controller does as a whole."""
+
+    @_builtins.property
+    def traffic_situation(self) -> _signal_plan_pb2.TrafficSituation:
+        """A situation that a signal controller is configured for."""
+
+    @_builtins.property
+    def emergency_route(self) -> _signal_plan_pb2.EmergencyRoute:
+        """A green way for an emergency vehicle."""
+
+    @_builtins.property
+    def input_settings(self) -> _signal_plan_pb2.InputSettings:
+        """Inputs of a signal controller."""
+
+    @_builtins.property
+    def detector_setting(self) -> _signal_plan_pb2.DetectorSetting:
+        """A detector logic of a signal controller."""
+
+    @_builtins.property
+    def signal_priority(self) -> _signal_plan_pb2.SignalPriority:
+        """A vehicle asks for priority."""
+
+    @_builtins.property
+    def clock_setting(self) -> _signal_plan_pb2.ClockSetting:
+        """The clock of a signal controller."""
+
     def __init__(
         self,
         *,
         light_level: Global___LightLevel | None = ...,
         signal_sequence: Global___SignalSequence | None = ...,
         local_control: Global___LocalControl | None = ...,
+        signal_plan: _signal_plan_pb2.SignalPlan | None = ...,
+        operating_mode: _signal_plan_pb2.OperatingMode | None = ...,
+        traffic_situation: _signal_plan_pb2.TrafficSituation | None = ...,
+        emergency_route: _signal_plan_pb2.EmergencyRoute | None = ...,
+        input_settings: _signal_plan_pb2.InputSettings | None = ...,
+        detector_setting: _signal_plan_pb2.DetectorSetting | None = ...,
+        signal_priority: _signal_plan_pb2.SignalPriority | None = ...,
+        clock_setting: _signal_plan_pb2.ClockSetting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["light_level", b"light_level", "local_control", b"local_control", "setpoint", b"setpoint", "signal_sequence", b"signal_sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["light_level", b"light_level", "local_control", b"local_control", "setpoint", b"setpoint", "signal_sequence", b"signal_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_setpoint: _TypeAlias = _typing.Literal["light_level", "signal_sequence", "local_control"]  # noqa: Y015
+    _WhichOneofReturnType_setpoint: _TypeAlias = _typing.Literal["light_level", "signal_sequence", "local_control", "signal_plan", "operating_mode", "traffic_situation", "emergency_route", "input_settings", "detector_setting", "signal_priority", "clock_setting"]  # noqa: Y015
     _WhichOneofArgType_setpoint: _TypeAlias = _typing.Literal["setpoint", b"setpoint"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_setpoint) -> _WhichOneofReturnType_setpoint | None: ...
 

@@ -163,6 +163,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Nobody holds the lease, or another does."""
     ERROR_REASON_POLICY_INVALID: _ErrorReason.ValueType  # 85
     """A policy cannot be compiled or evaluated. Metadata: `expression`."""
+    ERROR_REASON_AUTHORITY_TOO_LOW: _ErrorReason.ValueType  # 86
+    """Such a setpoint needs a higher authority. Metadata: `authority`."""
+    ERROR_REASON_APPROVAL_MISSING: _ErrorReason.ValueType  # 87
+    """Such a setpoint needs a second person's agreement."""
     ERROR_REASON_ALERT_STATE_FORBIDS: _ErrorReason.ValueType  # 100
     """Notification and consent.
 
@@ -324,6 +328,10 @@ ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 84
 """Nobody holds the lease, or another does."""
 ERROR_REASON_POLICY_INVALID: ErrorReason.ValueType  # 85
 """A policy cannot be compiled or evaluated. Metadata: `expression`."""
+ERROR_REASON_AUTHORITY_TOO_LOW: ErrorReason.ValueType  # 86
+"""Such a setpoint needs a higher authority. Metadata: `authority`."""
+ERROR_REASON_APPROVAL_MISSING: ErrorReason.ValueType  # 87
+"""Such a setpoint needs a second person's agreement."""
 ERROR_REASON_ALERT_STATE_FORBIDS: ErrorReason.ValueType  # 100
 """Notification and consent.
 

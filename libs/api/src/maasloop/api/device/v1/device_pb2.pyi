@@ -446,6 +446,8 @@ class DeviceType(_message.Message):
         """A light level with a ramp."""
         CAPABILITY_SIGNAL_SEQUENCE: DeviceType._Capability.ValueType  # 2
         """A timed sequence of signal group states."""
+        CAPABILITY_SIGNAL_PLAN: DeviceType._Capability.ValueType  # 3
+        """A signal controller that runs plans of its own accord: plans, bands, modes, inputs, priorities."""
 
     class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
         """What kinds of setpoint an actuator understands."""
@@ -456,6 +458,8 @@ class DeviceType(_message.Message):
     """A light level with a ramp."""
     CAPABILITY_SIGNAL_SEQUENCE: DeviceType.Capability.ValueType  # 2
     """A timed sequence of signal group states."""
+    CAPABILITY_SIGNAL_PLAN: DeviceType.Capability.ValueType  # 3
+    """A signal controller that runs plans of its own accord: plans, bands, modes, inputs, priorities."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int

@@ -1,0 +1,1 @@
+"""Signal controllers that run plans of their own accord: what they may be asked for, and by whom."""
