@@ -1,6 +1,7 @@
 """A controller that runs its own plans: what is set is kept, and whatever is set the street stays in order."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import groupby, pairwise
 
 import pytest
@@ -19,10 +20,16 @@ PLACES = 3
 Command = tuple[int, str, int, int]
 
 
-@pytest.fixture(scope="module")
-def site() -> Site:
+@cache
+def three_junctions() -> Site:
     """Return a site of three junctions."""
     return read_site(load_scenario("cologne3"))
+
+
+@pytest.fixture
+def site() -> Site:
+    """Return it to a test."""
+    return three_junctions()
 
 
 @pytest.fixture
@@ -60,6 +67,16 @@ def _wrong(network: SignalNetwork, states: list[str]) -> list[str]:
         for i, j in network.conflicts
         if "r" not in (state[i], state[j])
     ]
+    for second, state in enumerate(states):
+        before = states[second - 1] if second else state
+        found += [f"{second}: {i} and {j} are protected" for i, j in network.yields if state[i] == state[j] == "G"]
+        started = [i for i, now in enumerate(state) if now in GREEN and before[i] not in GREEN]
+        found += [
+            f"{second}: {i} starts at once after {j}"
+            for pair in network.conflicts
+            for i, j in (pair, pair[::-1])
+            if i in started and before[j] != "r"
+        ]
     for i, group in enumerate(network.groups):
         kinds = ["G" if state[i] in GREEN else state[i] for state in states]
         runs = [(kind, len(list(run))) for kind, run in groupby(kinds)][1:]
@@ -113,6 +130,20 @@ def test_inputs_end_and_leave_out_stages(device: PlanDevice) -> None:
     device.force(call_input(1), False)
     device.force(call_input(last), False)
     assert _stages(device, 121, 200)[-1][1] > 180
+
+
+def test_further_stages_come_when_called(device: PlanDevice) -> None:
+    """A stage that plan 1 does not have comes in plan 2 when its input calls it, and plan 1 goes on from there."""
+    own = sum(step.stage for step in device.junction.local.steps)
+    further = len(device.plans[FREE].stages)
+    assert further > own
+    device.select_plan(FREE)
+    device.force(call_input(further), True)
+    shown = [stage for stage, _ in _stages(device, 1, 3 * device.junction.local.cycle_s)]
+    assert set(shown) == {*range(1, own + 1), further}
+    second = _until(device, 1000, lambda: device.stage == further and not device.clearing)
+    device.fall_back()
+    assert further not in {stage for stage, _ in _stages(device, second + GREEN_MIN_S, 200)}
 
 
 def test_when_nothing_arrives_the_local_programme_returns(device: PlanDevice) -> None:
@@ -189,8 +220,9 @@ def _play(junction: Junction, commands: list[Command]) -> list[str]:
                 device.set_bands(FREE, {number: min(value, device.plans[FREE].stages[number - 1].band_max_s)})
                 device.set_dead_man(30 + value)
             elif what == "shares":
-                longest_s = device.plans[COORDINATED].stages[number - 1].band_max_s
-                device.set_bands(COORDINATED, {number: min(value, longest_s)})
+                fixed = device.plans[COORDINATED].stages
+                number = 1 + stage % len(fixed)
+                device.set_bands(COORDINATED, {number: min(value, fixed[number - 1].band_max_s)})
             elif what == "cycle":
                 device.set_cycle(COORDINATED, 1 + 2 * value)
             elif what == "offset":
@@ -205,7 +237,7 @@ COMMANDS = st.lists(
     st.tuples(
         st.integers(0, 380),
         st.sampled_from(("plan", "bands", "shares", "cycle", "offset", "call", "hold", "call", "hold")),
-        st.integers(0, 7),
+        st.integers(0, 20),
         st.integers(0, 85),
     ),
     max_size=40,
@@ -213,12 +245,10 @@ COMMANDS = st.lists(
 
 
 @given(place=st.integers(0, PLACES - 1), commands=COMMANDS)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-def test_whatever_is_set_the_street_is_in_order(site: Site, place: int, commands: list[Command]) -> None:
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_set_the_street_is_in_order(place: int, commands: list[Command]) -> None:
     """Random commands at random seconds: no conflict, no green below its minimum, no yellow cut."""
-    junction = site.junctions[place]
+    junction = three_junctions().junctions[place]
     assert _wrong(junction.network, _play(junction, commands)) == []
 
 

@@ -1,7 +1,8 @@
 """The plans of a signal controller: stages in a fixed order, each with a base green and a band that lengthens it.
 
 Plan 1 is the local programme: coordinated, so that its cycle begins at its offset and its length is kept. Plan 2 has
-the same stages with the minimum as base green; its cycle is free, and inputs may end a stage early or leave it out.
+the same stages with the minimum as base green, and further ones, in which nobody gives way, that come only when their
+input calls them; its cycle is free, and inputs may end a stage early or leave it out.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,9 @@ from dataclasses import dataclass, replace
 
 from .network import GREEN, GREEN_MAX_S, GREEN_MIN_S, SignalNetwork
 from .programme import LocalProgramme, Step, clearance, share_greens
+from .stage_sets import calm_states
 
+FURTHER_MAX = 14
 COORDINATED = 1
 FREE = 2
 
@@ -24,6 +27,8 @@ class PlanStage:
     band_max_s: int
     on_demand: bool
     """Its inputs rule whether it comes and how soon it ends."""
+    called: bool = True
+    """It comes when its input is left alone."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,11 @@ def plans_of(network: SignalNetwork, local: LocalProgramme) -> dict[int, Plan]:
         for group, shown in zip(network.groups, step.state, strict=True)
     )
     if len(steps) > 1 and not walking:
-        free = tuple(replace(_stage(step, GREEN_MIN_S), on_demand=True) for step in steps)
-        plans[FREE] = Plan(free, None, local.offset_s)
+        own = [replace(_stage(step, GREEN_MIN_S), on_demand=True) for step in steps]
+        known = {stage.state.upper() for stage in own}
+        others = [Step(state, GREEN_MIN_S) for state in calm_states(network) if state.upper() not in known]
+        further = [replace(_stage(step, GREEN_MIN_S), on_demand=True, called=False) for step in others]
+        plans[FREE] = Plan((*own, *further[:FURTHER_MAX]), None, local.offset_s)
     return plans
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .bands import COORDINATED, FREE, Plan, PlanStage, Timeline, call_input, hold_input, plans_of, written_out
+from .bands import COORDINATED, FREE, Plan, Timeline, call_input, hold_input, plans_of, written_out
 from .network import GREEN_MIN_S
 from .programme import clearance
 from .site import Junction
@@ -35,6 +35,7 @@ class PlanDevice:
         self._bands: dict[int, dict[int, int]] = {number: {} for number in self.plans}
         self._band_s: int | None = None
         self._inputs: dict[int, bool] = {}
+        self._states = [stage.state for stage in self.plans.get(FREE, self.plans[COORDINATED]).stages]
         self._timeline = Timeline(junction.local)
         self._pending: Timeline | None = None
         self._clearing: deque[str] = deque()
@@ -147,13 +148,9 @@ class PlanDevice:
             self._timeline, self._pending = self._pending, None
         if not self._clearing:
             self._change(self._next(second), second)
-        self.state = self._clearing.popleft() if self._clearing else self._stages[self.stage - 1].state
+        self.state = self._clearing.popleft() if self._clearing else self._states[self.stage - 1]
         self._count(second)
         return self.state
-
-    @property
-    def _stages(self) -> tuple[PlanStage, ...]:
-        return self.plans[self.plan].stages
 
     def _known(self, number: int) -> Plan:
         if number not in self.plans:
@@ -203,7 +200,7 @@ class PlanDevice:
 
     def _wanted(self, elapsed_s: int) -> int:
         """Return the stage of a free plan to go for: the next one called, when the band is over or nothing holds."""
-        stages = self._stages
+        stages = self.plans[self.plan].stages
         stage = stages[self.stage - 1]
         if self._band_s is None:
             self._band_s = self._bands[self.plan].get(self.stage, stage.band_s)
@@ -212,20 +209,19 @@ class PlanDevice:
             return self.stage
         for ahead in range(1, len(stages)):
             number = (self.stage - 1 + ahead) % len(stages) + 1
-            if not stages[number - 1].on_demand or self._inputs.get(call_input(number), True):
+            following = stages[number - 1]
+            if not following.on_demand or self._inputs.get(call_input(number), following.called):
                 return number
         return self.stage
 
     def _way_s(self, number: int) -> int:
-        stages = self._stages
-        before, after = stages[self.stage - 1].state, stages[number - 1].state
-        return sum(step.duration_s for step in clearance(self.junction.network, before, after))
+        way = clearance(self.junction.network, self._states[self.stage - 1], self._states[number - 1])
+        return sum(step.duration_s for step in way)
 
     def _change(self, number: int, second: int) -> None:
         if number == self.stage:
             return
-        stages = self._stages
-        way = clearance(self.junction.network, stages[self.stage - 1].state, stages[number - 1].state)
+        way = clearance(self.junction.network, self._states[self.stage - 1], self._states[number - 1])
         self._clearing.extend(step.state for step in way for _ in range(step.duration_s))
         self._since = second + len(self._clearing)
         self._band_s = None

@@ -150,6 +150,7 @@ def _bands(network: SignalNetwork, local: LocalProgramme) -> dict[str, Any]:
                 "band_s": stage.band_s,
                 "band_max_s": stage.band_max_s,
                 "on_demand": stage.on_demand,
+                "called": stage.called,
             }
             for stage in free.stages
         ],

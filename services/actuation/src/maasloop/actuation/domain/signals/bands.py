@@ -151,31 +151,35 @@ class BandsHand:
 
     def _go(self, state: JunctionState, shown: PlanState, prospect: Prospect, number: int) -> BandsRequest:
         """End the stage that is on, and call for one; others come only where somebody would wait too long."""
-        called = self._urgent(state, shown, number)
-        asked = self._request(state, prospect, called, holds={shown.stage: False})
-        return self._fitted(state, shown, asked)
+        until_s = state.second_s + 1 + self.site.dead_man_s
+        late = [name for name, deadline_s in self._deadlines(state) if deadline_s < until_s]
+        called = self._serving(late, {number}, shown)
+        return self._fitted(state, shown, self._request(state, prospect, called, holds={shown.stage: False}))
 
     def _stay(self, state: JunctionState, shown: PlanState, prospect: Prospect) -> BandsRequest:
         """Let the stage that is on use its band, as long as the others and the cycle allow."""
         here = shown.stage
-        waiting = {name for name, group in state.groups.items() if group.called_since_s is not None}
-        called = {number for number, green in enumerate(self.sheet.band_stages, start=1) if green & waiting}
-        asked = self._request(state, prospect, called | {here}, holds={here: True})
+        called = self._serving([name for name, _ in self._deadlines(state)], {here}, shown)
+        asked = self._request(state, prospect, called, holds={here: True})
         if self.site.stages[here - 1].on_demand and shown.band_s is None:
             longest_s = asked.bands[here] + max(0.0, self._room_s(asked))
             longest_s = min(self.site.stages[here - 1].band_max_s, longest_s)
             asked = replace(asked, bands={**asked.bands, here: longest_s})
         return self._fitted(state, shown, asked)
 
-    def _urgent(self, state: JunctionState, shown: PlanState, number: int) -> set[int]:
-        """Return a stage and those of groups whose longest wait ends before these bands would."""
-        called = {number}
-        until_s = state.second_s + 1 + self.site.dead_man_s
-        for name, deadline_s in deadlines_of(self.sheet, state).items():
-            stages = [one for one in self.site.after(shown.stage) if name in self.sheet.band_stages[one - 1]]
-            if deadline_s < until_s and stages and called.isdisjoint(stages):
-                called.add(stages[0])
-        return called
+    def _deadlines(self, state: JunctionState) -> list[tuple[str, float]]:
+        """Return the groups that are waited for, with the end of their longest wait, first those with the earliest."""
+        return sorted(deadlines_of(self.sheet, state).items(), key=lambda pair: (pair[1], pair[0]))
+
+    def _serving(self, names: Sequence[str], called: set[int], shown: PlanState) -> set[int]:
+        """Return stages that serve all these groups: those called already, and few more, first those that serve most."""
+        found = set(called)
+        for name in names:
+            left = {one for one in names if all(one not in self.sheet.band_stages[number - 1] for number in found)}
+            serving = [one for one in self.site.after(shown.stage) if name in self.sheet.band_stages[one - 1]]
+            if name in left and serving:
+                found.add(max(serving, key=lambda number: len(left & self.sheet.band_stages[number - 1])))
+        return found
 
     def _request(
         self, state: JunctionState, prospect: Prospect, called: set[int], *, holds: Mapping[int, bool]
@@ -210,7 +214,7 @@ class BandsHand:
 
     def _room_s(self, asked: BandsRequest) -> float:
         """Return the seconds that the longest cycle leaves when all stages that come use their bands."""
-        called = [number for number in asked.bands if asked.calls.get(number, True)]
+        called = [number for number in asked.bands if self.site.comes(number, asked.calls)]
         used_s = sum(self.site.stages[number - 1].green_s + asked.bands[number] for number in called)
         used_s += sum(clearance_s(self.sheet, called[index - 1], number) for index, number in enumerate(called))
         return math.floor(self.site.cycle_max_s - used_s)

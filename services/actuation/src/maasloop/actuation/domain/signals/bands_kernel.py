@@ -49,7 +49,7 @@ class BandsRequest:
     issuer: str
     level: IssuerLevel
     calls: Mapping[int, bool] = field(default_factory=dict)
-    """Stage to whether it comes; a stage that is not there comes."""
+    """Stage to whether it comes; one that is not there does as the site's plan says."""
     holds: Mapping[int, bool] = field(default_factory=dict)
     """Stage to whether its band is used; one that is not there uses it."""
 
@@ -117,8 +117,7 @@ def course(sheet: Sheet, plan: SitePlan, shown: PlanState, request: BandsRequest
 
 
 def _following(plan: SitePlan, number: int, request: BandsRequest) -> int | None:
-    ahead = plan.after(number)
-    return next((one for one in ahead if not plan.stages[one - 1].on_demand or request.calls.get(one, True)), None)
+    return next((one for one in plan.after(number) if plan.comes(one, request.calls)), None)
 
 
 def _red_s(sheet: Sheet, ending: str, starting: frozenset[str]) -> float:
@@ -176,7 +175,7 @@ def _rights(plan: SitePlan, state: JunctionState, shown: PlanState, request: Ban
 
 def _cycle(sheet: Sheet, plan: SitePlan, request: BandsRequest) -> Iterator[RefusedBands]:
     numbers = range(1, len(plan.stages) + 1)
-    called = [one for one in numbers if not plan.stages[one - 1].on_demand or request.calls.get(one, True)]
+    called = [one for one in numbers if plan.comes(one, request.calls)]
     lost_s = sum(clearance_s(sheet, called[index - 1], one) for index, one in enumerate(called)) if called else 0.0
     least_s = lost_s + sum(plan.stages[one - 1].green_s for one in called)
     asked_s = least_s + sum(request.bands[one] for one in called)

@@ -136,6 +136,7 @@ def _site_plan(data: Json) -> SitePlan:
                 band_s=float(stage["band_s"]),
                 band_max_s=float(stage["band_max_s"]),
                 on_demand=bool(stage["on_demand"]),
+                called=bool(stage["called"]),
             )
             for stage in data["stages"]
         ),

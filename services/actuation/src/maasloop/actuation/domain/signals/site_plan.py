@@ -16,6 +16,8 @@ class BandStage:
     band_max_s: float
     on_demand: bool
     """Forced inputs rule whether it comes and how soon it ends."""
+    called: bool = True
+    """It comes when its input is left alone."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class SitePlan:
     cycle_max_s: float
     dead_man_s: float
     interval_s: float
+
+    def comes(self, number: int, calls: Mapping[int, bool]) -> bool:
+        """Tell whether a stage comes with these inputs."""
+        stage = self.stages[number - 1]
+        return not stage.on_demand or calls.get(number, stage.called)
 
     def after(self, number: int) -> list[int]:
         """Return the other stages in the order in which they follow one."""
