@@ -16,7 +16,7 @@ SCENARIO ?= cologne8
 # Settings of the bench of signal controllers: networks, seeds, controllers, area|loops|area-blind, share of dead detectors.
 SCENARIOS ?= cologne1 cologne3 cologne8 ingolstadt1 ingolstadt7 grid4x4
 SEEDS ?= 1 2 3
-CONTROLLERS ?= fixed actuated maxpressure maasloop
+CONTROLLERS ?= fixed actuated maxpressure maasloop maasloop-bands
 DETECTION ?= $(if $(PLATFORM),loops,area)
 DETECTORS_DEAD ?= 0
 STREET_SECONDS ?= 3600
