@@ -139,6 +139,7 @@ async def test_the_same_request_gives_the_same_command(world: Any) -> None:
 
     assert first.name == second.name
     assert reused.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    await world.until(lambda: world.known)
     assert len(world.known) == 1
 
 
@@ -152,6 +153,7 @@ async def test_the_same_request_at_the_same_time_gives_one_command(world: Any) -
     found = await asyncio.gather(*(world.commands.IssueCommand(request) for _ in range(5)))
 
     assert len({one.name for one in found}) == 1
+    await world.until(lambda: world.known)
     assert len(world.known) == 1
 
 
