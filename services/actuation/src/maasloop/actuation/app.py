@@ -14,7 +14,9 @@ from maasloop.actuation.adapters.downlink import NativeDownlink
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
+from maasloop.actuation.adapters.predictions import PredictionVoice
 from maasloop.actuation.adapters.registry import Registry
+from maasloop.actuation.adapters.reports import Reporter
 from maasloop.actuation.adapters.routing import RoutedDownlink
 from maasloop.actuation.adapters.rsmp.driver import RsmpDriver
 from maasloop.actuation.adapters.timeseries import Remembered
@@ -31,7 +33,7 @@ from maasloop.actuation.entrypoints.responses import ResponseStream
 from maasloop.actuation.entrypoints.rpc import CommandDoor
 from maasloop.actuation.entrypoints.rpc_policies import PolicyDoor
 from maasloop.actuation.entrypoints.settling import Settling
-from maasloop.actuation.entrypoints.steps import Steps
+from maasloop.actuation.entrypoints.steps import Steps, Told
 from maasloop.actuation.entrypoints.stream import StreetStream
 from maasloop.actuation.entrypoints.timekeeping import Timekeeping
 from maasloop.actuation.handlers.cancel_command import CancelCommand
@@ -86,6 +88,7 @@ class _Parts:
     policies: PostgresPolicies
     conditions: CelConditions
     evaluation: Evaluation
+    reporter: Reporter
 
 
 @asynccontextmanager
@@ -103,7 +106,8 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         city, conditions = City(), CelConditions()
         evaluation = Evaluation(city, conditions)
         records, policies = PostgresRecords(pool), PostgresPolicies(pool)
-        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation)
+        reporter = Reporter(bus, clock)
+        parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
         settling = Settling(city, ledger, RecordAnswer(), clock)
         rsmp = RsmpDriver(bus, clock, settling.settle, settling.street_us)
         steps = _steps(parts, rsmp)
@@ -122,6 +126,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
                 "outbox": relay.run,
                 "registry": registry.run,
                 "latest": remembered.run,
+                "reports": reporter.run,
                 "rsmp": lambda: rsmp.run(settings.rsmp_address, _rsmp_tls(settings)),
             },
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
@@ -140,8 +145,21 @@ def _steps(parts: _Parts, rsmp: RsmpDriver) -> Steps:
         expire=ExpireCommands(),
         pass_time=PassTime(parts.city),
         dispatch=DispatchCommands(parts.city, RoutedDownlink(NativeDownlink(parts.bus), rsmp), parts.ledger),
-        tell=DecisionVoice(parts.bus, MessageCodec().decision_recorded, f"maasloop/{NAME}", parts.clock).tell,
+        tell=_told(parts),
     )
+
+
+def _told(parts: _Parts) -> Told:
+    codec, source = MessageCodec(), f"maasloop/{NAME}"
+    decisions = DecisionVoice(parts.bus, codec.decision_recorded, source, parts.clock)
+    predictions = PredictionVoice(parts.bus, codec.signal_predicted, source, parts.clock)
+
+    async def tell(batch: Batch) -> None:
+        await decisions.tell(batch)
+        await predictions.tell(batch.predictions)
+        parts.reporter.offer(batch.reports)
+
+    return tell
 
 
 def _service(

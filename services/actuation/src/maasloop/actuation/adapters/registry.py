@@ -45,9 +45,10 @@ class DeviceItem:
 
 @dataclass(frozen=True, slots=True)
 class TypeItem:
-    """What a device type can do."""
+    """What a device type can do, and what it observes."""
 
     capabilities: frozenset[Capability]
+    observed: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ class Registry:
                     if device.config_refusal:
                         _log.warning("device_never_commanded", device=key, reason=device.config_refusal)
                         self._refused(district, device)
-                case TypeItem(capabilities=capabilities):
+                case TypeItem(capabilities=capabilities, observed=observed):
                     self._city.capabilities[key.rpartition("/")[2]] = capabilities
+                    self._city.observed[key.rpartition("/")[2]] = observed
                 case DistrictItem():
                     self._city.district(key.rpartition("/")[2]).clock.set(item.clock, item.clock_device)
                 case None:
@@ -118,7 +120,8 @@ def translated(resource: RegistryResource) -> tuple[str, Item | None] | None:
         case "device_type":
             known = (_CAPABILITIES.get(number) for number in resource.device_type.capabilities)
             capabilities = frozenset(capability for capability in known if capability is not None)
-            return resource.device_type.name, TypeItem(capabilities)
+            observed = frozenset(name.rpartition("/")[2] for name in resource.device_type.observed_properties)
+            return resource.device_type.name, TypeItem(capabilities, observed)
         case "district":
             field = resource.district.clock == device_pb2.District.CLOCK_FIELD
             kind = ClockKind.FIELD if field else ClockKind.WALL
