@@ -57,7 +57,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenarios", default=SCENARIOS, help="of the wheel by name, or paths to a .sumocfg")
     parser.add_argument("--seeds", default="1 2 3")
-    parser.add_argument("--controllers", default="fixed actuated maxpressure maasloop maasloop-bands", help=", ".join(CONTROLLERS))
+    parser.add_argument(
+        "--controllers", default="fixed actuated maxpressure maasloop maasloop-bands", help=", ".join(CONTROLLERS)
+    )
     parser.add_argument("--detection", default="area", choices=DETECTIONS)
     parser.add_argument("--detectors-dead", type=float, default=0.0, help="share of the detectors that are silent")
     parser.add_argument("--kill-at", type=int, help="street second from which nobody decides any more")

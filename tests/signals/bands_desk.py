@@ -9,7 +9,7 @@ from tests.signals.senses import Loops, Seen
 
 from maasloop.actuation.domain.signals.bands import AskBands, BandsHand
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
-from maasloop.actuation.domain.signals.controller import Release
+from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
 from maasloop.actuation.domain.signals.plan_watch import watch
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -35,17 +35,21 @@ class BandsDesk:
         self.releases = 0
         self.requests = 0
         self._shown: PlanState | None = None
-        self._hand = BandsHand(sheet) if sheet.bands is not None else None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._controller = Controller(self.sheet)
+        self._hand = BandsHand(self._controller) if self.sheet.bands is not None else None
 
     @property
     def stuck_lanes(self) -> frozenset[str]:
         """Return the lanes on the way to which somebody is stuck."""
-        return self._hand.perception.stuck_lanes if self._hand is not None else frozenset()
+        return self._controller.stuck_lanes
 
     def restart(self) -> None:
         """Begin anew, as a process does that was killed: nothing is remembered, the site goes on."""
         self.state = self._shown = None
-        self._hand = BandsHand(self.sheet) if self.sheet.bands is not None else None
+        self._begin()
 
     def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
         """Decide on one second."""
@@ -53,7 +57,7 @@ class BandsDesk:
             return
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
-        called = self._hand.hear(second, loops, aspects, seen, held_back)
+        called = self._controller.hear(second, loops, aspects, seen, held_back)
         device = self.device
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)

@@ -9,7 +9,7 @@ import pytest
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.bands import AskBands, BandsDecision, BandsHand
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
-from maasloop.actuation.domain.signals.controller import Hold
+from maasloop.actuation.domain.signals.controller import Controller, Hold
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.site_plan import PlanState
@@ -21,9 +21,9 @@ QUEUE_M = (2.0, 9.0, 16.0, 23.0, 30.0, 37.0)
 
 def bands_data(*, on_demand: bool = True) -> dict[str, Any]:
     """Return a plan of three stages: a, b and d; then c; then b alone."""
-    stages = [
-        {"state": state, "green_s": 5, "band_s": 10, "band_max_s": 55, "on_demand": on_demand, "called": True} for state in STAGES
-    ]
+    stages: list[dict[str, Any]] = [{"state": state, "green_s": 5, "band_s": 10, "band_max_s": 55} for state in STAGES]
+    for number, stage in enumerate(stages, start=1):
+        stage.update({"call_input": 2 * number - 1, "hold_input": 2 * number} if on_demand else {})
     return {"plan": 2, "stages": stages, "cycle_max_s": 100, "dead_man_s": 60, "interval_s": 1}
 
 
@@ -38,7 +38,8 @@ class Site:
 
     def __init__(self, sheet: Sheet, stage: int) -> None:
         self.sheet = sheet
-        self.hand = BandsHand(sheet)
+        self.controller = Controller(sheet)
+        self.hand = BandsHand(self.controller)
         self.aspects = sheet.read_state(STAGES[stage - 1])
         self.second = 100
         self.stage = stage
@@ -58,7 +59,7 @@ class Site:
                 ]
                 for name in self.sheet.group
             }
-            called = self.hand.hear(self.second, {}, self.aspects, seen)
+            called = self.controller.hear(self.second, {}, self.aspects, seen)
             self.state = self.state.observe(self.second, self.aspects, called)
             plan = self.sheet.bands
             assert plan is not None
@@ -140,4 +141,4 @@ def test_a_clearance_is_waited_for(site: Sheet) -> None:
 def test_who_offers_no_bands_gets_none(sheet: Sheet) -> None:
     """A sheet without such a plan has no second hand."""
     with pytest.raises(ValueError, match="declares no plan"):
-        BandsHand(sheet)
+        BandsHand(Controller(sheet))

@@ -27,9 +27,9 @@ STAGES = ("GGrgr", "rrGrr", "rGrrr")
 
 def bands_data(*, on_demand: bool = True) -> dict[str, Any]:
     """Return a plan of three stages: a, b and d; then c; then b alone."""
-    stages = [
-        {"state": state, "green_s": 5, "band_s": 10, "band_max_s": 55, "on_demand": on_demand, "called": True} for state in STAGES
-    ]
+    stages: list[dict[str, Any]] = [{"state": state, "green_s": 5, "band_s": 10, "band_max_s": 55} for state in STAGES]
+    for number, stage in enumerate(stages, start=1):
+        stage.update({"call_input": 2 * number - 1, "hold_input": 2 * number} if on_demand else {})
     return {"plan": 2, "stages": stages, "cycle_max_s": 100, "dead_man_s": 60, "interval_s": 2}
 
 

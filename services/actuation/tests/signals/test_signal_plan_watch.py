@@ -28,7 +28,7 @@ CYCLE = (
 @pytest.fixture
 def site(sheet_data: dict[str, Any]) -> Sheet:
     """Return the sheet of a crossing whose plan shows one stage twice a cycle."""
-    stages = [{"state": state, "green_s": 5, "band_s": 1, "band_max_s": 55, "on_demand": True, "called": True} for state in STAGES]
+    stages = [{"state": state, "green_s": 5, "band_s": 1, "band_max_s": 55} for state in STAGES]
     plan = {"plan": 2, "stages": stages, "cycle_max_s": 120, "dead_man_s": 60, "interval_s": 1}
     return read_sheet({**sheet_data, "bands": plan})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .bands import FREE, plans_of
+from .bands import FREE, call_input, hold_input, plans_of
 from .feeders import place_feeders
 from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops
 from .network import (
@@ -149,10 +149,11 @@ def _bands(network: SignalNetwork, local: LocalProgramme) -> dict[str, Any]:
                 "green_s": stage.green_s,
                 "band_s": stage.band_s,
                 "band_max_s": stage.band_max_s,
-                "on_demand": stage.on_demand,
+                "call_input": call_input(number),
+                "hold_input": hold_input(number),
                 "called": stage.called,
             }
-            for stage in free.stages
+            for number, stage in enumerate(free.stages, start=1)
         ],
         "cycle_max_s": max(CYCLE_MAX_S, local.cycle_s),
         "dead_man_s": DEAD_MAN_S,

@@ -1,16 +1,14 @@
 """The second hand: the same index, put into bands, calls and holds for a site that runs its own plan.
 
-Each second: ``called = hand.hear(second, readings, aspects)``, then ``state = state.observe(…)`` and
-``shown = shown.observe(…)``, then ``decision = hand.decide(state, shown)``. What is asked for has to pass
-``bands_kernel``; what it may not ask for it does not ask for.
+Each second the controller hears, ``state = state.observe(…)`` and ``shown = watch(…)`` tell what the site does, then
+``decision = hand.decide(state, shown)``. What is asked for has to pass ``bands_kernel``; what may not be asked for is
+not asked for.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from .area import VehicleSeen
-from .aspects import Aspects
 from .bands_kernel import (
     BandsRequest,
     clearance_s,
@@ -19,13 +17,10 @@ from .bands_kernel import (
     judge_bands,
     late_groups,
 )
-from .controller import ISSUER, LOCK_CYCLES, Hold, Parameters, Release, service_rate
-from .estimate import LoopReading
+from .controller import Controller, Hold, Ranked, Release, service_rate
 from .forecast import Departure
 from .kernel import IssuerLevel
 from .outlook import Prospect, StagePlan, plan_stage
-from .perception import Perception
-from .sheet import Sheet
 from .site_plan import PlanState, SitePlan
 from .state import JunctionState
 
@@ -42,62 +37,49 @@ class AskBands:
 
     request: BandsRequest
     reason: str
+    ranked: Ranked = ()
 
 
 BandsDecision = Hold | AskBands | Release
 
 
-@dataclass
 class BandsHand:
-    """The adaptive controller of one junction whose site is steered by plan and bands."""
+    """Puts what the controller of one junction would do into what its site leaves open."""
 
-    sheet: Sheet
-    parameters: Parameters = field(default_factory=Parameters)
-    issuer: str = ISSUER
-
-    def __post_init__(self) -> None:
-        """Derive everything that does not change from the sheet; ``ValueError`` where the site has no such plan."""
+    def __init__(self, controller: Controller) -> None:
+        """Use what the controller hears and knows; ``ValueError`` where the site has no plan with bands."""
+        self.sheet = controller.sheet
         if self.sheet.bands is None:
             message = f"the sheet of {self.sheet.junction} declares no plan with bands"
             raise ValueError(message)
         self.site: SitePlan = self.sheet.bands
-        self.perception = Perception(self.sheet)
+        self.parameters = controller.parameters
+        self._controller = controller
         self._plans: list[StagePlan] = [plan_stage(self.sheet, green) for green in self.sheet.band_stages]
-        self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
-        self._local_until_s = -math.inf
         self._last: BandsRequest | None = None
-
-    def hear(
-        self,
-        second_s: float,
-        readings: Mapping[str, LoopReading],
-        aspects: Aspects,
-        seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
-        held_back: Collection[str] = (),
-    ) -> frozenset[str]:
-        """Take in one second, as ``Controller.hear`` does; return the groups that are called."""
-        self.perception.hear(second_s, readings, aspects, seen, held_back)
-        return self.perception.called(aspects)
 
     def decide(self, state: JunctionState, shown: PlanState) -> BandsDecision:
         """Decide on the second of ``state`` what to ask for from the next second on."""
-        if state.second_s < self._local_until_s:
-            return Hold("the local programme is to undo a lock")
-        locked = self.perception.locked()
-        if locked:
-            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
+        left = self._controller.leave(state)
+        if left is not None:
             self._last = None
-            return Release(f"{', '.join(locked)} stand under green and nobody leaves")
+            return left
         if not shown.on:
             return Hold("the site is clearing")
         if self._green_left_s(state, shown) > 0.0:
             return Hold("the base green is not over")
-        prospect = Prospect(self.perception, state, self.parameters.horizon_s)
-        for rate, number in self._ranked(state, shown, prospect):
+        prospect = Prospect(self._controller.perception, state, self.parameters.horizon_s)
+        rates = self._rates(state, shown, prospect)
+        ranked = tuple((rate, self.sheet.band_stages[number - 1]) for rate, number in rates)
+        for rate, number in rates:
             asked = self._permitted(state, shown, prospect, number)
             if asked is not None:
-                return self._due(state, shown, asked, f"stage {number}, index {rate:.3f}")
-        return Hold("nothing may be asked for")
+                return replace(self._due(state, shown, asked, f"stage {number}, index {rate:.3f}"), ranked=ranked)
+        return Hold("nothing may be asked for", ranked)
+
+    def forget(self) -> None:
+        """Take nothing for set any more: the site did not take it."""
+        self._last = None
 
     def _permitted(
         self, state: JunctionState, shown: PlanState, prospect: Prospect, number: int
@@ -107,7 +89,7 @@ class BandsHand:
         refusal = judge_bands(self.sheet, state, replace(shown, asked_s=-math.inf), asked)
         return asked if refusal is None else None
 
-    def _due(self, state: JunctionState, shown: PlanState, asked: BandsRequest, reason: str) -> BandsDecision:
+    def _due(self, state: JunctionState, shown: PlanState, asked: BandsRequest, reason: str) -> Hold | AskBands:
         """Send only what changes something: other inputs, a band about to be reached, or the time to send again."""
         if state.second_s - shown.asked_s < self.site.interval_s:
             return Hold(f"{reason}; the site takes requests {self.site.interval_s:g} s apart")
@@ -124,13 +106,13 @@ class BandsHand:
         """Return the seconds of base green that are left when a request of this second acts; then a band is reached."""
         return max(0.0, shown.since_s + self.site.stages[shown.stage - 1].green_s - state.second_s - 1)
 
-    def _ranked(self, state: JunctionState, shown: PlanState, prospect: Prospect) -> list[tuple[float, int]]:
+    def _rates(self, state: JunctionState, shown: PlanState, prospect: Prospect) -> list[tuple[float, int]]:
         """Return the stages that can come next, and the one that is on, by index; those that would block left out."""
         here = shown.stage
         green = self.sheet.band_stages[here - 1]
         starts = dict.fromkeys(green, 0.0)
         rates = [(self._rate(here, starts, prospect, self.parameters.stay_s, 0.0), here)]
-        stuck = self.perception.stuck()
+        stuck = self._controller.perception.stuck()
         for number in self.site.after(here) if self.site.stages[here - 1].on_demand else ():
             coming = self.sheet.band_stages[number - 1]
             if not any(stuck.intersection(self.sheet.foes[name]) for name in coming - green):
@@ -196,7 +178,7 @@ class BandsHand:
             bands=bands,
             not_before_s=state.second_s + 1,
             expires_s=state.second_s + 1 + self.site.dead_man_s,
-            issuer=self.issuer,
+            issuer=self._controller.issuer,
             level=IssuerLevel.ADAPTIVE,
             calls={number: number in called for number in sorted(on_demand)},
             holds={number: held for number, held in holds.items() if number in on_demand},

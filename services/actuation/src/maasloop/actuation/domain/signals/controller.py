@@ -115,15 +115,9 @@ class Controller:
         not_before_s = state.second_s + 1
         if state.busy_until_s > not_before_s:
             return Hold("a sequence is running")
-        if state.second_s < self._local_until_s:
-            return Hold("the local programme is left to itself for a while")
-        locked = self.perception.locked()
-        if locked:
-            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
-            return Release(f"{', '.join(locked)} stand under green and nobody leaves")
-        if self.perception.unseen() > UNSEEN_MAX:
-            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
-            return Release("more than half of the lanes are not seen")
+        left = self.leave(state)
+        if left is not None:
+            return left
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
         current = frozenset(name for name, group in state.groups.items() if group.green)
@@ -133,6 +127,19 @@ class Controller:
             if decision is not None:
                 return replace(decision, ranked=tuple(ranked))
         return Hold("nothing else may be asked for now", tuple(ranked))
+
+    def leave(self, state: JunctionState) -> Hold | Release | None:
+        """Return a decision where the junction is better left to its local programme for a while, else nothing."""
+        if state.second_s < self._local_until_s:
+            return Hold("the local programme is left to itself for a while")
+        locked = self.perception.locked()
+        if locked:
+            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
+            return Release(f"{', '.join(locked)} stand under green and nobody leaves")
+        if self.perception.unseen() > UNSEEN_MAX:
+            self._local_until_s = state.second_s + LOCK_CYCLES * self._cycle_s
+            return Release("more than half of the lanes are not seen")
+        return None
 
     def _towards(
         self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str

@@ -165,5 +165,9 @@ def _bands(sheet: Sheet) -> Iterator[Contradiction]:
                 yield Contradiction((name,), detail)
         if not 0.0 <= stage.band_s <= stage.band_max_s:
             yield Contradiction((stage.state,), f"a band of plan {plan.plan} is longer than it may be")
+        if (stage.call_input > 0) != (stage.hold_input > 0):
+            yield Contradiction(
+                (stage.state,), f"a stage of plan {plan.plan} has an input to call it and one to hold it"
+            )
     if not 0.0 < plan.interval_s < plan.dead_man_s <= DEAD_MAN_MAX_S:
         yield Contradiction((), f"plan {plan.plan} needs 0 < interval < dead-man time <= {DEAD_MAN_MAX_S:g} s")

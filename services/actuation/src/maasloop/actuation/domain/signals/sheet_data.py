@@ -135,8 +135,9 @@ def _site_plan(data: Json) -> SitePlan:
                 green_s=float(stage["green_s"]),
                 band_s=float(stage["band_s"]),
                 band_max_s=float(stage["band_max_s"]),
-                on_demand=bool(stage["on_demand"]),
-                called=bool(stage["called"]),
+                call_input=int(stage.get("call_input", 0)),
+                hold_input=int(stage.get("hold_input", 0)),
+                called=bool(stage.get("called", True)),
             )
             for stage in data["stages"]
         ),

@@ -14,10 +14,17 @@ class BandStage:
     green_s: float
     band_s: float
     band_max_s: float
-    on_demand: bool
-    """Forced inputs rule whether it comes and how soon it ends."""
+    call_input: int = 0
+    """Number of the input that rules whether it comes; 0: it comes in any case."""
+    hold_input: int = 0
+    """Number of the input that rules whether its band is used; 0: it is used."""
     called: bool = True
     """It comes when its input is left alone."""
+
+    @property
+    def on_demand(self) -> bool:
+        """Tell whether inputs rule that it comes, and how soon it ends."""
+        return self.call_input > 0
 
 
 @dataclass(frozen=True)
