@@ -94,45 +94,45 @@ async def _all_are_rows(city: "City", ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("service", ["ingest", "timeseries", "device-registry"])
-async def test_a_killed_service_loses_nothing(city: "City", service: str) -> None:
+async def test_a_killed_service_loses_nothing(shared_city: "City", service: str) -> None:
     """Kill -9 of a service under load: every acknowledged reading is a row, and no row is there twice."""
-    ledger = Ledger(city, "station")
+    ledger = Ledger(shared_city, "station")
     async with _load(ledger.send_by_grpc):
-        city.stack.services[service].kill9()
-        city.stack.services[service].start()
-        await city.stack.wait_ready(service)
+        shared_city.stack.services[service].kill9()
+        shared_city.stack.services[service].start()
+        await shared_city.stack.wait_ready(service)
 
-    await _all_are_rows(city, ledger)
+    await _all_are_rows(shared_city, ledger)
 
 
-async def test_a_killed_database_loses_nothing(city: "City") -> None:
+async def test_a_killed_database_loses_nothing(shared_city: "City") -> None:
     """Kill -9 of PostgreSQL under load: ingest goes on, and the writer catches up."""
-    ledger = Ledger(city, "station")
+    ledger = Ledger(shared_city, "station")
     async with _load(ledger.send_by_grpc):
-        city.stack.postgres.kill9()
+        shared_city.stack.postgres.kill9()
         await asyncio.sleep(LOAD_S)
-        city.stack.postgres.start()
+        shared_city.stack.postgres.start()
 
-    await _all_are_rows(city, ledger)
+    await _all_are_rows(shared_city, ledger)
 
 
-async def test_a_killed_broker_keeps_every_puback(city: "City") -> None:
+async def test_a_killed_broker_keeps_every_puback(shared_city: "City") -> None:
     """Kill -9 of nats-server under MQTT QoS 1: every reading whose PUBACK arrived is a row."""
-    ledger = Ledger(city, "station")
+    ledger = Ledger(shared_city, "station")
     for round_number in range(3):
         async with aiomqtt.Client(
-            *city.stack.nats.mqtt_address, identifier=f"station-{round_number}", timeout=2.0
+            *shared_city.stack.nats.mqtt_address, identifier=f"station-{round_number}", timeout=2.0
         ) as client:
             sending = [asyncio.create_task(_send_until_broken(ledger, client)) for _ in range(20)]
             await asyncio.sleep(LOAD_S)
-            city.stack.nats.kill9()
+            shared_city.stack.nats.kill9()
             await asyncio.gather(*sending)
             # The client keeps why it lost its broker until somebody asks, and complains at the end if nobody did.
             with pytest.raises(aiomqtt.MqttError):
                 await anext(client.messages)
-        city.stack.nats.start()
+        shared_city.stack.nats.start()
 
-    await _all_are_rows(city, ledger)
+    await _all_are_rows(shared_city, ledger)
 
 
 async def _send_until_broken(ledger: Ledger, client: aiomqtt.Client) -> None:
