@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.load import machine
-from tests.signals.plan import CONTROLLERS, DETECTIONS, ON_PLATFORM, STREET_SECONDS, Outcome, Run
-from tests.signals.table import summaries, table
+from tests.signals.plan import CONTROLLERS, DETECTIONS, ON_PLATFORM, STREET_SECONDS, WITHOUT_PRIORITY, Outcome, Run
+from tests.signals.table import road_users_table, summaries, table
 
 BENCH = Path(".maasloop/bench").resolve()
 SCENARIOS = "cologne1 cologne3 cologne8 ingolstadt1 ingolstadt7 grid4x4"
@@ -85,7 +85,12 @@ def main() -> int:
         told = {"machine": about, "runs": [one.to_json() for one in outcomes], "scenarios": summaries(outcomes)}
         machine.write(BENCH / "signals.json", told)
     print(table(outcomes))
-    ours = [one for one in outcomes if one.run.controller in {"maasloop", "maasloop-bands", "maxpressure", "local"}]
+    print(road_users_table(outcomes), end="")
+    ours = [
+        one
+        for one in outcomes
+        if one.run.controller in {"maasloop", "maasloop-bands", WITHOUT_PRIORITY, "maxpressure", "local"}
+    ]
     return 1 if any(one.violations for one in ours) else 0
 
 

@@ -12,6 +12,7 @@ from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_b
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
 from maasloop.actuation.domain.signals.plan_watch import watch
+from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.site_plan import PlanState
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -72,6 +73,9 @@ class BandsDesk:
             self.releases += 1
         self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
         self.red_called_max_s = max(self.red_called_max_s, red_called_s(self.state))
+
+    def ask_priority(self, second: int, request: PriorityRequest) -> None:
+        """Leave a vehicle's request: bands know no priority."""
 
     def _ask(self, request: BandsRequest, state: JunctionState, shown: PlanState) -> None:
         refusal = judge_bands(self.sheet, state, shown, request)

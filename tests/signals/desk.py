@@ -9,9 +9,10 @@ from tests.signals.senses import Loops, Seen
 
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspects
-from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold, Release
+from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision, Hold, Release
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
+from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
 from maasloop.twin.street.signals import Answer, SignalDevice
@@ -92,6 +93,12 @@ class Desk:
             self.releases += 1
         self.times_ms.append((time.thread_time() - began_s) * 1_000.0)
         self.red_called_max_s = max(self.red_called_max_s, red_called_s(self.state))
+
+    def ask_priority(self, second: int, request: PriorityRequest) -> None:
+        """Hand a vehicle's request to the controller; one that knows no priority leaves it."""
+        refusal = self._chooser.priorities.ask(second, request) if isinstance(self._chooser, Controller) else None
+        if refusal is not None:
+            self.answers[f"priority: {refusal}"] += 1
 
     def _ask(self, second: int, request: SequenceRequest, state: JunctionState) -> None:
         verdict = judge(self.sheet, state, request) if self._kernel else Permitted(request)

@@ -5,15 +5,18 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tests.signals.announcements import Announcements
 from tests.signals.bands_desk import AnyDesk, BandsDesk
 from tests.signals.desk import Chooser, Desk
 from tests.signals.max_pressure import MaxPressure
 from tests.signals.outage import Outage
 from tests.signals.outcome import Told, outcome_of
-from tests.signals.plan import Outcome, Run
+from tests.signals.plan import WITHOUT_PRIORITY, Outcome, Run
+from tests.signals.road_users import RoadUsers
 from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
 
@@ -32,6 +35,22 @@ GREEN_MAX_S = 50
 BASELINES = ("fixed", "actuated")
 
 
+class _Watch:
+    """Everything that is noted while a run goes on."""
+
+    def __init__(self, run: Run, site: Site) -> None:
+        self.standstill = Standstill(site)
+        self.users = RoadUsers(site)
+        self.outage = Outage(run.kill_at, run.restart_at)
+
+    def see(self, passed_s: int, desks: Mapping[str, AnyDesk]) -> None:
+        """Look at the second that just passed."""
+        self.standstill.see(passed_s)
+        self.users.see(passed_s, {name: desk.state for name, desk in desks.items() if desk.state is not None})
+        if desks:
+            self.outage.see(passed_s, [desk.device.remote for desk in desks.values()])
+
+
 def perform(run: Run, directory: Path) -> Outcome:
     """Run it; SUMO's files stay in the directory."""
     began_s = time.process_time()
@@ -42,24 +61,23 @@ def perform(run: Run, directory: Path) -> Outcome:
     options = SimulationOptions(own_programmes=baseline, routes=True, additional=additional)
     street = StreetSimulation(site, seed=run.seed, duration_s=run.seconds, work_dir=directory, options=options)
     (directory / "net.txt").write_text(f"{site.scenario.net}\n", encoding="utf-8")
-    standstill = Standstill(site)
+    watch = _Watch(run, site)
     desks: dict[str, AnyDesk] = {}
-    outage = Outage(run.kill_at, run.restart_at)
     with street:
         if baseline:
             for _ in range(run.seconds):
-                standstill.see(street.step())
+                watch.see(street.step(), {})
         else:
             desks = {junction.id: _desk(junction, run) for junction in site.junctions}
-            _controlled(run, street, desks, standstill, outage)
-    return outcome_of(run, street, _told(list(desks.values()), standstill, began_s, outage))
+            _controlled(run, street, desks, watch)
+    outcome = outcome_of(run, street, _told(list(desks.values()), watch, began_s))
+    return replace(outcome, road_users=watch.users.told(site.scenario, street.tripinfo))
 
 
-def _controlled(
-    run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], standstill: Standstill, outage: Outage
-) -> None:
+def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], watch: _Watch) -> None:
     """Let the desks decide second after second; a decision on a second acts from the next one on."""
     senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
+    announcements = Announcements(street.site)
     neighbourhood = Neighbourhood(desk.sheet for desk in desks.values())
     held_back: Exits = {}
     for passed_s in range(1, run.seconds + 1):
@@ -67,14 +85,15 @@ def _controlled(
         for junction_id, desk in desks.items():
             street.show(junction_id, desk.device.tick(second))
         street.step()
-        standstill.see(passed_s)
-        outage.see(passed_s, [desk.device.remote for desk in desks.values()])
+        watch.see(passed_s, desks)
         if passed_s == run.restart_at:
             for desk in desks.values():
                 desk.restart()
-        if run.controller == "local" or outage.lasts(passed_s):
+        if run.controller == "local" or watch.outage.lasts(passed_s):
             continue
         senses.sense()
+        for junction, request in announcements.hear(second) if run.controller != WITHOUT_PRIORITY else ():
+            desks[junction.id].ask_priority(second, request)
         states = street.signal_states()
         for junction_id, desk in desks.items():
             loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
@@ -96,19 +115,19 @@ def _chooser(junction: Junction, sheet: Sheet, run: Run) -> Chooser:
     return MaxPressure(sheet, lambda name: int(libsumo.lane.getLastStepVehicleNumber(lanes[name])))
 
 
-def _told(desks: Sequence[AnyDesk], standstill: Standstill, began_s: float, outage: Outage) -> Told:
+def _told(desks: Sequence[AnyDesk], watch: _Watch, began_s: float) -> Told:
     refused: Counter[str] = Counter()
     for desk in desks:
         refused.update(desk.answers)
     return Told(
-        gridlock=standstill.found,
+        gridlock=watch.standstill.found,
         processor_s=time.process_time() - began_s,
         decisions_ms=[one for desk in desks for one in desk.times_ms],
         red_called_max_s=max((desk.red_called_max_s for desk in desks), default=0.0),
         refused=refused,
         releases=sum(desk.releases for desk in desks),
-        local_after_kill_s=outage.local_after_s,
-        remote_after_restart_s=outage.remote_after_s,
+        local_after_kill_s=watch.outage.local_after_s,
+        remote_after_restart_s=watch.outage.remote_after_s,
     )
 
 

@@ -1,11 +1,13 @@
 """What a run of the bench is, and what it gave."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 STREET_SECONDS = 3_600
-CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop", "maasloop-bands")
+CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop", "maasloop-no-priority", "maasloop-bands")
+WITHOUT_PRIORITY = "maasloop-no-priority"
+"""The same as ``maasloop``, but deaf to buses and ambulances: what their priority costs is seen beside it."""
 ON_PLATFORM = ("maasloop",)
 """Controllers that the platform has; the others run as a library always."""
 DETECTIONS = ("area", "loops", "area-blind")
@@ -69,6 +71,8 @@ class Outcome:
     """Seconds after the kill until every junction followed its local programme."""
     delay_after_kill_s: float | None = None
     """Mean delay of the trips that were to depart after the kill."""
+    road_users: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Figures by kind of road user; empty where there are only cars."""
     remote_after_restart_s: int | None = None
     """Seconds after the restart until every junction was under control again."""
 

@@ -2,6 +2,7 @@
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class Trips:
     def mean_delay_s(self) -> float:
         """Mean of timeLoss + departDelay over every row, those that never departed among them."""
         return sum(trip.delay_s for trip in self.rows) / len(self.rows) if self.rows else 0.0
+
+    @property
+    def mean_wait_s(self) -> float:
+        """Mean standing time of a trip."""
+        return sum(trip.wait_s for trip in self.rows) / len(self.rows) if self.rows else 0.0
 
     @property
     def p99_wait_s(self) -> float:
@@ -62,17 +68,20 @@ def read_trips(tripinfo: Path) -> Trips:
     for _, row in ET.iterparse(tripinfo):  # noqa: S314 - a local file that this bench's SUMO wrote
         if row.tag != "tripinfo":
             continue
-        departs_s = float(row.get("depart", "-1"))
-        departed = departs_s >= 0.0
-        held_s = max(0.0, float(row.get("departDelay", "0")))
-        rows.append(
-            Trip(
-                delay_s=max(0.0, float(row.get("timeLoss", "0"))) + held_s,
-                wait_s=float(row.get("waitingTime", "0")),
-                stops=int(row.get("waitingCount", "0")),
-                due_s=departs_s - held_s if departed else math.inf,
-                departed=departed,
-            )
-        )
+        rows.append(trip_of(row.attrib))
         row.clear()
     return Trips(tuple(rows))
+
+
+def trip_of(row: Mapping[str, str]) -> Trip:
+    """Read one row of a trip record."""
+    departs_s = float(row.get("depart", "-1"))
+    departed = departs_s >= 0.0
+    held_s = max(0.0, float(row.get("departDelay", "0")))
+    return Trip(
+        delay_s=max(0.0, float(row.get("timeLoss", "0"))) + held_s,
+        wait_s=float(row.get("waitingTime", "0")),
+        stops=int(row.get("waitingCount", "0")),
+        due_s=departs_s - held_s if departed else math.inf,
+        departed=departed,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.signals.plan import Outcome
+from tests.signals.road_users import summary
 
 # Student's t for 95 %, two-sided, by degrees of freedom; beyond the table the normal value is close enough.
 _T95 = (
@@ -67,6 +68,7 @@ def summaries(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
                 "gridlocks": sum(bool(one.gridlock) for one in runs),
                 "red_called_max_s": max(one.red_called_max_s for one in runs),
                 "decision_ms_p99": round(max(one.decision_ms_p99 for one in runs), 2),
+                "road_users": summary([one.road_users for one in runs]),
             }
         )
     return found
@@ -96,5 +98,26 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 f"{one['decision_ms_p99']:.1f}",
             )
         )
+    return _aligned(rows)
+
+
+def road_users_table(outcomes: Sequence[Outcome]) -> str:
+    """Return one row for each kind of road user; nothing where there are only cars."""
+    rows = [("scenario", "controller", "who", "trips", "mean s", "mean wait", "max wait", "red s", "green", "back s")]
+    for one in summaries(outcomes):
+        rows.extend(
+            (str(one["scenario"])[-24:], one["controller"], kind, f"{row['trips']:.0f}", *_cells(row))
+            for kind, row in one["road_users"].items()
+        )
+    return f"{_aligned(rows)}\n" if len(rows) > 1 else ""
+
+
+def _cells(row: dict[str, float]) -> tuple[str, ...]:
+    """Write the figures of a kind of road user; what it does not have is left open."""
+    names = ("mean_delay_s", "mean_wait_s", "max_wait_s", "red_called_s", "met_green", "back_s")
+    return tuple(f"{row[name]:.2f}" if name in row else "-" for name in names)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

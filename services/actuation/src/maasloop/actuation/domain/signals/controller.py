@@ -13,9 +13,10 @@ from .area import VehicleSeen
 from .aspects import Aspect, Aspects
 from .estimate import LoopReading
 from .forecast import Departure
-from .kernel import IssuerLevel, SequenceRequest, SequenceStep, expiry_latest_s
+from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
 from .outlook import Prospect, StagePlan, plan_stage
 from .perception import Perception
+from .priority import Priorities
 from .sequence import starts_of, way_to
 from .sheet import Sheet
 from .stages import Stage, stages_of
@@ -84,6 +85,7 @@ class Controller:
     def __post_init__(self) -> None:
         """Derive everything that does not change from the sheet."""
         self.perception = Perception(self.sheet)
+        self.priorities = Priorities(self.sheet)
         self.stages = stages_of(self.sheet)
         self._plans: dict[Stage, StagePlan] = {}
         self._local_until_s = -math.inf
@@ -123,7 +125,8 @@ class Controller:
         current = frozenset(name for name, group in state.groups.items() if group.green)
         ranked = self._ranked(state, current, not_before_s)
         for index, stage in ranked:
-            decision = self._towards(state, stage, current, not_before_s, f"index {index:.3f}")
+            reason = f"index {index:.3f}{self.priorities.reason}"
+            decision = self._towards(state, stage, current, not_before_s, reason)
             if decision is not None:
                 return replace(decision, ranked=tuple(ranked))
         return Hold("nothing else may be asked for now", tuple(ranked))
@@ -182,15 +185,18 @@ class Controller:
             not_before_s=not_before_s,
             expires_s=min(latest_s, ends_s + self.parameters.hold_s),
             issuer=self.issuer,
-            level=IssuerLevel.ADAPTIVE,
+            level=self.priorities.level,
         )
         return Ask(request, reason)
 
     def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
         parameters = self.parameters
+        self.priorities.weigh(state.second_s, self.perception.lanes)
         prospect = Prospect(self.perception, state, parameters.horizon_s)
+        running = dict.fromkeys(current, 0.0)
+        favoured = self.priorities.departures(current, running)
         index = service_rate(
-            self._plan(current), dict.fromkeys(current, 0.0), prospect, parameters, begun_s=parameters.stay_s
+            self._plan(current), running, prospect, parameters, begun_s=parameters.stay_s, favoured=favoured
         )
         ranked = [(index, current)]
         starts = starts_of(self.sheet, state, not_before_s)
@@ -199,10 +205,17 @@ class Controller:
             if stage == current or not fresh <= stage:
                 continue
             begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
-            penalty_s = parameters.penalty_s
-            index = service_rate(self._plan(stage), starts, prospect, parameters, begun_s=begun_s, penalty_s=penalty_s)
+            index = service_rate(
+                self._plan(stage),
+                starts,
+                prospect,
+                parameters,
+                begun_s=begun_s,
+                penalty_s=parameters.penalty_s,
+                favoured=self.priorities.departures(stage, starts),
+            )
             ranked.append((index, stage))
-        return sorted(ranked, key=lambda pair: -pair[0])
+        return self.priorities.order(sorted(ranked, key=lambda pair: -pair[0]), current)
 
     def _plan(self, stage: Stage) -> StagePlan:
         plan = self._plans.get(stage)
@@ -227,9 +240,13 @@ def service_rate(
     *,
     begun_s: float,
     penalty_s: float = 0.0,
+    favoured: Sequence[Departure] = (),
 ) -> float:
-    """Return the service rate of a stage: the best block of its departures, less what keeps coming anyway."""
-    events: list[Departure] = []
+    """Return the service rate of a stage: the best block of its departures, less what keeps coming anyway.
+
+    ``favoured`` are departures that count on top of those of the lanes.
+    """
+    events = list(favoured)
     rate = 0.0
     for lane_plan in plan.lanes:
         found, lane_rate = prospect.of(lane_plan, starts)

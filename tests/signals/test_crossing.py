@@ -1,0 +1,73 @@
+"""The example with crossings, cycle signals, buses and an ambulance: everybody is told of, and nobody is in danger."""
+
+from pathlib import Path
+
+import pytest
+from tests.signals.__main__ import outcome_of
+from tests.signals.plan import Outcome, Run
+from tests.signals.road_users import summary
+from tests.signals.table import road_users_table
+
+from maasloop.twin.street.scenario import load_scenario
+
+# Processes one after the other, each of which loads SUMO, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(240)
+
+CROSSING = str(Path(__file__).parents[2] / "examples" / "crossing" / "crossing.sumocfg")
+SECONDS = 420
+
+
+@pytest.mark.parametrize("detection", ["area", "loops"])
+def test_seven_minutes_at_the_crossing_are_in_order(detection: str) -> None:
+    """The reader finds nothing, the kernel refuses nothing, and nobody on foot or on a bicycle waits for 120 s."""
+    outcome = outcome_of(Run(CROSSING, "maasloop", 1, SECONDS, detection))
+
+    assert (outcome.violations, outcome.gridlock) == (0, "")
+    assert all(reason.startswith("priority") for reason in outcome.refused)
+    assert set(outcome.road_users) == {"bus", "cycle", "others", "vehicle", "walker"}
+    assert outcome.road_users["walker"]["red_called_s"] <= 120
+    assert outcome.road_users["cycle"]["red_called_s"] <= 120
+
+
+def test_the_plan_of_the_example_keeps_our_clearances() -> None:
+    """The network's own plan is judged by the same rules and breaks none: what is compared has the same clearances."""
+    assert outcome_of(Run(CROSSING, "fixed", 1, 120)).violations == 0
+
+
+def test_a_network_without_others_has_no_table_of_road_users() -> None:
+    """Where there are only cars, nothing is told of other road users."""
+    outcome = outcome_of(Run("cologne1", "fixed", 1, 60))
+
+    assert outcome.road_users == {}
+    assert road_users_table([outcome]) == ""
+
+
+def test_figures_of_several_runs_are_put_together() -> None:
+    """Means are meant, trips are added up, and of waits the longest counts."""
+    runs = [
+        {"walker": {"trips": 10, "mean_wait_s": 4.0, "max_wait_s": 20.0}, "emergency": {"met_green": 1.0}},
+        {"walker": {"trips": 20, "mean_wait_s": 6.0, "max_wait_s": 30.0}, "emergency": {"met_green": 0.0}},
+    ]
+    assert summary(runs) == {
+        "walker": {"trips": 30, "mean_wait_s": 5.0, "max_wait_s": 30.0},
+        "emergency": {"met_green": 0.5},
+    }
+
+
+def test_the_table_names_every_kind_of_road_user() -> None:
+    """Each kind has a row; figures that it does not have are left open."""
+    run = Run(CROSSING, "maasloop", 1)
+    users = {"bus": {"trips": 3.0, "mean_delay_s": 12.0}, "walker": {"trips": 9.0, "red_called_s": 61.0}}
+    outcome = Outcome(run, 16.5, 60.0, 100.0, 0.6, 2000, 1, 0, "", 80.0, 0.3, 2.0, {}, 0, 9.0, road_users=users)
+    lines = road_users_table([outcome]).splitlines()
+
+    assert [line.split()[2] for line in lines[1:]] == ["bus", "walker"]
+    assert "12.00" in lines[1]
+    assert lines[2].split()[-3:] == ["61.00", "-", "-"]
+
+
+def test_the_example_is_there() -> None:
+    """Network, demand and stops lie beside the configuration."""
+    scenario = load_scenario(CROSSING)
+
+    assert all(path.is_file() for path in (scenario.net, *scenario.routes, *scenario.additional))
