@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
-	bench-report bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz
+	bench-report bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -109,6 +109,9 @@ bench-signals: setup ## signal controllers over SUMO: delay, waiting, safety (SC
 
 bench-signals-scale: setup ## how many junctions one core decides upon each second (DETECTION, ARGS="--junctions 1000")
 	@$(BIN)/python -m tests.signals.scale --detection $(DETECTION) $(ARGS)
+
+bench-rsmp: setup ## 500 RSMP sites in one supervisor process: command to read-back, watchdogs, memory (ARGS="--seconds 60")
+	@$(BIN)/python -m tests.load.rsmp_sites $(ARGS)
 
 report-signals: setup ## write the figures of the last bench of signal controllers into docs/reports/signals.md
 	@$(BIN)/python -m tests.signals.report
