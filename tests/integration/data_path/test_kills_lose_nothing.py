@@ -16,6 +16,9 @@ from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
 
+# What was on a link that died comes again after half a minute.
+pytestmark = pytest.mark.timeout(120)
+
 READINGS_A_BATCH = 20
 LOAD_S = 1.0
 """Load before and after a kill."""
