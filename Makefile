@@ -21,6 +21,7 @@ DETECTION ?= $(if $(PLATFORM),loops,area)
 DETECTORS_DEAD ?= 0
 STREET_SECONDS ?= 3600
 KILL_AT ?=
+RESTART_AT ?=
 PLATFORM ?=
 KEEP ?=
 
@@ -105,7 +106,7 @@ bench-report: setup ## write the figures of the last benches into docs/reports/d
 bench-signals: setup ## signal controllers over SUMO: delay, waiting, safety (SCENARIOS SEEDS CONTROLLERS DETECTION …)
 	@$(BIN)/python -m tests.signals --scenarios "$(SCENARIOS)" --seeds "$(SEEDS)" --controllers "$(CONTROLLERS)" \
 		--detection $(DETECTION) --detectors-dead $(DETECTORS_DEAD) --seconds $(STREET_SECONDS) \
-		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(KEEP),--keep) $(if $(PLATFORM),--platform) $(ARGS)
+		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(RESTART_AT),--restart-at $(RESTART_AT)) $(if $(KEEP),--keep) $(if $(PLATFORM),--platform) $(ARGS)
 
 bench-signals-scale: setup ## how many junctions one core decides upon each second (DETECTION, ARGS="--junctions 1000")
 	@$(BIN)/python -m tests.signals.scale --detection $(DETECTION) $(ARGS)

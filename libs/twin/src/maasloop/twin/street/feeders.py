@@ -36,7 +36,9 @@ def _feeders(net: Any, network: SignalNetwork, own: list[Loop], exits: Mapping[s
     for edge_id, lane_ids in lanes.items():
         for loop, distance_m in _before(net.getEdge(edge_id), exits):
             if loop.id not in mine:
-                reached.setdefault(loop.id, (loop, distance_m, []))[2].extend(lane_ids)
+                # A loop on a controlled lane itself leaves no time to change lanes.
+                onward = [loop.lane] if loop.lane in lane_ids else lane_ids
+                reached.setdefault(loop.id, (loop, distance_m, []))[2].extend(onward)
     return [
         Loop(loop.id, loop.lane, loop.position_m, "feeder", round(distance_m, 1), _shares(lane_ids))
         for loop, distance_m, lane_ids in reached.values()

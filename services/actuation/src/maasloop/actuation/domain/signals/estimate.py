@@ -200,7 +200,7 @@ class LaneEstimate:
             if abs(vehicle.at_s - at_s) <= ANNOUNCED_TOLERANCE_S:
                 del self.announced[index]
                 if vehicle.source is not None:
-                    vehicle.source.found(self.id, vehicle.weight)
+                    vehicle.source.found(self.id, 1.0)
                 return
 
     def overdue(self, due_s: float) -> list[Expected]:
