@@ -27,7 +27,7 @@ from maasloop.rsmp.messages import (
     Subscription,
     Watchdog,
 )
-from maasloop.rsmp.session import UNACKNOWLEDGED_MAX, Instant, Phase
+from maasloop.rsmp.session import UNACKNOWLEDGED_MAX, Instant, LinkSettings, Phase
 from maasloop.rsmp.site import SiteIdentity
 from maasloop.rsmp.supervisor import KnownSite
 from rsmp_link import CONTROLLER, DETECTOR, GROUP, NEWEST, PLAN, SITE, START, Link
@@ -332,6 +332,25 @@ def test_a_site_s_quirk_is_kept_on_its_links() -> None:
     link.pump()
 
     assert b'"sOc":"True"' in b"".join(packet for _, packet in link.said)
+
+
+def test_few_messages_are_under_way_and_a_watchdog_waits_for_none() -> None:
+    """Further messages wait for acknowledgements, and their time-out begins when they are sent; a sign of life goes at once."""
+    link = Link(settings=LinkSettings(unacknowledged_max=2, watchdog_interval_s=5, acknowledgement_timeout_s=8)).ready()
+    for active in (True, False, True, False):
+        link.site.set_alarm(GROUP, "A0201", (("color", "red"),), link.now, active=active)
+    first = link.site.take_output()
+    later = Instant(link.now.at_s + 6, link.now.utc)
+    link.site.tick(later)
+    second = link.site.take_output()
+    link.supervisor.receive(first, later)
+    link.site.receive(link.supervisor.take_output(), later)
+
+    assert first.count(b'"type":"Alarm"') == 2
+    assert (second.count(b'"type":"Alarm"'), second.count(b'"type":"Watchdog"')) == (0, 1)
+XX
+    link.site.tick(Instant(later.at_s + 7.9, later.utc))
+    assert link.site.phase is Phase.READY
 
 
 @pytest.mark.parametrize(("quirk", "word"), [(False, b'"sS":"Suspended"'), (True, b'"sS":"suspended"')])

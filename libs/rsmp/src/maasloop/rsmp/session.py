@@ -44,13 +44,15 @@ class Instant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Times of a link, in seconds."""
+    """Times of a link, in seconds, and its limits."""
 
     acknowledgement_timeout_s: float = ACKNOWLEDGEMENT_TIMEOUT_S
     watchdog_interval_s: float = WATCHDOG_INTERVAL_S
     silence_s: float = SILENCE_S
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
     packet_bytes_max: int = PACKET_BYTES_MAX
+    unacknowledged_max: int = UNACKNOWLEDGED_MAX
+    """Messages under way; with few of them a slow peer has the whole time-out for each."""
 
 
 class Phase(Enum):
@@ -184,16 +186,23 @@ class Session(ABC):
         """
         if self.phase is Phase.CLOSED:
             return
-        self._queue.append((message, encode(message, self.dialect)))
+        packet = encode(message, self.dialect)
+        if isinstance(message, Watchdog):
+            # A sign of life waits for nothing.
+            self._send_now(message, packet, now)
+            return
+        self._queue.append((message, packet))
         if len(self._queue) > QUEUED_MAX:
             self.close(f"more than {QUEUED_MAX} messages wait to be sent", now)
         self._send_queued(now)
 
     def _send_queued(self, now: Instant) -> None:
-        while self._queue and len(self._under_way) < UNACKNOWLEDGED_MAX:
-            message, packet = self._queue.popleft()
-            self._under_way[message.message_id] = (message, now.at_s + self._settings.acknowledgement_timeout_s)
-            self._output.append(packet)
+        while self._queue and len(self._under_way) < self._settings.unacknowledged_max:
+            self._send_now(*self._queue.popleft(), now)
+
+    def _send_now(self, message: Numbered, packet: bytes, now: Instant) -> None:
+        self._under_way[message.message_id] = (message, now.at_s + self._settings.acknowledgement_timeout_s)
+        self._output.append(packet)
 
     def _send_watchdog(self, now: Instant) -> None:
         self._watchdog_due_s = now.at_s + self._settings.watchdog_interval_s

@@ -252,10 +252,8 @@ class SiteSession(Session):
                 values = _values(arguments)
                 self.state.controller.execute(component, code, values)
                 self._tell(CommandTaken(component, code, values))
-        answers = tuple(
-            CommandValue(each.code, each.name, None if ages[each.code].valueless else each.value, ages[each.code])
-            for each in request.arguments
-        )
+        # The text of core 3.2 would have null where there is no such component; its schemas, and so its peers, refuse that.
+        answers = tuple(CommandValue(each.code, each.name, each.value, ages[each.code]) for each in request.arguments)
         self._send(CommandResponse(self._new_id(), request.address, now.utc, answers), now)
         self.refresh(now)
 

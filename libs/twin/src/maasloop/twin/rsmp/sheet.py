@@ -12,7 +12,7 @@ from maasloop.rsmp.dialect import DIALECTS, Release
 from maasloop.rsmp.errors import RsmpError
 from maasloop.rsmp.exchange_list import tlc
 from maasloop.rsmp.messages import StatusName
-from maasloop.rsmp.session import LinkSettings
+from maasloop.rsmp.session import UNACKNOWLEDGED_MAX, LinkSettings
 from maasloop.rsmp.transport import TransportSettings
 
 from .groups import Times
@@ -50,6 +50,8 @@ class LinkSheet(Part):
     handshake_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     connect_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     reconnect_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    unacknowledged_max: Annotated[int, Field(ge=1, le=1000)] = UNACKNOWLEDGED_MAX
+    """Messages that may be under way at once."""
     buffered_statuses: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Statuses, by code their names, whose updates are kept while there is no link."""
     clock_follows_supervisor: bool = False
@@ -62,6 +64,7 @@ class LinkSheet(Part):
             watchdog_interval_s=self.watchdog_interval_s,
             silence_s=self.silence_s,
             handshake_timeout_s=self.handshake_timeout_s,
+            unacknowledged_max=self.unacknowledged_max,
         )
         return TransportSettings(link=link, reconnect_s=self.reconnect_s, connect_timeout_s=self.connect_timeout_s)
 
