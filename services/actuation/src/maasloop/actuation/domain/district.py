@@ -94,7 +94,13 @@ class District:
             return None
         known = self.junctions.get(device)
         if known is None or known.sheet is not sheet:
-            known = known.successor(sheet) if known is not None else Junction.of(sheet, f"controllers/{device}")
+            by_plan = self.facts.devices[device].controls is not None
+            issuer = f"controllers/{device}"
+            known = (
+                Junction.of(sheet, issuer, by_plan=by_plan)
+                if known is None
+                else known.successor(sheet, by_plan=by_plan)
+            )
             self.junctions[device] = known
             restored = self.restored_sequences.pop(device, None)
             if restored is not None and isinstance(restored.setpoint, SignalSequence):

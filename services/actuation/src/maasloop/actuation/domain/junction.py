@@ -4,7 +4,11 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from .adjusting import SIGNAL_PLAN, Adjusting
+from .plans.setpoints import ControllerOrder
 from .reading import Reading
+from .signals.bands import BandsDecision
+from .signals.bands_kernel import BandsRequest, RefusedBands
 from .signals.controller import Controller, Decision, Hold
 from .signals.estimate import LoopReading
 from .signals.kernel import (
@@ -41,6 +45,10 @@ class Junction:
     predictor: Predictor
     meter: LinkMeter
     state: JunctionState | None = None
+    by_plan: bool = False
+    """The site runs its own plan, and takes no sequences."""
+    adjusting: Adjusting | None = None
+    """The second hand, where such a site leaves anything open."""
     running: SequenceRequest | None = None
     """The sequence that was permitted last, until the field gave it up."""
     restored: tuple[float, Lease | None] | None = None
@@ -52,21 +60,28 @@ class Junction:
     _shown: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sheet: Sheet, issuer: str) -> "Junction":
+    def of(cls, sheet: Sheet, issuer: str, *, by_plan: bool = False) -> "Junction":
         """Begin with nothing known."""
-        return cls(sheet, Controller(sheet, issuer=issuer), Predictor(sheet), LinkMeter(sheet))
+        controller = Controller(sheet, issuer=issuer)
+        adjusting = Adjusting.of(controller) if by_plan else None
+        return cls(sheet, controller, Predictor(sheet), LinkMeter(sheet), by_plan=by_plan, adjusting=adjusting)
 
-    def successor(self, sheet: Sheet) -> "Junction":
+    def successor(self, sheet: Sheet, *, by_plan: bool = False) -> "Junction":
         """Begin anew with a data sheet; what the field plays, and who holds it, outlives that."""
         state = self.state
         restored = self.restored if state is None else (state.busy_until_s, state.lease)
-        return replace(Junction.of(sheet, self.controller.issuer), restored=restored)
+        after = replace(Junction.of(sheet, self.controller.issuer, by_plan=by_plan), restored=restored)
+        if after.adjusting is not None and self.adjusting is not None:
+            after.adjusting.plan = self.adjusting.plan
+        return after
 
     def hear(self, reading: Reading) -> None:
         """Keep a reading for the decision about its second."""
         second = reading.second
         if reading.observed_property == SIGNAL_STATE:
             self._shown[second] = reading.state
+        elif reading.observed_property == SIGNAL_PLAN and self.adjusting is not None:
+            self.adjusting.hear(reading)
         elif reading.observed_property in LOOPS and second > self._taken.get(reading.device, -1):
             seen = self._loops.setdefault(second, {}).setdefault(reading.device, [0.0, 0.0])
             seen[0 if reading.observed_property == VEHICLE_COUNT else 1] = reading.value
@@ -74,7 +89,7 @@ class Junction:
             while len(kept) > SECONDS_KEPT_MAX:
                 del kept[min(kept)]
 
-    def decide(self, second: int, held_back: Collection[str] = ()) -> Decision:
+    def decide(self, second: int, held_back: Collection[str] = ()) -> Decision | BandsDecision:
         """Observe a second and decide what to ask for from the next one on; nobody is sent into ``held_back`` exits."""
         shown = self._shown_at(second)
         loops = self._take_loops(second)
@@ -90,6 +105,9 @@ class Junction:
         self.state = self.state.observe(second, aspects, called)
         self.predictor.hear(self.state)
         self.meter.hear(self.controller.perception.lanes)
+        if self.by_plan:
+            left = Hold("the site leaves nothing open to decide")
+            return left if self.adjusting is None else self.adjusting.decide(self.state)
         if self.state.busy_until_s > second:
             # Its last step must be seen before another one follows, or it could never be verified.
             return Hold("a sequence is running")
@@ -128,6 +146,18 @@ class Junction:
             self.state = record(self.state, permitted)
             self.running = permitted.request
 
+    def orders(self, request: BandsRequest) -> list[ControllerOrder] | RefusedBands:
+        """Ask the kernel, and return what the site has to be told, or why it may not be; nothing to a site unheard of."""
+        if self.state is None or self.adjusting is None:
+            return []
+        refusal = self.adjusting.judge(self.state, request)
+        return self.adjusting.orders(request) if refusal is None else refusal
+
+    def adjust(self, request: BandsRequest) -> None:
+        """Remember that bands and inputs were ordered."""
+        if self.state is not None and self.adjusting is not None:
+            self.state = self.adjusting.take(self.state, request)
+
     def restore(self, ends_s: float, issuer: str, level: int, until_s: float) -> None:
         """Know of a sequence that was commanded before a restart."""
         self.restored = (ends_s, Lease(issuer, level, until_s))
@@ -135,6 +165,8 @@ class Junction:
     def not_taken(self) -> None:
         """Remember that the field plays its local programme."""
         self.restored = self.running = None
+        if self.adjusting is not None:
+            self.adjusting.not_taken()
         if self.state is not None:
             self.state = forget(self.state)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.actuation.domain.adjusting import SIGNAL_PLAN
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.district import District
 from maasloop.actuation.domain.junction import LOOPS
@@ -116,7 +117,7 @@ class Selector:
         return found
 
     def _wanted(self, name: str, needed: frozenset[str]) -> bool:
-        ours = name in {POWER, SIGNAL_STATE, STREET_SECOND, *LOOPS} or name.startswith(READINGS_SENT)
+        ours = name in {POWER, SIGNAL_STATE, SIGNAL_PLAN, STREET_SECOND, *LOOPS} or name.startswith(READINGS_SENT)
         return ours or name in needed
 
     def _needed(self, district: str) -> frozenset[str]:

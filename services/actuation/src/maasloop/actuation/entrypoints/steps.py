@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from maasloop.actuation import metrics
+from maasloop.actuation.domain.adjusting import SIGNAL_PLAN
 from maasloop.actuation.domain.barrier import SecondReady
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
@@ -189,7 +190,7 @@ class Steps:
 def _for_junction(district: District, reading: Reading) -> bool:
     """Hand a reading to the junctions that it concerns; tell whether it is nothing but that."""
     owners = district.facts.detectors.get(reading.device, ())
-    if not owners and reading.observed_property == SIGNAL_STATE:
+    if not owners and reading.observed_property in {SIGNAL_STATE, SIGNAL_PLAN}:
         owners = (reading.device,)
     junctions = [junction for junction in map(district.junction, owners) if junction is not None]
     for junction in junctions:

@@ -20,13 +20,15 @@ from maasloop.actuation.domain.issuing import Request, issue
 from maasloop.actuation.domain.junction import Junction
 from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.reporting import report_links, report_prediction
-from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, SignalSequence
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from maasloop.actuation.domain.signal_decision import SignalDecision, called_groups, told_stages
 from maasloop.actuation.domain.signal_prediction import predicted
 from maasloop.actuation.domain.signals.aspects import GREENS
-from maasloop.actuation.domain.signals.controller import Ask, Hold
-from maasloop.actuation.domain.signals.controller import Decision as Choice
-from maasloop.actuation.domain.signals.kernel import SequenceRequest
+from maasloop.actuation.domain.signals.bands import AskBands
+from maasloop.actuation.domain.signals.bands_kernel import RefusedBands
+from maasloop.actuation.domain.signals.controller import Ask, Hold, Release
+
+Choice = Hold | Ask | AskBands | Release
 
 _log = structlog.get_logger()
 
@@ -71,7 +73,7 @@ class DecideSecond:
             except Exception as error:
                 # One junction's fault leaves that junction to its local programme and the others at work.
                 _log.exception("controller_failed", district=district.id, device=device)
-                district.junctions[device] = junction = junction.successor(junction.sheet)
+                district.junctions[device] = junction = junction.successor(junction.sheet, by_plan=junction.by_plan)
                 decision = Hold(f"the controller failed: {type(error).__name__}")
                 reason = DecisionReason(device, "fallback", decision.reason)
             else:
@@ -99,22 +101,42 @@ class DecideSecond:
         outcome = arbitrate(holder, Authority.ADAPTIVE, issuer, moment.street_us)
         if isinstance(outcome, Lost):
             return DecisionReason(device, "hold", outcome.detail)
-        wish = decision.request if isinstance(decision, Ask) else None
-        request = Request(
-            device=device,
-            setpoint=LocalControl() if wish is None else SignalSequence(wish.steps, wish.start_state),
-            authority=Authority.ADAPTIVE,
-            issuer=issuer,
-            cause=f"{device}/signal-state@{moment.street_us}",
-            seed=f"{second}",
-            expire_us=0 if wish is None else int(wish.expires_s * SECOND_US),
-        )
-        issued = issue(district, self._city.capabilities_of(district.device(device)), request, moment)
-        batch.merge(issued)
-        refused = next((one for one in issued.commands if one.state is State.REFUSED), None)
-        if refused is not None:
-            return DecisionReason(device, "hold", f"{refused.reason}: {refused.detail}")
-        return DecisionReason(device, _word(wish), decision.reason)
+        wished = _wishes(district.junctions[device], decision)
+        if isinstance(wished, RefusedBands):
+            return DecisionReason(device, "hold", f"{wished.reason}: {wished.detail}")
+        for number, (setpoint, expires_s) in enumerate(wished):
+            request = Request(
+                device=device,
+                setpoint=setpoint,
+                authority=Authority.ADAPTIVE,
+                issuer=issuer,
+                cause=f"{device}/signal-state@{moment.street_us}",
+                seed=f"{second}/{number}" if number else f"{second}",
+                expire_us=int(expires_s * SECOND_US),
+            )
+            issued = issue(district, self._city.capabilities_of(district.device(device)), request, moment)
+            batch.merge(issued)
+            refused = next((one for one in issued.commands if one.state is State.REFUSED), None)
+            if refused is not None:
+                return DecisionReason(device, "hold", f"{refused.reason}: {refused.detail}")
+        if isinstance(decision, AskBands):
+            district.junctions[device].adjust(decision.request)
+        return DecisionReason(device, _word(decision), decision.reason)
+
+
+def _wishes(junction: Junction, decision: Ask | AskBands | Release) -> list[tuple[Setpoint, float]] | RefusedBands:
+    """Return what is asked for, each with the second at which it expires (0: as such setpoints do), or why it may not."""
+    match decision:
+        case Ask():
+            wish = decision.request
+            return [(SignalSequence(wish.steps, wish.start_state), wish.expires_s)]
+        case AskBands():
+            orders = junction.orders(decision.request)
+            if isinstance(orders, RefusedBands):
+                return orders
+            return [(order, decision.request.expires_s) for order in orders]
+        case Release():
+            return [(LocalControl(), 0.0)]
 
 
 def _why(
@@ -127,7 +149,6 @@ def _why(
 ) -> SignalDecision:
     state = junction.state
     holder = district.holders.get(reason.target)
-    wish = decision.request if isinstance(decision, Ask) else None
     return SignalDecision(
         district=district.id,
         device=reason.target,
@@ -137,16 +158,30 @@ def _why(
         detail=reason.detail,
         command_id=asked.id if asked is not None else holder.command if holder is not None else "",
         aspects={} if state is None else state.aspects(),
-        chosen=() if wish is None else tuple(one for one, shown in wish.steps[-1].aspects.items() if shown in GREENS),
+        chosen=_chosen(decision),
         stages=told_stages(decision.ranked),
         called=() if state is None else called_groups(state.groups, state.second_s),
     )
 
 
-def _word(wish: SequenceRequest | None) -> str:
-    if wish is None:
-        return "fallback"
-    return "clearance" if len(wish.steps) > 1 else "stage"
+def _chosen(decision: Choice) -> tuple[str, ...]:
+    match decision:
+        case Ask():
+            return tuple(one for one, shown in decision.request.steps[-1].aspects.items() if shown in GREENS)
+        case AskBands():
+            return tuple(sorted(decision.chosen))
+        case _:
+            return ()
+
+
+def _word(decision: Choice) -> str:
+    match decision:
+        case Ask():
+            return "clearance" if len(decision.request.steps) > 1 else "stage"
+        case AskBands():
+            return "plan"
+        case _:
+            return "fallback"
 
 
 def _reason(command: Command) -> DecisionReason:

@@ -169,7 +169,7 @@ class DecisionReason(_message.Message):
     target: _builtins.str
     """Id of the device or policy."""
     decision: _builtins.str
-    """A word for programs: `hold`, `stage`, `clearance`, `fallback`, `policy`, `shadow`."""
+    """A word for programs: `hold`, `stage`, `clearance`, `plan`, `fallback`, `policy`, `shadow`."""
     detail: _builtins.str
     """A sentence for people."""
     def __init__(

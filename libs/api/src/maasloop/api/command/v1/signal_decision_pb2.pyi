@@ -58,7 +58,7 @@ class SignalDecision(_message.Message):
     and seconds of the district's clock since 1970-01-01T00:00:00Z.
     """
     decision: _builtins.str
-    """Output only. A word for programs, as in DecisionReason: `hold`, `stage`, `clearance`, `fallback`."""
+    """Output only. A word for programs, as in DecisionReason: `hold`, `stage`, `clearance`, `plan`, `fallback`."""
     detail: _builtins.str
     """Output only. The reason in a sentence: of a hold, of what was asked for, of a release to the local programme, or of
     the refusal by arbitration or the safety kernel.

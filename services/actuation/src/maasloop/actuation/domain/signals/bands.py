@@ -22,6 +22,7 @@ from .forecast import Departure
 from .kernel import IssuerLevel
 from .outlook import Prospect, StagePlan, plan_stage
 from .site_plan import PlanState, SitePlan
+from .stages import Stage
 from .state import JunctionState
 
 REFRESH_SHARE = 0.5
@@ -38,6 +39,8 @@ class AskBands:
     request: BandsRequest
     reason: str
     ranked: Ranked = ()
+    chosen: Stage = frozenset()
+    """The stage that shall be on: the one that is, or the one to come."""
 
 
 BandsDecision = Hold | AskBands | Release
@@ -74,7 +77,12 @@ class BandsHand:
         for rate, number in rates:
             asked = self._permitted(state, shown, prospect, number)
             if asked is not None:
-                return replace(self._due(state, shown, asked, f"stage {number}, index {rate:.3f}"), ranked=ranked)
+                reason = f"stage {number}, index {rate:.3f}"
+                held = self._unneeded(state, shown, asked)
+                if held is not None:
+                    return Hold(f"{reason}{held}", ranked)
+                self._last = asked
+                return AskBands(asked, reason, ranked, self.sheet.band_stages[number - 1])
         return Hold("nothing may be asked for", ranked)
 
     def forget(self) -> None:
@@ -89,18 +97,17 @@ class BandsHand:
         refusal = judge_bands(self.sheet, state, replace(shown, asked_s=-math.inf), asked)
         return asked if refusal is None else None
 
-    def _due(self, state: JunctionState, shown: PlanState, asked: BandsRequest, reason: str) -> Hold | AskBands:
-        """Send only what changes something: other inputs, a band about to be reached, or the time to send again."""
+    def _unneeded(self, state: JunctionState, shown: PlanState, asked: BandsRequest) -> str | None:
+        """Return why a wish is not sent: only other inputs, a band about to be reached, or its age are worth it."""
         if state.second_s - shown.asked_s < self.site.interval_s:
-            return Hold(f"{reason}; the site takes requests {self.site.interval_s:g} s apart")
+            return f"; the site takes requests {self.site.interval_s:g} s apart"
         last = self._last
-        if last is not None and shown.plan == self.site.plan:
-            same = (last.calls, last.holds) == (asked.calls, asked.holds)
-            old = state.second_s - shown.asked_s >= self.site.dead_man_s * REFRESH_SHARE
-            if same and not old and (shown.band_s is not None or last.bands == asked.bands):
-                return Hold(reason)
-        self._last = asked
-        return AskBands(asked, reason)
+        if last is None or shown.plan != self.site.plan:
+            return None
+        same = (last.calls, last.holds) == (asked.calls, asked.holds)
+        old = state.second_s - shown.asked_s >= self.site.dead_man_s * REFRESH_SHARE
+        known = shown.band_s is not None or last.bands == asked.bands
+        return " as before" if same and known and not old else None
 
     def _green_left_s(self, state: JunctionState, shown: PlanState) -> float:
         """Return the seconds of base green that are left when a request of this second acts; then a band is reached."""
