@@ -30,8 +30,8 @@ type InLab = Callable[[Lab, Nemesis], Awaitable[Outcome]]
 type Alone = Callable[[Nemesis], Awaitable[Outcome]]
 
 
-def _kills(rounds: int, name: str) -> InLab:
-    return lambda lab, nemesis: kills.kills(lab, nemesis, rounds=rounds, name=name)
+def _kills(rounds: int, name: str, *, timed: bool = True) -> InLab:
+    return lambda lab, nemesis: kills.kills(lab, nemesis, rounds=rounds, name=name, timed=timed)
 
 
 async def _many_kills(lab: Lab, nemesis: Nemesis) -> Outcome:
@@ -76,7 +76,7 @@ ALONE: dict[str, Alone] = {
 }
 HISTORIES = Path(".maasloop/faults")
 CI = ("kills", "between", "power", "sabotage-sync")
-SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once")}
+SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once", timed=False)}
 MANY: dict[str, InLab] = {"kills": _many_kills}
 
 

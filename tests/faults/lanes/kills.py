@@ -47,10 +47,12 @@ async def kills(
     between_s: float = 2.5,
     batch: int = 100,
     least: Least = Least(),
+    timed: bool = True,
 ) -> Outcome:
     """Kill every kind once a round, at any moment, and judge everything at the end.
 
-    ``batch`` is the readings of a gRPC call, which make the rate.
+    ``batch`` is the readings of a gRPC call, which make the rate. Where other things run beside the lane, as tests do, a
+    recovery is told but not ``timed``: it lasts as long as they let it.
     """
     times: defaultdict[str, list[float]] = defaultdict(list)
     killed: Counter[str] = Counter()
@@ -72,7 +74,9 @@ async def kills(
         "usual readings/s": round(usual),
         "rollup buckets compared": verdict.buckets,
         **{
-            f"recovery of {kind}, s (p50/p99/max; p99 at most {LIMITS_S[kind]:.0f})": _told(times[kind])
+            f"recovery of {kind}, s (p50/p99/max{f'; p99 at most {LIMITS_S[kind]:.0f}' if timed else ''})": _told(
+                times[kind]
+            )
             for kind in KINDS
         },
         **footprints(sampler),
@@ -83,19 +87,19 @@ async def kills(
         "rollups were compared": verdict.buckets > 0,
         "every process came back to the old rate": all(len(times[kind]) == killed[kind] for kind in KINDS),
     }
-    return Outcome.of(name, verdict, requirements=met | _requirements(times, figures), figures=figures)
-
-
-def _requirements(times: Mapping[str, list[float]], figures: Mapping[str, Any]) -> dict[str, bool]:
-    met = {}
-    for kind in KINDS:
-        met[f"{kind}: p99 of recovery at most {LIMITS_S[kind]:.0f} s"] = (
-            percentile(times.get(kind, []), 0.99) <= LIMITS_S[kind]
-        )
     met["every process within 256 MiB"] = all(
         value <= RESIDENT_MAX_BYTES / 1024**2 for name, value in figures.items() if name.startswith("peak RSS")
     )
-    return met
+    if timed:
+        met |= _in_time(times)
+    return Outcome.of(name, verdict, requirements=met, figures=figures)
+
+
+def _in_time(times: Mapping[str, list[float]]) -> dict[str, bool]:
+    return {
+        f"{kind}: p99 of recovery at most {limit_s:.0f} s": percentile(times.get(kind, []), 0.99) <= limit_s
+        for kind, limit_s in LIMITS_S.items()
+    }
 
 
 async def recovered(
