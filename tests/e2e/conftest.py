@@ -33,6 +33,7 @@ from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStu
 from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
 from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.stack.ports import free_ports
 from maasloop.testing.plugin import running_stack
 from maasloop.twin.demo.registration import register_catalogue
 from maasloop.twin.devices.commands import Answer, read_command, write_answer
@@ -227,3 +228,12 @@ def _open_town(tmp_path: Path) -> Iterator[Town]:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_CONSENT_GATE, encoding="utf-8")
     with running_stack(StackOptions(environment={"PYTHONPATH": str(tmp_path)})) as stack:
         yield _built(stack)
+
+
+@pytest.fixture(name="rsmp_town")
+def _rsmp_town() -> Iterator[tuple[Town, int]]:
+    """A town whose actuation supervises sites, and the port on which they connect; their code is 2222."""
+    (port,) = free_ports(1)
+    settings = {"MAASLOOP_ACTUATION__RSMP_ADDRESS": f"127.0.0.1:{port}", "E2E_RSMP_CODE": "2222"}
+    with running_stack(StackOptions(environment=settings)) as stack:
+        yield _built(stack), port

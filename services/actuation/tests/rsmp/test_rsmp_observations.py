@@ -1,14 +1,17 @@
 """What a site tells becomes readings of its devices, at the site's own times."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from maasloop.actuation.adapters.rsmp.observations import Translator
+from maasloop.actuation.adapters.rsmp.observations import _COUNTS, _WORDS, ALARM, EVIDENCE, SIGNAL_STATE, Translator
 from maasloop.actuation.domain.reading import Reading
 from maasloop.rsmp.events import AggregatedStatusReported, AlarmReported, StatusReported
 from maasloop.rsmp.events import Reading as Told
 from maasloop.rsmp.messages import Address, AggregatedStatus, AlarmAct, AlarmReport, Quality, Value
 from maasloop.rsmp.supervised import SupervisedSite
 
+CATALOGUE = Path(__file__).resolve().parents[4] / "examples" / "rsmp-catalogue.json"
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 TIME_US = int(TIME.timestamp()) * 1_000_000
 SITE = SupervisedSite(
@@ -121,3 +124,16 @@ def test_evidence_never_has_the_time_of_another() -> None:
 
     assert first.state == "M0002 S0014.status=3"
     assert second.time_us == first.time_us + 1
+
+
+def test_the_example_catalogue_has_all_that_is_told() -> None:
+    """What a site tells is observed by the device types of the example, or ingest would refuse it."""
+    catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8"))
+    controller, detector = (
+        {name.rpartition("/")[2] for name in each["observedProperties"]} for each in catalogue["deviceTypes"]
+    )
+    known = {each["name"].rpartition("/")[2] for each in catalogue["observedProperties"]}
+
+    assert controller == {SIGNAL_STATE, EVIDENCE, ALARM, "controller-state", *_WORDS.values()}
+    assert detector == {"presence", "occupancy", ALARM, *_COUNTS.values()}
+    assert known == controller | detector
