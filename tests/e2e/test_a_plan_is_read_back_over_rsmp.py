@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Town
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "examples" / "rsmp-catalogue.json"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "rsmp": {
         "site_ids": [SITE],
         "controller": "TC",
@@ -38,7 +38,7 @@ CLI_TIMEOUT_S = 60
 async def _maasloop(town: "Town", *words: str) -> Any:  # noqa: ANN401 - JSON
     """Run the command line, and return the JSON that it prints."""
     addresses = [f"--address={name}={each.grpc}" for name, each in town.stack.addresses.items()]
-    command = (Path(sys.executable).with_name("maasloop"), *addresses, *words, "--json")
+    command = [str(Path(sys.executable).with_name("maasloop")), *addresses, *words, "--json"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     printed, _ = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
     assert process.returncode == 0, words
