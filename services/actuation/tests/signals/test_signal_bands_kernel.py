@@ -146,6 +146,9 @@ def test_nobody_waits_too_long(site: Sheet) -> None:
     state = showing(site, 1, waits={"c": 80})
     assert refused(site, state, on(1, band_s=30.0), ask()) == ""
     assert refused(site, state, on(1, band_s=30.0), ask(calls={2: False})) == BandsRefusal.MAXIMUM_WAIT
+    left_out = ask(calls={2: False})
+    assert refused(site, showing(site, 1, waits={"c": 58}), on(1, band_s=30.0), left_out) == ""
+    assert refused(site, showing(site, 1, waits={"c": 61}), on(1, band_s=30.0), left_out) == BandsRefusal.MAXIMUM_WAIT
     late = showing(site, 1, waits={"c": 100})
     assert refused(site, late, on(1, band_s=55.0), ask()) == BandsRefusal.MAXIMUM_WAIT
     assert refused(site, late, on(1, band_s=55.0), ask(holds={1: False})) == ""
