@@ -7,16 +7,15 @@ from collections.abc import Collection
 from tests.signals.desk import Desk, red_called_s
 from tests.signals.senses import Loops, Seen
 
-from maasloop.actuation.domain.signals.bands import AskBands, BandsHand
-from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
+from maasloop.actuation.domain.adjusting import Adjusting
+from maasloop.actuation.domain.plans.setpoints import ControllerOrder, ForcedState, InputSettings, SignalPlan
+from maasloop.actuation.domain.signals.bands import AskBands
+from maasloop.actuation.domain.signals.bands_kernel import BandsRequest
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
-from maasloop.actuation.domain.signals.plan_watch import watch
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
-from maasloop.actuation.domain.signals.site_plan import PlanState
 from maasloop.actuation.domain.signals.state import JunctionState
-from maasloop.twin.street.bands import call_input, hold_input
 from maasloop.twin.street.plan_device import PlanDevice
 from maasloop.twin.street.site import Junction
 
@@ -35,12 +34,11 @@ class BandsDesk:
         self.answers: Counter[str] = Counter()
         self.releases = 0
         self.requests = 0
-        self._shown: PlanState | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._controller = Controller(self.sheet)
-        self._hand = BandsHand(self._controller) if self.sheet.bands is not None else None
+        self._adjusting = Adjusting.of(self._controller)
 
     @property
     def stuck_lanes(self) -> frozenset[str]:
@@ -49,12 +47,13 @@ class BandsDesk:
 
     def restart(self) -> None:
         """Begin anew, as a process does that was killed: nothing is remembered, the site goes on."""
-        self.state = self._shown = None
+        self.state = None
         self._begin()
 
     def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
         """Decide on one second."""
-        if self._hand is None:
+        adjusting = self._adjusting
+        if adjusting is None:
             return
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
@@ -63,10 +62,10 @@ class BandsDesk:
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)
         self.state = self.state.observe(second, aspects, called)
-        self._shown = watch(self.sheet, self._shown, self.state, device.plan)
-        decision = self._hand.decide(self.state, self._shown)
+        adjusting.plan = device.plan
+        decision = adjusting.decide(self.state)
         if isinstance(decision, AskBands):
-            self._ask(decision.request, self.state, self._shown)
+            self._ask(adjusting, decision.request, self.state)
         elif isinstance(decision, Release):
             device.fall_back()
             self.state = forget(self.state)
@@ -77,20 +76,27 @@ class BandsDesk:
     def ask_priority(self, second: int, request: PriorityRequest) -> None:
         """Leave a vehicle's request: bands know no priority."""
 
-    def _ask(self, request: BandsRequest, state: JunctionState, shown: PlanState) -> None:
-        refusal = judge_bands(self.sheet, state, shown, request)
+    def _ask(self, adjusting: Adjusting, request: BandsRequest, state: JunctionState) -> None:
+        refusal = adjusting.judge(state, request)
         if refusal is not None:
             self.answers[refusal.reason] += 1
             return
         self.requests += 1
-        device = self.device
-        device.select_plan(request.plan)
-        device.set_dead_man(int(request.expires_s - request.not_before_s))
-        device.set_bands(request.plan, {stage: int(band_s) for stage, band_s in request.bands.items()})
-        for stage in request.bands:
-            device.force(call_input(stage), request.calls.get(stage))
-            device.force(hold_input(stage), request.holds.get(stage))
-        self.state, self._shown = record_bands(state, shown, request)
+        for order in adjusting.orders(request):
+            self._carry_out(order, int(request.expires_s - request.not_before_s))
+        self.state = adjusting.take(state, request)
+
+    def _carry_out(self, order: ControllerOrder, dead_man_s: int) -> None:
+        """Do what the site would on these orders over its protocol."""
+        match order:
+            case SignalPlan():
+                self.device.select_plan(order.plan)
+                self.device.set_dead_man(dead_man_s)
+                self.device.set_bands(order.plan, {each.band: each.extension_s for each in order.bands})
+            case InputSettings():
+                for each in order.settings:
+                    self.device.force(each.input, _FORCED[each.state])
 
 
+_FORCED = {ForcedState.FORCED_ON: True, ForcedState.FORCED_OFF: False, ForcedState.RELEASED: None}
 AnyDesk = Desk | BandsDesk
