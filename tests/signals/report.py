@@ -25,6 +25,15 @@ _COLUMNS = (
     ("gridlocks", "gridlocks"),
     ("decision p99 ms", "decision_ms_p99"),
 )
+_BY_KIND = (
+    ("trips", "trips"),
+    ("mean delay s", "mean_delay_s"),
+    ("mean wait s", "mean_wait_s"),
+    ("longest wait s", "max_wait_s"),
+    ("longest red s", "red_called_s"),
+    ("met green", "met_green"),
+    ("all served after s", "back_s"),
+)
 _HEAD = """# Signal controllers over SUMO
 
 Written by `make report-signals` from the last `make bench-signals`. Delay is the mean of timeLoss + departDelay over all trips,
@@ -51,7 +60,20 @@ def page(told: dict[str, Any]) -> str:
     for one in told["scenarios"]:
         cells = ["-" if one[name] is None else f"{one[name]}" for _, name in _COLUMNS]
         lines.append("| " + " | ".join(cells) + " |")
-    return _HEAD + "\n".join(lines) + "\n"
+    return _HEAD + "\n".join([*lines, *_road_users(told["scenarios"])]) + "\n"
+
+
+def _road_users(scenarios: list[dict[str, Any]]) -> list[str]:
+    """Return the table by kind of road user; nothing where there are only cars."""
+    rows = [(one, kind, row) for one in scenarios for kind, row in one.get("road_users", {}).items()]
+    if not rows:
+        return []
+    titles = ["network", "controller", "who", *(title for title, _ in _BY_KIND)]
+    lines = ["", "| " + " | ".join(titles) + " |", "|---|---|---|" + "---:|" * len(_BY_KIND)]
+    for one, kind, row in rows:
+        cells = [str(one["scenario"]), one["controller"], kind, *(f"{row.get(name, '-')}" for _, name in _BY_KIND)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def main() -> int:

@@ -25,3 +25,16 @@ def test_the_report_says_what_was_measured_on_what() -> None:
 
     assert "2 cores, some, load before 1.0, SUMO 1.28, 3600 street seconds" in text
     assert "| cologne1 | maasloop | area | 1 | 16.5 | - |" in text
+    assert "| who |" not in text
+
+
+def test_the_report_tells_of_every_kind_of_road_user() -> None:
+    """Where a run had others than cars there is a row for each; what a kind does not have is left open."""
+    users = {"walker": {"trips": 9.0, "mean_wait_s": 6.5}}
+    outcome = Outcome(
+        Run("x", "maasloop", 1), 16.5, 60.0, 100.0, 0.6, 9, 1, 0, "", 80.0, 0.3, 2.0, {}, 0, 9.0, road_users=users
+    )
+    machine = dict.fromkeys(("time", "commit", "cores", "processor", "load_average_before", "sumo"), "")
+    text = page({"machine": machine, "runs": [outcome.to_json()], "scenarios": summaries([outcome])})
+
+    assert "| x | maasloop | walker | 9.0 | - | 6.5 | - | - | - | - |" in text

@@ -40,6 +40,7 @@ def test_every_kind_of_road_user_has_its_groups(site: Site) -> None:
         groups = junction.network.groups
         assert Counter(group.kind for group in groups) == {"vehicle": 12, "cycle": 4, "pedestrian": 4}
         assert {group.yellow_s for group in groups if group.kind == "cycle"} == {2}
+        assert {group.wait_max_s for group in groups if group.kind != "vehicle"} == {90}
         assert {(group.yellow_s, group.clearance_s) for group in groups if group.kind == "pedestrian"} == {(0, 8)}
 
 

@@ -24,6 +24,8 @@ CYCLE_CLEARANCE_S = 3
 GREEN_MIN_S = 5
 GREEN_MAX_S = 90
 WAIT_MAX_S = 120
+WAIT_SLOW_MAX_S = 90
+"""Who walks or cycles is to wait for less than the hard limit, which is the same for everybody."""
 GREEN = "Gg"
 WALKING_MPS = 1.2
 CYCLING_MPS = 5.5
@@ -70,6 +72,11 @@ class Group:
     def green_min_s(self) -> int:
         """Return the shortest green: for people on foot it takes them over half of the crossing."""
         return max(GREEN_MIN_S, _walking_s(self.crossing_m / 2))
+
+    @property
+    def wait_max_s(self) -> int:
+        """Return how long a called group may be red."""
+        return WAIT_SLOW_MAX_S if self.kind in ("cycle", "pedestrian") else WAIT_MAX_S
 
     @property
     def clearance_s(self) -> int:

@@ -13,7 +13,6 @@ from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_
 from .network import (
     CYCLING_MPS,
     GREEN_MAX_S,
-    WAIT_MAX_S,
     WALKING_MPS,
     Group,
     SignalNetwork,
@@ -173,7 +172,7 @@ def _group(group: Group, lane_ids: dict[str, str], exit_ids: dict[str, str]) -> 
         "all_red_s": group.clearance_s,
         "minimum_green_s": group.green_min_s,
         "maximum_green_s": GREEN_MAX_S,
-        "maximum_wait_s": WAIT_MAX_S,
+        "maximum_wait_s": group.wait_max_s,
         "crossing_m": round(group.crossing_m, 2),
     }
 
