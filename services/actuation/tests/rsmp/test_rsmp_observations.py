@@ -98,6 +98,7 @@ def test_alarms_are_one_series_a_device_that_is_clear_again() -> None:
         reading
         for event in (
             _alarm("DL1", "A0302", active=True),
+            _alarm("DL1", "A0301", active=False),
             _alarm("TC", "A0008", active=True),
             _alarm("A1", "A0201", active=True),
             _alarm("DL1", "A0302", active=False),

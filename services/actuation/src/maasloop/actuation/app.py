@@ -109,7 +109,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         reporter = Reporter(bus, clock)
         parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
         settling = Settling(city, ledger, RecordAnswer(), clock)
-        rsmp = RsmpDriver(bus, clock, settling.settle, settling.street_us)
+        rsmp = RsmpDriver(reporter, clock, settling.settle, settling.street_us)
         steps = _steps(parts, rsmp)
         await _restore(parts, steps)
         refused = partial(_refused, parts)

@@ -1,12 +1,13 @@
-"""Hands what controllers know to ingest over its NATS door, as any sender does; bounded, and the oldest goes first.
+"""Hands what controllers know, and sites tell, to ingest over its NATS door, as any sender does.
 
 Task: ``run``. A report is of use for as long as it is young: what ingest does not take at once is tried again while there
-is room, and what it refuses is counted.
+is room, the oldest gives way first, and what ingest refuses is counted. Who needs a report to be stored hears of its end.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,7 +21,7 @@ from maasloop.core.errors import MaasloopError, Retryable
 from maasloop.core.ids import DistrictName
 from maasloop.telemetry import metrics
 
-WAITING_MAX = 20_000
+WAITING_MAX = 50_000
 BATCH_MAX = 2_000
 ANSWER_TIMEOUT_S = 5.0
 REPORTS = metrics.counter(
@@ -30,6 +31,16 @@ REPORTS = metrics.counter(
 _log = structlog.get_logger()
 
 
+type Recorded = Callable[[str], None]
+"""Hears the end of a report: an empty text when it is stored, or why it is not. It must neither wait nor raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    report: Report
+    recorded: Recorded | None
+
+
 class Reporter:
     """Speaks to ingest."""
 
@@ -37,17 +48,16 @@ class Reporter:
         """Ask over this connection."""
         self._bus = bus
         self._clock = clock
-        self._waiting: deque[Report] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._some = asyncio.Event()
 
-    def offer(self, reports: Sequence[Report]) -> None:
-        """Take reports to hand over soon."""
+    def offer(self, reports: Sequence[Report], recorded: Recorded | None = None) -> None:
+        """Take reports to hand over soon; ``recorded`` hears of each."""
         if not reports:
             return
-        self._waiting.extend(reports)
+        self._waiting.extend(_Waiting(report, recorded) for report in reports)
         while len(self._waiting) > WAITING_MAX:
-            self._waiting.popleft()
-            REPORTS.labels("dropped").inc()
+            _end([self._waiting.popleft()], "dropped", "too many reports wait for ingest")
         self._some.set()
 
     async def run(self) -> None:
@@ -58,38 +68,49 @@ class Reporter:
             while batch := self._take():
                 await self._hand_over(batch)
 
-    def _take(self) -> list[Report]:
-        """Take the oldest reports that are of one district."""
-        taken: list[Report] = []
+    def _take(self) -> list[_Waiting]:
+        """Take the oldest reports that are of one district; numbers before texts, as ingest counts them."""
+        taken: list[_Waiting] = []
         while (
-            self._waiting
-            and len(taken) < BATCH_MAX
-            and self._waiting[0].district == (taken or self._waiting)[0].district
+            self._waiting and len(taken) < BATCH_MAX and _same_district(self._waiting[0], (taken or self._waiting)[0])
         ):
             taken.append(self._waiting.popleft())
-        return taken
+        return sorted(taken, key=lambda one: isinstance(one.report.result, str))
 
-    async def _hand_over(self, batch: Sequence[Report]) -> None:
+    async def _hand_over(self, batch: Sequence[_Waiting]) -> None:
+        district = batch[0].report.district
         request = RecordObservationsRequest(
-            parent=str(DistrictName(batch[0].district)), observations=columns_of(batch)
+            parent=str(DistrictName(district)), observations=columns_of([one.report for one in batch])
         ).SerializeToString()
         while True:
             try:
                 answer = await self._bus.ask(INGEST_RECORD, request, timeout_s=ANSWER_TIMEOUT_S)
             except Retryable as error:
                 if len(self._waiting) + len(batch) > WAITING_MAX:
-                    REPORTS.labels("dropped").inc(len(batch))
+                    _end(batch, "dropped", error.message)
                     return
                 await self._clock.sleep(error.retry_after_s)
             except MaasloopError as error:
-                REPORTS.labels("refused").inc(len(batch))
-                _log.warning("reports_refused", district=batch[0].district, reason=error.reason, detail=error.message)
+                _log.warning("reports_refused", district=district, reason=error.reason, detail=error.message)
+                _end(batch, "refused", str(error.reason))
                 return
             else:
                 told = RecordObservationsResponse.FromString(answer)
-                REPORTS.labels("accepted").inc(told.accepted_count)
-                REPORTS.labels("refused").inc(told.refused_count)
+                refused = {refusal.index: refusal.reason for refusal in told.refusals}
+                for place, one in enumerate(batch):
+                    _end([one], "refused" if place in refused else "accepted", refused.get(place, ""))
                 return
+
+
+def _same_district(one: _Waiting, other: _Waiting) -> bool:
+    return one.report.district == other.report.district
+
+
+def _end(batch: Sequence[_Waiting], outcome: str, reason: str) -> None:
+    REPORTS.labels(outcome).inc(len(batch))
+    for one in batch:
+        if one.recorded is not None:
+            one.recorded(reason)
 
 
 def columns_of(batch: Sequence[Report]) -> ObservationColumns:

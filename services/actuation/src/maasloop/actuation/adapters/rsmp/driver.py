@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from maasloop.actuation.adapters.reports import Recorded, Reporter
 from maasloop.actuation.adapters.rsmp.observations import Translator
 from maasloop.actuation.adapters.rsmp.orders import Circumstances, SiteCommand, to_commands, undoing
-from maasloop.actuation.adapters.rsmp.recording import Recorder
 from maasloop.actuation.domain.command import Command
-from maasloop.actuation.domain.reading import SECOND_US
+from maasloop.actuation.domain.reading import SECOND_US, Reading
+from maasloop.actuation.domain.reporting import Report
 from maasloop.actuation.domain.setpoint import LocalControl
 from maasloop.actuation.handlers.record_answer import AnswerKind, DeviceAnswer
-from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.rsmp.errors import RsmpError
 from maasloop.rsmp.events import (
@@ -98,7 +98,7 @@ class RsmpDriver:
 
     def __init__(
         self,
-        bus: Bus,
+        reporter: Reporter,
         clock: Clock,
         settle: Settle,
         street_us: StreetTime,
@@ -111,7 +111,7 @@ class RsmpDriver:
         self._settle = settle
         self._street_us = street_us
         self._supervision = Supervision(self._hear, clock, settings)
-        self._recorder = Recorder(bus, clock)
+        self._reporter = reporter
         self._targets: dict[str, _Target] = {}
         """By site id."""
         self._sites: dict[tuple[str, str], SupervisedSite] = {}
@@ -176,16 +176,12 @@ class RsmpDriver:
         taken = await self._supervision.start(host, int(port), tls)
         self.listening = f"{taken[0]}:{taken[1]}"
         _log.info("rsmp_listening", address=self.listening, tls=tls is not None)
-        recording = asyncio.create_task(self._recorder.run(), name="rsmp-recording")
         try:
-            while not recording.done():
+            while True:
                 self._undo()
                 await self._clock.sleep(EXPIRY_LOOK_S)
-            recording.result()
         finally:
-            recording.cancel()
             await self._supervision.close()
-            await asyncio.gather(recording, return_exceptions=True)
 
     def _circumstances(self, site: SupervisedSite, command: Command) -> Circumstances:
         established = self._listed.get(site.site_ids[0])
@@ -254,8 +250,7 @@ class RsmpDriver:
             case CommandEnded():
                 self._ended(target, event)
             case _:
-                for each in target.translator.readings(event):
-                    self._recorder.put(target.district, each)
+                self._report(target, target.translator.readings(event))
 
     def _accepted(self, sent: str) -> None:
         running = self._running.get(self._of.get(sent, ""))
@@ -281,7 +276,14 @@ class RsmpDriver:
                 stored = f"evidence {reading.cause}" if not refusal else f"its observation was not kept: {refusal}"
                 self._end(running, AnswerKind.SHOWN, f"{reading.state[:120]}; {stored}")
 
-        self._recorder.put(target.district, reading, recorded)
+        self._report(target, [reading], recorded)
+
+    def _report(self, target: _Target, readings: list[Reading], recorded: Recorded | None = None) -> None:
+        told = [
+            Report(target.district, each.device, each.observed_property, each.time_us, each.state or each.value)
+            for each in readings
+        ]
+        self._reporter.offer(told, recorded)
 
     def _end(self, running: _Running, kind: AnswerKind, reason: str) -> None:
         if self._running.pop(running.command.id, None) is not None:

@@ -70,6 +70,7 @@ class Translator:
     """Order of the platform's signal groups in a state text."""
     _alarms: dict[str, dict[str, bool]] = field(default_factory=dict)
     """Device to alarm to whether it is active."""
+    _told_alarms: dict[str, str] = field(default_factory=dict)
     _last_us: dict[str, int] = field(default_factory=dict)
 
     def readings(self, event: Event) -> list[Reading]:
@@ -82,7 +83,7 @@ class Translator:
                 words = [word for word, bit in zip(_BITS, status.bits, strict=True) if bit]
                 return [self._word("controller-state", status.time, " ".join(words) or "none")]
             case AlarmReported():
-                return [self._alarm(event)]
+                return list(self._alarm(event))
             case _:
                 return []
 
@@ -120,8 +121,8 @@ class Translator:
         by_group = dict(zip(self.site.signal_groups.values(), text, strict=False))
         return "".join(_ASPECTS.get(by_group.get(group, ""), Aspect.DARK) for group in self.groups)
 
-    def _alarm(self, event: AlarmReported) -> Reading:
-        """Return the active alarms of a device, all of them: a rule sees one series, and when it is clear again."""
+    def _alarm(self, event: AlarmReported) -> Iterator[Reading]:
+        """Yield the active alarms of a device, all of them, where they changed: a rule sees when it is clear again."""
         report = event.report
         component = report.address.component
         device = self.site.detector_logics.get(component, self.device)
@@ -129,11 +130,14 @@ class Translator:
         name = report.code if own else f"{report.code}:{component}"
         alarms = self._alarms.setdefault(device, {})
         alarms[name] = report.active and not report.suspended
-        active = [each for each, on in sorted(alarms.items()) if on]
-        # A site tells all its alarms at once after a handshake, at one time.
+        state = _cut(" ".join(each for each, on in sorted(alarms.items()) if on) or NO_ALARM)
+        if self._told_alarms.get(device) == state:
+            # A site tells all its alarms after a handshake, inactive ones too.
+            return
+        self._told_alarms[device] = state
         time_us = max(_us(report.time), self._last_us.get(device, 0) + 1)
         self._last_us[device] = time_us
-        return Reading(device, ALARM, time_us, state=_cut(" ".join(active) or NO_ALARM))
+        yield Reading(device, ALARM, time_us, state=state)
 
     def _word(self, observed_property: str, time: datetime, state: str) -> Reading:
         return Reading(self.device, observed_property, _us(time), state=_cut(state) or "none")
