@@ -86,7 +86,7 @@ class RoadUsers:
 
     def told(self, scenario: Scenario, tripinfo: Path) -> dict[str, dict[str, float]]:
         """Return the figures by kind of road user; nothing where there are only cars."""
-        rows = _rows(scenario, tripinfo)
+        rows = trips_by_kind(scenario, tripinfo)
         if set(rows) <= {"vehicle"}:
             return {}
         found = {kind: _figures(trips) for kind, trips in sorted(rows.items())}
@@ -139,14 +139,15 @@ def _figures(trips: Trips) -> dict[str, float]:
     }
 
 
-def _rows(scenario: Scenario, tripinfo: Path) -> dict[str, Trips]:
+def trips_by_kind(scenario: Scenario, tripinfo: Path) -> dict[str, Trips]:
     """Read the trips of vehicles and walkers by kind."""
     kinds = _kinds(scenario)
     found: dict[str, list[Trip]] = {}
     for _, row in ET.iterparse(tripinfo):  # noqa: S314 - a local file that this bench's SUMO wrote
         if row.tag == "tripinfo":
             found.setdefault(kinds.get(row.get("vType", ""), "vehicle"), []).append(trip_of(row.attrib))
-        elif row.tag == "personinfo":
+        elif row.tag == "personinfo" and float(row.get("depart", "-1")) >= 0.0:
+            # Nothing holds people on foot back: who has not departed was not to depart yet.
             found.setdefault("walker", []).append(trip_of(row.attrib))
     return {kind: Trips(tuple(rows)) for kind, rows in found.items()}
 

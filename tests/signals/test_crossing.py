@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.signals.__main__ import outcome_of
 from tests.signals.plan import Outcome, Run
-from tests.signals.road_users import summary
+from tests.signals.road_users import summary, trips_by_kind
 from tests.signals.table import road_users_table
 
 from maasloop.twin.street.scenario import load_scenario
@@ -40,6 +40,25 @@ def test_a_network_without_others_has_no_table_of_road_users() -> None:
 
     assert outcome.road_users == {}
     assert road_users_table([outcome]) == ""
+
+
+def test_who_was_not_to_set_out_yet_is_no_trip(tmp_path: Path) -> None:
+    """SUMO's record names everybody on foot of the whole demand; who has not departed is left out, a late car is not."""
+    record = tmp_path / "tripinfo.xml"
+    rows = (
+        '<personinfo id="a" depart="3.00" type="walker" waitingTime="2.00" timeLoss="6.00"/>',
+        '<personinfo id="b" depart="-1" type="walker" waitingTime="0.00" timeLoss="0.00"/>',
+        '<tripinfo id="c" vType="car" depart="-1" departDelay="9.00" timeLoss="0.00"/>',
+        '<tripinfo id="d" vType="cyclist" depart="4.00" departDelay="0.00" timeLoss="5.00" waitingTime="1.00"/>',
+    )
+    record.write_text(f"<tripinfos>{''.join(rows)}</tripinfos>", encoding="utf-8")
+    trips = trips_by_kind(load_scenario(CROSSING), record)
+
+    assert {kind: [one.delay_s for one in found.rows] for kind, found in trips.items()} == {
+        "walker": [6.0],
+        "vehicle": [9.0],
+        "cycle": [5.0],
+    }
 
 
 def test_figures_of_several_runs_are_put_together() -> None:
