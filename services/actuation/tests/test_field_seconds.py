@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from maasloop.actuation.domain.signals.sheet import (
     Detector,
     DetectorPosition,
+    GroupKind,
     Lane,
     LocalProgramme,
     LocalStep,
@@ -47,7 +48,7 @@ PREDICTED = tuple(f"signal-change-{what}" for what in ("earliest", "likely", "la
 
 def _crossing() -> Sheet:
     groups = tuple(
-        SignalGroup(name, "vehicle", (f"lane-{name}",), ("out",), "s", 4.0, 1.0, 5.0, 60.0, 120.0)
+        SignalGroup(name, GroupKind.VEHICLE, (f"lane-{name}",), ("out",), "s", 4.0, 1.0, 5.0, 60.0, 120.0)
         for name in ("a", "b")
     )
     steps = (LocalStep("Gr", 30), LocalStep("yr", 4), LocalStep("rr", 2), LocalStep("rG", 30), LocalStep("ry", 4))
