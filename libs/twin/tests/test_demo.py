@@ -26,8 +26,9 @@ def _root() -> Iterator[Path]:
 
 
 def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a demo in a session of its own, in which Ctrl-C works as in a terminal."""
-    command = [sys.executable, "-m", "maasloop.twin.demo", "--root", str(root), *arguments]
+    """Start a demo in a session of its own, in which Ctrl-C works as in a terminal, also where it is ignored here."""
+    demo = [sys.executable, "-m", "maasloop.twin.demo", "--root", str(root), *arguments]
+    command = ["env", "--default-signal=INT", *demo]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
