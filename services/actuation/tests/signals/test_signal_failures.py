@@ -1,5 +1,7 @@
 """Detectors that fail: what a loop cannot mean is not believed, and a lane that nobody sees is served all the same."""
 
+from typing import Any
+
 import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
@@ -14,6 +16,7 @@ from maasloop.actuation.domain.signals.estimate import (
 )
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
 
 EMPTY = LoopReading(0, 0.0)
@@ -139,3 +142,20 @@ def test_where_most_is_not_seen_the_plan_rules(sheet: Sheet, silent: str, releas
         decision = controller.decide(state)
         found |= {decision.reason} if isinstance(decision, Release) else set()
     assert bool(found) is released
+
+
+def left_over(sheet_data: dict[str, Any], *green: str) -> float:
+    """Return how many are taken to be left on an unseen lane of a and d after a long green from which nobody came."""
+    next(one for one in sheet_data["groups"] if one["id"] == "d")["lanes"] = ["lane-a"]
+    sheet = read_sheet(sheet_data)
+    perception = Perception(sheet)
+    for second in range(1, 200):
+        aspects = all_red(sheet) | (dict.fromkeys(green, Aspect.GREEN) if second > 150 else {})
+        perception.hear(second, readings(sheet, "a"), aspects)
+    return perception.lanes["lane-a"].queue
+
+
+def test_a_lane_that_is_not_seen_is_empty_only_when_nobody_wants_any_of_its_greens(sheet_data: dict[str, Any]) -> None:
+    """While one of its groups is red, somebody who wants that one may hold up the others: the lane is not empty."""
+    assert left_over(sheet_data, "a", "d") == 0.0
+    assert left_over(sheet_data, "a") >= 1.0

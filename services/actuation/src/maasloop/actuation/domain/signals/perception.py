@@ -205,19 +205,18 @@ class Perception:
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the exits or the green say."""
         unseen = self._unseen[lane.id]
-        going = self._going(lane.id, aspects)
-        exits = {name for way in going for name in self.exits_of[way]}
-        witnessed = any(self._loops.working(DetectorPosition.EXIT, name) for name in exits)
+        exits = {name for way in self.groups_of[lane.id] for name in self.exits_of[way]}
+        witnessed = bool(exits) and all(self._loops.working(DetectorPosition.EXIT, name) for name in exits)
         out = float(self._out[lane.id])
         dark = lane.id in self._dark
-        if not dark or witnessed or not going:
+        if witnessed or not dark:
             unseen.learn(out if dark else lane.arrived)
         unseen.arrive(lane, second_s, announced=not dark or lane.id in self._fed)
-        left = unseen.leave(lane, second_s, out, going=bool(going), witnessed=witnessed)
+        left = unseen.leave(lane, second_s, out, aspects, witnessed=witnessed)
         if left > 0.0:
             lane.depart(left)
         lane.reach_upstream(blocked=self._reaches_upstream(lane))
-        lane.standing = not going and lane.queue >= 1.0
+        lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
         lane.stalled_until_s = 0.0
 

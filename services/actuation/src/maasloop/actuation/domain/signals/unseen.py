@@ -6,16 +6,20 @@ Vehicles over the loop of an exit that no seen lane sent there must have come fr
 import math
 from dataclasses import dataclass
 
+from .aspects import GREENS, Aspect, Aspects
 from .estimate import LaneEstimate
 from .sheet import Sheet
 
-USUAL_MEMORY_S = 600.0
+USUAL_MEMORY_S = 300.0
 ASSUMED_SATURATION = 0.25
 """Before anything is known of a lane, it is taken to fill this share of the green that its plan gives it."""
 CALLS_A_CYCLE_MIN = 0.5
 """A lane that is not seen is taken to be asked for this often in a cycle of the plan at least: a constant call."""
 WITNESS_S = 7.0
-"""After so many seconds of green in which nobody comes out of the exits, nobody is left on the lane."""
+"""After so many seconds of green in which nobody comes out of the exits, nobody is left who wants to go there."""
+WITNESS_YIELDING_S = 20.0
+MORE_BEHIND = 2.0
+"""So many vehicles are taken to be left on a lane as long as some come out of the exits."""
 _START_LOSS_S = 2
 
 
@@ -28,6 +32,7 @@ class UnseenLane:
     least: float
     """Vehicles a second that are taken to come at least, so that the lane is served now and then."""
     came: float = 0.0
+    green: frozenset[str] = frozenset()
     green_s: int = 0
     out_s: float = -math.inf
 
@@ -45,17 +50,30 @@ class UnseenLane:
         while lane.queue > max(1.0, lane.storage_m / 7.0):
             lane.depart(1.0)
 
-    def leave(self, lane: LaneEstimate, second_s: float, out: float, *, going: bool, witnessed: bool) -> float:
+    def leave(self, lane: LaneEstimate, second_s: float, out: float, shown: Aspects, *, witnessed: bool) -> float:
         """Let vehicles leave: those seen in the exits, or as many as its green lets go where no exit tells."""
-        self.green_s = self.green_s + 1 if going else 0
+        green = frozenset(name for name in lane.shares if shown[name] in GREENS)
+        self.green_s = self.green_s + 1 if green == self.green else 0
+        self.green = green
         if not witnessed:
-            left = 1.0 / lane.headway_s if self.green_s > _START_LOSS_S else 0.0
+            goes = sum(lane.shares[name] for name in green)
+            left = goes * goes / lane.headway_s if self.green_s > _START_LOSS_S else 0.0
             return min(left, lane.queue)
+        yielding = any(shown[name] is Aspect.YIELDING for name in green)
         if out > 0.0:
             self.out_s = second_s
-        elif self.green_s > WITNESS_S + _START_LOSS_S and second_s - self.out_s >= WITNESS_S:
-            lane.vehicles.clear()
-            lane.beyond = self.came = 0.0
+            lane.excluded.clear()
+            # Where they keep coming out, more are behind them: who was seen leaving is not taken off the last few.
+            lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
+        elif green and min(self.green_s - _START_LOSS_S, second_s - self.out_s) >= (
+            WITNESS_YIELDING_S if yielding else WITNESS_S
+        ):
+            # Nobody is there, or who is first wants another group.
+            lane.excluded |= green
+            if lane.excluded.issuperset(lane.shares):
+                lane.excluded.clear()
+                lane.vehicles.clear()
+                lane.beyond = self.came = 0.0
         return out
 
 
