@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maasloop.twin.street.bands import COORDINATED, FREE, call_input, hold_input
+from maasloop.twin.street.bands import COORDINATED, FREE, call_input, change, hold_input
 from maasloop.twin.street.judge import judge_states
 from maasloop.twin.street.network import GREEN, GREEN_MIN_S, SignalNetwork
 from maasloop.twin.street.plan_device import PlanDevice
@@ -144,6 +144,21 @@ def test_further_stages_come_when_called(device: PlanDevice) -> None:
     second = _until(device, 1000, lambda: device.stage == further and not device.clearing)
     device.fall_back()
     assert further not in {stage for stage, _ in _stages(device, second + GREEN_MIN_S, 200)}
+
+
+def test_between_stages_nobody_waits_for_others_than_foes(device: PlanDevice) -> None:
+    """In the free plan a group that no foe keeps waiting is green from the first second of the change on."""
+    network, early = device.junction.network, 0
+    states = [stage.state for stage in device.plans[FREE].stages]
+    for before, after in permutations(states, 2):
+        shown = change(network, before, after)
+        for i, now in enumerate(before):
+            ending = [j for j in range(len(before)) if before[j] in GREEN and after[j] not in GREEN]
+            if shown and now not in GREEN and after[i] in GREEN:
+                free = not any(network.conflict(i, j) for j in ending)
+                assert (shown[0][i] in GREEN) == free
+                early += free
+    assert early > 0
 
 
 def test_when_nothing_arrives_the_local_programme_returns(device: PlanDevice) -> None:

@@ -113,6 +113,38 @@ class Timeline:
         return found
 
 
+def change(network: SignalNetwork, before: str, after: str) -> list[str]:
+    """Return what is shown second by second between two stages of a free plan.
+
+    All that ends turns yellow at once; whatever starts waits for those that it conflicts with, and for nobody else. The
+    stage is on when everything is cleared.
+    """
+    ending = [i for i, now in enumerate(before) if now in GREEN and after[i] not in GREEN]
+    cleared = {i: network.groups[i].yellow_s + network.groups[i].clearance_s for i in ending}
+    starts = {
+        i: max((cleared[foe] for foe in ending if network.conflict(foe, i)), default=0)
+        for i, now in enumerate(before)
+        if now not in GREEN and after[i] in GREEN
+    }
+    lasts_s = max(cleared.values(), default=0)
+    return [_between(network, before, after, starts, second) for second in range(lasts_s)]
+
+
+def _between(network: SignalNetwork, before: str, after: str, starts: Mapping[int, int], second: int) -> str:
+    shown = ["r"] * len(before)
+    for i, (was, comes) in enumerate(zip(before, after, strict=True)):
+        if was in GREEN and comes in GREEN:
+            shown[i] = "g" if "g" in (was, comes) else "G"
+        elif was in GREEN:
+            shown[i] = "y" if second < network.groups[i].yellow_s else "r"
+        elif comes in GREEN and second >= starts[i]:
+            shown[i] = comes
+    for minor, major in network.yields:
+        if shown[minor] == "G" and shown[major] != "r":
+            shown[minor] = "g"
+    return "".join(shown)
+
+
 def written_out(network: SignalNetwork, plan: Plan, bands: Mapping[int, int]) -> LocalProgramme:
     """Return a coordinated plan with bands: its cycle, less the clearances, shared by base green and band.
 

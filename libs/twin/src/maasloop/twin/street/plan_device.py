@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .bands import COORDINATED, FREE, Plan, Timeline, call_input, hold_input, plans_of, written_out
+from .bands import COORDINATED, FREE, Plan, Timeline, call_input, change, hold_input, plans_of, written_out
 from .network import GREEN_MIN_S
 from .programme import clearance
 from .site import Junction
@@ -221,8 +221,13 @@ class PlanDevice:
     def _change(self, number: int, second: int) -> None:
         if number == self.stage:
             return
-        way = clearance(self.junction.network, self._states[self.stage - 1], self._states[number - 1])
-        self._clearing.extend(step.state for step in way for _ in range(step.duration_s))
+        network, before, after = self.junction.network, self._states[self.stage - 1], self._states[number - 1]
+        if self.plan == COORDINATED:
+            self._clearing.extend(
+                step.state for step in clearance(network, before, after) for _ in range(step.duration_s)
+            )
+        else:
+            self._clearing.extend(change(network, before, after))
         self._since = second + len(self._clearing)
         self._band_s = None
         if number < self.stage:

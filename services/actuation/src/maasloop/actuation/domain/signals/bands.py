@@ -16,6 +16,7 @@ from .bands_kernel import (
     deadlines_of,
     judge_bands,
     late_groups,
+    starts_of,
 )
 from .controller import Controller, Hold, Ranked, Release, service_rate
 from .forecast import Departure
@@ -123,9 +124,8 @@ class BandsHand:
         for number in self.site.after(here) if self.site.stages[here - 1].on_demand else ():
             coming = self.sheet.band_stages[number - 1]
             if not any(stuck.intersection(self.sheet.foes[name]) for name in coming - green):
-                begins_s = clearance_s(self.sheet, here, number)
-                starts = {name: 0.0 if name in green else begins_s for name in coming}
-                begun_s = begins_s + self.site.stages[number - 1].green_s
+                starts = starts_of(self.sheet, here, number)
+                begun_s = clearance_s(self.sheet, here, number) + self.site.stages[number - 1].green_s
                 rates.append((self._rate(number, starts, prospect, begun_s, self.parameters.penalty_s), number))
             if not self.site.stages[number - 1].on_demand:
                 break

@@ -93,6 +93,19 @@ def clearance_s(sheet: Sheet, before: int, after: int) -> float:
     return max((sheet.group[name].yellow_s + _red_s(sheet, name, comes - was) for name in ends), default=0.0)
 
 
+def starts_of(sheet: Sheet, before: int, after: int) -> dict[str, float]:
+    """Return after how many seconds each group of a stage is green at the earliest: its foes of the one before clear."""
+    was, comes = sheet.band_stages[before - 1], sheet.band_stages[after - 1]
+    ends = was - comes
+    return {
+        name: max(
+            (sheet.group[foe].yellow_s + sheet.intergreen_s(foe, name) for foe in ends.intersection(sheet.foes[name])),
+            default=0.0,
+        )
+        for name in comes
+    }
+
+
 def course(sheet: Sheet, plan: SitePlan, shown: PlanState, request: BandsRequest) -> tuple[Turn, ...]:
     """Return the longest course that a request allows from the stage that is on, one round at most; a rest has no end."""
     number = shown.stage
