@@ -92,6 +92,7 @@ def test_the_way_back_to_the_plan_is_in_order(site: Site, stage: str, held_s: in
         (((MAIN, 9), (SIDE, 9)), "intergreen"),
         (((MAIN, 9), (MAIN_CLEARING.replace("g", "G"), 9)), "protected over a crossing"),
         (((MAIN, 9), (MAIN.replace("g", "G"), 9)), "both protected"),
+        (((MAIN, 9), (MAIN[:16].replace("g", "G") + "grgr", 9)), "both protected"),
         (((MAIN_CLEARING, 9), (MAIN, 4), (MAIN_CLEARING, 9)), "minimum green"),
         (((MAIN, 9), (MAIN[:16] + "GGGG", 9)), "conflict"),
         (((MAIN_CLEARING, 9), (YELLOW[0], 1), (YELLOW[1], 3)), "yellow too short"),

@@ -180,6 +180,7 @@ def test_half_of_the_crossing_is_walked_in_green(walking_data: dict[str, Any]) -
         (((0, "rgGy"), (1, "rgGr")), RefusalReason.YELLOW_LENGTH, ("c",)),
         (((0, "ryGy"), (2, "ryGr"), (4, "rrGr"), (5, "GrGr")), RefusalReason.CONFLICT, ("a", "p")),
         (((0, "rgGy"), (2, "rGGr")), RefusalReason.BOTH_PROTECTED, ("t", "p")),
+        (((0, "rGgy"), (2, "rGgr")), RefusalReason.BOTH_PROTECTED, ("t", "p")),
         (((0, "rgry"), (2, "rgrr"), (7, "rGrr")), RefusalReason.BOTH_PROTECTED, ("t", "p")),
         (((0, "rgry"), (2, "rgrr"), (8, "rGrr")), None, ()),
     ],

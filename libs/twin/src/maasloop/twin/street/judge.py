@@ -144,7 +144,7 @@ class _Watch:
                     yield Violation(second, self.junction, "protected over a crossing", (i, j))
             elif (i, j) in self.rules.never_together:
                 yield Violation(second, self.junction, "conflict", (i, j))
-            elif state[i] == "G" and state[j] == "G":
+            elif self._protected(state, i) and self._protected(state, j):
                 yield Violation(second, self.junction, "both protected", (i, j))
 
     def _cleared(self, second: int, i: int, j: int, one: str, other: str) -> Iterator[Violation]:
@@ -152,6 +152,10 @@ class _Watch:
             just_started = now == "green" and self.since[starting] == second
             if just_started and second - self.red_from[ended] < self.rules.clear_s(ended):
                 yield Violation(second, self.junction, "intergreen", (ended, starting))
+
+    def _protected(self, state: str, link: int) -> bool:
+        """Tell whether a link shows a green that need not give way; nobody on foot does."""
+        return state[link] == "G" or (state[link] == "g" and link in self.rules.crossings_m)
 
     def _on_crossing(self, second: int, walking: int, shown: str) -> bool:
         """Tell whether somebody may still be on a crossing while a foe shows a green that need not give way."""

@@ -108,7 +108,7 @@ def _pair_breaches(
 
 
 def on_crossing(sheet: Sheet, name: str, group: GroupState, second_s: float) -> bool:
-    """Tell whether people on foot whose green has ended may still be on their crossing."""
+    """Tell whether people on foot may be on their crossing: in any green, and after it for as long as they need."""
     timing = sheet.group[name]
-    ended = timing.kind is GroupKind.PEDESTRIAN and group.aspect is Aspect.RED
-    return ended and second_s - group.yellow_ended_s < timing.clearance_s
+    left = group.aspect is Aspect.RED and second_s - group.yellow_ended_s >= timing.clearance_s
+    return timing.kind is GroupKind.PEDESTRIAN and not left
