@@ -138,6 +138,24 @@ def test_watchdogs_go_both_ways() -> None:
     assert _kinds(link).count("site: Watchdog") == _kinds(link).count("supervisor: Watchdog") == 3
 
 
+def test_a_handshake_has_one_watchdog_of_each_side() -> None:
+    """However long it takes, the second one comes when the link is ready."""
+    link = Link(settings=LinkSettings(watchdog_interval_s=1))
+    link.supervisor.receive(link.site.take_output(), link.now)
+    link.site.receive(link.supervisor.take_output(), link.now)
+    first = link.site.take_output()
+    later = Instant(link.now.at_s + 5, link.now.utc)
+    link.site.tick(later)
+
+    assert first.count(b'"type":"Watchdog"') == 1
+    assert not link.site.take_output()
+    link.supervisor.receive(first, later)
+    link.site.receive(link.supervisor.take_output(), later)
+    link.site.tick(later)
+    assert link.site.phase is Phase.READY
+    assert b'"type":"Watchdog"' in link.site.take_output()
+
+
 def test_a_missing_acknowledgement_ends_the_link() -> None:
     """After 30 s without one the link is lost."""
     link = Link().ready()

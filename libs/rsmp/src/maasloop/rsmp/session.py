@@ -110,7 +110,9 @@ class Session(ABC):
         if self._silent_from_s is not None and now.at_s >= self._silent_from_s:
             self._silent_from_s = None
             self._tell(PeerSilent(self._settings.silence_s))
-        if self._watchdog_due_s is not None and now.at_s >= self._watchdog_due_s:
+        # The handshake has one of each side, and a limit of its own.
+        ready = self.phase is Phase.READY
+        if ready and self._watchdog_due_s is not None and now.at_s >= self._watchdog_due_s:
             self._send_watchdog(now)
         self._on_tick(now)
 
@@ -125,7 +127,7 @@ class Session(ABC):
             None if ready else self._handshake_end_s,
             late[1] if late else None,
             self._silent_from_s,
-            self._watchdog_due_s,
+            self._watchdog_due_s if ready else None,
             self._next_s(),
         )
         return min((each for each in times if each is not None), default=float("inf"))
