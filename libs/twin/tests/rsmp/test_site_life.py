@@ -255,7 +255,7 @@ def test_conflicting_priorities_wait_for_each_other(new_site: Callable[..., Site
 
 def test_the_old_ways_of_older_lists(site: Site) -> None:
     """Where a list says so, a request nobody cancels is completed, and the last emergency route stays in S0006."""
-    site.cabinet.list = site.sheet.exchange_lists[2]
+    site.cabinet.list = site.sheet.exchange_lists[3]
     site.order("M0022", _request("bus", "A1"))
     site.order("M0005", ON | {"emergencyroute": "2"})
     site.order("M0005", OFF | {"emergencyroute": "2"})

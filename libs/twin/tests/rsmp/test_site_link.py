@@ -125,7 +125,7 @@ async def test_the_next_list_is_offered_when_one_is_refused(example: dict[str, A
         assert str((await office.until(Established)).exchange_list) == "1.0.15"
         again = [each for each in office.told if each.kind == "refused"]
 
-    assert len(refused) == 3
+    assert len(refused) == 4
     assert again == refused
 
 
