@@ -208,8 +208,10 @@ def test_all_red_ends_all_greens(site: Site) -> None:
     assert (_signals(site), site.read("S0012")) == ("hhhh", "True")
 
 
-def test_a_priority_is_activated_and_becomes_stale(site: Site) -> None:
+def test_a_priority_is_activated_and_becomes_stale(new_site: Callable[..., Site]) -> None:
     """Received, activated, stale, and then gone; a cancelled one is completed."""
+    site = new_site(priority={"activated_after_s": 0.5, "stale_after_s": 1.5})
+    site.wait(4)
     site.order("M0022", _request("bus", "B1"))
     site.order("M0022", _request("tram", "B1"))
     assert _state(site, "bus") == "received"
@@ -259,7 +261,7 @@ def test_the_old_ways_of_older_lists(site: Site) -> None:
     site.order("M0022", _request("bus", "A1"))
     site.order("M0005", ON | {"emergencyroute": "2"})
     site.order("M0005", OFF | {"emergencyroute": "2"})
-    site.wait(2.1)
+    site.wait(2.6)
 
     assert _state(site, "bus") == "completed"
     assert (site.read("S0006"), site.read("S0006", "emergencystage")) == ("False", "2")

@@ -196,7 +196,7 @@ class Cabinet:
 
     def signal_states(self) -> str:
         """Return one character a signal group, as status S0001 writes it."""
-        shown = self.position.shown(self.now_s)
+        shown = self.position.shown
         if shown:
             return shown * len(self.sheet.signal_groups)
         return "".join(self._character(name) for name in self.sheet.signal_groups)

@@ -29,14 +29,15 @@ class FunctionalPosition:
         self.source = POWER_ON
         """As the exchange list names sources."""
         self._start_up = start_up
-        self._started_s: float | None = now_s
-        self._first_s = start_up.interval_s + start_up.self_test_s
+        self._interval: int | None = 0
+        """Of the start-up, while it goes on."""
+        self._ends_s = now_s + start_up.self_test_s + start_up.interval_s
         self._back: tuple[float, Position] | None = None
 
     @property
     def starting(self) -> bool:
         """Tell whether the start-up goes on."""
-        return self._started_s is not None
+        return self._interval is not None
 
     @property
     def in_control(self) -> bool:
@@ -53,23 +54,23 @@ class FunctionalPosition:
         if self._back is not None and now_s >= self._back[0]:
             position, self._back = self._back[1], None
             self._take(position, RUN_OUT, now_s)
-        length_s = self._first_s + (len(self._start_up.sequence) - 1) * self._start_up.interval_s
-        if self._started_s is not None and now_s - self._started_s >= length_s:
-            self._started_s = None
+        # One interval a step: late steps make it longer, and leave none out.
+        if self._interval is not None and now_s >= self._ends_s:
+            self._interval += 1
+            self._ends_s = now_s + self._start_up.interval_s
+            if self._interval == len(self._start_up.sequence):
+                self._interval = None
 
-    def shown(self, now_s: float) -> str:
+    @property
+    def shown(self) -> str:
         """Return the character that all groups show; empty in control."""
         if self.position is not Position.NORMAL_CONTROL:
             return SHOWN[self.position]
-        if self._started_s is None:
-            return ""
-        into_s = now_s - self._started_s - self._first_s
-        index = 0 if into_s < 0 else 1 + int(into_s / self._start_up.interval_s)
-        return self._start_up.sequence[min(index, len(self._start_up.sequence) - 1)]
+        return "" if self._interval is None else self._start_up.sequence[self._interval]
 
     def _take(self, position: Position, source: str, now_s: float) -> None:
         if position is not Position.NORMAL_CONTROL:
-            self._started_s = None
+            self._interval = None
         elif self.position is not Position.NORMAL_CONTROL:
-            self._started_s, self._first_s = now_s, self._start_up.interval_s
+            self._interval, self._ends_s = 0, now_s + self._start_up.interval_s
         self.position, self.source = position, source

@@ -85,11 +85,6 @@ class StartUpSheet(Part):
     restart_s: Seconds = 1.0
     """Without power, after command M0004."""
 
-    @property
-    def length_s(self) -> float:
-        """Return the length without the self-test."""
-        return len(self.sequence) * self.interval_s
-
 
 class GroupSheet(Part):
     """A signal group."""

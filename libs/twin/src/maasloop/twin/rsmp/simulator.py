@@ -104,7 +104,7 @@ class SiteSimulator:
         """Let the cabinet catch up with time, and report what changed."""
         self.cabinet.step()
         self._client.do(self._report)
-        shown = (self.cabinet.position.shown(self.cabinet.now_s) or "control", *self.cabinet.plan)
+        shown = (self.cabinet.position.shown or "control", *self.cabinet.plan)
         if shown != self._shown:
             self._shown = shown
             position, number, source = map(str, shown)
