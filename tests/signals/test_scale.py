@@ -17,7 +17,7 @@ def test_clones_show_what_their_original_showed(originals: list[Recording]) -> N
     figures = measure(originals, 3)
 
     assert figures["states_differing"] == 0
-    assert (figures["junctions"], figures["street_seconds"]) == (3, 60)
+    assert (figures["junctions"], figures["street_seconds"]) == (3, 50)
     assert 0 < figures["decision_ms_p50"] <= figures["decision_ms_p99"] <= figures["decision_ms_max"]
 
 
