@@ -1,12 +1,17 @@
 """What is written by hand equals what the contract says."""
 
+import json
+import re
+
 from google.protobuf.json_format import MessageToDict, Parse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.downlink import device_command
 from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.plans.setpoints import (
+    BESIDE,
     NAMES,
     Change,
     ClockSetting,
@@ -62,8 +67,6 @@ SETPOINTS = st.one_of(
 @given(SETPOINTS)
 def test_a_setpoint_survives_every_form(setpoint: Setpoint) -> None:
     """Through JSON text and through the message it stays the same."""
-    import json
-
     assert from_json(json.dumps(to_json(setpoint))) == setpoint
     assert from_message(to_message(setpoint)) == setpoint
 
@@ -102,3 +105,12 @@ def test_every_setpoint_of_the_contract_has_its_kind() -> None:
     fields = {field.json_name for field in Setpoints.DESCRIPTOR.oneofs_by_name["setpoint"].fields}
 
     assert fields == {"lightLevel", "signalSequence", "localControl", *NAMES.values()}
+
+
+def test_the_store_tells_setpoints_apart_by_how_they_begin() -> None:
+    """A kind that is added stands beside the lease, or is taken back, in the queries as well."""
+    empty = {kind: json.dumps(to_json(kind())) for kind in NAMES}
+
+    assert {kind for kind, text in empty.items() if re.match(sql.BESIDE, text)} == set(BESIDE)
+    ended_by_itself = {OperatingMode, ClockSetting}
+    assert {kind for kind, text in empty.items() if not re.match(sql.STANDING_KINDS, text)} == ended_by_itself

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,14 @@ import pytest
 
 from maasloop.api.command.v1.command_pb2 import AUTHORITY_ADAPTIVE, Command, Setpoint
 from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
-from maasloop.api.command.v1.signal_plan_pb2 import OperatingMode, SignalBand, SignalPlan
+from maasloop.api.command.v1.signal_plan_pb2 import (
+    FORCED_STATE_FORCED_ON,
+    InputSetting,
+    InputSettings,
+    OperatingMode,
+    SignalBand,
+    SignalPlan,
+)
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
 from maasloop.bus.subjects import INGEST_RECORD
@@ -81,6 +88,7 @@ class Town:
     ingest: Ingest
     cabinet: BandCabinet
     address: tuple[str, int]
+    ending: AsyncExitStack
     running: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def connect(self) -> None:
@@ -89,6 +97,11 @@ class Town:
         client = SiteClient(SiteIdentity((SITE,), "1.2.1"), state, lambda _: None, SystemClock(), TransportSettings())
         self.running.append(asyncio.create_task(client.run(*self.address)))
         await self.world.until(lambda: ("tlc-1", "signal-state", "G") in self.ingest.words)
+
+    async def stop(self) -> None:
+        """Take the site away, and end the service."""
+        await self.disconnect()
+        await self.ending.aclose()
 
     async def disconnect(self) -> None:
         """Take the site away."""
@@ -120,8 +133,9 @@ async def town(
 
 @asynccontextmanager
 async def _town(make_world: Callable[[], AbstractAsyncContextManager[Any]], port: int) -> AsyncIterator[Town]:
-    async with make_world() as world:
-        found = Town(world, Ingest(), BandCabinet(), ("127.0.0.1", port))
+    async with AsyncExitStack() as ending:
+        world = await ending.enter_async_context(make_world())
+        found = Town(world, Ingest(), BandCabinet(), ("127.0.0.1", port), ending)
         await world.bus.listen(INGEST_RECORD, found.ingest.hear)
         await world.bus.client.flush()
         try:
@@ -195,3 +209,28 @@ async def test_a_plan_is_taken_back_at_its_expiry(town: Town, now_us: Callable[[
     await town.world.until(lambda: [code for _, code in town.cabinet.executed] == ["M0002", "M0002"])
 
     assert town.cabinet.read("TC", StatusName("S0014", "source")).value == "calendar_clock"
+
+
+async def test_a_restart_forgets_nothing_that_stands(
+    town: Town,
+    servers: Any,
+    make_world: Callable[[], AbstractAsyncContextManager[Any]],
+    now_us: Callable[[], int],
+) -> None:
+    """The plan and the input of before are taken back at their expiry by the process that comes after."""
+    await town.connect()
+    ends = timestamp_from_us(now_us() + 8_000_000)
+    plan = await town.issue(Setpoint(signal_plan=SignalPlan(plan=3)), expire_time=ends)
+    await town.world.until_state(plan.name, Command.STATE_VERIFIED)
+    forced = InputSetting(input=2, state=FORCED_STATE_FORCED_ON)
+    await town.issue(Setpoint(input_settings=InputSettings(settings=[forced])), expire_time=ends)
+    await town.world.until(lambda: ("TC", "M0019") in town.cabinet.executed)
+    await town.stop()
+
+    (port,) = free_ports(1)
+    servers.rsmp_address = f"127.0.0.1:{port}"
+    async with _town(make_world, port) as again:
+        again.cabinet = town.cabinet
+        await again.connect()
+        await again.world.until(lambda: town.cabinet.executed.count(("TC", "M0019")) == 2)
+        await again.world.until(lambda: town.cabinet.executed.count(("TC", "M0002")) == 2)

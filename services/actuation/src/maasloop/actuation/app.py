@@ -69,6 +69,8 @@ NAME = "actuation"
 PACKAGE = "maasloop.actuation"
 LEASES_AGE_MAX_US = 1_200_000_000
 """Commands older than this have expired on any clock that runs at least at wall speed."""
+STANDING_AGE_MAX_US = 2 * 86_400_000_000
+"""What a person asks a controller for has ended by then on any clock that runs at least at half of wall speed."""
 OVERRIDES_AGE_MAX_US = 31 * 86_400_000_000
 """A field clock may lie this far behind the wall: the door takes no older events."""
 FORGET_EVERY_S = 3_600.0
@@ -112,6 +114,8 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         rsmp = RsmpDriver(reporter, clock, settling.settle, settling.street_us)
         steps = _steps(parts, rsmp)
         await _restore(parts, steps)
+        now_us = clock.now_us()
+        rsmp.resume(await records.standing(now_us - LEASES_AGE_MAX_US, now_us - STANDING_AGE_MAX_US))
         refused = partial(_refused, parts)
         registry = Registry(bus, channel, city, clock, refused, rsmp.know)
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)

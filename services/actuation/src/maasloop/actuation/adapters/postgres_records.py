@@ -5,7 +5,7 @@ from typing import Any
 
 from maasloop.actuation.adapters import rows, sql
 from maasloop.actuation.adapters.signal_decisions import signal_decisions_of
-from maasloop.actuation.domain.command import Command, State
+from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.signal_decision import SignalDecision
 from maasloop.actuation.ports import CommandPage, ShadowCounts
@@ -88,6 +88,11 @@ class PostgresRecords:
     async def leases(self, since_us: int) -> list[Command]:
         """Return the newest command of each device, refused ones apart, issued since then."""
         return [rows.command_of(row) for row in await self._rows(sql.LEASES, (since_us,))]
+
+    async def standing(self, programmes_us: int, people_us: int) -> list[Command]:
+        """Return what controllers were asked for and may still stand, oldest first: issued since one of these times."""
+        since = {"programmes_us": programmes_us, "people_us": people_us, "person": int(Authority.OPERATOR)}
+        return [rows.command_of(row) for row in await self._rows(sql.STANDING, since)]
 
     async def live_overrides(self, after_us: int) -> list[Override]:
         """Return the overrides that were not ended and end after a moment."""

@@ -73,12 +73,25 @@ TRY_LEASE: Final[LiteralString] = (
 NEXT_EPOCH: Final[LiteralString] = "UPDATE lease SET epoch = epoch + 1 RETURNING epoch"
 
 OPEN_COMMANDS: Final[LiteralString] = f"SELECT {COMMAND_COLUMNS} FROM commands WHERE state_rank < 4"
+BESIDE: Final[LiteralString] = r'^\{"(inputSettings|detectorSetting|signalPriority|clockSetting)"'
+"""How the setpoints begin that take no lease."""
 # The lease of a command outlives its verification; the newest of a device is the one in force.
 LEASES: Final[LiteralString] = f"""
     SELECT DISTINCT ON (district, device) {COMMAND_COLUMNS}
     FROM commands
-    WHERE state <> 'REFUSED' AND create_time_us >= %s
+    WHERE state <> 'REFUSED' AND create_time_us >= %s AND setpoint !~ '{BESIDE}'
     ORDER BY district, device, create_time_us DESC
+"""
+STANDING_KINDS: Final[LiteralString] = (
+    r'^\{"(signalPlan|trafficSituation|emergencyRoute|inputSettings|detectorSetting|signalPriority)"'
+)
+"""How the setpoints begin that a driver takes back at their expiry."""
+STANDING: Final[LiteralString] = f"""
+    SELECT {COMMAND_COLUMNS}
+    FROM commands
+    WHERE state <> 'REFUSED' AND setpoint ~ '{STANDING_KINDS}'
+        AND (create_time_us >= %(programmes_us)s OR (create_time_us >= %(people_us)s AND authority >= %(person)s))
+    ORDER BY create_time_us
 """
 RELEASED: Final[LiteralString] = "SELECT district FROM released_districts"
 

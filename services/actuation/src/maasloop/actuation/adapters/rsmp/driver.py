@@ -7,7 +7,7 @@ controller does not take back by itself is undone at the expiry.
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -122,6 +122,8 @@ class RsmpDriver:
         """Command of the site to command of the platform."""
         self._standing: dict[tuple[str, str, str], _Standing] = {}
         """By district, device and what stands."""
+        self._resumed: dict[tuple[str, str], list[Command]] = {}
+        """By district and device: commands from before the start, until the site is linked."""
 
     def serves(self, district: str, device: str) -> bool:
         """Tell whether a device is an RSMP site."""
@@ -148,6 +150,11 @@ class RsmpDriver:
         if not known or known[0].translator.groups != target.translator.groups:
             self._targets |= dict.fromkeys(site.site_ids, target)
 
+    def resume(self, commands: Iterable[Command]) -> None:
+        """Know of commands from before a restart, oldest first: at their expiry they are taken back."""
+        for command in commands:
+            self._resumed.setdefault((command.district, command.device), []).append(command)
+
     async def send(self, command: Command) -> None:
         """Hand a command to its site, once; what cannot be sent fails with its reason."""
         site = self._sites.get((command.district, command.device))
@@ -158,8 +165,7 @@ class RsmpDriver:
         try:
             given = self._circumstances(site, command)
             wanted = self._returning(command, given) or to_commands(command.setpoint, given)
-            for name, back in undoing(command.setpoint, given).items():
-                self._standing[command.district, command.device, name] = _Standing(command.expire_us, tuple(back))
+            self._stand(command, given)
             for each in wanted:
                 sent = self._supervision.command(site.site_ids[0], each.component, each.code, each.values)
                 self._of[sent] = command.id
@@ -183,6 +189,10 @@ class RsmpDriver:
         finally:
             await self._supervision.close()
 
+    def _stand(self, command: Command, given: Circumstances) -> None:
+        for name, back in undoing(command.setpoint, given).items():
+            self._standing[command.district, command.device, name] = _Standing(command.expire_us, tuple(back))
+
     def _circumstances(self, site: SupervisedSite, command: Command) -> Circumstances:
         established = self._listed.get(site.site_ids[0])
         if established is None:
@@ -203,10 +213,11 @@ class RsmpDriver:
         """Take back what has expired; whether that is shown interests nobody any more."""
         expired = [key for key, each in self._standing.items() if each.expire_us <= self._street_us(key[0])]
         for key in expired:
-            standing = self._standing.pop(key)
             site = self._sites.get(key[:2])
-            if site is None:
+            if site is None or site.site_ids[0] not in self._listed:
+                # It stands until the site is there again.
                 continue
+            standing = self._standing.pop(key)
             for each in standing.commands:
                 try:
                     self._supervision.command(site.site_ids[0], each.component, each.code, each.values)
@@ -230,6 +241,7 @@ class RsmpDriver:
             case Established():
                 self._listed |= dict.fromkeys(site.site_ids, event)
                 self._count()
+                self._resume_on(site)
                 _log.info("rsmp_linked", site=site.site_ids[0], core=str(event.core), list=str(event.exchange_list))
             case Closed():
                 if not self._supervision.linked.intersection(site.site_ids):
@@ -242,6 +254,14 @@ class RsmpDriver:
                 _log.warning("rsmp_trouble", site=site.site_ids[0], event=type(event).__name__, reason=reason)
             case _:
                 pass
+
+    def _resume_on(self, site: SupervisedSite) -> None:
+        key = self._targets[site.site_ids[0]].key
+        for command in self._resumed.pop(key, []):
+            try:
+                self._stand(command, self._circumstances(site, command))
+            except RsmpError as error:
+                _log.warning("rsmp_not_undone", district=key[0], device=key[1], why=error.reason)
 
     def _take(self, target: _Target, event: Event) -> None:
         match event:
