@@ -291,7 +291,10 @@ class Perception:
                 lane.overdue(second_s + self._reach_s[name])
             else:
                 for vehicle in lane.overdue(second_s + 1.0):
-                    lane.arrive(vehicle.at_s, vehicle.weight, vehicle.source)
+                    # Nobody confirms him here: the share of the lane stays what it was.
+                    if vehicle.source is not None:
+                        vehicle.source.found(name, vehicle.weight)
+                    lane.arrive(vehicle.at_s, vehicle.weight)
                 lane.lost = 0
 
     def _travel_s(self, loop: str, lane: LaneEstimate) -> float:

@@ -13,7 +13,7 @@ from .sheet import Sheet
 USUAL_MEMORY_S = 300.0
 ASSUMED_SATURATION = 0.25
 """Before anything is known of a lane, it is taken to fill this share of the green that its plan gives it."""
-CALLS_A_CYCLE_MIN = 0.5
+CALLS_A_CYCLE_MIN = 2.5
 """A lane that is not seen is taken to be asked for this often in a cycle of the plan at least: a constant call."""
 WITNESS_S = 7.0
 """After so many seconds of green in which nobody comes out of the exits, nobody is left who wants to go there."""
