@@ -83,13 +83,15 @@ def test_a_run_can_be_judged_from_its_files(tmp_path: Path) -> None:
 
 
 def test_a_dead_controller_leaves_the_street_to_its_local_programme() -> None:
-    """After a kill every junction is on its local programme within a cycle, and nothing unsafe was shown."""
-    outcome = outcome_of(Run("cologne3", "maasloop", 1, 200, kill_at=100))
+    """After a kill every junction is on its local programme within a cycle, a new controller takes over, all of it safely."""
+    outcome = outcome_of(Run("cologne3", "maasloop", 1, 240, kill_at=100, restart_at=190))
 
     assert outcome.violations == 0
     assert outcome.local_after_kill_s is not None
     assert outcome.local_after_kill_s <= 90
     assert outcome.delay_after_kill_s is not None
+    assert outcome.remote_after_restart_s is not None
+    assert outcome.remote_after_restart_s <= 30
 
 
 def test_bands_are_in_order() -> None:
