@@ -6,11 +6,15 @@ import psycopg
 
 from maasloop.core.clock import from_us
 from maasloop.twin.devices.readings import Reading
+from maasloop.twin.play.catalogue import ESTIMATED
 
 _COUNT = """
-    SELECT (SELECT count(*) FROM numbers JOIN series ON series.id = numbers.series WHERE district = %(district)s)
-         + (SELECT count(*) FROM states JOIN series ON series.id = states.series WHERE district = %(district)s)
-         + (SELECT count(*) FROM positions JOIN series ON series.id = positions.series WHERE district = %(district)s)
+    WITH sent AS (
+        SELECT id FROM series WHERE district = %(district)s AND observed_property <> ALL(%(estimated)s)
+    )
+    SELECT (SELECT count(*) FROM numbers JOIN sent ON sent.id = numbers.series)
+         + (SELECT count(*) FROM states JOIN sent ON sent.id = states.series)
+         + (SELECT count(*) FROM positions JOIN sent ON sent.id = positions.series)
 """
 _FIND = """
     SELECT count(*) FROM numbers JOIN series ON series.id = numbers.series
@@ -32,8 +36,8 @@ class Rows:
         self._district = district
 
     async def count(self) -> int:
-        """Return how many rows of numbers, states and positions there are."""
-        return int(str((await self._ask(_COUNT, {"district": self._district}))[0]))
+        """Return how many rows of numbers, states and positions there are of what the street sent."""
+        return int(str((await self._ask(_COUNT, {"district": self._district, "estimated": list(ESTIMATED)}))[0]))
 
     async def holds(self, reading: Reading) -> bool:
         """Tell whether a number is a row, with its value."""

@@ -44,7 +44,9 @@ def _other(name: str, domain: Domain, kind: ObservedProperty.Kind.ValueType, ret
 
 
 SIGNAL_CHANGES = tuple(f"signal-change-{what}" for what in ("earliest", "likely", "latest", "confidence"))
-"""Seconds to the next change of each signal group, and the chance in percent: actuation predicts them."""
+"""Seconds to the next change of each signal group, and the chance in percent."""
+ESTIMATED = (*SIGNAL_CHANGES, "queue-length", "travel-time")
+"""What actuation observes, and no device of the street."""
 _HIGH = frozenset({STREET_SECOND, "signal-state", "rain-intensity"})
 """Kept longest under pressure: what the street is led by, and what warns."""
 _LOW = frozenset({"bay-occupied", "fill-level", "people-count", *SIGNAL_CHANGES})
