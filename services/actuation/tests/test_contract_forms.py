@@ -13,6 +13,8 @@ from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.plans.setpoints import (
     BESIDE,
     NAMES,
+    Act,
+    AlarmHandling,
     Change,
     ClockSetting,
     ControllerOrder,
@@ -55,6 +57,7 @@ ORDERS: st.SearchStrategy[ControllerOrder] = st.one_of(
         st.sampled_from(VehicleType),
     ),
     st.builds(ClockSetting, WORD),
+    st.builds(AlarmHandling, st.sampled_from(Act), WORD, WORD, WORD),
 )  # fmt: skip
 SETPOINTS = st.one_of(
     st.builds(LightLevel, st.floats(0, 100), st.floats(0, 60)),
@@ -112,5 +115,5 @@ def test_the_store_tells_setpoints_apart_by_how_they_begin() -> None:
     empty = {kind: json.dumps(to_json(kind())) for kind in NAMES}
 
     assert {kind for kind, text in empty.items() if re.match(sql.BESIDE, text)} == set(BESIDE)
-    ended_by_itself = {OperatingMode, ClockSetting}
+    ended_by_itself = {OperatingMode, ClockSetting, AlarmHandling}
     assert {kind for kind, text in empty.items() if not re.match(sql.STANDING_KINDS, text)} == ended_by_itself

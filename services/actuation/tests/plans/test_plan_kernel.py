@@ -5,6 +5,8 @@ import pytest
 from maasloop.actuation.domain.command import Authority
 from maasloop.actuation.domain.plans.kernel import OrderRequest, PlanState, judge, record
 from maasloop.actuation.domain.plans.setpoints import (
+    Act,
+    AlarmHandling,
     ClockSetting,
     ControllerOrder,
     DetectorSetting,
@@ -55,6 +57,7 @@ def _refusal(
         (OperatingMode(Mode.DARK, "somebody"), Authority.OPERATOR),
         (EmergencyRoute(3), Authority.OPERATOR),
         (ClockSetting("somebody"), Authority.OPERATOR),
+        (AlarmHandling(Act.SUSPEND, "A0008"), Authority.OPERATOR),
     ],
 )
 def test_each_order_has_a_lowest_authority(order: ControllerOrder, lowest: Authority) -> None:
@@ -82,6 +85,8 @@ def test_each_order_has_a_lowest_authority(order: ControllerOrder, lowest: Autho
         (SignalPriority("r1", signal_group="a", input=1), "REQUEST_INVALID"),
         (OperatingMode(Mode.DARK), "APPROVAL_MISSING"),
         (ClockSetting(), "APPROVAL_MISSING"),
+        (AlarmHandling(), "REQUEST_INVALID"),
+        (AlarmHandling(Act.RESUME, "A0008", "d1", "g1"), "REQUEST_INVALID"),
     ],
 )
 def test_the_data_sheet_is_the_limit(order: ControllerOrder, reason: str) -> None:

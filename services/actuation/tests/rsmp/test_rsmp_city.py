@@ -15,6 +15,7 @@ from maasloop.api.command.v1.command_pb2 import AUTHORITY_ADAPTIVE, Command, Set
 from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
 from maasloop.api.command.v1.signal_plan_pb2 import (
     FORCED_STATE_FORCED_ON,
+    AlarmHandling,
     InputSetting,
     InputSettings,
     OperatingMode,
@@ -91,12 +92,13 @@ class Town:
     ending: AsyncExitStack
     running: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def connect(self) -> None:
-        """Connect the site, and wait until its groups are told."""
+    async def connect(self) -> SiteClient:
+        """Connect the site, and return when its groups are told."""
         state = SiteState(self.cabinet, tlc(TLC_RELEASES[-1]))
         client = SiteClient(SiteIdentity((SITE,), "1.2.1"), state, lambda _: None, SystemClock(), TransportSettings())
         self.running.append(asyncio.create_task(client.run(*self.address)))
         await self.world.until(lambda: ("tlc-1", "signal-state", "G") in self.ingest.words)
+        return client
 
     async def stop(self) -> None:
         """Take the site away, and end the service."""
@@ -209,6 +211,23 @@ async def test_a_plan_is_taken_back_at_its_expiry(town: Town, now_us: Callable[[
     await town.world.until(lambda: [code for _, code in town.cabinet.executed] == ["M0002", "M0002"])
 
     assert town.cabinet.read("TC", StatusName("S0014", "source")).value == "calendar_clock"
+
+
+async def test_an_alarm_is_acknowledged_by_a_person(town: Town) -> None:
+    """The alarm as the site tells it afterwards is the proof, also where it was acknowledged before; a foreign one fails."""
+    client = await town.connect()
+    client.do(lambda session, now: session.set_alarm("SG1", "A0008", (), now, active=True))
+    await town.world.until(lambda: ("tlc-1", "alarm", "A0008:SG1") in town.ingest.words)
+    handling = AlarmHandling(act=AlarmHandling.ACT_ACKNOWLEDGE, code="A0008", signal_group="north")
+    for _ in range(2):
+        issued = await town.issue(Setpoint(alarm_handling=handling))
+        found = await town.world.until_state(issued.name, Command.STATE_VERIFIED)
+        assert "evidence tlc-1/controller-status@" in found.detail
+    handling.signal_group = ""
+    issued = await town.issue(Setpoint(alarm_handling=handling))
+    found = await town.world.until_state(issued.name, Command.STATE_FAILED)
+
+    assert (found.reason, "not a signal group" in found.detail) == ("DEVICE_REFUSED", True)
 
 
 async def test_a_restart_forgets_nothing_that_stands(

@@ -465,3 +465,64 @@ class ClockSetting(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockSetting: _TypeAlias = ClockSetting  # noqa: Y015
+
+@_typing.final
+class AlarmHandling(_message.Message):
+    """What is done about an alarm of a controller. Needs AUTHORITY_OPERATOR."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Act:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AlarmHandling._Act.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACT_UNSPECIFIED: AlarmHandling._Act.ValueType  # 0
+        """Never sent."""
+        ACT_ACKNOWLEDGE: AlarmHandling._Act.ValueType  # 1
+        """Somebody has seen it."""
+        ACT_SUSPEND: AlarmHandling._Act.ValueType  # 2
+        """It is told no more, active or not."""
+        ACT_RESUME: AlarmHandling._Act.ValueType  # 3
+        """It is told again."""
+
+    class Act(_Act, metaclass=_ActEnumTypeWrapper):
+        """What is done."""
+
+    ACT_UNSPECIFIED: AlarmHandling.Act.ValueType  # 0
+    """Never sent."""
+    ACT_ACKNOWLEDGE: AlarmHandling.Act.ValueType  # 1
+    """Somebody has seen it."""
+    ACT_SUSPEND: AlarmHandling.Act.ValueType  # 2
+    """It is told no more, active or not."""
+    ACT_RESUME: AlarmHandling.Act.ValueType  # 3
+    """It is told again."""
+
+    ACT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    SIGNAL_GROUP_FIELD_NUMBER: _builtins.int
+    act: Global___AlarmHandling.Act.ValueType
+    """What is done."""
+    code: _builtins.str
+    """Code of the alarm, as in the observations of `alarm`."""
+    detector: _builtins.str
+    """Id of the device of the detector that has it; empty where the controller or a signal group has it."""
+    signal_group: _builtins.str
+    """Id of the signal group that has it."""
+    def __init__(
+        self,
+        *,
+        act: Global___AlarmHandling.Act.ValueType = ...,
+        code: _builtins.str = ...,
+        detector: _builtins.str = ...,
+        signal_group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act", "code", b"code", "detector", b"detector", "signal_group", b"signal_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlarmHandling: _TypeAlias = AlarmHandling  # noqa: Y015

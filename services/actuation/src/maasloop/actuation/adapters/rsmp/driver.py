@@ -8,21 +8,30 @@ controller does not take back by itself is undone at the expiry.
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from maasloop.actuation.adapters.reports import Recorded, Reporter
 from maasloop.actuation.adapters.rsmp.observations import Translator
-from maasloop.actuation.adapters.rsmp.orders import Circumstances, SiteCommand, to_commands, undoing
+from maasloop.actuation.adapters.rsmp.orders import (
+    Circumstances,
+    SiteCommand,
+    alarm_component,
+    to_commands,
+    undoing,
+)
 from maasloop.actuation.domain.command import Command
+from maasloop.actuation.domain.plans.setpoints import Act, AlarmHandling
 from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.reporting import Report
 from maasloop.actuation.domain.setpoint import LocalControl
 from maasloop.actuation.handlers.record_answer import AnswerKind, DeviceAnswer
 from maasloop.core.clock import Clock
-from maasloop.rsmp.errors import RsmpError
+from maasloop.rsmp.errors import NotSendable, RsmpError
 from maasloop.rsmp.events import (
+    AlarmReported,
     Closed,
     CommandAccepted,
     CommandEnded,
@@ -33,6 +42,8 @@ from maasloop.rsmp.events import (
     PeerSilent,
     Refused,
 )
+from maasloop.rsmp.events import Reading as Told
+from maasloop.rsmp.messages import AlarmAct, AlarmOrder, AlarmReport, Quality
 from maasloop.rsmp.supervised import SupervisedSite
 from maasloop.rsmp.supervising import Supervision
 from maasloop.rsmp.transport import TransportSettings
@@ -65,6 +76,9 @@ _ENDINGS = {
 }
 
 
+_ACTS = {Act.ACKNOWLEDGE: AlarmAct.ACKNOWLEDGE, Act.SUSPEND: AlarmAct.SUSPEND, Act.RESUME: AlarmAct.RESUME}
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     district: str
@@ -83,6 +97,8 @@ class _Running:
     command: Command
     unanswered: set[str] = field(default_factory=set)
     unshown: set[str] = field(default_factory=set)
+    unstored: int = 0
+    """Observations that show parts of it, and are on their way to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,8 @@ class RsmpDriver:
         """Command of the site to command of the platform."""
         self._standing: dict[tuple[str, str, str], _Standing] = {}
         """By district, device and what stands."""
+        self._alarms: dict[tuple[str, str, str], _Running] = {}
+        """Commands about an alarm, by site, component and code."""
         self._resumed: dict[tuple[str, str], list[Command]] = {}
         """By district and device: commands from before the start, until the site is linked."""
 
@@ -164,6 +182,9 @@ class RsmpDriver:
         self._running[command.id] = running
         try:
             given = self._circumstances(site, command)
+            if isinstance(command.setpoint, AlarmHandling):
+                self._handle(running, command.setpoint, site)
+                return
             wanted = self._returning(command, given) or to_commands(command.setpoint, given)
             self._stand(command, given)
             for each in wanted:
@@ -188,6 +209,15 @@ class RsmpDriver:
                 await self._clock.sleep(EXPIRY_LOOK_S)
         finally:
             await self._supervision.close()
+
+    def _handle(self, running: _Running, handling: AlarmHandling, site: SupervisedSite) -> None:
+        """Order something about an alarm, and ask how it stands: a site says nothing where nothing changes."""
+        component, name = alarm_component(handling, site), site.site_ids[0]
+        self._alarms[name, component, handling.code] = running
+        self._supervision.order_alarm(name, component, handling.code, _ACTS[handling.act])
+        with suppress(NotSendable):
+            # Core 3.1.4 and older cannot ask.
+            self._supervision.order_alarm(name, component, handling.code, AlarmAct.REQUEST)
 
     def _stand(self, command: Command, given: Circumstances) -> None:
         for name, back in undoing(command.setpoint, given).items():
@@ -244,16 +274,30 @@ class RsmpDriver:
                 self._resume_on(site)
                 _log.info("rsmp_linked", site=site.site_ids[0], core=str(event.core), list=str(event.exchange_list))
             case Closed():
+                self._give_up_alarms(site)
                 if not self._supervision.linked.intersection(site.site_ids):
                     for each in site.site_ids:
                         self._listed.pop(each, None)
                 self._count()
                 _log.info("rsmp_link_closed", site=site.site_ids[0], reason=event.reason)
             case PeerSilent() | PeerMistaken() | Refused():
+                self._refused(site, event)
                 reason = f"silent for {event.silence_s:g} s" if isinstance(event, PeerSilent) else event.reason
                 _log.warning("rsmp_trouble", site=site.site_ids[0], event=type(event).__name__, reason=reason)
             case _:
                 pass
+
+    def _refused(self, site: SupervisedSite, event: Event) -> None:
+        if not isinstance(event, Refused) or not isinstance(event.message, AlarmOrder):
+            return
+        order = event.message
+        running = self._alarms.get((site.site_ids[0], order.address.component, order.code))
+        if running is not None and order.act is not AlarmAct.REQUEST:
+            self._end(running, AnswerKind.REFUSED, event.reason)
+
+    def _give_up_alarms(self, site: SupervisedSite) -> None:
+        for key in [key for key in self._alarms if key[0] == site.site_ids[0]]:
+            self._end(self._alarms.pop(key), AnswerKind.UNREACHABLE, "the link was lost before the alarm was told")
 
     def _resume_on(self, site: SupervisedSite) -> None:
         key = self._targets[site.site_ids[0]].key
@@ -271,6 +315,20 @@ class RsmpDriver:
                 self._ended(target, event)
             case _:
                 self._report(target, target.translator.readings(event))
+                if isinstance(event, AlarmReported):
+                    self._shown(target, event.report)
+
+    def _shown(self, target: _Target, report: AlarmReport) -> None:
+        key = (target.translator.site.site_ids[0], report.address.component, report.code)
+        running = self._alarms.get(key)
+        if running is None or not isinstance(running.command.setpoint, AlarmHandling):
+            return
+        act = running.command.setpoint.act
+        holds = report.acknowledged if act is Act.ACKNOWLEDGE else report.suspended is (act is Act.SUSPEND)
+        if holds:
+            del self._alarms[key]
+            told = (Told(report.code, "aSp", act.value, Quality.RECENT),)
+            self._prove(target, running, target.translator.evidence(report.address.component, told, report.time))
 
     def _accepted(self, sent: str) -> None:
         running = self._running.get(self._of.get(sent, ""))
@@ -287,12 +345,20 @@ class RsmpDriver:
                 self._end(running, kind, f"{event.code}: {': '.join(filter(None, (words, event.detail)))}")
             return
         reading = target.translator.evidence(event.code, event.evidence, event.seen)
+        if running is not None:
+            running.unshown.discard(event.command_id)
+        self._prove(target, running, reading)
+
+    def _prove(self, target: _Target, running: _Running | None, reading: Reading) -> None:
+        """Store what showed a part of a command; with the last part stored it is carried out."""
+        if running is not None:
+            running.unstored += 1
 
         def recorded(refusal: str) -> None:
-            if running is None or running.command.id not in self._running:
+            if running is None:
                 return
-            running.unshown.discard(event.command_id)
-            if not running.unshown:
+            running.unstored -= 1
+            if not running.unshown and not running.unstored:
                 stored = f"evidence {reading.cause}" if not refusal else f"its observation was not kept: {refusal}"
                 self._end(running, AnswerKind.SHOWN, f"{reading.state[:120]}; {stored}")
 

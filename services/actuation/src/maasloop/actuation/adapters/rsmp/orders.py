@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import assert_never
 
 from maasloop.actuation.domain.plans.setpoints import (
+    AlarmHandling,
     Change,
     ClockSetting,
     ControllerOrder,
@@ -228,6 +229,19 @@ def _priority(order: SignalPriority, given: Circumstances) -> SiteCommand:
     if order.vehicle_type in _VEHICLES:
         values["vehicleType"] = _VEHICLES[order.vehicle_type]
     return given.on_controller("M0022", **values)
+
+
+def alarm_component(handling: AlarmHandling, site: SupervisedSite) -> str:
+    """Return the component that has an alarm.
+
+    Raises:
+        NotSendable: the site has no such component.
+    """
+    if handling.detector:
+        return _component(site.detector_logics.items(), handling.detector, "detector logic")
+    if handling.signal_group:
+        return _component(site.signal_groups.items(), handling.signal_group, "signal group")
+    return site.controller
 
 
 def _component(known: Iterable[tuple[str, str]], wanted: str, kind: str) -> str:

@@ -12,6 +12,7 @@ from maasloop.actuation.domain.command import Authority
 from maasloop.core.reasons import Reason
 
 from .setpoints import (
+    AlarmHandling,
     ClockSetting,
     ControllerOrder,
     DetectorSetting,
@@ -42,6 +43,7 @@ LOWEST: dict[type[ControllerOrder], Authority] = {
     OperatingMode: Authority.OPERATOR,
     EmergencyRoute: Authority.OPERATOR,
     ClockSetting: Authority.OPERATOR,
+    AlarmHandling: Authority.OPERATOR,
 }
 """Who may ask at all."""
 
@@ -122,6 +124,8 @@ def _of_itself(order: ControllerOrder) -> Iterator[Refused]:
         case SignalPriority():
             if [bool(order.signal_group), order.input is not None, order.connection is not None].count(True) != 1:
                 yield Refused(Reason.REQUEST_INVALID, "one of signal group, input and connection is needed")
+        case AlarmHandling() if not order.code or (order.detector and order.signal_group):
+            yield Refused(Reason.REQUEST_INVALID, "a code is needed, and at most one of detector and signal group")
         case OperatingMode(mode=Mode.DARK, approver="") | ClockSetting(approver=""):
             yield Refused(Reason.APPROVAL_MISSING, f"{type(order).__name__} needs a second person")
 

@@ -138,7 +138,25 @@ class ClockSetting(ControllerOrder):
     approver: str = ""
 
 
-BESIDE = (SignalPriority, InputSettings, DetectorSetting, ClockSetting)
+class Act(StrEnum):
+    """What is done about an alarm."""
+
+    ACKNOWLEDGE = "ACT_ACKNOWLEDGE"
+    SUSPEND = "ACT_SUSPEND"
+    RESUME = "ACT_RESUME"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmHandling(ControllerOrder):
+    """An alarm of the controller, or of one of its detectors or signal groups."""
+
+    act: Act = Act.ACKNOWLEDGE
+    code: str = ""
+    detector: str = ""
+    signal_group: str = ""
+
+
+BESIDE = (SignalPriority, InputSettings, DetectorSetting, ClockSetting, AlarmHandling)
 """These stand beside what holds a controller: they take no lease, and none gives way to another."""
 
 KINDS: dict[str, type[ControllerOrder]] = {
@@ -150,6 +168,7 @@ KINDS: dict[str, type[ControllerOrder]] = {
     "detectorSetting": DetectorSetting,
     "signalPriority": SignalPriority,
     "clockSetting": ClockSetting,
+    "alarmHandling": AlarmHandling,
 }
 """By the name of the field of the contract's setpoint."""
 NAMES = {kind: name for name, kind in KINDS.items()}
