@@ -19,6 +19,7 @@ class Announcements:
         """Know the junctions."""
         self._junctions = {junction.tls: junction for junction in site.junctions}
         self._levels: dict[str, PriorityLevel | None] = {}
+        self._limits_mps: dict[str, float] = {}
 
     def hear(self, second: int) -> Iterator[tuple[Junction, PriorityRequest]]:
         """Return every request of this second with the junction that it is for."""
@@ -34,7 +35,10 @@ class Announcements:
         emergency = level is PriorityLevel.EMERGENCY
         if not emergency and _stops_before_line(vehicle):
             return
-        speed, limit = float(libsumo.vehicle.getSpeed(vehicle)), float(libsumo.vehicle.getAllowedSpeed(vehicle))
+        speed = float(libsumo.vehicle.getSpeed(vehicle))
+        # Within a junction it is slower for a moment; behind it, it goes on as before.
+        limit = max(float(libsumo.vehicle.getAllowedSpeed(vehicle)), self._limits_mps.get(vehicle, 0.0))
+        self._limits_mps[vehicle] = limit
         ahead = libsumo.vehicle.getNextTLS(vehicle)
         for tls, link, distance_m, _ in ahead if emergency else ahead[:1]:
             junction = self._junctions.get(tls)

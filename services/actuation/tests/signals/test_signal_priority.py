@@ -1,6 +1,7 @@
 """Vehicles that ask for priority: a bus is helped within limits, an emergency gets its way, and the rest comes back."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from maasloop.actuation.domain.signals.priority import (
     PriorityRequest,
 )
 from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
 
 CYCLE_S = 46
@@ -111,6 +113,18 @@ def test_an_emergency_puts_its_stages_first_in_time(sheet: Sheet) -> None:
     assert priorities.order([ranked[0], ranked[2]], frozenset("ab")) == [ranked[0]]
     assert priorities.level is IssuerLevel.EMERGENCY
     assert "ambulance" in priorities.reason
+
+
+def test_who_stands_ahead_of_an_emergency_gets_away_too(sheet_data: dict[str, Any]) -> None:
+    """Of the stages that serve it those come first that let everybody on its lane go, whatever their index."""
+    for group in sheet_data["groups"]:
+        if group["id"] == "b":
+            group["lanes"] = ["lane-a"]
+    priorities = Priorities(read_sheet(sheet_data))
+    priorities.ask(0, ambulance("a", 10))
+    priorities.weigh(0, lanes(read_sheet(sheet_data)))
+    ranked = [(3.0, frozenset("c")), (2.0, frozenset("ad")), (1.0, frozenset("ab"))]
+    assert priorities.order(ranked, frozenset("c"))[0] == (1.0, frozenset("ab"))
 
 
 class Road:

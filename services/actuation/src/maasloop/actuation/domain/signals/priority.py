@@ -76,6 +76,10 @@ class Priorities:
         """Begin with none."""
         self._sheet = sheet
         self._cycle_s = sum(step.duration_s for step in sheet.local.steps)
+        self._beside = {
+            one.id: frozenset(other.id for other in sheet.groups if not set(one.lanes).isdisjoint(other.lanes))
+            for one in sheet.groups
+        }
         self._requests: dict[str, PriorityRequest] = {}
         self._since_s: dict[str, float] = {}
         self._locks: dict[str, float] = {}
@@ -142,17 +146,23 @@ class Priorities:
         """
         first = ranked
         for one in self._urgent:
-            first = [pair for pair in first if one.group in pair[1]] or first
+            serving = [pair for pair in first if one.group in pair[1]]
+            # Whoever stands ahead of it on its lane has to get away as well, wherever he is going.
+            first = [pair for pair in serving if self._beside[one.group] <= pair[1]] or serving or first
         if not self._urgent or first is not ranked:
             return [*first, *(pair for pair in ranked if pair not in first)]
         return [pair for pair in ranked if pair[1] == current]
 
     @property
     def _lead_s(self) -> float:
-        """Return the seconds before its arrival at which the way is to be cleared: a whole change fits in, twice begun."""
+        """Return the seconds before its arrival at which its way is to be cleared.
+
+        A change that has just begun is played to its end, what it brings is green for the minimum, and only then comes
+        the change to the stage that serves it.
+        """
         groups = self._sheet.groups
         change_s = max(group.yellow_s + group.clearance_s for group in groups)
-        return change_s + max(group.minimum_green_s for group in groups) + MARGIN_S
+        return 2 * change_s + max(group.minimum_green_s for group in groups) + MARGIN_S
 
     def _claim(self, request: PriorityRequest, second_s: float, lanes: Mapping[str, LaneEstimate]) -> _Claim:
         queue_s = 0.0
