@@ -119,11 +119,16 @@ def test_a_loop_that_comes_late_counts_once_and_an_old_one_not(district: Distric
 
 def test_a_sequence_without_an_expiry_lasts_as_long_as_the_kernel_permits(district: District) -> None:
     """Who names no expiry is not refused for one: it is as late as the rules of the junction leave room for."""
-    command = _ask(district, BEGIN + 19, SequenceStep(0, A_GREEN))
+    junction = district.junctions["crossing"]
+    for second in range(BEGIN + 20, BEGIN + 23):
+        junction.hear(Reading("loop-c-stop-line", "occupancy", second * SECOND_US, 1.0))
+        junction.hear(Reading("crossing", "signal-state", second * SECOND_US, state="rrrrr"))
+        junction.decide(second)
+    command = _ask(district, BEGIN + 22, SequenceStep(0, A_GREEN))
 
     assert (command.state, command.reason) == (State.ACCEPTED, "")
-    # Lanes that nobody watches count as waiting, so that maximum green holds from the first second on.
-    assert command.expire_us == (BEGIN + 20 + 60) * SECOND_US
+    # Somebody waits for c, so that maximum green holds from the first second on.
+    assert command.expire_us == (BEGIN + 23 + 60) * SECOND_US
 
 
 def test_a_malformed_sequence_without_an_expiry_is_refused_for_its_form(district: District) -> None:
