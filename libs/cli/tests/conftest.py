@@ -13,11 +13,11 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from maasloop.cli.calling import COMMANDS, INGEST, NOTIFICATION, POLICIES, SERIES
+from maasloop.cli.calling import COMMANDS, DEVICES, INGEST, NOTIFICATION, POLICIES, SERIES
 from maasloop.cli.main import run
 from maasloop.rpc.server import RpcServer
 
-DOORS = (COMMANDS, INGEST, NOTIFICATION, POLICIES, SERIES)
+DOORS = (COMMANDS, DEVICES, INGEST, NOTIFICATION, POLICIES, SERIES)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from maasloop.api.command.v1 import command_pb2, signal_decision_pb2
+from maasloop.api.device.v1 import device_pb2, device_service_pb2
 from maasloop.api.observation.v1 import travel_times_pb2
 from maasloop.core.errors import NotFound
 
@@ -55,6 +56,23 @@ def test_a_decision_is_explained_to_programs(maasloop: Any, contract: Any) -> No
     told = json.loads(ended.out)
     assert told["stages"][0] == {"signalGroups": ["b"], "index": 0.412}
     assert told["command"]["state"] == "STATE_VERIFIED"
+
+
+def test_a_junction_is_found_by_its_id_alone(maasloop: Any, contract: Any) -> None:
+    """Without a district each one is looked at, and the one whose junction decided in that second answers."""
+    names = ("districts/noord", "districts/zuid")
+    districts = [device_pb2.District(name=name) for name in names]
+    contract.answers["ListDistricts"] = [device_service_pb2.ListDistrictsResponse(districts=districts)]
+    contract.answers["GetDevice"] = [device_pb2.Device(name="districts/noord/devices/crossing")]
+    contract.answers["GetSignalDecision"] = [DECISION]
+    ended = maasloop(*contract.options(), "signals", "explain", "crossing", "2026-09-01T11:00:05Z")
+
+    asked = [request.name for method, request in contract.requests if method == "GetDevice"]
+    assert asked == [f"{name}/devices/crossing" for name in names]
+    assert contract.requests[-1][1].name == DECISION.name
+    assert ended.status == 0
+    contract.answers["GetDevice"] = NotFound("RESOURCE_NOT_FOUND", "no")
+    assert "no district" in maasloop(*contract.options(), "signals", "explain", "corner", "now").error
 
 
 @pytest.mark.parametrize("time", ["2026-09-01T11:00:05Z", "-10s"])

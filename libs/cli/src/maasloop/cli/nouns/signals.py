@@ -1,6 +1,6 @@
 """``maasloop signals explain | travel-times``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -33,10 +33,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show why a controller decided what it did in a second: stages compared, groups called, and what came of it."""
-    from maasloop.api.command.v1.command_service_pb2 import GetSignalDecisionRequest
-
-    name = f"{_controller(context, junction)}/signalDecisions/{int(moment(time).timestamp())}"
-    decision = plain(ask(context, COMMANDS, "GetSignalDecision", GetSignalDecisionRequest(name=name)))
+    second = int(moment(time).timestamp())
+    decision = _decision(context, [f"{name}/signalDecisions/{second}" for name in _controllers(context, junction)])
     if as_json:
         print_json(decision)
         return
@@ -72,10 +70,10 @@ def travel_times(
             say(f"{way}: unknown, since nothing was reported of {' '.join(told['missingLinks'])}")
 
 
-def _controller(context: typer.Context, text: str) -> str:
-    """Return the resource name of a device; of one named without a district if only one district has it."""
+def _controllers(context: typer.Context, text: str) -> list[str]:
+    """Return the resource name of a device; of one named without a district those of all districts that have it."""
     if "/" in text:
-        return name_in_district(text, "devices")
+        return [name_in_district(text, "devices")]
     from maasloop.api.device.v1.device_service_pb2 import GetDeviceRequest, ListDistrictsRequest
     from maasloop.core.errors import NotFound
 
@@ -88,11 +86,23 @@ def _controller(context: typer.Context, text: str) -> str:
         except NotFound:
             continue
         found.append(name)
-    if len(found) != 1:
-        where = f"{len(found)} districts have a device {text}" if found else f"no district has a device {text}"
-        message = f"{where}; name one as DISTRICT/DEVICE"
+    if not found:
+        message = f"no district has a device {text}"
         raise typer.BadParameter(message)
-    return found[0]
+    return found
+
+
+def _decision(context: typer.Context, names: Sequence[str]) -> dict[str, Any]:
+    """Return the first decision of these that is kept; where none is, the service's refusal of the last one says why."""
+    from maasloop.api.command.v1.command_service_pb2 import GetSignalDecisionRequest
+    from maasloop.core.errors import NotFound
+
+    for name in names[:-1]:
+        try:
+            return plain(ask(context, COMMANDS, "GetSignalDecision", GetSignalDecisionRequest(name=name)))
+        except NotFound:
+            continue
+    return plain(ask(context, COMMANDS, "GetSignalDecision", GetSignalDecisionRequest(name=names[-1])))
 
 
 def _lines(decision: Mapping[str, Any]) -> Iterator[str]:
