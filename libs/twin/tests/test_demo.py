@@ -63,7 +63,9 @@ def test_a_demo_accounts_for_everything(root: Path) -> None:
 
     assert demo.returncode == 0, told
     assert set(summary) == {field.name for field in dataclasses.fields(Summary)}
-    assert summary["readings_acknowledged"] == summary["rows_stored"] == summary["stored"] > 10_000
+    assert summary["readings_acknowledged"] == summary["rows_stored"] > 10_000
+    # What a service observes itself, such as queues and predictions, is stored beside what the street sent.
+    assert summary["stored"] > summary["rows_stored"]
     assert summary["faults_accounted"] == summary["faults_injected"]
     assert summary["kernel_violations"] == summary["lamp_floor_violations"] == 0
     assert min(summary["commands_verified_lamps"], summary["commands_verified_signals"]) > 0
