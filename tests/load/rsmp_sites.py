@@ -239,11 +239,13 @@ def _run(count: int, seconds: float) -> dict[str, Any]:
         playing = [*command, "--role", "sites", "--port", port]
         with subprocess.Popen(playing, stdout=subprocess.PIPE, text=True) as sites:
             try:
-                told: dict[str, Any] = json.loads(supervisor.stdout.read())
+                printed = supervisor.stdout.read()
             finally:
                 sites.terminate()
             heard, _ = sites.communicate(timeout=60)
-    told |= json.loads(heard)
+    if not printed or not heard:
+        raise SystemExit("the supervisor or the sites ended before they were done: see above")
+    told: dict[str, Any] = json.loads(printed) | json.loads(heard)
     # A site that goes before the supervisor stops closes its link; that counts before only.
     told["watchdogs_missed"] = told["watchdogs_missed_by_sites"] + told["silent"] + told["closed"]
     return told
