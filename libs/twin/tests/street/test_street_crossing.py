@@ -34,12 +34,12 @@ def judged(site: Site, junction: Junction, *runs: tuple[str, int]) -> set[str]:
 
 
 def test_every_kind_of_road_user_has_its_groups(site: Site) -> None:
-    """Each junction has four crossings, four cycle signals with 2 s of yellow, and twelve groups for the others."""
+    """Each junction has four crossings, four cycle signals, and twelve groups for the others."""
     assert [junction.tls for junction in site.junctions] == ["A", "B"]
     for junction in site.junctions:
         groups = junction.network.groups
         assert Counter(group.kind for group in groups) == {"vehicle": 12, "cycle": 4, "pedestrian": 4}
-        assert {group.yellow_s for group in groups if group.kind == "cycle"} == {2}
+        assert {group.yellow_s for group in groups if group.kind == "cycle"} == {4}
         assert {group.wait_max_s for group in groups if group.kind != "vehicle"} == {90}
         assert {(group.yellow_s, group.clearance_s) for group in groups if group.kind == "pedestrian"} == {(0, 8)}
 
@@ -75,7 +75,7 @@ def test_the_way_back_to_the_plan_is_in_order(site: Site, stage: str, held_s: in
     shown = [device.tick(second) for second in range(5)]
     before = shown[-1]
     ends_s = 5 + CLEARANCE_S
-    clearing = [(0, "rrrryyyyrrrryyyyrrrr"), (2, "rrrrryyyrrrrryyyrrrr"), (4, "r" * 20), (CLEARANCE_S, stage)]
+    clearing = [(0, "rrrryyyyrrrryyyyrrrr"), (4, "r" * 20), (CLEARANCE_S, stage)]
     steps = tuple(clearing) if stage in (SIDE, SIDE_CLEARING) else ((0, before), (CLEARANCE_S, stage))
     answer = device.accept(Sequence("away", before, 5, ends_s + held_s, steps))
     shown += [device.tick(second) for second in range(5, 200)]
@@ -87,8 +87,8 @@ def test_the_way_back_to_the_plan_is_in_order(site: Site, stage: str, held_s: in
 @pytest.mark.parametrize(
     ("runs", "rule"),
     [
-        (((MAIN, 9), (MAIN_CLEARING, 3), (YELLOW[0], 2), (YELLOW[1], 2), (YELLOW[2], 1), (SIDE, 9)), None),
-        (((MAIN, 9), (MAIN_CLEARING, 2), (YELLOW[0], 2), (YELLOW[1], 2), (YELLOW[2], 1), (SIDE, 9)), "intergreen"),
+        (((MAIN, 9), (MAIN_CLEARING, 3), (YELLOW[0], 4), (YELLOW[2], 1), (SIDE, 9)), None),
+        (((MAIN, 9), (MAIN_CLEARING, 2), (YELLOW[0], 4), (YELLOW[2], 1), (SIDE, 9)), "intergreen"),
         (((MAIN, 9), (SIDE, 9)), "intergreen"),
         (((MAIN, 9), (MAIN_CLEARING.replace("g", "G"), 9)), "protected over a crossing"),
         (((MAIN, 9), (MAIN.replace("g", "G"), 9)), "both protected"),
@@ -96,7 +96,7 @@ def test_the_way_back_to_the_plan_is_in_order(site: Site, stage: str, held_s: in
         (((MAIN_CLEARING, 9), (MAIN, 4), (MAIN_CLEARING, 9)), "minimum green"),
         (((MAIN, 9), (MAIN[:16] + "GGGG", 9)), "conflict"),
         (((MAIN_CLEARING, 9), (YELLOW[0], 1), (YELLOW[1], 3)), "yellow too short"),
-        (((MAIN_CLEARING, 9), (YELLOW[0], 4), (YELLOW[2], 1), (SIDE, 9)), "intergreen"),
+        (((MAIN_CLEARING, 9), (YELLOW[0], 4), (SIDE, 9)), "intergreen"),
     ],
 )
 def test_the_judge_sees_who_walks_and_who_cycles(

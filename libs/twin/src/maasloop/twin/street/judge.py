@@ -15,8 +15,6 @@ from pathlib import Path
 MINIMUM_GREEN_S = 5
 ALL_RED_S = 1
 YELLOW_S = 4
-YELLOW_CYCLE_S = 2
-CLEAR_CYCLE_S = 3
 WALKING_MPS = 1.2
 
 
@@ -38,8 +36,6 @@ class _Rules:
     yellow_s: dict[int, float] = field(default_factory=dict)
     crossings_m: dict[int, float] = field(default_factory=dict)
     """Links that are for people on foot, and how far they have to walk."""
-    cycling: set[int] = field(default_factory=set)
-    """Links that are for bicycles only."""
     foes: set[tuple[int, int]] = field(default_factory=set)
     never_together: set[tuple[int, int]] = field(default_factory=set)
 
@@ -51,7 +47,7 @@ class _Rules:
         """Return the seconds of red after which a foe may start."""
         if link in self.crossings_m:
             return max(ALL_RED_S, math.ceil(round(self.crossings_m[link] / WALKING_MPS, 3)))
-        return CLEAR_CYCLE_S if link in self.cycling else ALL_RED_S
+        return ALL_RED_S
 
 
 def judge_run(net: Path, states: Path) -> list[Violation]:
@@ -203,11 +199,7 @@ def _read_rules(net: Path) -> dict[str, _Rules]:
 
 def _note_yellow(rules: _Rules, link: int, lane: ET.Element) -> None:
     kmh = float(lane.attrib["speed"]) * 3.6
-    if lane.get("allow") == "bicycle":
-        rules.cycling.add(link)
-        needed = max(YELLOW_CYCLE_S, _longest_yellow(rules.phases, link))
-    else:
-        needed = max(YELLOW_S, 3.5 + (kmh - 50) / 20, _longest_yellow(rules.phases, link))
+    needed = max(YELLOW_S, 3.5 + (kmh - 50) / 20, _longest_yellow(rules.phases, link))
     # Speeds in the file are rounded: 13.89 m/s is 50.004 km/h.
     rules.yellow_s[link] = max(rules.yellow_s.get(link, 0.0), round(needed, 2))
 

@@ -17,10 +17,7 @@ import sumolib
 from maasloop.core.ids import to_id
 
 YELLOW_MIN_S = 4
-YELLOW_CYCLE_S = 2
 ALL_RED_S = 1
-CYCLE_CLEARANCE_S = 3
-"""Red after the short yellow of a cycle signal until a foe may start: together as long as for a car."""
 GREEN_MIN_S = 5
 GREEN_MAX_S = 90
 WAIT_MAX_S = 120
@@ -83,7 +80,7 @@ class Group:
         """Return the seconds after its last yellow, or its green where there is none, until a foe may start."""
         if self.kind == "pedestrian":
             return max(ALL_RED_S, _walking_s(self.crossing_m))
-        return CYCLE_CLEARANCE_S if self.kind == "cycle" else ALL_RED_S
+        return ALL_RED_S
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ def _group(index: int, connections: list[Any], own_yellow_s: int) -> Group:
         for connection in connections
     )
     by_speed = max((yellow_for(link.speed_mps) for link in links), default=YELLOW_MIN_S)
-    return Group(f"g{index}", links, max(YELLOW_CYCLE_S if kind == "cycle" else by_speed, own_yellow_s), kind)
+    return Group(f"g{index}", links, max(by_speed, own_yellow_s), kind)
 
 
 def _permitted(connection: Any) -> Iterable[str]:
