@@ -86,6 +86,15 @@ def test_an_interrupted_local_programme_is_certain_while_it_clears(sheet: Sheet)
     assert changes["c"].confidence < 1.0
 
 
+def test_a_site_that_plays_another_plan_is_not_taken_for_its_local_programme(sheet: Sheet) -> None:
+    """Where bands stretch the stages nothing is certain, although the same states are shown."""
+    predictor, state = _shown(sheet, (0, "rrrrr"), (6, "GGrgr"), (26, "yyryr"))
+    changes = predictor.predict(state, None, local_until_s=None)
+
+    assert [one for one in changes.values() if one.confidence == 1.0] == []
+    assert changes["a"].earliest_s == 27
+
+
 def test_what_lasted_so_long_before_is_expected_again(sheet: Sheet) -> None:
     """With greens of 10 to 14 s behind it, a green is expected to end with the longest at the latest."""
     texts: list[tuple[int, str]] = [(0, "rrrrr")]

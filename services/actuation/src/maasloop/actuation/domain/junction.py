@@ -124,6 +124,9 @@ class Junction:
         """
         if self.state is None or self.state.second_s != second:
             return {}
+        if self.by_plan and not local:
+            # A plan with bands is as long as it is told to be from cycle to cycle.
+            return self.predictor.predict(self.state, self.running, local_until_s=None)
         return self.predictor.predict(self.state, self.running, local_until_s=math.inf if local else -math.inf)
 
     def judge(self, request: SequenceRequest) -> Verdict | None:

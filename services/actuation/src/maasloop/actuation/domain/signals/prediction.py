@@ -84,15 +84,17 @@ class Predictor:
             self._texts.append(text)
 
     def predict(
-        self, state: JunctionState, running: SequenceRequest | None, *, local_until_s: float = -math.inf
+        self, state: JunctionState, running: SequenceRequest | None, *, local_until_s: float | None = -math.inf
     ) -> dict[str, Change]:
         """Return the next change of each group, after the decision on the second of ``state`` was taken.
 
-        ``running`` is the sequence permitted last, ``local_until_s`` until when nobody interrupts the local programme.
+        ``running`` is the sequence permitted last, ``local_until_s`` until when nobody interrupts the local programme,
+        nothing where the site plays another one.
         """
         fixed = list(self._fixed(state, running, local_until_s))
         changes: dict[str, Change] = {}
-        groups, until_s = dict(state.groups), state.second_s + 1
+        # Under a lease nothing changes in the next second but what was asked for.
+        groups, until_s = dict(state.groups), state.second_s + (state.lease is not None)
         for second_s, aspects in fixed:
             for name, aspect in aspects.items():
                 if name not in changes and signal_of(aspect) is not signal_of(state.groups[name].aspect):
@@ -119,7 +121,7 @@ class Predictor:
         return changes
 
     def _fixed(
-        self, state: JunctionState, running: SequenceRequest | None, local_until_s: float
+        self, state: JunctionState, running: SequenceRequest | None, local_until_s: float | None
     ) -> Iterator[tuple[float, Aspects]]:
         """Yield the states to come that nothing will change, by rising second."""
         now_s = state.second_s
@@ -129,7 +131,7 @@ class Predictor:
                     yield running.not_before_s + step.offset_s, step.aspects
             if running.ends_s > now_s or state.lease is not None:
                 return
-        if state.lease is None or local_until_s > now_s:
+        if local_until_s is not None and (state.lease is None or local_until_s > now_s):
             yield from self._local(now_s, local_until_s)
 
     def _local(self, now_s: float, until_s: float) -> Iterator[tuple[float, Aspects]]:
