@@ -103,7 +103,7 @@ def test_nobody_keeps_a_junction_for_ever(sheet: Sheet) -> None:
 
 def test_an_emergency_puts_its_stages_first_in_time(sheet: Sheet) -> None:
     """Far away it changes nothing; in time for clearance and queue its stages come first; none at hand, all stays."""
-    ranked = [(3.0, frozenset("ab")), (2.0, frozenset("c")), (1.0, frozenset("abd"))]
+    ranked = [(3.0, frozenset("ab")), (2.0, frozenset("c")), (1.0, frozenset(("a", "b", "d")))]
     priorities = Priorities(sheet)
     priorities.ask(0, ambulance("c", 60))
     priorities.weigh(0, lanes(sheet))
