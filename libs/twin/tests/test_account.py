@@ -54,6 +54,9 @@ def summary() -> Summary:
         commands_by_state={"VERIFIED": 2},
         commands_verified_lamps=1,
         commands_verified_signals=1,
+        commands_verified_plans=1,
+        junctions_by_stages=1,
+        junctions_by_bands=1,
         alerts_delivered={"webhook": 1, "email": 1},
         consent_refusals=1,
         faults_injected={},
@@ -152,6 +155,7 @@ def test_a_good_run_has_no_problems() -> None:
         {"lamp_floor_violations": 1},
         {"commands_verified_lamps": 0},
         {"commands_verified_signals": 0},
+        {"commands_verified_plans": 0},
     ],
 )
 def test_each_failure_is_named(wrong: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from maasloop.core.ids import valid_id
 from maasloop.twin.devices.places import _from_utm
-from maasloop.twin.play.cast import Cast, gather_cast
+from maasloop.twin.play.cast import Cast, every_second, gather_cast
 from maasloop.twin.play.catalogue import DEVICE_TYPES, DOMAIN_OF
 from maasloop.twin.play.run import first_second
 from maasloop.twin.street.scenario import load_scenario
@@ -16,8 +16,29 @@ def _cast() -> Cast:
     return gather_cast("d", read_site(load_scenario("cologne8")))
 
 
-def test_every_device_has_an_id_of_its_own_and_a_known_type(cast: Cast) -> None:
+@pytest.fixture(scope="module", name="mixed")
+def _mixed() -> Cast:
+    site = read_site(load_scenario("cologne8"))
+    return gather_cast("d", site, by_bands=every_second(site), security_code="env:CODE")
+
+
+def test_half_of_the_junctions_speak_rsmp_and_their_loops_have_a_unit_of_their_own(mixed: Cast) -> None:
+    """A site over RSMP is nobody's gateway on MQTT."""
+    devices = {device.id: device for device in mixed.devices()}
+    sites = {name for name, device in devices.items() if device.device_type == "rsmp-signal-controller"}
+
+    assert sites == set(every_second(mixed.site))
+    assert len(sites) == len(mixed.site.junctions) / 2
+    assert all("rsmp" in devices[name].config and "controls" in devices[name].config for name in sites)
+    for junction in mixed.site.junctions:
+        gateway = mixed.detector_units.get(junction.id, junction.id)
+        assert {devices[loop.id].gateway for loop in junction.loops} == {gateway}
+
+
+@pytest.mark.parametrize("which", ["cast", "mixed"])
+def test_every_device_has_an_id_of_its_own_and_a_known_type(which: str, request: pytest.FixtureRequest) -> None:
     """No two share an id, and gateways come before those they speak for."""
+    cast: Cast = request.getfixturevalue(which)
     known, types = set(), {one.name for one in DEVICE_TYPES}
     for device in cast.devices():
         assert valid_id(device.id)

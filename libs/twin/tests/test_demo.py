@@ -69,6 +69,9 @@ def test_a_demo_accounts_for_everything(root: Path) -> None:
     assert summary["faults_accounted"] == summary["faults_injected"]
     assert summary["kernel_violations"] == summary["lamp_floor_violations"] == 0
     assert min(summary["commands_verified_lamps"], summary["commands_verified_signals"]) > 0
+    # Half of the junctions are led by stages, half over RSMP by bands.
+    assert summary["junctions_by_stages"] == summary["junctions_by_bands"] == 4
+    assert summary["commands_verified_plans"] > 0
     assert min(summary["consent_refusals"], *summary["alerts_delivered"].values()) > 0
     assert summary["energy_ratio"] < 1
     assert summary["mean_delay_s"] < summary["mean_delay_fixed_s"]

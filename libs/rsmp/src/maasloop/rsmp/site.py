@@ -70,12 +70,16 @@ class SiteSession(Session):
         self._told_watchdog = False
         self._send(Version(new_id(), identity.core_versions, identity.site_ids, identity.list_version), now)
 
-    def refresh(self, now: Instant) -> None:
-        """Look for changed values; the owner calls it after each step of its equipment.
+    def refresh(self, now: Instant, counted_s: float | None = None) -> list[StatusUpdate]:
+        """Look for changed values and intervals that are over; the owner calls it after each step of its equipment.
 
-        On a link that is not ready, or no longer, what is to outlive it is kept.
+        On a link that is not ready, or no longer, what is to outlive it is kept. ``counted_s``: the seconds by which
+        intervals are counted, where those of the equipment are not the machine's. Returned is what the link carries.
         """
-        self._on_tick(now)
+        updates = list(self.state.updates(now if counted_s is None else now._replace(at_s=counted_s)))
+        for update in updates:
+            self._report(update, now)
+        return updates if self.phase is Phase.READY else []
 
     def set_alarm(
         self, component: str, code: str, values: tuple[tuple[str, str], ...], now: Instant, *, active: bool
@@ -271,8 +275,7 @@ class SiteSession(Session):
         return verdict.objection, Quality.RECENT if verdict.taken else Quality.UNKNOWN
 
     def _on_tick(self, now: Instant) -> None:
-        for update in self.state.updates(now):
-            self._report(update, now)
+        self.refresh(now)
 
     def _on_closed(self, now: Instant) -> None:
         # Better twice than never: the supervisor may not have heard what it did not acknowledge.

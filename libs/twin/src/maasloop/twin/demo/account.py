@@ -66,10 +66,10 @@ class Account:
         """Return how many commands did not end, or ended without a reason."""
         return sum(command.state < TERMINAL_FROM or not command.reason for command in self.commands)
 
-    def verified(self, kind: str) -> int:
-        """Return how many commands with this kind of setpoint were verified."""
+    def verified(self, *kinds: str) -> int:
+        """Return how many commands with these kinds of setpoints were verified."""
         return sum(
-            command.state == Command.State.STATE_VERIFIED and command.setpoint.WhichOneof("setpoint") == kind
+            command.state == Command.State.STATE_VERIFIED and command.setpoint.WhichOneof("setpoint") in kinds
             for command in self.commands
         )
 

@@ -31,6 +31,7 @@ from maasloop.twin.play.cast import BICYCLE, Cast
 from maasloop.twin.play.catalogue import UNIT_OF
 from maasloop.twin.play.delay_so_far import DelayMeter
 from maasloop.twin.play.run import Play
+from maasloop.twin.play.sites import Supervision
 from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.sumo import libsumo
 
@@ -47,6 +48,7 @@ class Props:
     connections: Connections
     receivers: Receivers
     baseline: Baseline
+    supervision: Supervision
     console: Console
     clock: Clock
     work_dir: Path
@@ -80,7 +82,8 @@ async def _perform(cast: Cast, course: Course, props: Props) -> Outcome:
     connections, clock = props.connections, props.clock
     await quiet_demos(connections)
     records, policy = await _register(cast, props)
-    watching, rows = Watching(connections, cast.district), Rows(_timeseries_dsn(props.state), cast.district)
+    watching = Watching(connections, cast.district)
+    rows = Rows(_timeseries_dsn(props.state), cast.district, cast.detector_units)
     simulation = StreetSimulation(
         cast.site, seed=course.seed, duration_s=course.duration_s, work_dir=props.work_dir / "street"
     )
@@ -90,16 +93,23 @@ async def _perform(cast: Cast, course: Course, props: Props) -> Outcome:
     await watching.listen()
     async with in_background(watching.run()), connected(play, connections.bus):
         await clock.sleep(PROJECTION_WAIT_S)
-        props.tell("the clock of the street begins to tick")
-        await play.warm_up()
-        with simulation:
-            await _play(play, story, Scene(play, watching, props.baseline, DelayMeter()), props)
-        props.tell("back to local control; drawing the account")
-        await accountant.end_control(policy)
-        account = await accountant.draw()
+        async with play.street.sites.linked():
+            props.tell(_hands(play))
+            props.tell("the clock of the street begins to tick")
+            await play.warm_up()
+            with simulation:
+                await _play(play, story, Scene(play, watching, props.baseline, DelayMeter()), props)
+            props.tell("back to local control; drawing the account")
+            await accountant.end_control(policy)
+            account = await accountant.draw()
         await accountant.deliveries_done()
         await quiet_demos(connections)
     return Outcome(play, account, story.seen, simulation, await _versions(props, rows))
+
+
+def _hands(play: Play) -> str:
+    by_stages, by_bands = len(play.street.controllers), len(play.street.sites.by_id)
+    return f"{by_stages} junctions are led by stages, {by_bands} over RSMP by bands"
 
 
 async def _register(cast: Cast, props: Props) -> tuple[dict[str, str], str]:
@@ -136,6 +146,7 @@ def _sockets(cast: Cast, props: Props) -> Sockets:
         http=HttpDoor(connections.http, district, UNIT_OF),
         grpc=grpc_door(district, connections.ingest),
         nats=nats_door(district, connections.bus),
+        rsmp=props.supervision,
     )
 
 

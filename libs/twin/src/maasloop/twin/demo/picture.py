@@ -100,12 +100,14 @@ class Picture:
     def _junctions(self) -> Table:
         street = self._scene.play.street
         table = Table.grid(padding=(0, 2))
-        for junction_id, controller in list(street.controllers.items())[:JUNCTIONS_MAX]:
+        by_stages = {name: ("stages", one.device) for name, one in street.controllers.items()}
+        by_bands = {name: ("bands", one.cabinet.device) for name, one in street.sites.by_id.items()}
+        for junction_id, (hand, device) in sorted((by_stages | by_bands).items())[:JUNCTIONS_MAX]:
             state = Text()
-            for aspect in controller.device.state:
+            for aspect in device.state:
                 state.append("●", style=_COLOURS.get(aspect, "white"))
             queue = street.queues.get(junction_id, 0)
-            ruler = "remote" if controller.device.remote else "local"
+            ruler = hand if device.remote else "local"
             table.add_row(junction_id[-16:], f"{queue:>2} waiting", Text(ruler, style="dim"), state)
         return table
 

@@ -1,6 +1,6 @@
 """Rows as the database holds them: read with SQL as anybody may, not through the service that wrote them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import psycopg
 
@@ -10,7 +10,8 @@ from maasloop.twin.play.catalogue import ESTIMATED
 
 _COUNT = """
     WITH sent AS (
-        SELECT id FROM series WHERE district = %(district)s AND observed_property <> ALL(%(estimated)s)
+        SELECT id FROM series WHERE district = %(district)s
+            AND observed_property <> ALL(%(estimated)s) AND device <> ALL(%(sites)s)
     )
     SELECT (SELECT count(*) FROM numbers JOIN sent ON sent.id = numbers.series)
          + (SELECT count(*) FROM states JOIN sent ON sent.id = states.series)
@@ -30,14 +31,16 @@ CONNECT_TIMEOUT_S = 10
 class Rows:
     """The tables of timeseries for one district; use ``timeseries``' own connection string."""
 
-    def __init__(self, dsn: str, district: str) -> None:
-        """Connect at every question."""
+    def __init__(self, dsn: str, district: str, sites: Collection[str] = ()) -> None:
+        """Connect at every question. ``sites`` are devices of which a driver tells, and no door of the street."""
         self._dsn = dsn
         self._district = district
+        self._sites = list(sites)
 
     async def count(self) -> int:
         """Return how many rows of numbers, states and positions there are of what the street sent."""
-        return int(str((await self._ask(_COUNT, {"district": self._district, "estimated": list(ESTIMATED)}))[0]))
+        asked = {"district": self._district, "estimated": list(ESTIMATED), "sites": self._sites}
+        return int(str((await self._ask(_COUNT, asked))[0]))
 
     async def holds(self, reading: Reading) -> bool:
         """Tell whether a number is a row, with its value."""
@@ -58,7 +61,7 @@ class Rows:
         postgres, timescale = await self._ask(_VERSIONS, {})
         return str(postgres), str(timescale)
 
-    async def _ask(self, statement: str, parameters: dict[str, object]) -> Sequence[object]:
+    async def _ask(self, statement: str, parameters: Mapping[str, object]) -> Sequence[object]:
         async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             row = await (await connection.execute(statement, parameters)).fetchone()
         return row or (0, "")

@@ -1,6 +1,8 @@
 """The whole demo: starts servers, services and receivers, lets the act be performed, and sums up."""
 
 import json
+import os
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.stack.ports import free_ports
 from maasloop.stack.services import setting_name
 from maasloop.twin.demo.act import Outcome, Props, perform
 from maasloop.twin.demo.alerting import LOOPBACK, Receivers, running_receivers
@@ -21,9 +24,10 @@ from maasloop.twin.demo.places import connected_to
 from maasloop.twin.demo.summary import Street, Summary, problems, sentences, summarise, warnings
 from maasloop.twin.play.assemble import Course
 from maasloop.twin.play.baseline import Baseline
-from maasloop.twin.play.cast import gather_cast
+from maasloop.twin.play.cast import every_second, gather_cast
 from maasloop.twin.play.decisions import DECISION_DEADLINE_S
 from maasloop.twin.play.run import first_second
+from maasloop.twin.play.sites import Supervision
 from maasloop.twin.street.delay import mean_delay_s
 from maasloop.twin.street.judge import judge_records, read_states, seconds_recorded
 from maasloop.twin.street.scenario import load_scenario
@@ -31,6 +35,9 @@ from maasloop.twin.street.simulation import StreetSimulation
 from maasloop.twin.street.site import read_site
 
 SUMMARY = "summary.json"
+SECURITY_CODE = "rsmp-code"
+"""File of the code that RSMP sites of the demo need; each demo draws one."""
+CODE_BYTES = 8
 VIOLATIONS_TOLD_MAX = 10
 
 
@@ -93,14 +100,17 @@ class Demo:
         self._directory.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             receivers = stack.enter_context(running_receivers())
-            stack_options = StackOptions(environment=_mail_settings(receivers), progress=self._tell)
+            supervision = _supervision(self._directory / SECURITY_CODE)
+            environment = _mail_settings(receivers) | _rsmp_settings(supervision)
+            stack_options = StackOptions(environment=environment, progress=self._tell)
             local = await stack.enter_async_context(LocalStack(self._root, stack_options))
             state = local.state(ready=True)
             fixed = self._baseline.run(options.scenario, options.seed, options.duration_s, self._directory / "fixed")
             compared = await stack.enter_async_context(in_background(fixed))
             connections = await stack.enter_async_context(connected_to(state))
             now = self._clock.now()
-            cast = gather_cast(district_name(site.scenario.name, now), site)
+            district, code = district_name(site.scenario.name, now), supervision.reference
+            cast = gather_cast(district, site, by_bands=every_second(site), security_code=code)
             receivers.district = cast.district
             cycles_s = sorted({junction.local.cycle_s for junction in site.junctions})
             begin_s = first_second(self._clock.now_us(), options.duration_s, site.scenario.begin_s, cycles_s)
@@ -110,6 +120,7 @@ class Demo:
                 connections=connections,
                 receivers=receivers,
                 baseline=self._baseline,
+                supervision=supervision,
                 console=self._console,
                 clock=self._clock,
                 work_dir=self._directory,
@@ -150,6 +161,20 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _supervision(path: Path) -> Supervision:
+    """Choose where sites connect, and write their code to a file that its owner alone can read."""
+    code = secrets.token_hex(CODE_BYTES)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(f"{code}\n")
+    (port,) = free_ports(1)
+    return Supervision(LOOPBACK, port, code, f"file:{path.resolve()}")
+
+
+def _rsmp_settings(supervision: Supervision) -> dict[str, str]:
+    return {setting_name("actuation", "rsmp_address"): f"{supervision.host}:{supervision.port}"}
 
 
 def _mail_settings(receivers: Receivers) -> dict[str, str]:

@@ -32,6 +32,11 @@ class Summary:
     commands_by_state: Mapping[str, int]
     commands_verified_lamps: int
     commands_verified_signals: int
+    """Of those by stages."""
+    commands_verified_plans: int
+    """Of those by bands: plans with bands, and settings of inputs."""
+    junctions_by_stages: int
+    junctions_by_bands: int
     alerts_delivered: Mapping[str, int]
     consent_refusals: int
     faults_injected: Mapping[str, int]
@@ -86,6 +91,9 @@ def summarise(
         commands_by_state=dict(sorted(account.commands_by_state.items())),
         commands_verified_lamps=account.verified("light_level"),
         commands_verified_signals=account.verified("signal_sequence"),
+        commands_verified_plans=account.verified("signal_plan", "input_settings"),
+        junctions_by_stages=len(play.street.controllers),
+        junctions_by_bands=len(play.street.sites.by_id),
         alerts_delivered={"webhook": receivers.webhooks, "email": receivers.mails},
         consent_refusals=tally.consent_refusals,
         faults_injected={str(kind): count for kind, count in account.faults_injected.items()},
@@ -122,8 +130,10 @@ def problems(summary: Summary, account: Account, *, unjudged_s: int = 0) -> Iter
         yield f"lamps were darker than their floor for {summary.lamp_floor_violations} lamp seconds"
     if not summary.commands_verified_lamps:
         yield "no command to a lamp was verified"
-    if not summary.commands_verified_signals:
+    if summary.junctions_by_stages and not summary.commands_verified_signals:
         yield "no command to a traffic signal was verified"
+    if summary.junctions_by_bands and not summary.commands_verified_plans:
+        yield "no command to a traffic signal over RSMP was verified"
     if account.commands_open:
         yield f"{account.commands_open} commands did not end with a reason"
 
@@ -162,8 +172,9 @@ def sentences(summary: Summary, withdrawal: Withdrawal) -> Iterator[str]:
     )
     states = ", ".join(f"{count} {state.lower()}" for state, count in summary.commands_by_state.items())
     yield (
-        f"Commands: {states}. An independent observation proved {summary.commands_verified_lamps} at lamps and "
-        f"{summary.commands_verified_signals} at traffic signals."
+        f"Commands: {states}. An independent observation proved {summary.commands_verified_lamps} at lamps, "
+        f"{summary.commands_verified_signals} at the {summary.junctions_by_stages} junctions led by stages, and "
+        f"{summary.commands_verified_plans} at the {summary.junctions_by_bands} led over RSMP by bands."
     )
     if summary.loop_latency_p50_ms is not None:
         yield (

@@ -48,11 +48,18 @@ class SignalController:
 
     def readings(self, second: int, state: str, loops: Mapping[str, LoopReading]) -> list[Reading]:
         """Return what loops and signals showed in this second."""
-        time_us = second * MICROSECONDS
-        said: list[Reading] = []
-        for loop in self._junction.loops:
-            seen = loops[loop.id]
-            said.append(Reading(loop.id, "vehicle-count", time_us, float(seen.count)))
-            said.append(Reading(loop.id, "occupancy", time_us, round(seen.occupancy, OCCUPANCY_DIGITS)))
-        said.append(Reading(self.id, "signal-state", time_us, state))
-        return said
+        return [
+            *loop_readings(self._junction, second, loops),
+            Reading(self.id, "signal-state", second * MICROSECONDS, state),
+        ]
+
+
+def loop_readings(junction: Junction, second: int, loops: Mapping[str, LoopReading]) -> list[Reading]:
+    """Return what the loops of a junction saw in a second."""
+    time_us = second * MICROSECONDS
+    said: list[Reading] = []
+    for loop in junction.loops:
+        seen = loops[loop.id]
+        said.append(Reading(loop.id, "vehicle-count", time_us, float(seen.count)))
+        said.append(Reading(loop.id, "occupancy", time_us, round(seen.occupancy, OCCUPANCY_DIGITS)))
+    return said

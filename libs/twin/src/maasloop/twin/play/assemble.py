@@ -17,6 +17,7 @@ from maasloop.twin.play.doors import Doors, Gateway
 from maasloop.twin.play.faults import LATE_S, FaultyField
 from maasloop.twin.play.ledger import Ledger
 from maasloop.twin.play.run import Play
+from maasloop.twin.play.sites import Sites, Supervision
 from maasloop.twin.play.street_play import StreetPlay, Traffic
 from maasloop.twin.play.tally import LoopTimer, Tally
 
@@ -45,13 +46,20 @@ class Sockets:
     http: HttpDoor
     grpc: ColumnsDoor
     nats: ColumnsDoor
+    rsmp: Supervision | None = None
 
 
 def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, clock: Clock) -> Play:
     """Return a play of which nothing runs yet."""
-    street = StreetPlay(cast, traffic, begin_s=course.begin_s, duration_s=course.duration_s, seed=course.seed)
     decisions, tally = Decisions(cast.district, CLOCK), Tally()
     timer = LoopTimer(tally)
+
+    def taken() -> None:
+        tally.commands_arrived += 1
+        decisions.arrived_unnamed()
+
+    sites = Sites(sockets.rsmp, clock, taken)
+    street = StreetPlay(cast, traffic, sites, begin_s=course.begin_s, duration_s=course.duration_s, seed=course.seed)
 
     def arrived(command: DeviceCommand) -> None:
         tally.commands_arrived += 1
@@ -73,7 +81,8 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
     gateways: list[Gateway] = [*street.controllers.values(), *street.cabinets.values()]
     for gateway in gateways:
         doors.add_gateway(gateway)
-    for device in (CLOCK, LIGHT_SENSOR, RAIN_GAUGE, *cast.noise_stations, *cast.waste_containers):
+    single = (CLOCK, LIGHT_SENSOR, RAIN_GAUGE, *cast.noise_stations, *cast.waste_containers)
+    for device in (*single, *cast.detector_units.values()):
         doors.add_device(device)
     end_s = course.begin_s + course.duration_s
     faults = FaultyField(course.seed, begin_s=course.begin_s + FAULTS_AFTER_S, end_s=end_s - FAULTS_UNTIL_S)

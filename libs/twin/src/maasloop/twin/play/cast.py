@@ -1,6 +1,6 @@
 """Who stands in the district: every device with its place, its gateway and the facts that its type does not fix."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ from maasloop.twin.devices.lighting import LampPlace, place_lamps
 from maasloop.twin.devices.places import ToPosition, positions_of
 from maasloop.twin.devices.readings import Position
 from maasloop.twin.devices.stations import numbered
+from maasloop.twin.rsmp.registered import registered
 from maasloop.twin.street.network import load_network
 from maasloop.twin.street.site import Junction, Site
 
@@ -47,6 +48,10 @@ class Cast:
     lamps: tuple[LampPlace, ...]
     rider: str
     walker: str
+    security_code: str = ""
+    """Reference of the code that sites need."""
+    detector_units: Mapping[str, str] = field(default_factory=dict)
+    """Junctions that speak RSMP, each with the device that speaks for its loops."""
 
     air_stations: tuple[str, ...] = tuple(numbered("air", 4))
     noise_stations: tuple[str, ...] = tuple(numbered("noise", 4))
@@ -84,9 +89,15 @@ class Cast:
     def _junction(self, junction: Junction) -> Iterator[DeviceSpec]:
         place = self.to_position(*junction.position_m)
         name = f"Junction {junction.tls}"[:200]
-        yield DeviceSpec(junction.id, "signal-controller", place, display_name=name, config=junction.sheet)
+        unit = self.detector_units.get(junction.id)
+        if unit is None:
+            yield DeviceSpec(junction.id, "signal-controller", place, display_name=name, config=junction.sheet)
+        else:
+            config = registered(junction, self.security_code)
+            yield DeviceSpec(junction.id, "rsmp-signal-controller", place, display_name=name, config=config)
+            yield DeviceSpec(unit, "detector-unit", place)
         for loop in junction.loops:
-            yield DeviceSpec(loop.id, "induction-loop", place, gateway=junction.id)
+            yield DeviceSpec(loop.id, "induction-loop", place, gateway=unit or junction.id)
 
     def _lighting(self) -> Iterator[DeviceSpec]:
         for cabinet, lamps in self.cabinets.items():
@@ -125,9 +136,20 @@ class Cast:
         return self.to_position(sum(xs) / len(xs), sum(ys) / len(ys))
 
 
-def gather_cast(district: str, site: Site, *, lamp_count: int = LAMPS) -> Cast:
-    """Read a site's network once more and people it with lamps and stations."""
+def every_second(site: Site) -> list[str]:
+    """Return every second of the junctions, in the order of their ids, whose controllers have a plan to work with."""
+    return sorted(junction.id for junction in site.junctions if "bands" in junction.sheet)[1::2]
+
+
+def gather_cast(
+    district: str, site: Site, *, lamp_count: int = LAMPS, by_bands: Collection[str] = (), security_code: str = ""
+) -> Cast:
+    """Read a site's network once more and people it with lamps and stations.
+
+    The junctions ``by_bands`` speak RSMP, with a code of which the registry is given the reference.
+    """
     net = load_network(site.scenario.net)
     lamps = tuple(place_lamps(net, lamp_count))
     rider, walker = f"rider-{district}", f"walker-{district}"
-    return Cast(district, site, net, positions_of(net), lamps, rider, walker)
+    units = dict(zip(sorted(by_bands), numbered("detectors", len(by_bands)), strict=True))
+    return Cast(district, site, net, positions_of(net), lamps, rider, walker, security_code, units)

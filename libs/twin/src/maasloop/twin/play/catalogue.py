@@ -47,6 +47,9 @@ SIGNAL_CHANGES = tuple(f"signal-change-{what}" for what in ("earliest", "likely"
 """Seconds to the next change of each signal group, and the chance in percent."""
 ESTIMATED = (*SIGNAL_CHANGES, "queue-length", "travel-time")
 """What actuation observes, and no device of the street."""
+SITE_STATES = ("signal-plan", "signal-bands", "controller-mode", "controller-state")
+SITE_RECORDS = ("controller-status", "alarm")
+"""What else actuation knows of a controller that speaks RSMP."""
 _HIGH = frozenset({STREET_SECOND, "signal-state", "rain-intensity"})
 """Kept longest under pressure: what the street is led by, and what warns."""
 _LOW = frozenset({"bay-occupied", "fill-level", "people-count", *SIGNAL_CHANGES})
@@ -63,6 +66,8 @@ OBSERVED_PROPERTIES: tuple[ObservedProperty, ...] = (
     _number("vehicle-count", Domain.TRAFFIC, "1", 0, 100, Retention.WEEK),
     _number("occupancy", Domain.TRAFFIC, "1", 0, 1, Retention.WEEK),
     _other("signal-state", Domain.TRAFFIC, _STATE, Retention.WEEK),
+    *(_other(name, Domain.TRAFFIC, _STATE, Retention.QUARTER) for name in SITE_STATES),
+    *(_other(name, Domain.TRAFFIC, _STATE, Retention.TWO_YEARS) for name in SITE_RECORDS),
     *(_other(name, Domain.TRAFFIC, _STATE, Retention.WEEK) for name in SIGNAL_CHANGES),
     _number("queue-length", Domain.TRAFFIC, "1", 0, 1000, Retention.QUARTER),
     _number("travel-time", Domain.TRAFFIC, "s", 0, 86_400, Retention.QUARTER),
@@ -104,6 +109,15 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         *SIGNAL_CHANGES,
         capability=DeviceType.Capability.CAPABILITY_SIGNAL_SEQUENCE,
     ),
+    _type(
+        "rsmp-signal-controller",
+        "signal-state",
+        *SITE_STATES,
+        *SITE_RECORDS,
+        *SIGNAL_CHANGES,
+        capability=DeviceType.Capability.CAPABILITY_SIGNAL_PLAN,
+    ),
+    _type("detector-unit"),
     _type("induction-loop", "vehicle-count", "occupancy", "queue-length", "travel-time"),
     _type("streetlight", "power", "light-level", "presence", capability=DeviceType.Capability.CAPABILITY_LIGHT_LEVEL),
     _type("street-cabinet"),

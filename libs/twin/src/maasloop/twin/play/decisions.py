@@ -34,6 +34,8 @@ class Decisions:
         self._subject = DECISION_RECORDED.subject(district, clock_device)
         self._records: dict[int, DecisionRecorded] = {}
         self._arrived: dict[str, None] = {}
+        self._unnamed = 0
+        """Commands of this second that arrived by a protocol without ids."""
         self._news = asyncio.Event()
 
     async def listen(self, bus: Bus) -> None:
@@ -47,6 +49,11 @@ class Decisions:
             del self._arrived[next(iter(self._arrived))]
         self._news.set()
 
+    def arrived_unnamed(self) -> None:
+        """Note that one of the commands of this second is at its device, by a protocol that does not tell which."""
+        self._unnamed += 1
+        self._news.set()
+
     async def wait(self, second: int, *, deadline_s: float = DECISION_DEADLINE_S) -> Awaited:
         """Return when the second is decided upon and every command of it arrived, or the deadline passed."""
         try:
@@ -56,18 +63,21 @@ class Decisions:
                     await self._news.wait()
         except TimeoutError:
             pass
+        unnamed, self._unnamed = self._unnamed, 0
         record = self._records.pop(second, None)
         self._records = {later: found for later, found in self._records.items() if later > second}
         if record is None:
             return Awaited(second, decided=False)
-        return Awaited(second, decided=True, missing_commands=len(self._missing(record)), late_readings=record.late)
+        missing = max(0, self._unknown(record) - unnamed)
+        return Awaited(second, decided=True, missing_commands=missing, late_readings=record.late)
 
     def _complete(self, second: int) -> bool:
         record = self._records.get(second)
-        return record is not None and not self._missing(record)
+        return record is not None and self._unknown(record) <= self._unnamed
 
-    def _missing(self, record: DecisionRecorded) -> list[str]:
-        return [command_id for command_id in record.command_ids if command_id not in self._arrived]
+    def _unknown(self, record: DecisionRecorded) -> int:
+        """Return how many commands of a decision did not arrive by name."""
+        return sum(command_id not in self._arrived for command_id in record.command_ids)
 
     async def _hear(self, message: object) -> None:
         record = DecisionRecorded.FromString(getattr(message, "data", b""))

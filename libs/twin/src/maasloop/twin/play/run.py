@@ -94,7 +94,7 @@ class Play:
                     self.timer.begin(lamp, now_s, above_percent=mounted.lamp.target_percent)
         receipts = await self.doors.send_all(payloads)
         told_s = self.clock.monotonic_s()
-        await self.doors.send(clock_payload(second, payloads))
+        await self.doors.send(clock_payload(second, payloads, self.street.told_by_sites))
         self._count(payloads, receipts)
         self._judge(await self.decisions.wait(second, deadline_s=self.deadline_s))
         self.tally.decided_ms.append((self.clock.monotonic_s() - told_s) * 1000.0)
@@ -111,9 +111,10 @@ class Play:
         self.tally.late_readings += awaited.late_readings
 
 
-def clock_payload(second: int, payloads: Sequence[Payload]) -> Payload:
-    """Return what the clock device says when everything else of a second is acknowledged."""
+def clock_payload(second: int, payloads: Sequence[Payload], told_by_sites: int = 0) -> Payload:
+    """Return what the clock device says when everything else of a second is acknowledged, or on its way over RSMP."""
     counts, time_us = by_domain(payloads, DOMAIN_OF), second * MICROSECONDS
+    counts[DOMAIN_OF["signal-state"]] += told_by_sites
     said = [Reading(CLOCK, STREET_SECOND, time_us, float(second))]
     said += [Reading(CLOCK, readings_sent(domain), time_us, float(counts[domain])) for domain in SENT_DOMAINS]
     return Payload(CLOCK, Voice.MQTT_PB, said)

@@ -5,7 +5,7 @@ from random import Random
 from typing import Protocol
 
 from maasloop.twin.devices.cabinet import Cabinet, MountedLamp, Trouble
-from maasloop.twin.devices.controller import SignalController
+from maasloop.twin.devices.controller import SignalController, loop_readings
 from maasloop.twin.devices.cyclists import Cyclist
 from maasloop.twin.devices.lamp import Lamp
 from maasloop.twin.devices.presence import PresenceField
@@ -13,6 +13,7 @@ from maasloop.twin.devices.readings import Reading
 from maasloop.twin.devices.stations import Stations
 from maasloop.twin.play.cast import BICYCLE, LIGHT_SENSOR, RAIN_GAUGE, WEARABLE, Cast
 from maasloop.twin.play.payload import Payload, Voice
+from maasloop.twin.play.sites import Sites
 from maasloop.twin.street.simulation import LoopReading
 
 CYCLISTS = 8
@@ -83,17 +84,27 @@ class EmptyStreet:
 class StreetPlay:
     """The devices of a district over a running simulation. Call ``advance`` with rising street seconds."""
 
-    def __init__(self, cast: Cast, street: Traffic, *, begin_s: int, duration_s: int, seed: int) -> None:
-        """Put everybody in place before second ``begin_s``."""
+    def __init__(
+        self, cast: Cast, street: Traffic, sites: Sites | None = None, *, begin_s: int, duration_s: int, seed: int
+    ) -> None:
+        """Put everybody in place before second ``begin_s``; ``sites`` is where those belong that speak RSMP."""
         self.cast = cast
         self.street: Traffic = street
         random = Random(seed)
-        self.controllers = {junction.id: SignalController(junction) for junction in cast.site.junctions}
+        self.sites = sites or Sites()
+        self.controllers: dict[str, SignalController] = {}
+        for junction in cast.site.junctions:
+            if junction.id in cast.detector_units:
+                self.sites.add(junction, begin_s - 1)
+            else:
+                self.controllers[junction.id] = SignalController(junction)
         self.cabinets = self._mount(random, begin_s)
         self._field = PresenceField([(lamp.x, lamp.y) for lamp in cast.lamps])
         self._cyclists = [Cyclist(cast.net, random) for _ in range(CYCLISTS)]
         self._stations = Stations(begin_s=begin_s, duration_s=duration_s, seed=seed)
         self.queues: dict[str, int] = {}
+        self.told_by_sites = 0
+        """States of signals that are on their way over RSMP, of the last second."""
 
     def _mount(self, random: Random, begin_s: int) -> dict[str, Cabinet]:
         lamp_ids = [lamp.id for lamp in self.cast.lamps]
@@ -128,6 +139,8 @@ class StreetPlay:
         """Let street second ``second`` pass and return what is said about it."""
         for junction_id, controller in self.controllers.items():
             self.street.show(junction_id, controller.show(second))
+        for junction_id, state in self.sites.show(second).items():
+            self.street.show(junction_id, state)
         self.street.step()
         for cyclist in self._cyclists:
             cyclist.ride()
@@ -144,12 +157,16 @@ class StreetPlay:
 
     def _traffic(self, second: int) -> Iterator[Payload]:
         states, loops = self.street.signal_states(), self.street.loop_readings()
+        self.told_by_sites = self.sites.tell(second, loops)
         for junction in self.cast.site.junctions:
-            controller = self.controllers[junction.id]
-            readings = controller.readings(second, states[junction.id], loops)
+            controller = self.controllers.get(junction.id)
+            if controller is None:
+                speaker, readings = self.cast.detector_units[junction.id], loop_readings(junction, second, loops)
+            else:
+                speaker, readings = junction.id, controller.readings(second, states[junction.id], loops)
             stop_lines = [loop.id for loop in junction.loops if loop.kind == "stop-line"]
             self.queues[junction.id] = sum(loops[loop_id].occupancy > STANDING for loop_id in stop_lines)
-            yield Payload(junction.id, Voice.MQTT_PB, readings)
+            yield Payload(speaker, Voice.MQTT_PB, readings)
 
     def _lighting(self, second: int, present: Mapping[str, bool]) -> Iterator[Payload]:
         for cabinet in self.cabinets.values():
