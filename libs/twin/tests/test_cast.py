@@ -29,6 +29,8 @@ def test_half_of_the_junctions_speak_rsmp_and_their_loops_have_a_unit_of_their_o
 
     assert sites == set(every_second(mixed.site))
     assert len(sites) == len(mixed.site.junctions) / 2
+    ids = [devices[name].config["rsmp"]["site_ids"] for name in sites]
+    assert sorted(ids) == sorted([f"d-{name}"] for name in sites)
     assert all("rsmp" in devices[name].config and "controls" in devices[name].config for name in sites)
     for junction in mixed.site.junctions:
         gateway = mixed.detector_units.get(junction.id, junction.id)

@@ -73,7 +73,7 @@ def _junctions() -> list[Junction]:
 @asynccontextmanager
 async def linked(junctions: list[Junction]) -> AsyncIterator[Street]:
     """Let junctions be sites of a supervisor."""
-    known = {each.id: read_supervised(registered(each, "env:CODE")["rsmp"]).known() for each in junctions}
+    known = {each.id: read_supervised(registered(each, each.id, "env:CODE")["rsmp"]).known() for each in junctions}
     heard: list[Event] = []
     arrived: list[int] = []
     news = asyncio.Event()
@@ -86,7 +86,7 @@ async def linked(junctions: list[Junction]) -> AsyncIterator[Street]:
     host, port = await server.start("127.0.0.1", 0)
     sites = Sites(Supervision(host, port, CODE, "env:CODE"), SystemClock(), lambda: arrived.append(1))
     for junction in junctions:
-        sites.add(junction, BEGIN)
+        sites.add(junction, junction.id, BEGIN)
     loops = {loop.id: LoopReading(0, 0.0) for junction in junctions for loop in junction.loops}
     street = Street(junctions, server, sites, heard, arrived, news, loops=loops)
     try:
@@ -127,7 +127,7 @@ async def test_a_plan_with_bands_is_one_command_and_so_is_a_row_of_inputs(juncti
 async def test_without_links_nothing_is_on_its_way(junctions: list[Junction]) -> None:
     """Nobody is to wait for what no link carries."""
     sites = Sites(Supervision("127.0.0.1", 9, CODE, "env:CODE"), SystemClock())
-    sites.add(junctions[0], BEGIN)
+    sites.add(junctions[0], junctions[0].id, BEGIN)
     loops = {loop.id: LoopReading(0, 0.0) for loop in junctions[0].loops}
     sites.show(BEGIN + 1)
 
@@ -137,7 +137,7 @@ async def test_without_links_nothing_is_on_its_way(junctions: list[Junction]) ->
 def test_the_registry_is_told_all_that_the_free_plan_leaves_open(junctions: list[Junction]) -> None:
     """Bands and inputs of the section for the platform are those of the data sheet."""
     for junction in junctions:
-        config = registered(junction, "env:CODE")
+        config = registered(junction, junction.id, "env:CODE")
         stages = config["bands"]["stages"]
         plans = {plan["id"]: plan["bands"] for plan in config["controls"]["plans"]}
 

@@ -72,6 +72,10 @@ class Cast:
         """Return the groups of lamps."""
         return sorted({lamp.street for lamp in self.lamps})
 
+    def site_id(self, junction: Junction) -> str:
+        """Return the id that a junction has as an RSMP site, by which a supervisor tells districts apart."""
+        return f"{self.district}-{junction.id}"
+
     def devices(self) -> Iterator[DeviceSpec]:
         """Return every device, gateways before those they speak for."""
         yield DeviceSpec(CLOCK, "street-clock", self._middle())
@@ -93,7 +97,7 @@ class Cast:
         if unit is None:
             yield DeviceSpec(junction.id, "signal-controller", place, display_name=name, config=junction.sheet)
         else:
-            config = registered(junction, self.security_code)
+            config = registered(junction, self.site_id(junction), self.security_code)
             yield DeviceSpec(junction.id, "rsmp-signal-controller", place, display_name=name, config=config)
             yield DeviceSpec(unit, "detector-unit", place)
         for loop in junction.loops:

@@ -46,8 +46,8 @@ class Sites:
     _last: dict[str, str] = field(default_factory=dict)
     """Code of the order that a site took last."""
 
-    def add(self, junction: Junction, second: int) -> None:
-        """Let a junction speak RSMP; it shows what its plan shows in ``second``."""
+    def add(self, junction: Junction, site_id: str, second: int) -> None:
+        """Let a junction speak RSMP under an id; it shows what its plan shows in ``second``."""
         if self.supervision is None or self.clock is None:
             message = f"junction {junction.id} has no supervisor"
             raise ValueError(message)
@@ -57,7 +57,8 @@ class Sites:
                 self._take(junction.id, event.code)
 
         codes = SecurityCodes({1: self.supervision.code, 2: self.supervision.code})
-        site = StreetSite(junction, codes, self.clock, heard, TransportSettings(reconnect_s=RECONNECT_S))
+        settings = TransportSettings(reconnect_s=RECONNECT_S)
+        site = StreetSite(junction, codes, self.clock, heard, settings, site_id)
         site.show(second)
         self.by_id[junction.id] = site
 

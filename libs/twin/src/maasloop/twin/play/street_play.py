@@ -95,7 +95,7 @@ class StreetPlay:
         self.controllers: dict[str, SignalController] = {}
         for junction in cast.site.junctions:
             if junction.id in cast.detector_units:
-                self.sites.add(junction, begin_s - 1)
+                self.sites.add(junction, cast.site_id(junction), begin_s - 1)
             else:
                 self.controllers[junction.id] = SignalController(junction)
         self.cabinets = self._mount(random, begin_s)

@@ -13,7 +13,7 @@ INTERVAL_S = 1
 """Of signal states, and between two adjustments."""
 
 
-def registered(junction: Junction, security_code: str) -> dict[str, Any]:
+def registered(junction: Junction, site_id: str, security_code: str) -> dict[str, Any]:
     """Return the configuration of the controller's device: its data sheet with the sections ``rsmp`` and ``controls``.
 
     ``security_code`` is the reference of a secret. Loops are none of the site's: they have a detector unit of their own.
@@ -22,7 +22,7 @@ def registered(junction: Junction, security_code: str) -> dict[str, Any]:
     bands = {number: enumerate(plan.stages, start=1) for number, plan in plans.items()}
     inputs = hold_input(len(plans[FREE].stages)) if FREE in plans else 0
     rsmp = {
-        "site_ids": [junction.id],
+        "site_ids": [site_id],
         "controller": COMPONENT,
         "signal_groups": [group.id for group in junction.network.groups],
         "security_codes": {LEVEL: security_code},

@@ -72,16 +72,17 @@ class StreetSite:
         clock: Clock,
         handle: Callable[[Event], None],
         settings: TransportSettings | None = None,
+        site_id: str = "",
     ) -> None:
-        """Be the site that has the junction's id."""
-        self.id = junction.id
+        """Be the site that has this id, or the junction's."""
+        self.id = site_id or junction.id
         self.cabinet = StreetCabinet(junction, codes)
         self.linked = asyncio.Event()
         """Set while the link is ready."""
         self._handle = handle
         self._clock = StreetClock(clock)
         state = SiteState(self.cabinet, tlc(LIST))
-        self._client = SiteClient(SiteIdentity((junction.id,), str(LIST)), state, self._heard, self._clock, settings)
+        self._client = SiteClient(SiteIdentity((self.id,), str(LIST)), state, self._heard, self._clock, settings)
 
     async def run(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Keep the link to the supervisor until cancelled."""
