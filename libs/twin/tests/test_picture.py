@@ -14,6 +14,7 @@ from maasloop.twin.devices.controller import SignalController
 from maasloop.twin.play.baseline import Baseline
 from maasloop.twin.play.delay_so_far import DelayMeter
 from maasloop.twin.play.run import Play
+from maasloop.twin.play.sites import Sites, Supervision
 from maasloop.twin.play.tally import Tally
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.site import read_site
@@ -26,7 +27,12 @@ def _scene() -> Scene:
     controller = SignalController(junction)
     controller.show(1)
     lamps = [SimpleNamespace(lamp=SimpleNamespace(level_percent=level)) for level in (30.0, 30.0, 80.0)]
-    street = SimpleNamespace(controllers={junction.id: controller}, queues={junction.id: 3}, lamps=lamps)
+    other = read_site(load_scenario("cologne3")).junctions[0]
+    sites = Sites(Supervision("127.0.0.1", 9, "2222", "env:CODE"), FakeClock())
+    sites.add(other, other.id, 1)
+    sites.by_id[other.id].cabinet.device.select_plan(2)
+    queues = {junction.id: 3}
+    street = SimpleNamespace(controllers={junction.id: controller}, sites=sites, queues=queues, lamps=lamps)
     tally = Tally(readings_sent=4_000)
     tally.latencies_ms.append(25.0)
     play = SimpleNamespace(street=street, tally=tally, duration_s=600)
@@ -57,7 +63,7 @@ async def test_without_a_terminal_there_is_a_line_now_and_then(scene: Scene) -> 
 
 
 async def test_in_a_terminal_the_city_is_drawn(scene: Scene) -> None:
-    """Junctions with queue and signals, lamps by level, commands by state, and the loop."""
+    """Junctions with queue, hand and signals, lamps by level, commands by state, and the loop."""
     clock, text = FakeClock(), io.StringIO()
     await clock.advance(1)
     console = Console(file=text, width=160, height=50, force_terminal=True, color_system=None)
@@ -65,5 +71,5 @@ async def test_in_a_terminal_the_city_is_drawn(scene: Scene) -> None:
         picture.show(20)
     drawn = text.getvalue()
 
-    for expected in ("3 waiting", "●", "30 %", "█", "verified", "25 ms", "local", "3,990"):
+    for expected in ("3 waiting", "●", "30 %", "█", "verified", "25 ms", "local", "bands", "3,990"):
         assert expected in drawn
