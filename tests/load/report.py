@@ -10,6 +10,8 @@ from tests.load import data_path, scale, sustained
 from tests.load.lab import BENCHES
 
 REPORT = Path("docs/reports/data-path.md")
+_LATENCY_PARTS = ("p50_ms", "p90_ms", "p99_ms", "max_ms", "samples")
+_LATENCY = re.compile(rf"(.+)_({'|'.join(_LATENCY_PARTS)})(.*)")
 BENCH_NAMES = ("data-path", "sustained", "soak", "overload", "scale", "profile")
 
 
@@ -33,14 +35,28 @@ def section(name: str, told: dict[str, Any] | None) -> str:
         "| figure | median or value | least | most |",
         "|---|---:|---:|---:|",
     ]
+    latencies: dict[str, dict[str, float]] = {}
     for figure, value in told.items():
-        if isinstance(value, dict) and "median" in value:
+        if (found := _LATENCY.fullmatch(figure)) and isinstance(value, int | float):
+            latencies.setdefault(found[1] + found[3], {})[found[2]] = value
+        elif isinstance(value, dict) and "median" in value:
             lines.append(f"| {figure} | {value['median']:,} | {value['min']:,} | {value['max']:,} |")
         elif isinstance(value, int | float):
             lines.append(f"| {figure} | {value:,} | | |")
         elif isinstance(value, dict) and figure != "machine":
             lines += [f"| {figure}: {part} | {_short(found)} | | |" for part, found in value.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_latencies(latencies)]) + "\n"
+
+
+def _latencies(latencies: dict[str, dict[str, float]]) -> list[str]:
+    """Return a line a latency; nothing where there is none."""
+    if not latencies:
+        return []
+    lines = ["", "| latency, ms | p50 | p90 | p99 | longest | samples |", "|---|---:|---:|---:|---:|---:|"]
+    for name, found in latencies.items():
+        cells = [f"{found[part]:,}" if part in found else "" for part in _LATENCY_PARTS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def _limits(name: str, told: dict[str, Any]) -> list[str]:
