@@ -44,7 +44,8 @@ def section(name: str, told: dict[str, Any] | None) -> str:
         elif isinstance(value, int | float):
             lines.append(f"| {figure} | {value:,} | | |")
         elif isinstance(value, dict) and figure != "machine":
-            lines += [f"| {figure}: {part} | {_short(found)} | | |" for part, found in value.items()]
+            by_part = value if any(isinstance(found, dict) for found in value.values()) else {"": value}
+            lines += [f"| {figure}{part and f': {part}'} | {_short(found)} | | |" for part, found in by_part.items()]
     return "\n".join([*lines, *_latencies(latencies)]) + "\n"
 
 
@@ -77,7 +78,7 @@ def _costs(told: dict[str, Any]) -> list[str]:
 
 def _short(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {found}" for name, found in value.items())
+        return ", ".join(f"{name} {_short(found)}" for name, found in value.items())
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
