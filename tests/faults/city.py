@@ -75,7 +75,7 @@ def recorder(channel: grpc.aio.Channel) -> Any:  # noqa: ANN401 - a call of the 
 async def build(registry_address: str, ingest_address: str, now_us: int) -> Sequence[Batch]:
     """Register everything, wait until ingest knows it, and return the readings that this took."""
     async with grpc.aio.insecure_channel(registry_address) as channel:
-        registry: Any = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+        registry: Any = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         level = ObservedProperty(
             display_name="Water level",
             domain="water",
@@ -115,13 +115,13 @@ async def _known(ingest_address: str, now_us: int) -> list[Batch]:
     """Send a reading of the last device of each district until it is taken."""
     taken = []
     async with grpc.aio.insecure_channel(ingest_address) as channel:
-        ingest: Any = IngestServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+        ingest: Any = IngestServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         for number in range(len(DISTRICTS)):
             last = (number + 1) * DEVICES_A_DISTRICT - 1
             batch = Batch(number, "grpc", last, 1, now_us, PRELUDE_VALUE + number, 1)
             request = RecordObservationsRequest.FromString(request_of(batch))
             async with asyncio.timeout(KNOWN_TIMEOUT_S):
-                while not (await ingest.RecordObservations(request, timeout=5.0)).accepted_count:  # noqa: ASYNC110
+                while not (await ingest.RecordObservations(request, timeout=5.0)).accepted_count:  # noqa: ASYNC110 - another process has no event to wait for
                     await asyncio.sleep(0.1)
             taken.append(batch)
     return taken

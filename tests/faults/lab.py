@@ -165,7 +165,7 @@ class Lab:
         """Return when every service is ready."""
         for service in self.stack.services:
             async with asyncio.timeout(STEADY_TIMEOUT_S):
-                while not await asyncio.to_thread(service_ready, self.stack.addresses[service].health):  # noqa: ASYNC110
+                while not await asyncio.to_thread(service_ready, self.stack.addresses[service].health):  # noqa: ASYNC110 - another process has no event to wait for
                     await asyncio.sleep(REST_POLL_S)
 
     async def verdict(self, *, rest_timeout_s: float = REST_TIMEOUT_S) -> Verdict:

@@ -39,7 +39,7 @@ def device_id(number: int) -> str:
 
 async def register(channel: grpc.aio.Channel, devices: int = DEVICES, *, retention: str = RETENTION) -> None:
     """Make the catalogue and import the devices."""
-    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
     await registry.CreateDistrict(CreateDistrictRequest(district_id=DISTRICT, district=District(display_name="Bench")))
     await registry.CreateObservedProperty(
         CreateObservedPropertyRequest(
@@ -67,7 +67,7 @@ async def register(channel: grpc.aio.Channel, devices: int = DEVICES, *, retenti
 
 async def add(channel: grpc.aio.Channel, *, first: int, devices: int) -> None:
     """Import more devices."""
-    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+    registry = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
     await registry.ImportDevices(_chunks(first, devices))
 
 

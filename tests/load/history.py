@@ -260,7 +260,7 @@ async def _first(connection: Connection, statement: sql.Composed) -> Any:  # noq
 
 
 def _of(statement: str) -> sql.Composed:
-    return sql.SQL(statement).format(  # type: ignore[arg-type, unused-ignore]
+    return sql.SQL(statement).format(  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
         district=sql.Literal(DISTRICT),
         observed_property=sql.Literal(OBSERVED_PROPERTY),
         retention=sql.Literal(RETENTION),

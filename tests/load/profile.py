@@ -148,7 +148,7 @@ def shared_out(stacks: Stacks, process: str, python: Stacks) -> Stacks:
         return stacks
     kept: Stacks = Counter({stack: seen for stack, seen in stacks.items() if stack[0] != process})
     for stack, seen in python.items():
-        kept[process, *stack] += seen * weight / total  # type: ignore[assignment]
+        kept[process, *stack] += seen * weight / total  # type: ignore[assignment]  # a Counter of shares, which mypy takes for whole numbers
     return kept
 
 

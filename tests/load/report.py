@@ -86,7 +86,7 @@ def filled(text: str, sections: dict[str, str]) -> str:
     """Return the report with each section between its marks."""
     for name, body in sections.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text, count = pattern.subn(lambda found, body=body: f"{found[1]}{body}{found[2]}", text)  # type: ignore[misc]
+        text, count = pattern.subn(lambda found, body=body: f"{found[1]}{body}{found[2]}", text)  # type: ignore[misc]  # the type of a default in a lambda cannot be said
         if count != 1:
             message = f"{REPORT} has {count} places for {name}"
             raise ValueError(message)

@@ -122,7 +122,7 @@ async def play_sites(count: int, port: int) -> dict[str, Any]:
         client = SiteClient(
             SiteIdentity((site_id(number),), "1.2.1"),
             SiteState(Cabinet(), tlc(TLC_RELEASES[-1])),
-            lambda event, number=number: hear(number, event),  # type: ignore[misc]
+            lambda event, number=number: hear(number, event),  # type: ignore[misc]  # the type of a default in a lambda cannot be said
             SystemClock(),
             link,
         )

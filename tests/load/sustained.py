@@ -194,7 +194,7 @@ async def _balance(lab: Lab, before: int, acknowledged: int) -> dict[str, Any]:
     """Wait until nothing is on its way, and compare what was acknowledged with the rows."""
     began_s = time.perf_counter()
     async with grpc.aio.insecure_channel(lab.address("timeseries")) as channel:
-        series = SeriesServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+        series = SeriesServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         while True:
             balance = await series.GetCustodyBalance(GetCustodyBalanceRequest())
             late = time.perf_counter() - began_s > SETTLE_S

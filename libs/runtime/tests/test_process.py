@@ -76,7 +76,7 @@ class Story:
         self.told.append("left")
 
 
-def _settings(**kwargs: Any) -> DemoSettings:  # noqa: ANN401
+def _settings(**kwargs: Any) -> DemoSettings:  # noqa: ANN401 - any field of the message
     return DemoSettings(**{"postgres_dsn": SecretStr("x"), "drain_s": 5, **kwargs})
 
 

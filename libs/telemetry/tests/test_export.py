@@ -29,7 +29,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self.requests: list[Any] = []
         self.heard = threading.Event()
 
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802 - a method as gRPC names it
         """Take spans."""
         self.requests.append(request)
         self.heard.set()
@@ -40,7 +40,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 def _collector() -> Iterator[tuple[Collector, str]]:
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(1))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]  # generated code has no types
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield collector, f"http://127.0.0.1:{port}"

@@ -162,7 +162,7 @@ def test_each_failure_is_named(wrong: dict[str, int]) -> None:
     """A lost reading, a violation, or nothing verified: the demo fails and says why."""
     account = Account(balance=CustodyBalance(accepted_count=10, stored_count=10))
 
-    assert len(list(problems(replace(summary(), **wrong), account))) == 1  # type: ignore[arg-type]
+    assert len(list(problems(replace(summary(), **wrong), account))) == 1  # type: ignore[arg-type]  # the fields are parametrized
 
 
 def test_an_open_command_and_an_inexact_balance_fail() -> None:

@@ -87,7 +87,7 @@ class FakeRegistry(DeviceServiceServicer):
             ParseDict(config, device.config)
         self.add(device=device)
 
-    async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[WatchDevicesResponse]:  # noqa: ANN401, N802
+    async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[WatchDevicesResponse]:  # noqa: ANN401, N802 - a method as gRPC names it
         """Send the snapshot and nothing more."""
         yield WatchDevicesResponse(resources=self.resources, revision=len(self.resources), snapshot_complete=True)
         await asyncio.sleep(3600)
@@ -199,7 +199,7 @@ class World(Talk):
         )
         return issued
 
-    async def make_policy(self, name: str = "follow", *, active: bool = True, **changes: Any) -> Any:  # noqa: ANN401
+    async def make_policy(self, name: str = "follow", *, active: bool = True, **changes: Any) -> Any:  # noqa: ANN401 - any field of the message
         """Create the policy of a lamp that follows presence."""
         fields: dict[str, Any] = {
             "display_name": "Light follows people",

@@ -65,8 +65,8 @@ def test_what_is_gathered_is_what_each_payload_holds(payloads: list[tuple[str, b
         assert not alone.undecoded
         assert set(alone.columns.names().devices) == {each[0]}
         assert int(np.count_nonzero(payload == number)) == len(alone.columns)
-        expected += _named(alone.columns)  # type: ignore[arg-type]
-    assert _named(batch.columns) == sorted(expected)  # type: ignore[arg-type]
+        expected += _named(alone.columns)  # type: ignore[arg-type]  # columns that are there by then
+    assert _named(batch.columns) == sorted(expected)  # type: ignore[arg-type]  # columns that are there by then
 
 
 @pytest.mark.parametrize(

@@ -159,11 +159,11 @@ class FakeRegistry(DeviceServiceServicer):
         self.districts = {"noord": District(name="districts/noord", display_name="Noord", clock=District.CLOCK_WALL)}
         self.retired: set[str] = set()
 
-    async def ListDistricts(self, request: ListDistrictsRequest, context: object) -> ListDistrictsResponse:  # noqa: N802
+    async def ListDistricts(self, request: ListDistrictsRequest, context: object) -> ListDistrictsResponse:  # noqa: N802 - a method as gRPC names it
         """Return all districts."""
         return ListDistrictsResponse(districts=self.districts.values())
 
-    async def GetDevice(self, request: GetDeviceRequest, context: object) -> Device:  # noqa: N802
+    async def GetDevice(self, request: GetDeviceRequest, context: object) -> Device:  # noqa: N802 - a method as gRPC names it
         """Return a device that is retired, or none."""
         if request.name not in self.retired:
             raise NotFound("RESOURCE_NOT_FOUND", "no such device")

@@ -80,7 +80,7 @@ async def _load(send: Callable[[], object]) -> AsyncIterator[None]:
 
     async def work() -> None:
         while not stop.is_set():
-            await send()  # type: ignore[misc]
+            await send()  # type: ignore[misc]  # what is given returns something to await
 
     async with asyncio.TaskGroup() as group:
         group.create_task(work())

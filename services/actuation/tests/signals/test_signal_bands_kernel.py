@@ -67,7 +67,7 @@ def ask(**changed: object) -> BandsRequest:
         issuer="test",
         level=IssuerLevel.ADAPTIVE,
     )
-    return replace(request, **changed)  # type: ignore[arg-type]
+    return replace(request, **changed)  # type: ignore[arg-type]  # the fields are parametrized
 
 
 def refused(sheet: Sheet, state: JunctionState, shown: PlanState, request: BandsRequest) -> str:

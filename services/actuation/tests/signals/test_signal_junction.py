@@ -56,7 +56,7 @@ def _heard(junction: Junction) -> list[Mapping[str, LoopReading]]:
         found.append(readings)
         hear(second_s, readings, aspects)
 
-    junction.controller.perception.hear = kept  # type: ignore[method-assign]
+    junction.controller.perception.hear = kept  # type: ignore[method-assign]  # the test listens in
     return found
 
 

@@ -126,7 +126,7 @@ def test_what_is_not_known_counts_as_just_begun(sheet: Sheet) -> None:
 )
 def test_the_frame_of_a_request_is_judged(sheet: Sheet, change: dict[str, float | str], reason: RefusalReason) -> None:
     """Junction, beginning and expiry are judged before the street is."""
-    request = replace(good(sheet), **change)  # type: ignore[arg-type]
+    request = replace(good(sheet), **change)  # type: ignore[arg-type]  # the fields are parametrized
     refused(judge(sheet, showing(sheet, "GGrgr"), request), reason)
 
 

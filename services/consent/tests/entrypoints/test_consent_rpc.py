@@ -49,7 +49,7 @@ async def _stub(consent: Any) -> "ConsentServiceAsyncStub":  # noqa: ANN401 - of
     return stub
 
 
-def _grant(**fields: Any) -> pb.GrantConsentRequest:  # noqa: ANN401
+def _grant(**fields: Any) -> pb.GrantConsentRequest:  # noqa: ANN401 - any field of the message
     given = {"data_subject": SOMEONE, "processing_activity": AIR, "notice_version": "2026-1", "method": "app"}
     return pb.GrantConsentRequest(consent_record=ConsentRecord(**{**given, **fields}), request_id=str(uuid4()))
 
@@ -59,7 +59,7 @@ async def _permitted(stub: "ConsentServiceAsyncStub", activity: str = AIR) -> bo
     return (await call(stub.CheckConsent, request)).permitted
 
 
-async def _events(consent: Any, count: int) -> list[tuple[str, ConsentChanged]]:  # noqa: ANN401
+async def _events(consent: Any, count: int) -> list[tuple[str, ConsentChanged]]:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     events: list[tuple[str, ConsentChanged]] = []
     while len(events) < count:
         answer = await consent.bus.api("STREAM.MSG.GET.CONSENT", {"seq": len(events) + 1})
@@ -69,7 +69,7 @@ async def _events(consent: Any, count: int) -> list[tuple[str, ConsentChanged]]:
     return events
 
 
-async def test_consent_is_given_withdrawn_and_given_anew(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
+async def test_consent_is_given_withdrawn_and_given_anew(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """Each step changes the answer of CheckConsent, is kept as an event with a receipt, and is told on the bus."""
     assert not await _permitted(stub)
     first = await call(stub.GrantConsent, _grant())
@@ -97,7 +97,7 @@ async def test_consent_is_given_withdrawn_and_given_anew(stub: "ConsentServiceAs
     assert events[3][1].resource.consent_record == ended
 
 
-async def test_a_late_repetition_does_not_consent_again(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
+async def test_a_late_repetition_does_not_consent_again(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """A grant that arrives a second time after the withdrawal, even days later, returns the withdrawn record."""
     request = _grant()
     record = await call(stub.GrantConsent, request)
@@ -127,7 +127,7 @@ async def test_a_repetition_that_found_consent_does_not_consent_again(stub: "Con
     assert not await _permitted(stub)
 
 
-async def test_consent_ends_by_itself(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
+async def test_consent_ends_by_itself(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """At its end a record expires, and the bus hears a withdrawal."""
     end = timestamp_from(consent.clock.now() + timedelta(seconds=10))
     record = await call(stub.GrantConsent, _grant(expire_time=end))
@@ -148,7 +148,7 @@ async def test_consent_ends_by_itself(stub: "ConsentServiceAsyncStub", consent: 
     assert renewed.name != record.name
 
 
-async def test_a_person_objects_to_a_public_task(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
+async def test_a_person_objects_to_a_public_task(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """A public task is permitted until the person objects, once."""
     assert await _permitted(stub, COUNT)
     request = pb.ObjectToProcessingRequest(data_subject=SOMEONE, processing_activity=COUNT, request_id=str(uuid4()))
@@ -237,11 +237,11 @@ async def test_a_watch_hears_a_withdrawal(stub: "ConsentServiceAsyncStub") -> No
     assert (await anext(lots)).resources[0].consent_record == ended
 
 
-async def test_the_owner_confirms_what_was_told(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401
+async def test_the_owner_confirms_what_was_told(stub: "ConsentServiceAsyncStub", consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """Once a second everybody can hear how far the published events go."""
     heard: asyncio.Queue[int] = asyncio.Queue()
 
-    async def hear(message: Any) -> None:  # noqa: ANN401
+    async def hear(message: Any) -> None:  # noqa: ANN401 - a message of the driver
         await heard.put(RevisionConfirmed.FromString(message.data).revision)
 
     await _events(consent, 2)

@@ -38,7 +38,7 @@ def test_states_only_move_forward(steps: list[object]) -> None:
     for step in steps:
         before = order.index(device.state)
         try:
-            device = step(device)  # type: ignore[operator]
+            device = step(device)  # type: ignore[operator]  # the steps are parametrized
         except FailedPrecondition:
             assert device.state is DeviceState.RETIRED
         assert order.index(device.state) >= before
@@ -58,7 +58,7 @@ def test_content_is_what_the_owner_said() -> None:
     """Revision, state and times do not make another device; every changeable field does."""
     later = Device("noord", "lamp-1", "lamp", revision=9, state=DeviceState.ACTIVE, create_time=datetime.now(UTC))
     others = [
-        Device("noord", "lamp-1", "lamp", **{field: Point(1, 2) if field == "location" else "x"})  # type: ignore[arg-type]
+        Device("noord", "lamp-1", "lamp", **{field: Point(1, 2) if field == "location" else "x"})  # type: ignore[arg-type]  # the fields are parametrized
         for field in CHANGEABLE
     ]
 
@@ -88,8 +88,8 @@ def test_a_gateway_speaks_for_itself() -> None:
         District("noord", "Noord", clock_device="clock"),
         District("noord", "Noord", clock=DistrictClock.FIELD, clock_device="Clock"),
         District("noord", "Noord", bounds=BoundingBox(Point(5, 52), Point(4, 53))),
-        ObservedProperty("x", "X", "air", PropertyKind.NUMBER, "7d", range_min=2, range_max=1),  # type: ignore[arg-type]
-        ObservedProperty("x", "X", "air", PropertyKind.STATE, "7d", unit="W"),  # type: ignore[arg-type]
+        ObservedProperty("x", "X", "air", PropertyKind.NUMBER, "7d", range_min=2, range_max=1),  # type: ignore[arg-type]  # plain text stands for its type here
+        ObservedProperty("x", "X", "air", PropertyKind.STATE, "7d", unit="W"),  # type: ignore[arg-type]  # plain text stands for its type here
     ],
 )
 def test_contradictions_are_refused(resource: Device | District | ObservedProperty) -> None:

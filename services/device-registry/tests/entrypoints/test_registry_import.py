@@ -52,7 +52,7 @@ async def _import(
     content: bytes,
     *,
     kind: "pb.ImportDevicesRequest.Format.ValueType" = JSON_LINES,
-    **first: Any,  # noqa: ANN401
+    **first: Any,  # noqa: ANN401 - any field of the message
 ) -> pb.ImportDevicesResponse:
     async def chunks() -> AsyncIterator[pb.ImportDevicesRequest]:
         yield pb.ImportDevicesRequest(**{"parent": NOORD, "format": kind, **first}, content=content[:CHUNK_BYTES])
@@ -177,7 +177,7 @@ async def test_a_repeated_import_gets_the_same_answer(stub: "DeviceServiceAsyncS
 @pytest.mark.timeout(600)
 async def test_a_hundred_thousand_devices_are_told_in_lots(
     stub: "DeviceServiceAsyncStub",
-    registry: Any,  # noqa: ANN401
+    registry: Any,  # noqa: ANN401 - a class of conftest, which cannot be imported by name
 ) -> None:
     """A large file is one transaction; its events hold up to 1,000 devices each and leave no revision out."""
     text = io.StringIO()

@@ -46,11 +46,11 @@ async def _stub(registry: Any) -> "DeviceServiceAsyncStub":  # noqa: ANN401 - of
     return stub
 
 
-def _lamp(**fields: Any) -> Device:  # noqa: ANN401
+def _lamp(**fields: Any) -> Device:  # noqa: ANN401 - any field of the message
     return Device(**{"device_type": "deviceTypes/streetlight", **fields})
 
 
-async def _create(stub: "DeviceServiceAsyncStub", device_id: str, activate: bool = True, **fields: Any) -> Device:  # noqa: ANN401
+async def _create(stub: "DeviceServiceAsyncStub", device_id: str, activate: bool = True, **fields: Any) -> Device:  # noqa: ANN401 - any field of the message
     request = pb.CreateDeviceRequest(parent=NOORD, device_id=device_id, device=_lamp(**fields), activate=activate)
     return await call(stub.CreateDevice, request)
 
@@ -198,7 +198,7 @@ async def test_lists_come_in_pages_and_by_filter(stub: "DeviceServiceAsyncStub")
         place = Point(longitude=4.0 + number, latitude=51.0)
         await _create(stub, f"lamp-{number}", activate=number > 0, location=place, groups=[f"g{number % 2}"])
 
-    async def listed(**fields: Any) -> list[str]:  # noqa: ANN401
+    async def listed(**fields: Any) -> list[str]:  # noqa: ANN401 - any field of the message
         answer = await call(stub.ListDevices, pb.ListDevicesRequest(parent=NOORD, **fields))
         names = [device.name.rpartition("-")[2] for device in answer.devices]
         return names + (

@@ -58,7 +58,7 @@ async def test_a_snapshot_is_followed_by_changes(stub: "DeviceServiceAsyncStub")
     assert ([resource.device for resource in lot.resources], lot.revision) == ([retired], retired.revision)
 
 
-async def test_an_empty_registry_has_a_snapshot_too(registry: Any) -> None:  # noqa: ANN401
+async def test_an_empty_registry_has_a_snapshot_too(registry: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """Whoever follows learns that there is nothing yet."""
     assert await _snapshot(stream(registry.stub.WatchDevices, pb.WatchDevicesRequest())) == ([], 0)
 
@@ -74,7 +74,7 @@ async def test_a_watch_resumes_where_it_was(stub: "DeviceServiceAsyncStub") -> N
     assert refused.value.reason == "RESUME_TOKEN_EXPIRED"
 
 
-async def test_a_watch_ends_with_a_reason(stub: "DeviceServiceAsyncStub", registry: Any) -> None:  # noqa: ANN401
+async def test_a_watch_ends_with_a_reason(stub: "DeviceServiceAsyncStub", registry: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
     """At shutdown the caller hears that the server drains; above the limit that it is full."""
     lots = stream(stub.WatchDevices, pb.WatchDevicesRequest())
     await _snapshot(lots)

@@ -115,7 +115,7 @@ async def test_a_silent_receiver_is_left(
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "0.0.0.0", "[::]", "224.0.0.1", "2852039166"],  # noqa: S104
+    ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "0.0.0.0", "[::]", "224.0.0.1", "2852039166"],  # noqa: S104 - addresses that must be refused
 )
 async def test_own_cloud_and_groups_are_never_called(host: str) -> None:
     """Link-local, unspecified and multicast addresses are refused in every spelling, before a connection is made."""

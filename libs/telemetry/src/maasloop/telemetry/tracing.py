@@ -48,10 +48,10 @@ def span(name: str, *, parent: str | None = None, **attributes: AttributeValue) 
 def export_to(endpoint: str, service: str) -> None:
     """Send spans to an OTLP/gRPC endpoint from here on; once a process."""
     # Imported here because the SDK and its exporter cost start-up time that most processes never use.
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - costs its start only where it is used
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - costs its start only where it is used
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - costs its start only where it is used
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - costs its start only where it is used
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"maasloop-{service}"}))
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))

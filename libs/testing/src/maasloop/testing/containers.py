@@ -22,8 +22,8 @@ READY_LOG_LINES = 2
 def timescale_container() -> Iterator[TimescaleEndpoint]:
     """Run the official image and wait until it serves."""
     # Its import is slow and needed by few.
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415
-    from testcontainers.core.waiting_utils import wait_for_logs  # noqa: PLC0415
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - costs its start only where containers are used
+    from testcontainers.core.waiting_utils import wait_for_logs  # noqa: PLC0415 - costs its start only where containers are used
 
     container = (
         DockerContainer(TIMESCALE_IMAGE)

@@ -212,4 +212,4 @@ def _override(district: str, request: pb.SetOverrideRequest, moment: Moment) -> 
 
 
 def _us(command: command_pb2.Command, field: str) -> int:
-    return us_from_timestamp(getattr(command, field), f"command.{field}") if command.HasField(field) else 0  # type: ignore[arg-type]
+    return us_from_timestamp(getattr(command, field), f"command.{field}") if command.HasField(field) else 0  # type: ignore[arg-type]  # a field of that name is a timestamp

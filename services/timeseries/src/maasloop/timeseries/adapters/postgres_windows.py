@@ -136,5 +136,5 @@ async def _replace(
 ) -> None:
     names = {"table": composed.Identifier(table), "source": composed.Identifier(source)}
     for statement in (sql.FORGET, make):
-        made = composed.SQL(statement).format(**names)  # type: ignore[arg-type, unused-ignore]
+        made = composed.SQL(statement).format(**names)  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
         await cursor.execute(made, arguments)

@@ -38,7 +38,7 @@ class WatchObservations:
 
     async def __call__(self, selection: Selection, after: Mapping[str, int] | None) -> AsyncIterator[Watched]:
         """Yield what is stored, and a sign of life where nothing is."""
-        async with self._tail.follow(selection.district, after) as seen, aclosing(seen):  # type: ignore[type-var]
+        async with self._tail.follow(selection.district, after) as seen, aclosing(seen):  # type: ignore[type-var]  # aclosing wants aclose, which the port does not promise
             said_s = float("-inf")
             async for each in seen:
                 watched = self._shown(selection, each)
