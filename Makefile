@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
-	bench-report bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz
+	bench-report bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
+	security sbom audit-dependencies
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -24,6 +25,9 @@ KILL_AT ?=
 RESTART_AT ?=
 PLATFORM ?=
 KEEP ?=
+
+# A fault of the lanes of security.
+SABOTAGE ?=
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,3 +132,12 @@ faults-long: setup ## fifty kills of each process under five million readings (f
 
 fuzz: setup ## fuzz every decoder, ten minutes at most, into .maasloop/fuzz/
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+security: setup ## attack everything, judge by independent models, into docs/reports/security.md (SABOTAGE ARGS)
+	@$(BIN)/python -m tests.security $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(ARGS)
+
+sbom: setup ## bill of materials of the lock file (CycloneDX), into dist/
+	@$(BIN)/python scripts/sbom.py
+
+audit-dependencies: setup ## known vulnerabilities of what the lock file names; status 3 where no database is reached
+	@$(BIN)/python scripts/audit_dependencies.py
