@@ -137,7 +137,7 @@ security: setup ## attack everything, judge by independent models, into docs/rep
 	@$(BIN)/python -m tests.security $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(ARGS)
 
 sbom: setup ## bill of materials of the lock file (CycloneDX), into dist/
-	@$(BIN)/python scripts/sbom.py
+	@$(BIN)/python scripts/dependencies.py sbom
 
 audit-dependencies: setup ## known vulnerabilities of what the lock file names; status 3 where no database is reached
-	@$(BIN)/python scripts/audit_dependencies.py
+	@$(BIN)/python scripts/dependencies.py audit
