@@ -101,6 +101,23 @@ SABOTAGES = (
         conventions.comments_name_real_reasons,
         'source_code_info { location { span: [0, 0, 0] leading_comments: "NOT_FOUND (LAMP_LOST)." } }',
     ),
+    Sabotage(
+        conventions.methods_declare_their_permission,
+        """message_type { name: "GetLampRequest" } service { name: "LampService" method { name: "GetLamp"
+        input_type: ".maasloop.api.lamp.v1.GetLampRequest" output_type: ".maasloop.api.lamp.v1.Lamp" } }""",
+    ),
+    Sabotage(
+        conventions.methods_declare_their_permission,
+        """message_type { name: "GetLampRequest" } service { name: "LampService" method { name: "GetLamp"
+        input_type: ".maasloop.api.lamp.v1.GetLampRequest" output_type: ".maasloop.api.lamp.v1.Lamp"
+        options { [maasloop.api.common.v1.permission] { name: "lamp.read" } } } }""",
+    ),
+    Sabotage(
+        conventions.methods_declare_their_permission,
+        """message_type { name: "GetLampRequest" } service { name: "LampService" method { name: "GetLamp"
+        input_type: ".maasloop.api.lamp.v1.GetLampRequest" output_type: ".maasloop.api.lamp.v1.Lamp"
+        options { [maasloop.api.common.v1.permission] { name: "device.read" objects: "name" } } } }""",
+    ),
 )
 
 

@@ -16,6 +16,8 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from generators.descriptors import Element, File
+from maasloop.api.common.v1 import permission_pb2
+from maasloop.identity.roles import Roles
 
 type Rule = Callable[[list[File]], Iterable[str]]
 
@@ -216,6 +218,28 @@ def comments_name_real_reasons(files: list[File]) -> Iterator[str]:
                     yield f"{file.proto.name}:{at.span[0] + 1}: {word} is no code, reason or value"
 
 
+def methods_declare_their_permission(files: list[File]) -> Iterator[str]:
+    """Every method says what a caller needs, at fields that its request has, and the table of roles knows it."""
+    table = Roles.load()
+    fields = {f".{element.name}": {field.name: field for field in m.field} for element, m in _messages(files)}
+    for method in _methods(files):
+        asked = method.options.Extensions[permission_pb2.permission]
+        if not re.fullmatch(r"[a-z]+(?:_[a-z]+)*\.[a-z]+", asked.name):
+            yield f"{method.name}: declares no permission `noun.verb`"
+        elif asked.name not in table.permissions:
+            yield f"{method.name}: roles.toml has no row for {asked.name}"
+        if asked.shared and asked.objects:
+            yield f"{method.name}: what all districts share has no object"
+        for path in [*asked.objects, *filter(None, [asked.domain_path])]:
+            message = fields.get(method.input_type, {})
+            for part in path.split("."):
+                field = message.get(part)
+                if field is None:
+                    yield f"{method.name}: its request has no {path}"
+                    break
+                message = fields.get(field.type_name, {})
+
+
 RULES: tuple[Rule, ...] = (
     resources_begin_with_their_name,
     names_say_their_pattern,
@@ -230,6 +254,7 @@ RULES: tuple[Rule, ...] = (
     methods_are_standard,
     acts_are_repeatable,
     comments_name_real_reasons,
+    methods_declare_their_permission,
 )
 
 

@@ -8,6 +8,7 @@
     ├── AlreadyExists         use what exists, or another id
     ├── FailedPrecondition    bring the resource into another state first
     ├── Conflict              read again, then retry with the new etag
+    ├── Unauthenticated       show who you are
     ├── PermissionDenied      obtain the right first
     ├── ResourceExhausted     wait ``retry_after_s``, then retry
     └── Unavailable           wait ``retry_after_s``, then retry
@@ -56,6 +57,10 @@ class FailedPrecondition(MaasloopError):
 
 class Conflict(MaasloopError):
     """Somebody else changed the resource since it was read."""
+
+
+class Unauthenticated(MaasloopError):
+    """The caller has not proven who it is."""
 
 
 class PermissionDenied(MaasloopError):

@@ -223,3 +223,21 @@ class Reason(StrEnum):
 
     ACTIVITY_FORBIDS = "ACTIVITY_FORBIDS"
     """The processing activity does not rest on consent, or is retired."""
+
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    """The caller shows no certificate, token or key."""
+
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    """A certificate, token or key is none of ours, is forged, or is meant for somebody else."""
+
+    CREDENTIALS_EXPIRED = "CREDENTIALS_EXPIRED"
+    """A certificate, token or key is past its end."""
+
+    CREDENTIALS_REVOKED = "CREDENTIALS_REVOKED"
+    """The credential, or whoever holds it, was revoked."""
+
+    PERMISSION_MISSING = "PERMISSION_MISSING"
+    """The caller is known and has no right to this. Metadata: `permission`."""
+
+    REVOCATIONS_UNKNOWN = "REVOCATIONS_UNKNOWN"
+    """Revocations have not been heard of for a while, so that no token is believed; retry later."""

@@ -23,6 +23,7 @@ from maasloop.core.errors import (
     PermissionDenied,
     ResourceExhausted,
     Retryable,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -39,6 +40,7 @@ _CODES: dict[type[MaasloopError], grpc.StatusCode] = {
     AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
     Conflict: grpc.StatusCode.ABORTED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -56,6 +58,8 @@ _BARE_REASONS = {
     grpc.StatusCode.ALREADY_EXISTS: "RESOURCE_EXISTS",
     grpc.StatusCode.FAILED_PRECONDITION: "STATE_FORBIDS",
     grpc.StatusCode.ABORTED: "ETAG_MISMATCH",
+    grpc.StatusCode.UNAUTHENTICATED: "CREDENTIALS_INVALID",
+    grpc.StatusCode.PERMISSION_DENIED: "PERMISSION_MISSING",
 }
 
 

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from maasloop.api.command.v1 import signal_plan_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_signal__plan__pb2
+from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%maasloop/api/command/v1/command.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)maasloop/api/command/v1/signal_plan.proto\"\xb5\x06\n\x08Setpoint\x12:\n\x0blight_level\x18\x01 \x01(\x0b\x32#.maasloop.api.command.v1.LightLevelH\x00\x12\x42\n\x0fsignal_sequence\x18\x02 \x01(\x0b\x32\'.maasloop.api.command.v1.SignalSequenceH\x00\x12>\n\rlocal_control\x18\x03 \x01(\x0b\x32%.maasloop.api.command.v1.LocalControlH\x00\x12:\n\x0bsignal_plan\x18\x04 \x01(\x0b\x32#.maasloop.api.command.v1.SignalPlanH\x00\x12@\n\x0eoperating_mode\x18\x05 \x01(\x0b\x32&.maasloop.api.command.v1.OperatingModeH\x00\x12\x46\n\x11traffic_situation\x18\x06 \x01(\x0b\x32).maasloop.api.command.v1.TrafficSituationH\x00\x12\x42\n\x0f\x65mergency_route\x18\x07 \x01(\x0b\x32\'.maasloop.api.command.v1.EmergencyRouteH\x00\x12@\n\x0einput_settings\x18\x08 \x01(\x0b\x32&.maasloop.api.command.v1.InputSettingsH\x00\x12\x44\n\x10\x64\x65tector_setting\x18\t \x01(\x0b\x32(.maasloop.api.command.v1.DetectorSettingH\x00\x12\x42\n\x0fsignal_priority\x18\n \x01(\x0b\x32\'.maasloop.api.command.v1.SignalPriorityH\x00\x12>\n\rclock_setting\x18\x0b \x01(\x0b\x32%.maasloop.api.command.v1.ClockSettingH\x00\x12@\n\x0e\x61larm_handling\x18\x0c \x01(\x0b\x32&.maasloop.api.command.v1.AlarmHandlingH\x00\x42\x11\n\x08setpoint\x12\x05\xbaH\x02\x08\x01\"e\n\nLightLevel\x12.\n\rlevel_percent\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\'\n\x06ramp_s\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xac@)\x00\x00\x00\x00\x00\x00\x00\x00\"\xf8\x01\n\x0eSignalSequence\x12>\n\x05steps\x18\x01 \x03(\x0b\x32#.maasloop.api.command.v1.SignalStepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 \x12L\n\x0bstart_state\x18\x02 \x03(\x0b\x32\x37.maasloop.api.command.v1.SignalSequence.StartStateEntry\x1aX\n\x0fStartStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0e\x32%.maasloop.api.command.v1.SignalAspect:\x02\x38\x01\"\xc4\x01\n\nSignalStep\x12\x1c\n\x08offset_s\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xb4\x01(\x00\x12\x41\n\x07\x61spects\x18\x02 \x03(\x0b\x32\x30.maasloop.api.command.v1.SignalStep.AspectsEntry\x1aU\n\x0c\x41spectsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0e\x32%.maasloop.api.command.v1.SignalAspect:\x02\x38\x01\"\x0e\n\x0cLocalControl\"\x9c\x01\n\rDeviceCommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x33\n\x08setpoint\x18\x03 \x01(\x0b\x32!.maasloop.api.command.v1.Setpoint\x12\x1a\n\x12not_before_time_us\x18\x04 \x01(\x10\x12\x16\n\x0e\x65xpire_time_us\x18\x05 \x01(\x10\"\xa8\x06\n\x07\x43ommand\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x15\n\x06\x64\x65vice\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12@\n\x08setpoint\x18\x03 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\x0b\xe2\x41\x02\x02\x05\xbaH\x03\xc8\x01\x01\x12<\n\tauthority\x18\x04 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x05\xe2\x41\x02\x01\x05\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06issuer\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x63\x61use\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12:\n\x0fnot_before_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x36\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x37\n\rdispatch_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bsettle_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xc2\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_ACCEPTED\x10\x01\x12\x14\n\x10STATE_DISPATCHED\x10\x02\x12\x16\n\x12STATE_ACKNOWLEDGED\x10\x03\x12\x12\n\x0eSTATE_VERIFIED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x12\x14\n\x10STATE_SUPERSEDED\x10\x07\x12\x11\n\rSTATE_REFUSED\x10\x08*\xb9\x01\n\x0cSignalAspect\x12\x1d\n\x19SIGNAL_ASPECT_UNSPECIFIED\x10\x00\x12\x15\n\x11SIGNAL_ASPECT_RED\x10\x01\x12\x1c\n\x18SIGNAL_ASPECT_RED_YELLOW\x10\x02\x12\x17\n\x13SIGNAL_ASPECT_GREEN\x10\x03\x12\"\n\x1eSIGNAL_ASPECT_GREEN_PERMISSIVE\x10\x04\x12\x18\n\x14SIGNAL_ASPECT_YELLOW\x10\x05*\xbe\x01\n\tAuthority\x12\x19\n\x15\x41UTHORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UTHORITY_SCHEDULE\x10\x01\x12\x16\n\x12\x41UTHORITY_ADAPTIVE\x10\x02\x12\x16\n\x12\x41UTHORITY_PRIORITY\x10\x03\x12\x1d\n\x19\x41UTHORITY_SAFETY_FALLBACK\x10\x04\x12\x16\n\x12\x41UTHORITY_OPERATOR\x10\x05\x12\x17\n\x13\x41UTHORITY_EMERGENCY\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%maasloop/api/command/v1/command.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)maasloop/api/command/v1/signal_plan.proto\x1a\'maasloop/api/common/v1/permission.proto\"\xc2\x07\n\x08Setpoint\x12\x45\n\x0blight_level\x18\x01 \x01(\x0b\x32#.maasloop.api.command.v1.LightLevelB\t\xea\xe1\x18\x05lightH\x00\x12O\n\x0fsignal_sequence\x18\x02 \x01(\x0b\x32\'.maasloop.api.command.v1.SignalSequenceB\x0b\xea\xe1\x18\x07trafficH\x00\x12>\n\rlocal_control\x18\x03 \x01(\x0b\x32%.maasloop.api.command.v1.LocalControlH\x00\x12G\n\x0bsignal_plan\x18\x04 \x01(\x0b\x32#.maasloop.api.command.v1.SignalPlanB\x0b\xea\xe1\x18\x07trafficH\x00\x12M\n\x0eoperating_mode\x18\x05 \x01(\x0b\x32&.maasloop.api.command.v1.OperatingModeB\x0b\xea\xe1\x18\x07trafficH\x00\x12S\n\x11traffic_situation\x18\x06 \x01(\x0b\x32).maasloop.api.command.v1.TrafficSituationB\x0b\xea\xe1\x18\x07trafficH\x00\x12O\n\x0f\x65mergency_route\x18\x07 \x01(\x0b\x32\'.maasloop.api.command.v1.EmergencyRouteB\x0b\xea\xe1\x18\x07trafficH\x00\x12M\n\x0einput_settings\x18\x08 \x01(\x0b\x32&.maasloop.api.command.v1.InputSettingsB\x0b\xea\xe1\x18\x07trafficH\x00\x12Q\n\x10\x64\x65tector_setting\x18\t \x01(\x0b\x32(.maasloop.api.command.v1.DetectorSettingB\x0b\xea\xe1\x18\x07trafficH\x00\x12O\n\x0fsignal_priority\x18\n \x01(\x0b\x32\'.maasloop.api.command.v1.SignalPriorityB\x0b\xea\xe1\x18\x07trafficH\x00\x12K\n\rclock_setting\x18\x0b \x01(\x0b\x32%.maasloop.api.command.v1.ClockSettingB\x0b\xea\xe1\x18\x07trafficH\x00\x12M\n\x0e\x61larm_handling\x18\x0c \x01(\x0b\x32&.maasloop.api.command.v1.AlarmHandlingB\x0b\xea\xe1\x18\x07trafficH\x00\x42\x11\n\x08setpoint\x12\x05\xbaH\x02\x08\x01\"e\n\nLightLevel\x12.\n\rlevel_percent\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\'\n\x06ramp_s\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00 \xac@)\x00\x00\x00\x00\x00\x00\x00\x00\"\xf8\x01\n\x0eSignalSequence\x12>\n\x05steps\x18\x01 \x03(\x0b\x32#.maasloop.api.command.v1.SignalStepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 \x12L\n\x0bstart_state\x18\x02 \x03(\x0b\x32\x37.maasloop.api.command.v1.SignalSequence.StartStateEntry\x1aX\n\x0fStartStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0e\x32%.maasloop.api.command.v1.SignalAspect:\x02\x38\x01\"\xc4\x01\n\nSignalStep\x12\x1c\n\x08offset_s\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xb4\x01(\x00\x12\x41\n\x07\x61spects\x18\x02 \x03(\x0b\x32\x30.maasloop.api.command.v1.SignalStep.AspectsEntry\x1aU\n\x0c\x41spectsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x34\n\x05value\x18\x02 \x01(\x0e\x32%.maasloop.api.command.v1.SignalAspect:\x02\x38\x01\"\x0e\n\x0cLocalControl\"\x9c\x01\n\rDeviceCommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x33\n\x08setpoint\x18\x03 \x01(\x0b\x32!.maasloop.api.command.v1.Setpoint\x12\x1a\n\x12not_before_time_us\x18\x04 \x01(\x10\x12\x16\n\x0e\x65xpire_time_us\x18\x05 \x01(\x10\"\xa8\x06\n\x07\x43ommand\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x15\n\x06\x64\x65vice\x18\x02 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12@\n\x08setpoint\x18\x03 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\x0b\xe2\x41\x02\x02\x05\xbaH\x03\xc8\x01\x01\x12<\n\tauthority\x18\x04 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x05\xe2\x41\x02\x01\x05\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06issuer\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x63\x61use\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12:\n\x0fnot_before_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x36\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x05\xe2\x41\x02\x01\x05\x12\x37\n\rdispatch_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bsettle_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xc2\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_ACCEPTED\x10\x01\x12\x14\n\x10STATE_DISPATCHED\x10\x02\x12\x16\n\x12STATE_ACKNOWLEDGED\x10\x03\x12\x12\n\x0eSTATE_VERIFIED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x11\n\rSTATE_EXPIRED\x10\x06\x12\x14\n\x10STATE_SUPERSEDED\x10\x07\x12\x11\n\rSTATE_REFUSED\x10\x08*\xb9\x01\n\x0cSignalAspect\x12\x1d\n\x19SIGNAL_ASPECT_UNSPECIFIED\x10\x00\x12\x15\n\x11SIGNAL_ASPECT_RED\x10\x01\x12\x1c\n\x18SIGNAL_ASPECT_RED_YELLOW\x10\x02\x12\x17\n\x13SIGNAL_ASPECT_GREEN\x10\x03\x12\"\n\x1eSIGNAL_ASPECT_GREEN_PERMISSIVE\x10\x04\x12\x18\n\x14SIGNAL_ASPECT_YELLOW\x10\x05*\xbe\x01\n\tAuthority\x12\x19\n\x15\x41UTHORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UTHORITY_SCHEDULE\x10\x01\x12\x16\n\x12\x41UTHORITY_ADAPTIVE\x10\x02\x12\x16\n\x12\x41UTHORITY_PRIORITY\x10\x03\x12\x1d\n\x19\x41UTHORITY_SAFETY_FALLBACK\x10\x04\x12\x16\n\x12\x41UTHORITY_OPERATOR\x10\x05\x12\x17\n\x13\x41UTHORITY_EMERGENCY\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SETPOINT'].oneofs_by_name['setpoint']._loaded_options = None
   _globals['_SETPOINT'].oneofs_by_name['setpoint']._serialized_options = b'\272H\002\010\001'
+  _globals['_SETPOINT'].fields_by_name['light_level']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['light_level']._serialized_options = b'\352\341\030\005light'
+  _globals['_SETPOINT'].fields_by_name['signal_sequence']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['signal_sequence']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['signal_plan']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['signal_plan']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['operating_mode']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['operating_mode']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['traffic_situation']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['traffic_situation']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['emergency_route']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['emergency_route']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['input_settings']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['input_settings']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['detector_setting']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['detector_setting']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['signal_priority']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['signal_priority']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['clock_setting']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['clock_setting']._serialized_options = b'\352\341\030\007traffic'
+  _globals['_SETPOINT'].fields_by_name['alarm_handling']._loaded_options = None
+  _globals['_SETPOINT'].fields_by_name['alarm_handling']._serialized_options = b'\352\341\030\007traffic'
   _globals['_LIGHTLEVEL'].fields_by_name['level_percent']._loaded_options = None
   _globals['_LIGHTLEVEL'].fields_by_name['level_percent']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000Y@)\000\000\000\000\000\000\000\000'
   _globals['_LIGHTLEVEL'].fields_by_name['ramp_s']._loaded_options = None
@@ -77,28 +100,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMAND'].fields_by_name['dispatch_time']._serialized_options = b'\342A\001\003'
   _globals['_COMMAND'].fields_by_name['settle_time']._loaded_options = None
   _globals['_COMMAND'].fields_by_name['settle_time']._serialized_options = b'\342A\001\003'
-  _globals['_SIGNALASPECT']._serialized_start=2568
-  _globals['_SIGNALASPECT']._serialized_end=2753
-  _globals['_AUTHORITY']._serialized_start=2756
-  _globals['_AUTHORITY']._serialized_end=2946
-  _globals['_SETPOINT']._serialized_start=205
-  _globals['_SETPOINT']._serialized_end=1026
-  _globals['_LIGHTLEVEL']._serialized_start=1028
-  _globals['_LIGHTLEVEL']._serialized_end=1129
-  _globals['_SIGNALSEQUENCE']._serialized_start=1132
-  _globals['_SIGNALSEQUENCE']._serialized_end=1380
-  _globals['_SIGNALSEQUENCE_STARTSTATEENTRY']._serialized_start=1292
-  _globals['_SIGNALSEQUENCE_STARTSTATEENTRY']._serialized_end=1380
-  _globals['_SIGNALSTEP']._serialized_start=1383
-  _globals['_SIGNALSTEP']._serialized_end=1579
-  _globals['_SIGNALSTEP_ASPECTSENTRY']._serialized_start=1494
-  _globals['_SIGNALSTEP_ASPECTSENTRY']._serialized_end=1579
-  _globals['_LOCALCONTROL']._serialized_start=1581
-  _globals['_LOCALCONTROL']._serialized_end=1595
-  _globals['_DEVICECOMMAND']._serialized_start=1598
-  _globals['_DEVICECOMMAND']._serialized_end=1754
-  _globals['_COMMAND']._serialized_start=1757
-  _globals['_COMMAND']._serialized_end=2565
-  _globals['_COMMAND_STATE']._serialized_start=2371
-  _globals['_COMMAND_STATE']._serialized_end=2565
+  _globals['_SIGNALASPECT']._serialized_start=2750
+  _globals['_SIGNALASPECT']._serialized_end=2935
+  _globals['_AUTHORITY']._serialized_start=2938
+  _globals['_AUTHORITY']._serialized_end=3128
+  _globals['_SETPOINT']._serialized_start=246
+  _globals['_SETPOINT']._serialized_end=1208
+  _globals['_LIGHTLEVEL']._serialized_start=1210
+  _globals['_LIGHTLEVEL']._serialized_end=1311
+  _globals['_SIGNALSEQUENCE']._serialized_start=1314
+  _globals['_SIGNALSEQUENCE']._serialized_end=1562
+  _globals['_SIGNALSEQUENCE_STARTSTATEENTRY']._serialized_start=1474
+  _globals['_SIGNALSEQUENCE_STARTSTATEENTRY']._serialized_end=1562
+  _globals['_SIGNALSTEP']._serialized_start=1565
+  _globals['_SIGNALSTEP']._serialized_end=1761
+  _globals['_SIGNALSTEP_ASPECTSENTRY']._serialized_start=1676
+  _globals['_SIGNALSTEP_ASPECTSENTRY']._serialized_end=1761
+  _globals['_LOCALCONTROL']._serialized_start=1763
+  _globals['_LOCALCONTROL']._serialized_end=1777
+  _globals['_DEVICECOMMAND']._serialized_start=1780
+  _globals['_DEVICECOMMAND']._serialized_end=1936
+  _globals['_COMMAND']._serialized_start=1939
+  _globals['_COMMAND']._serialized_end=2747
+  _globals['_COMMAND_STATE']._serialized_start=2553
+  _globals['_COMMAND_STATE']._serialized_end=2747
 # @@protoc_insertion_point(module_scope)

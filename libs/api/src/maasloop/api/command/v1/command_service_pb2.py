@@ -27,9 +27,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from maasloop.api.command.v1 import command_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_command__pb2
 from maasloop.api.command.v1 import signal_decision_pb2 as maasloop_dot_api_dot_command_dot_v1_dot_signal__decision__pb2
+from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/command/v1/command_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%maasloop/api/command/v1/command.proto\x1a-maasloop/api/command/v1/signal_decision.proto\"\x8c\x01\n\x13IssueCommandRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ommand\x18\x02 \x01(\x0b\x32 .maasloop.api.command.v1.CommandB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"*\n\x14\x43\x61ncelCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x11GetCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb1\x01\n\x13ListCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x01\"c\n\x14ListCommandsResponse\x12\x32\n\x08\x63ommands\x18\x01 \x03(\x0b\x32 .maasloop.api.command.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x14WatchCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64\x65vice\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cresume_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15WatchCommandsResponse\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\".\n\x18GetSignalDecisionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa5\x03\n\x08Override\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x10\n\x06\x64\x65vice\x18\x02 \x01(\tH\x00\x12\x16\n\x0c\x64\x65vice_group\x18\x03 \x01(\tH\x00\x12?\n\x08setpoint\x18\x04 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x38\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12;\n\tauthority\x18\x06 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x34\n\nended_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x12SetOverrideRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12?\n\x08override\x18\x02 \x01(\x0b\x32!.maasloop.api.command.v1.OverrideB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"(\n\x12\x45ndOverrideRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x14ListOverridesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListOverridesResponse\x12\x34\n\toverrides\x18\x01 \x03(\x0b\x32!.maasloop.api.command.v1.Override\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16ReleaseDistrictRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06resume\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"c\n\x17ReleaseDistrictResponse\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x18\n\x10superseded_count\x18\x02 \x01(\x05\x12\x1c\n\x14\x65nded_override_count\x18\x03 \x01(\x05\x32\xa2\x08\n\x0e\x43ommandService\x12^\n\x0cIssueCommand\x12,.maasloop.api.command.v1.IssueCommandRequest\x1a .maasloop.api.command.v1.Command\x12`\n\rCancelCommand\x12-.maasloop.api.command.v1.CancelCommandRequest\x1a .maasloop.api.command.v1.Command\x12Z\n\nGetCommand\x12*.maasloop.api.command.v1.GetCommandRequest\x1a .maasloop.api.command.v1.Command\x12k\n\x0cListCommands\x12,.maasloop.api.command.v1.ListCommandsRequest\x1a-.maasloop.api.command.v1.ListCommandsResponse\x12p\n\rWatchCommands\x12-.maasloop.api.command.v1.WatchCommandsRequest\x1a..maasloop.api.command.v1.WatchCommandsResponse0\x01\x12o\n\x11GetSignalDecision\x12\x31.maasloop.api.command.v1.GetSignalDecisionRequest\x1a\'.maasloop.api.command.v1.SignalDecision\x12]\n\x0bSetOverride\x12+.maasloop.api.command.v1.SetOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12]\n\x0b\x45ndOverride\x12+.maasloop.api.command.v1.EndOverrideRequest\x1a!.maasloop.api.command.v1.Override\x12n\n\rListOverrides\x12-.maasloop.api.command.v1.ListOverridesRequest\x1a..maasloop.api.command.v1.ListOverridesResponse\x12t\n\x0fReleaseDistrict\x12/.maasloop.api.command.v1.ReleaseDistrictRequest\x1a\x30.maasloop.api.command.v1.ReleaseDistrictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/command/v1/command_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%maasloop/api/command/v1/command.proto\x1a-maasloop/api/command/v1/signal_decision.proto\x1a\'maasloop/api/common/v1/permission.proto\"\x8c\x01\n\x13IssueCommandRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ommand\x18\x02 \x01(\x0b\x32 .maasloop.api.command.v1.CommandB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"*\n\x14\x43\x61ncelCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\'\n\x11GetCommandRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb1\x01\n\x13ListCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32&.maasloop.api.command.v1.Command.StateB\x04\xe2\x41\x01\x01\"c\n\x14ListCommandsResponse\x12\x32\n\x08\x63ommands\x18\x01 \x03(\x0b\x32 .maasloop.api.command.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x14WatchCommandsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64\x65vice\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cresume_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15WatchCommandsResponse\x12\x31\n\x07\x63ommand\x18\x01 \x01(\x0b\x32 .maasloop.api.command.v1.Command\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\".\n\x18GetSignalDecisionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa5\x03\n\x08Override\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x10\n\x06\x64\x65vice\x18\x02 \x01(\tH\x00\x12\x16\n\x0c\x64\x65vice_group\x18\x03 \x01(\tH\x00\x12?\n\x08setpoint\x18\x04 \x01(\x0b\x32!.maasloop.api.command.v1.SetpointB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x38\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12;\n\tauthority\x18\x06 \x01(\x0e\x32\".maasloop.api.command.v1.AuthorityB\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x07 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x34\n\nended_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x12SetOverrideRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12?\n\x08override\x18\x02 \x01(\x0b\x32!.maasloop.api.command.v1.OverrideB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"(\n\x12\x45ndOverrideRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x14ListOverridesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListOverridesResponse\x12\x34\n\toverrides\x18\x01 \x03(\x0b\x32!.maasloop.api.command.v1.Override\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16ReleaseDistrictRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06resume\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\rjustification\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"c\n\x17ReleaseDistrictResponse\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x18\n\x10superseded_count\x18\x02 \x01(\x05\x12\x1c\n\x14\x65nded_override_count\x18\x03 \x01(\x05\x32\xf0\n\n\x0e\x43ommandService\x12\x8d\x01\n\x0cIssueCommand\x12,.maasloop.api.command.v1.IssueCommandRequest\x1a .maasloop.api.command.v1.Command\"-\xea\xe1\x18)\n\rcommand.issue\x12\x06parent*\x10\x63ommand.setpoint\x12\x82\x01\n\rCancelCommand\x12-.maasloop.api.command.v1.CancelCommandRequest\x1a .maasloop.api.command.v1.Command\" \xea\xe1\x18\x1c\n\x0e\x63ommand.cancel\x12\x04name*\x04name\x12t\n\nGetCommand\x12*.maasloop.api.command.v1.GetCommandRequest\x1a .maasloop.api.command.v1.Command\"\x18\xea\xe1\x18\x14\n\x0c\x63ommand.read\x12\x04name\x12\x87\x01\n\x0cListCommands\x12,.maasloop.api.command.v1.ListCommandsRequest\x1a-.maasloop.api.command.v1.ListCommandsResponse\"\x1a\xea\xe1\x18\x16\n\x0c\x63ommand.read\x12\x06parent\x12\x8c\x01\n\rWatchCommands\x12-.maasloop.api.command.v1.WatchCommandsRequest\x1a..maasloop.api.command.v1.WatchCommandsResponse\"\x1a\xea\xe1\x18\x16\n\x0c\x63ommand.read\x12\x06parent0\x01\x12\x89\x01\n\x11GetSignalDecision\x12\x31.maasloop.api.command.v1.GetSignalDecisionRequest\x1a\'.maasloop.api.command.v1.SignalDecision\"\x18\xea\xe1\x18\x14\n\x0c\x63ommand.read\x12\x04name\x12\x8c\x01\n\x0bSetOverride\x12+.maasloop.api.command.v1.SetOverrideRequest\x1a!.maasloop.api.command.v1.Override\"-\xea\xe1\x18)\n\x0coverride.set\x12\x06parent*\x11override.setpoint\x12}\n\x0b\x45ndOverride\x12+.maasloop.api.command.v1.EndOverrideRequest\x1a!.maasloop.api.command.v1.Override\"\x1e\xea\xe1\x18\x1a\n\x0coverride.end\x12\x04name*\x04name\x12\x8a\x01\n\rListOverrides\x12-.maasloop.api.command.v1.ListOverridesRequest\x1a..maasloop.api.command.v1.ListOverridesResponse\"\x1a\xea\xe1\x18\x16\n\x0c\x63ommand.read\x12\x06parent\x12\x92\x01\n\x0fReleaseDistrict\x12/.maasloop.api.command.v1.ReleaseDistrictRequest\x1a\x30.maasloop.api.command.v1.ReleaseDistrictResponse\"\x1c\xea\xe1\x18\x18\n\x10\x64istrict.release\x12\x04nameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -100,36 +101,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['resume']._serialized_options = b'\342A\001\001'
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['justification']._loaded_options = None
   _globals['_RELEASEDISTRICTREQUEST'].fields_by_name['justification']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\364\003'
-  _globals['_ISSUECOMMANDREQUEST']._serialized_start=256
-  _globals['_ISSUECOMMANDREQUEST']._serialized_end=396
-  _globals['_CANCELCOMMANDREQUEST']._serialized_start=398
-  _globals['_CANCELCOMMANDREQUEST']._serialized_end=440
-  _globals['_GETCOMMANDREQUEST']._serialized_start=442
-  _globals['_GETCOMMANDREQUEST']._serialized_end=481
-  _globals['_LISTCOMMANDSREQUEST']._serialized_start=484
-  _globals['_LISTCOMMANDSREQUEST']._serialized_end=661
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=663
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=762
-  _globals['_WATCHCOMMANDSREQUEST']._serialized_start=764
-  _globals['_WATCHCOMMANDSREQUEST']._serialized_end=858
-  _globals['_WATCHCOMMANDSRESPONSE']._serialized_start=860
-  _globals['_WATCHCOMMANDSRESPONSE']._serialized_end=956
-  _globals['_GETSIGNALDECISIONREQUEST']._serialized_start=958
-  _globals['_GETSIGNALDECISIONREQUEST']._serialized_end=1004
-  _globals['_OVERRIDE']._serialized_start=1007
-  _globals['_OVERRIDE']._serialized_end=1428
-  _globals['_SETOVERRIDEREQUEST']._serialized_start=1431
-  _globals['_SETOVERRIDEREQUEST']._serialized_end=1572
-  _globals['_ENDOVERRIDEREQUEST']._serialized_start=1574
-  _globals['_ENDOVERRIDEREQUEST']._serialized_end=1614
-  _globals['_LISTOVERRIDESREQUEST']._serialized_start=1616
-  _globals['_LISTOVERRIDESREQUEST']._serialized_end=1711
-  _globals['_LISTOVERRIDESRESPONSE']._serialized_start=1713
-  _globals['_LISTOVERRIDESRESPONSE']._serialized_end=1815
-  _globals['_RELEASEDISTRICTREQUEST']._serialized_start=1817
-  _globals['_RELEASEDISTRICTREQUEST']._serialized_end=1922
-  _globals['_RELEASEDISTRICTRESPONSE']._serialized_start=1924
-  _globals['_RELEASEDISTRICTRESPONSE']._serialized_end=2023
-  _globals['_COMMANDSERVICE']._serialized_start=2026
-  _globals['_COMMANDSERVICE']._serialized_end=3084
+  _globals['_COMMANDSERVICE'].methods_by_name['IssueCommand']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['IssueCommand']._serialized_options = b'\352\341\030)\n\rcommand.issue\022\006parent*\020command.setpoint'
+  _globals['_COMMANDSERVICE'].methods_by_name['CancelCommand']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['CancelCommand']._serialized_options = b'\352\341\030\034\n\016command.cancel\022\004name*\004name'
+  _globals['_COMMANDSERVICE'].methods_by_name['GetCommand']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['GetCommand']._serialized_options = b'\352\341\030\024\n\014command.read\022\004name'
+  _globals['_COMMANDSERVICE'].methods_by_name['ListCommands']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['ListCommands']._serialized_options = b'\352\341\030\026\n\014command.read\022\006parent'
+  _globals['_COMMANDSERVICE'].methods_by_name['WatchCommands']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['WatchCommands']._serialized_options = b'\352\341\030\026\n\014command.read\022\006parent'
+  _globals['_COMMANDSERVICE'].methods_by_name['GetSignalDecision']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['GetSignalDecision']._serialized_options = b'\352\341\030\024\n\014command.read\022\004name'
+  _globals['_COMMANDSERVICE'].methods_by_name['SetOverride']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['SetOverride']._serialized_options = b'\352\341\030)\n\014override.set\022\006parent*\021override.setpoint'
+  _globals['_COMMANDSERVICE'].methods_by_name['EndOverride']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['EndOverride']._serialized_options = b'\352\341\030\032\n\014override.end\022\004name*\004name'
+  _globals['_COMMANDSERVICE'].methods_by_name['ListOverrides']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['ListOverrides']._serialized_options = b'\352\341\030\026\n\014command.read\022\006parent'
+  _globals['_COMMANDSERVICE'].methods_by_name['ReleaseDistrict']._loaded_options = None
+  _globals['_COMMANDSERVICE'].methods_by_name['ReleaseDistrict']._serialized_options = b'\352\341\030\030\n\020district.release\022\004name'
+  _globals['_ISSUECOMMANDREQUEST']._serialized_start=297
+  _globals['_ISSUECOMMANDREQUEST']._serialized_end=437
+  _globals['_CANCELCOMMANDREQUEST']._serialized_start=439
+  _globals['_CANCELCOMMANDREQUEST']._serialized_end=481
+  _globals['_GETCOMMANDREQUEST']._serialized_start=483
+  _globals['_GETCOMMANDREQUEST']._serialized_end=522
+  _globals['_LISTCOMMANDSREQUEST']._serialized_start=525
+  _globals['_LISTCOMMANDSREQUEST']._serialized_end=702
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=704
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=803
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_start=805
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_end=899
+  _globals['_WATCHCOMMANDSRESPONSE']._serialized_start=901
+  _globals['_WATCHCOMMANDSRESPONSE']._serialized_end=997
+  _globals['_GETSIGNALDECISIONREQUEST']._serialized_start=999
+  _globals['_GETSIGNALDECISIONREQUEST']._serialized_end=1045
+  _globals['_OVERRIDE']._serialized_start=1048
+  _globals['_OVERRIDE']._serialized_end=1469
+  _globals['_SETOVERRIDEREQUEST']._serialized_start=1472
+  _globals['_SETOVERRIDEREQUEST']._serialized_end=1613
+  _globals['_ENDOVERRIDEREQUEST']._serialized_start=1615
+  _globals['_ENDOVERRIDEREQUEST']._serialized_end=1655
+  _globals['_LISTOVERRIDESREQUEST']._serialized_start=1657
+  _globals['_LISTOVERRIDESREQUEST']._serialized_end=1752
+  _globals['_LISTOVERRIDESRESPONSE']._serialized_start=1754
+  _globals['_LISTOVERRIDESRESPONSE']._serialized_end=1856
+  _globals['_RELEASEDISTRICTREQUEST']._serialized_start=1858
+  _globals['_RELEASEDISTRICTREQUEST']._serialized_end=1963
+  _globals['_RELEASEDISTRICTRESPONSE']._serialized_start=1965
+  _globals['_RELEASEDISTRICTRESPONSE']._serialized_end=2064
+  _globals['_COMMANDSERVICE']._serialized_start=2067
+  _globals['_COMMANDSERVICE']._serialized_end=3459
 # @@protoc_insertion_point(module_scope)

@@ -27,9 +27,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,maasloop/api/command/v1/policy_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x05\n\x06Policy\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\'\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x11\xe2\x41\x01\x02\xbaH\nr\x05\x10\x01\x18\xc8\x01\xd8\x01\x01\x12\x16\n\x08\x64istrict\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x13observed_properties\x18\x04 \x03(\tB\x11\xe2\x41\x01\x02\xbaH\n\x92\x01\x04\x08\x01\x10\x10\xd8\x01\x01\x12\'\n\x0con_condition\x18\x05 \x01(\tB\x11\xe2\x41\x01\x02\xbaH\nr\x05\x10\x01\x18\xd0\x0f\xd8\x01\x01\x12#\n\roff_condition\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12-\n\x04hold\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12:\n\x05scope\x18\x08 \x01(\x0e\x32%.maasloop.api.command.v1.Policy.ScopeB\x04\xe2\x41\x01\x01\x12\x35\n\x10on_level_percent\x18\t \x01(\x01\x42\x1b\xe2\x41\x01\x02\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x36\n\x11off_level_percent\x18\n \x01(\x01\x42\x1b\xe2\x41\x01\x02\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x38\n\x04mode\x18\x0b \x01(\x0e\x32$.maasloop.api.command.v1.Policy.ModeB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\"U\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_DEVICE\x10\x01\x12\x0f\n\x0bSCOPE_GROUP\x10\x02\x12\x12\n\x0eSCOPE_DISTRICT\x10\x03\"L\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_OFF\x10\x01\x12\x0f\n\x0bMODE_SHADOW\x10\x02\x12\x0f\n\x0bMODE_ACTIVE\x10\x03\"\x85\x01\n\x13\x43reatePolicyRequest\x12\x17\n\tpolicy_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x06policy\x18\x02 \x01(\x0b\x32\x1f.maasloop.api.command.v1.PolicyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"&\n\x10GetPolicyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x13ListPoliciesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"b\n\x14ListPoliciesResponse\x12\x31\n\x08policies\x18\x01 \x03(\x0b\x32\x1f.maasloop.api.command.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13UpdatePolicyRequest\x12;\n\x06policy\x18\x01 \x01(\x0b\x32\x1f.maasloop.api.command.v1.PolicyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"n\n\x14SetPolicyModeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x42\n\x04mode\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.Policy.ModeB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x96\x01\n\x16GetShadowReportRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\xfe\x01\n\x0cShadowReport\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x19\n\x11switched_on_count\x18\x02 \x01(\x03\x12\x1a\n\x12switched_off_count\x18\x03 \x01(\x03\x12\x15\n\rcommand_count\x18\x04 \x01(\x03\x12W\n\x12refusals_by_reason\x18\x05 \x03(\x0b\x32;.maasloop.api.command.v1.ShadowReport.RefusalsByReasonEntry\x1a\x37\n\x15RefusalsByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xdf\x04\n\rPolicyService\x12]\n\x0c\x43reatePolicy\x12,.maasloop.api.command.v1.CreatePolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\x12W\n\tGetPolicy\x12).maasloop.api.command.v1.GetPolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\x12k\n\x0cListPolicies\x12,.maasloop.api.command.v1.ListPoliciesRequest\x1a-.maasloop.api.command.v1.ListPoliciesResponse\x12]\n\x0cUpdatePolicy\x12,.maasloop.api.command.v1.UpdatePolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\x12_\n\rSetPolicyMode\x12-.maasloop.api.command.v1.SetPolicyModeRequest\x1a\x1f.maasloop.api.command.v1.Policy\x12i\n\x0fGetShadowReport\x12/.maasloop.api.command.v1.GetShadowReportRequest\x1a%.maasloop.api.command.v1.ShadowReportb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,maasloop/api/command/v1/policy_service.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'maasloop/api/common/v1/permission.proto\"\xf6\x05\n\x06Policy\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\'\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x11\xe2\x41\x01\x02\xbaH\nr\x05\x10\x01\x18\xc8\x01\xd8\x01\x01\x12\x16\n\x08\x64istrict\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x13observed_properties\x18\x04 \x03(\tB\x11\xe2\x41\x01\x02\xbaH\n\x92\x01\x04\x08\x01\x10\x10\xd8\x01\x01\x12\'\n\x0con_condition\x18\x05 \x01(\tB\x11\xe2\x41\x01\x02\xbaH\nr\x05\x10\x01\x18\xd0\x0f\xd8\x01\x01\x12#\n\roff_condition\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12-\n\x04hold\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12:\n\x05scope\x18\x08 \x01(\x0e\x32%.maasloop.api.command.v1.Policy.ScopeB\x04\xe2\x41\x01\x01\x12\x35\n\x10on_level_percent\x18\t \x01(\x01\x42\x1b\xe2\x41\x01\x02\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x36\n\x11off_level_percent\x18\n \x01(\x01\x42\x1b\xe2\x41\x01\x02\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x38\n\x04mode\x18\x0b \x01(\x0e\x32$.maasloop.api.command.v1.Policy.ModeB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\"U\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_DEVICE\x10\x01\x12\x0f\n\x0bSCOPE_GROUP\x10\x02\x12\x12\n\x0eSCOPE_DISTRICT\x10\x03\"L\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MODE_OFF\x10\x01\x12\x0f\n\x0bMODE_SHADOW\x10\x02\x12\x0f\n\x0bMODE_ACTIVE\x10\x03\"\x85\x01\n\x13\x43reatePolicyRequest\x12\x17\n\tpolicy_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x06policy\x18\x02 \x01(\x0b\x32\x1f.maasloop.api.command.v1.PolicyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"&\n\x10GetPolicyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x13ListPoliciesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"b\n\x14ListPoliciesResponse\x12\x31\n\x08policies\x18\x01 \x03(\x0b\x32\x1f.maasloop.api.command.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13UpdatePolicyRequest\x12;\n\x06policy\x18\x01 \x01(\x0b\x32\x1f.maasloop.api.command.v1.PolicyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"n\n\x14SetPolicyModeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x42\n\x04mode\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.Policy.ModeB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x96\x01\n\x16GetShadowReportRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\xfe\x01\n\x0cShadowReport\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x19\n\x11switched_on_count\x18\x02 \x01(\x03\x12\x1a\n\x12switched_off_count\x18\x03 \x01(\x03\x12\x15\n\rcommand_count\x18\x04 \x01(\x03\x12W\n\x12refusals_by_reason\x18\x05 \x03(\x0b\x32;.maasloop.api.command.v1.ShadowReport.RefusalsByReasonEntry\x1a\x37\n\x15RefusalsByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xb6\x06\n\rPolicyService\x12\x8a\x01\n\x0c\x43reatePolicy\x12,.maasloop.api.command.v1.CreatePolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\"+\xea\xe1\x18\'\n\rpolicy.change\x12\x0fpolicy.district\"\x05light\x12w\n\tGetPolicy\x12).maasloop.api.command.v1.GetPolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\"\x1e\xea\xe1\x18\x1a\n\x0bpolicy.read\x12\x04name\"\x05light\x12\x85\x01\n\x0cListPolicies\x12,.maasloop.api.command.v1.ListPoliciesRequest\x1a-.maasloop.api.command.v1.ListPoliciesResponse\"\x18\xea\xe1\x18\x14\n\x0bpolicy.read\"\x05light\x12\x86\x01\n\x0cUpdatePolicy\x12,.maasloop.api.command.v1.UpdatePolicyRequest\x1a\x1f.maasloop.api.command.v1.Policy\"\'\xea\xe1\x18#\n\rpolicy.change\x12\x0bpolicy.name\"\x05light\x12\x81\x01\n\rSetPolicyMode\x12-.maasloop.api.command.v1.SetPolicyModeRequest\x1a\x1f.maasloop.api.command.v1.Policy\" \xea\xe1\x18\x1c\n\rpolicy.change\x12\x04name\"\x05light\x12\x89\x01\n\x0fGetShadowReport\x12/.maasloop.api.command.v1.GetShadowReportRequest\x1a%.maasloop.api.command.v1.ShadowReport\"\x1e\xea\xe1\x18\x1a\n\x0bpolicy.read\x12\x04name\"\x05lightb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -92,30 +93,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSHADOWREPORTREQUEST'].fields_by_name['end_time']._serialized_options = b'\342A\001\001'
   _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._loaded_options = None
   _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._serialized_options = b'8\001'
-  _globals['_POLICY']._serialized_start=235
-  _globals['_POLICY']._serialized_end=993
-  _globals['_POLICY_SCOPE']._serialized_start=830
-  _globals['_POLICY_SCOPE']._serialized_end=915
-  _globals['_POLICY_MODE']._serialized_start=917
-  _globals['_POLICY_MODE']._serialized_end=993
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=996
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=1129
-  _globals['_GETPOLICYREQUEST']._serialized_start=1131
-  _globals['_GETPOLICYREQUEST']._serialized_end=1169
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1171
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1243
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1245
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1343
-  _globals['_UPDATEPOLICYREQUEST']._serialized_start=1346
-  _globals['_UPDATEPOLICYREQUEST']._serialized_end=1483
-  _globals['_SETPOLICYMODEREQUEST']._serialized_start=1485
-  _globals['_SETPOLICYMODEREQUEST']._serialized_end=1595
-  _globals['_GETSHADOWREPORTREQUEST']._serialized_start=1598
-  _globals['_GETSHADOWREPORTREQUEST']._serialized_end=1748
-  _globals['_SHADOWREPORT']._serialized_start=1751
-  _globals['_SHADOWREPORT']._serialized_end=2005
-  _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._serialized_start=1950
-  _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._serialized_end=2005
-  _globals['_POLICYSERVICE']._serialized_start=2008
-  _globals['_POLICYSERVICE']._serialized_end=2615
+  _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._serialized_options = b'\352\341\030\'\n\rpolicy.change\022\017policy.district\"\005light'
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\352\341\030\032\n\013policy.read\022\004name\"\005light'
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\352\341\030\024\n\013policy.read\"\005light'
+  _globals['_POLICYSERVICE'].methods_by_name['UpdatePolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['UpdatePolicy']._serialized_options = b'\352\341\030#\n\rpolicy.change\022\013policy.name\"\005light'
+  _globals['_POLICYSERVICE'].methods_by_name['SetPolicyMode']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['SetPolicyMode']._serialized_options = b'\352\341\030\034\n\rpolicy.change\022\004name\"\005light'
+  _globals['_POLICYSERVICE'].methods_by_name['GetShadowReport']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetShadowReport']._serialized_options = b'\352\341\030\032\n\013policy.read\022\004name\"\005light'
+  _globals['_POLICY']._serialized_start=276
+  _globals['_POLICY']._serialized_end=1034
+  _globals['_POLICY_SCOPE']._serialized_start=871
+  _globals['_POLICY_SCOPE']._serialized_end=956
+  _globals['_POLICY_MODE']._serialized_start=958
+  _globals['_POLICY_MODE']._serialized_end=1034
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=1037
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=1170
+  _globals['_GETPOLICYREQUEST']._serialized_start=1172
+  _globals['_GETPOLICYREQUEST']._serialized_end=1210
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1212
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1284
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1286
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1384
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=1387
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=1524
+  _globals['_SETPOLICYMODEREQUEST']._serialized_start=1526
+  _globals['_SETPOLICYMODEREQUEST']._serialized_end=1636
+  _globals['_GETSHADOWREPORTREQUEST']._serialized_start=1639
+  _globals['_GETSHADOWREPORTREQUEST']._serialized_end=1789
+  _globals['_SHADOWREPORT']._serialized_start=1792
+  _globals['_SHADOWREPORT']._serialized_end=2046
+  _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._serialized_start=1991
+  _globals['_SHADOWREPORT_REFUSALSBYREASONENTRY']._serialized_end=2046
+  _globals['_POLICYSERVICE']._serialized_start=2049
+  _globals['_POLICYSERVICE']._serialized_end=2871
 # @@protoc_insertion_point(module_scope)

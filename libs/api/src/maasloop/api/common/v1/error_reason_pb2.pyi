@@ -180,6 +180,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The address of a subscription is not usable."""
     ERROR_REASON_ACTIVITY_FORBIDS: _ErrorReason.ValueType  # 104
     """The processing activity does not rest on consent, or is retired."""
+    ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 120
+    """Callers.
+
+    The caller shows no certificate, token or key.
+    """
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 121
+    """A certificate, token or key is none of ours, is forged, or is meant for somebody else."""
+    ERROR_REASON_CREDENTIALS_EXPIRED: _ErrorReason.ValueType  # 122
+    """A certificate, token or key is past its end."""
+    ERROR_REASON_CREDENTIALS_REVOKED: _ErrorReason.ValueType  # 123
+    """The credential, or whoever holds it, was revoked."""
+    ERROR_REASON_PERMISSION_MISSING: _ErrorReason.ValueType  # 124
+    """The caller is known and has no right to this. Metadata: `permission`."""
+    ERROR_REASON_REVOCATIONS_UNKNOWN: _ErrorReason.ValueType  # 125
+    """Revocations have not been heard of for a while, so that no token is believed; retry later."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request, a reading or a command was refused. The name without its prefix is `google.rpc.ErrorInfo.reason`
@@ -345,4 +360,19 @@ ERROR_REASON_ADDRESS_INVALID: ErrorReason.ValueType  # 103
 """The address of a subscription is not usable."""
 ERROR_REASON_ACTIVITY_FORBIDS: ErrorReason.ValueType  # 104
 """The processing activity does not rest on consent, or is retired."""
+ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 120
+"""Callers.
+
+The caller shows no certificate, token or key.
+"""
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 121
+"""A certificate, token or key is none of ours, is forged, or is meant for somebody else."""
+ERROR_REASON_CREDENTIALS_EXPIRED: ErrorReason.ValueType  # 122
+"""A certificate, token or key is past its end."""
+ERROR_REASON_CREDENTIALS_REVOKED: ErrorReason.ValueType  # 123
+"""The credential, or whoever holds it, was revoked."""
+ERROR_REASON_PERMISSION_MISSING: ErrorReason.ValueType  # 124
+"""The caller is known and has no right to this. Metadata: `permission`."""
+ERROR_REASON_REVOCATIONS_UNKNOWN: ErrorReason.ValueType  # 125
+"""Revocations have not been heard of for a while, so that no token is believed; retry later."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

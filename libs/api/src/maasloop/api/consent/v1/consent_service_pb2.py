@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_permission__pb2
 from maasloop.api.consent.v1 import consent_pb2 as maasloop_dot_api_dot_consent_dot_v1_dot_consent__pb2
 from maasloop.api.consent.v1 import events_pb2 as maasloop_dot_api_dot_consent_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/consent/v1/consent_service.proto\x12\x17maasloop.api.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a%maasloop/api/consent/v1/consent.proto\x1a$maasloop/api/consent/v1/events.proto\"\xb7\x01\n\x1f\x43reateProcessingActivityRequest\x12$\n\x16processing_activity_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12T\n\x13processing_activity\x18\x02 \x01(\x0b\x32+.maasloop.api.consent.v1.ProcessingActivityB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x1fListProcessingActivitiesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x87\x01\n ListProcessingActivitiesResponse\x12J\n\x15processing_activities\x18\x01 \x03(\x0b\x32+.maasloop.api.consent.v1.ProcessingActivity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x13GrantConsentRequest\x12J\n\x0e\x63onsent_record\x18\x01 \x01(\x0b\x32&.maasloop.api.consent.v1.ConsentRecordB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\",\n\x16WithdrawConsentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"|\n\x19ObjectToProcessingRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12!\n\x13processing_activity\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"-\n\x17GetConsentRecordRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"j\n\x19ListConsentRecordsRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"v\n\x1aListConsentRecordsResponse\x12?\n\x0f\x63onsent_records\x18\x01 \x03(\x0b\x32&.maasloop.api.consent.v1.ConsentRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x13\x43heckConsentRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12!\n\x13processing_activity\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x14\x43heckConsentResponse\x12\x11\n\tpermitted\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_record\x18\x03 \x01(\t\";\n\x13WatchConsentRequest\x12$\n\x0fresume_revision\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"\x80\x01\n\x14WatchConsentResponse\x12;\n\tresources\x18\x01 \x03(\x0b\x32(.maasloop.api.consent.v1.ConsentResource\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x19\n\x11snapshot_complete\x18\x03 \x01(\x08\x32\xb3\x08\n\x0e\x43onsentService\x12\x81\x01\n\x18\x43reateProcessingActivity\x12\x38.maasloop.api.consent.v1.CreateProcessingActivityRequest\x1a+.maasloop.api.consent.v1.ProcessingActivity\x12\x8f\x01\n\x18ListProcessingActivities\x12\x38.maasloop.api.consent.v1.ListProcessingActivitiesRequest\x1a\x39.maasloop.api.consent.v1.ListProcessingActivitiesResponse\x12\x64\n\x0cGrantConsent\x12,.maasloop.api.consent.v1.GrantConsentRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\x12j\n\x0fWithdrawConsent\x12/.maasloop.api.consent.v1.WithdrawConsentRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\x12p\n\x12ObjectToProcessing\x12\x32.maasloop.api.consent.v1.ObjectToProcessingRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\x12l\n\x10GetConsentRecord\x12\x30.maasloop.api.consent.v1.GetConsentRecordRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\x12}\n\x12ListConsentRecords\x12\x32.maasloop.api.consent.v1.ListConsentRecordsRequest\x1a\x33.maasloop.api.consent.v1.ListConsentRecordsResponse\x12k\n\x0c\x43heckConsent\x12,.maasloop.api.consent.v1.CheckConsentRequest\x1a-.maasloop.api.consent.v1.CheckConsentResponse\x12m\n\x0cWatchConsent\x12,.maasloop.api.consent.v1.WatchConsentRequest\x1a-.maasloop.api.consent.v1.WatchConsentResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-maasloop/api/consent/v1/consent_service.proto\x12\x17maasloop.api.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\'maasloop/api/common/v1/permission.proto\x1a%maasloop/api/consent/v1/consent.proto\x1a$maasloop/api/consent/v1/events.proto\"\xb7\x01\n\x1f\x43reateProcessingActivityRequest\x12$\n\x16processing_activity_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12T\n\x13processing_activity\x18\x02 \x01(\x0b\x32+.maasloop.api.consent.v1.ProcessingActivityB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x1fListProcessingActivitiesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x87\x01\n ListProcessingActivitiesResponse\x12J\n\x15processing_activities\x18\x01 \x03(\x0b\x32+.maasloop.api.consent.v1.ProcessingActivity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x13GrantConsentRequest\x12J\n\x0e\x63onsent_record\x18\x01 \x01(\x0b\x32&.maasloop.api.consent.v1.ConsentRecordB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\",\n\x16WithdrawConsentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"|\n\x19ObjectToProcessingRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12!\n\x13processing_activity\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"-\n\x17GetConsentRecordRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"j\n\x19ListConsentRecordsRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"v\n\x1aListConsentRecordsResponse\x12?\n\x0f\x63onsent_records\x18\x01 \x03(\x0b\x32&.maasloop.api.consent.v1.ConsentRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x13\x43heckConsentRequest\x12\x1a\n\x0c\x64\x61ta_subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12!\n\x13processing_activity\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x14\x43heckConsentResponse\x12\x11\n\tpermitted\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_record\x18\x03 \x01(\t\";\n\x13WatchConsentRequest\x12$\n\x0fresume_revision\x18\x01 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\"\x80\x01\n\x14WatchConsentResponse\x12;\n\tresources\x18\x01 \x03(\x0b\x32(.maasloop.api.consent.v1.ConsentResource\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x19\n\x11snapshot_complete\x18\x03 \x01(\x08\x32\xdd\n\n\x0e\x43onsentService\x12\x98\x01\n\x18\x43reateProcessingActivity\x12\x38.maasloop.api.consent.v1.CreateProcessingActivityRequest\x1a+.maasloop.api.consent.v1.ProcessingActivity\"\x15\xea\xe1\x18\x11\n\x0f\x61\x63tivity.create\x12\xa6\x01\n\x18ListProcessingActivities\x12\x38.maasloop.api.consent.v1.ListProcessingActivitiesRequest\x1a\x39.maasloop.api.consent.v1.ListProcessingActivitiesResponse\"\x15\xea\xe1\x18\x11\n\ractivity.read\x18\x01\x12\x97\x01\n\x0cGrantConsent\x12,.maasloop.api.consent.v1.GrantConsentRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\"1\xea\xe1\x18-\n\x0c\x63onsent.give\x12\x1b\x63onsent_record.data_subject0\x01\x12\x8a\x01\n\x0fWithdrawConsent\x12/.maasloop.api.consent.v1.WithdrawConsentRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\"\x1e\xea\xe1\x18\x1a\n\x10\x63onsent.withdraw\x12\x04name0\x01\x12\x98\x01\n\x12ObjectToProcessing\x12\x32.maasloop.api.consent.v1.ObjectToProcessingRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\"&\xea\xe1\x18\"\n\x10\x63onsent.withdraw\x12\x0c\x64\x61ta_subject0\x01\x12\x88\x01\n\x10GetConsentRecord\x12\x30.maasloop.api.consent.v1.GetConsentRecordRequest\x1a&.maasloop.api.consent.v1.ConsentRecord\"\x1a\xea\xe1\x18\x16\n\x0c\x63onsent.read\x12\x04name0\x01\x12\xa1\x01\n\x12ListConsentRecords\x12\x32.maasloop.api.consent.v1.ListConsentRecordsRequest\x1a\x33.maasloop.api.consent.v1.ListConsentRecordsResponse\"\"\xea\xe1\x18\x1e\n\x0c\x63onsent.read\x12\x0c\x64\x61ta_subject0\x01\x12\x8f\x01\n\x0c\x43heckConsent\x12,.maasloop.api.consent.v1.CheckConsentRequest\x1a-.maasloop.api.consent.v1.CheckConsentResponse\"\"\xea\xe1\x18\x1e\n\x0c\x63onsent.read\x12\x0c\x64\x61ta_subject0\x01\x12\x83\x01\n\x0cWatchConsent\x12,.maasloop.api.consent.v1.WatchConsentRequest\x1a-.maasloop.api.consent.v1.WatchConsentResponse\"\x14\xea\xe1\x18\x10\n\x0c\x63onsent.read0\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,32 +72,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKCONSENTREQUEST'].fields_by_name['processing_activity']._serialized_options = b'\342A\001\002'
   _globals['_WATCHCONSENTREQUEST'].fields_by_name['resume_revision']._loaded_options = None
   _globals['_WATCHCONSENTREQUEST'].fields_by_name['resume_revision']._serialized_options = b'\342A\001\001\272H\004\"\002(\000'
-  _globals['_CREATEPROCESSINGACTIVITYREQUEST']._serialized_start=214
-  _globals['_CREATEPROCESSINGACTIVITYREQUEST']._serialized_end=397
-  _globals['_LISTPROCESSINGACTIVITIESREQUEST']._serialized_start=399
-  _globals['_LISTPROCESSINGACTIVITIESREQUEST']._serialized_end=483
-  _globals['_LISTPROCESSINGACTIVITIESRESPONSE']._serialized_start=486
-  _globals['_LISTPROCESSINGACTIVITIESRESPONSE']._serialized_end=621
-  _globals['_GRANTCONSENTREQUEST']._serialized_start=624
-  _globals['_GRANTCONSENTREQUEST']._serialized_end=755
-  _globals['_WITHDRAWCONSENTREQUEST']._serialized_start=757
-  _globals['_WITHDRAWCONSENTREQUEST']._serialized_end=801
-  _globals['_OBJECTTOPROCESSINGREQUEST']._serialized_start=803
-  _globals['_OBJECTTOPROCESSINGREQUEST']._serialized_end=927
-  _globals['_GETCONSENTRECORDREQUEST']._serialized_start=929
-  _globals['_GETCONSENTRECORDREQUEST']._serialized_end=974
-  _globals['_LISTCONSENTRECORDSREQUEST']._serialized_start=976
-  _globals['_LISTCONSENTRECORDSREQUEST']._serialized_end=1082
-  _globals['_LISTCONSENTRECORDSRESPONSE']._serialized_start=1084
-  _globals['_LISTCONSENTRECORDSRESPONSE']._serialized_end=1202
-  _globals['_CHECKCONSENTREQUEST']._serialized_start=1204
-  _globals['_CHECKCONSENTREQUEST']._serialized_end=1288
-  _globals['_CHECKCONSENTRESPONSE']._serialized_start=1290
-  _globals['_CHECKCONSENTRESPONSE']._serialized_end=1371
-  _globals['_WATCHCONSENTREQUEST']._serialized_start=1373
-  _globals['_WATCHCONSENTREQUEST']._serialized_end=1432
-  _globals['_WATCHCONSENTRESPONSE']._serialized_start=1435
-  _globals['_WATCHCONSENTRESPONSE']._serialized_end=1563
-  _globals['_CONSENTSERVICE']._serialized_start=1566
-  _globals['_CONSENTSERVICE']._serialized_end=2641
+  _globals['_CONSENTSERVICE'].methods_by_name['CreateProcessingActivity']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['CreateProcessingActivity']._serialized_options = b'\352\341\030\021\n\017activity.create'
+  _globals['_CONSENTSERVICE'].methods_by_name['ListProcessingActivities']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['ListProcessingActivities']._serialized_options = b'\352\341\030\021\n\ractivity.read\030\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['GrantConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['GrantConsent']._serialized_options = b'\352\341\030-\n\014consent.give\022\033consent_record.data_subject0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['WithdrawConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['WithdrawConsent']._serialized_options = b'\352\341\030\032\n\020consent.withdraw\022\004name0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['ObjectToProcessing']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['ObjectToProcessing']._serialized_options = b'\352\341\030\"\n\020consent.withdraw\022\014data_subject0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['GetConsentRecord']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['GetConsentRecord']._serialized_options = b'\352\341\030\026\n\014consent.read\022\004name0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['ListConsentRecords']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['ListConsentRecords']._serialized_options = b'\352\341\030\036\n\014consent.read\022\014data_subject0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['CheckConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['CheckConsent']._serialized_options = b'\352\341\030\036\n\014consent.read\022\014data_subject0\001'
+  _globals['_CONSENTSERVICE'].methods_by_name['WatchConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['WatchConsent']._serialized_options = b'\352\341\030\020\n\014consent.read0\001'
+  _globals['_CREATEPROCESSINGACTIVITYREQUEST']._serialized_start=255
+  _globals['_CREATEPROCESSINGACTIVITYREQUEST']._serialized_end=438
+  _globals['_LISTPROCESSINGACTIVITIESREQUEST']._serialized_start=440
+  _globals['_LISTPROCESSINGACTIVITIESREQUEST']._serialized_end=524
+  _globals['_LISTPROCESSINGACTIVITIESRESPONSE']._serialized_start=527
+  _globals['_LISTPROCESSINGACTIVITIESRESPONSE']._serialized_end=662
+  _globals['_GRANTCONSENTREQUEST']._serialized_start=665
+  _globals['_GRANTCONSENTREQUEST']._serialized_end=796
+  _globals['_WITHDRAWCONSENTREQUEST']._serialized_start=798
+  _globals['_WITHDRAWCONSENTREQUEST']._serialized_end=842
+  _globals['_OBJECTTOPROCESSINGREQUEST']._serialized_start=844
+  _globals['_OBJECTTOPROCESSINGREQUEST']._serialized_end=968
+  _globals['_GETCONSENTRECORDREQUEST']._serialized_start=970
+  _globals['_GETCONSENTRECORDREQUEST']._serialized_end=1015
+  _globals['_LISTCONSENTRECORDSREQUEST']._serialized_start=1017
+  _globals['_LISTCONSENTRECORDSREQUEST']._serialized_end=1123
+  _globals['_LISTCONSENTRECORDSRESPONSE']._serialized_start=1125
+  _globals['_LISTCONSENTRECORDSRESPONSE']._serialized_end=1243
+  _globals['_CHECKCONSENTREQUEST']._serialized_start=1245
+  _globals['_CHECKCONSENTREQUEST']._serialized_end=1329
+  _globals['_CHECKCONSENTRESPONSE']._serialized_start=1331
+  _globals['_CHECKCONSENTRESPONSE']._serialized_end=1412
+  _globals['_WATCHCONSENTREQUEST']._serialized_start=1414
+  _globals['_WATCHCONSENTREQUEST']._serialized_end=1473
+  _globals['_WATCHCONSENTRESPONSE']._serialized_start=1476
+  _globals['_WATCHCONSENTRESPONSE']._serialized_end=1604
+  _globals['_CONSENTSERVICE']._serialized_start=1607
+  _globals['_CONSENTSERVICE']._serialized_end=2980
 # @@protoc_insertion_point(module_scope)

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common_dot_v1_dot_permission__pb2
 from maasloop.api.observation.v1 import events_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_events__pb2
 from maasloop.api.observation.v1 import observation_pb2 as maasloop_dot_api_dot_observation_dot_v1_dot_observation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0maasloop/api/observation/v1/ingest_service.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a(maasloop/api/observation/v1/events.proto\x1a-maasloop/api/observation/v1/observation.proto\"\x98\x01\n\x19RecordObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12K\n\x0cobservations\x18\x02 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumnsB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x97\x01\n\x1aRecordObservationsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x36\n\x08refusals\x18\x02 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x9e\x01\n\x19ImportObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\x06offset\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x19\n\x04line\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x1c\n\x06header\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03(\x80\x08\"\x9c\x01\n\x1aImportObservationsResponse\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x02 \x01(\x05\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12:\n\x08refusals\x18\x04 \x03(\x0b\x32(.maasloop.api.observation.v1.LineRefusal\";\n\x0bLineRefusal\x12\x0c\n\x04line\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x8c\x01\n\x15ListQuarantineRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x16ListQuarantineResponse\x12=\n\x07\x65ntries\x18\x01 \x03(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17ReplayQuarantineRequest\x12\x1e\n\x05names\x18\x01 \x03(\tB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"I\n\x18ReplayQuarantineResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x15\n\rrefused_count\x18\x02 \x01(\x05\x32\xab\x05\n\rIngestService\x12\x85\x01\n\x12RecordObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse\x12\x89\x01\n\x12StreamObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse(\x01\x30\x01\x12\x89\x01\n\x12ImportObservations\x12\x36.maasloop.api.observation.v1.ImportObservationsRequest\x1a\x37.maasloop.api.observation.v1.ImportObservationsResponse(\x01\x30\x01\x12y\n\x0eListQuarantine\x12\x32.maasloop.api.observation.v1.ListQuarantineRequest\x1a\x33.maasloop.api.observation.v1.ListQuarantineResponse\x12\x7f\n\x10ReplayQuarantine\x12\x34.maasloop.api.observation.v1.ReplayQuarantineRequest\x1a\x35.maasloop.api.observation.v1.ReplayQuarantineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0maasloop/api/observation/v1/ingest_service.proto\x12\x1bmaasloop.api.observation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\'maasloop/api/common/v1/permission.proto\x1a(maasloop/api/observation/v1/events.proto\x1a-maasloop/api/observation/v1/observation.proto\"\x98\x01\n\x19RecordObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12K\n\x0cobservations\x18\x02 \x01(\x0b\x32/.maasloop.api.observation.v1.ObservationColumnsB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x97\x01\n\x1aRecordObservationsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x36\n\x08refusals\x18\x02 \x03(\x0b\x32$.maasloop.api.observation.v1.Refusal\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x9e\x01\n\x19ImportObservationsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\x06offset\x18\x02 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x15\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x19\n\x04line\x18\x04 \x01(\x03\x42\x0b\xe2\x41\x01\x01\xbaH\x04\"\x02(\x00\x12\x1c\n\x06header\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03(\x80\x08\"\x9c\x01\n\x1aImportObservationsResponse\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x02 \x01(\x05\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12:\n\x08refusals\x18\x04 \x03(\x0b\x32(.maasloop.api.observation.v1.LineRefusal\";\n\x0bLineRefusal\x12\x0c\n\x04line\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x8c\x01\n\x15ListQuarantineRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64\x65vice\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x16ListQuarantineResponse\x12=\n\x07\x65ntries\x18\x01 \x03(\x0b\x32,.maasloop.api.observation.v1.QuarantineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17ReplayQuarantineRequest\x12\x1e\n\x05names\x18\x01 \x03(\tB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"I\n\x18ReplayQuarantineResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x15\n\rrefused_count\x18\x02 \x01(\x05\x32\xcb\x06\n\rIngestService\x12\xa7\x01\n\x12RecordObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse\" \xea\xe1\x18\x1c\n\x12observation.record\x12\x06parent\x12\xab\x01\n\x12StreamObservations\x12\x36.maasloop.api.observation.v1.RecordObservationsRequest\x1a\x37.maasloop.api.observation.v1.RecordObservationsResponse\" \xea\xe1\x18\x1c\n\x12observation.record\x12\x06parent(\x01\x30\x01\x12\xab\x01\n\x12ImportObservations\x12\x36.maasloop.api.observation.v1.ImportObservationsRequest\x1a\x37.maasloop.api.observation.v1.ImportObservationsResponse\" \xea\xe1\x18\x1c\n\x12observation.record\x12\x06parent(\x01\x30\x01\x12\x98\x01\n\x0eListQuarantine\x12\x32.maasloop.api.observation.v1.ListQuarantineRequest\x1a\x33.maasloop.api.observation.v1.ListQuarantineResponse\"\x1d\xea\xe1\x18\x19\n\x0fquarantine.read\x12\x06parent\x12\x98\x01\n\x10ReplayQuarantine\x12\x34.maasloop.api.observation.v1.ReplayQuarantineRequest\x1a\x35.maasloop.api.observation.v1.ReplayQuarantineResponse\"\x17\xea\xe1\x18\x13\n\x11quarantine.replayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,24 +66,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYQUARANTINEREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002\272H\010\222\001\005\010\001\020\350\007'
   _globals['_REPLAYQUARANTINEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REPLAYQUARANTINEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
-  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_start=233
-  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_end=385
-  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_start=388
-  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_end=539
-  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_start=542
-  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_end=700
-  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_start=703
-  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_end=859
-  _globals['_LINEREFUSAL']._serialized_start=861
-  _globals['_LINEREFUSAL']._serialized_end=920
-  _globals['_LISTQUARANTINEREQUEST']._serialized_start=923
-  _globals['_LISTQUARANTINEREQUEST']._serialized_end=1063
-  _globals['_LISTQUARANTINERESPONSE']._serialized_start=1065
-  _globals['_LISTQUARANTINERESPONSE']._serialized_end=1177
-  _globals['_REPLAYQUARANTINEREQUEST']._serialized_start=1179
-  _globals['_REPLAYQUARANTINEREQUEST']._serialized_end=1262
-  _globals['_REPLAYQUARANTINERESPONSE']._serialized_start=1264
-  _globals['_REPLAYQUARANTINERESPONSE']._serialized_end=1337
-  _globals['_INGESTSERVICE']._serialized_start=1340
-  _globals['_INGESTSERVICE']._serialized_end=2023
+  _globals['_INGESTSERVICE'].methods_by_name['RecordObservations']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['RecordObservations']._serialized_options = b'\352\341\030\034\n\022observation.record\022\006parent'
+  _globals['_INGESTSERVICE'].methods_by_name['StreamObservations']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['StreamObservations']._serialized_options = b'\352\341\030\034\n\022observation.record\022\006parent'
+  _globals['_INGESTSERVICE'].methods_by_name['ImportObservations']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['ImportObservations']._serialized_options = b'\352\341\030\034\n\022observation.record\022\006parent'
+  _globals['_INGESTSERVICE'].methods_by_name['ListQuarantine']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['ListQuarantine']._serialized_options = b'\352\341\030\031\n\017quarantine.read\022\006parent'
+  _globals['_INGESTSERVICE'].methods_by_name['ReplayQuarantine']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['ReplayQuarantine']._serialized_options = b'\352\341\030\023\n\021quarantine.replay'
+  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_start=274
+  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_end=426
+  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_start=429
+  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_end=580
+  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_start=583
+  _globals['_IMPORTOBSERVATIONSREQUEST']._serialized_end=741
+  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_start=744
+  _globals['_IMPORTOBSERVATIONSRESPONSE']._serialized_end=900
+  _globals['_LINEREFUSAL']._serialized_start=902
+  _globals['_LINEREFUSAL']._serialized_end=961
+  _globals['_LISTQUARANTINEREQUEST']._serialized_start=964
+  _globals['_LISTQUARANTINEREQUEST']._serialized_end=1104
+  _globals['_LISTQUARANTINERESPONSE']._serialized_start=1106
+  _globals['_LISTQUARANTINERESPONSE']._serialized_end=1218
+  _globals['_REPLAYQUARANTINEREQUEST']._serialized_start=1220
+  _globals['_REPLAYQUARANTINEREQUEST']._serialized_end=1303
+  _globals['_REPLAYQUARANTINERESPONSE']._serialized_start=1305
+  _globals['_REPLAYQUARANTINERESPONSE']._serialized_end=1378
+  _globals['_INGESTSERVICE']._serialized_start=1381
+  _globals['_INGESTSERVICE']._serialized_end=2224
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,169 @@
+"""Whether a caller may do what it asks, from what the contract says that a method needs.
+
+``RoleAuthorizer`` reads the option ``maasloop.api.common.v1.permission`` of the method, takes district, domain and data
+subject out of the request, and asks the table of roles. A method without the option is refused to everybody; what a
+request does not tell is taken as the whole city, all domains.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import Message
+
+from maasloop.api.common.v1 import permission_pb2
+from maasloop.core.errors import PermissionDenied
+from maasloop.core.reasons import Reason
+from maasloop.identity.principals import Principal
+from maasloop.identity.roles import ANY, Need, Roles
+
+DISTRICTS = "districts"
+DATA_SUBJECTS = "dataSubjects"
+ALL = "-"
+"""The id that stands for all of a collection (AIP-159)."""
+
+
+class Authorizer(Protocol):
+    """Answers for a server whether a call may be made."""
+
+    async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
+        """Refuse with PermissionDenied what the caller has no right to.
+
+        ``method`` is ``/package.Service/Method``. ``continued`` is set for a further message of a stream of requests,
+        whose first message was permitted.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a resource belongs whose name does not say it."""
+
+    district: str | None = None
+    """Id of its district; None means the whole city."""
+    domain: str | None = None
+    """Its domain; None means all."""
+    data_subject: str | None = None
+    """Key of the person whose data it is."""
+
+
+type Places = Callable[[str], Awaitable[Place | None]]
+"""Tells where the resource of a name belongs; none if there is no such resource, or nobody knows."""
+
+
+async def nowhere(_name: str) -> Place | None:
+    """Know no resource."""
+    return None
+
+
+class RoleAuthorizer:
+    """Asks the table of roles."""
+
+    def __init__(self, roles: Roles, places: Places = nowhere) -> None:
+        """``places`` is asked about names without a district, and about observed properties."""
+        self._roles = roles
+        self._places = places
+        self._asks: dict[str, permission_pb2.Permission] = {}
+
+    async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
+        """Refuse with PermissionDenied what no grant of the caller covers."""
+        asked = self._asks.get(method)
+        if asked is None:
+            asked = self._asks[method] = permission_of(method)
+        if continued and not any(_texts(request, asked.objects)):
+            return
+        if not asked.name or not self._roles.permits(principal, await self.need(asked, request)):
+            message = f"{principal} may not {asked.name or method} here"
+            raise PermissionDenied(Reason.PERMISSION_MISSING, message, {"permission": asked.name})
+
+    async def need(self, asked: permission_pb2.Permission, request: Message) -> Need:
+        """Return what a request needs, for a method that asks for such a permission."""
+        districts: set[str] = set()
+        data_subjects: set[str] = set()
+        for text in _texts(request, asked.objects):
+            place = await self._place(text)
+            if place.data_subject is not None:
+                data_subjects.add(place.data_subject)
+            if place.district is not None:
+                districts.add(place.district)
+            elif place.data_subject is None:
+                # One object that nobody can place makes the call a matter of the whole city.
+                return Need(asked.name, None, await self._domains(asked, request))
+        return Need(
+            asked.name,
+            ANY if asked.shared else frozenset(districts) or None,
+            await self._domains(asked, request),
+            frozenset(data_subjects),
+        )
+
+    async def _place(self, text: str) -> Place:
+        collection, slash, rest = text.partition("/")
+        key = rest.partition("/")[0]
+        if not slash:
+            return Place(district=None if text == ALL else text)
+        if collection == DISTRICTS:
+            return Place(district=None if key in {ALL, ""} else key)
+        if collection == DATA_SUBJECTS:
+            return Place(data_subject=key)
+        return await self._places(text) or Place()
+
+    async def _domains(self, asked: permission_pb2.Permission, request: Message) -> frozenset[str] | None:
+        if asked.domain:
+            return frozenset({asked.domain})
+        if not asked.domain_path:
+            return ANY
+        found: set[str] = set()
+        for value in _values(request, asked.domain_path):
+            domain = _declared(value) if isinstance(value, Message) else await self._domain(str(value))
+            if not domain:
+                return None
+            found.add(domain)
+        return frozenset(found) or None
+
+    async def _domain(self, text: str) -> str | None:
+        place = await self._places(text if "/" in text else f"observedProperties/{text}")
+        return place.domain if place is not None else None
+
+
+def permission_of(method: str) -> permission_pb2.Permission:
+    """Return what ``/package.Service/Method`` asks for; an empty permission if it declares none or is not known."""
+    try:
+        found: MethodDescriptor = Default().FindMethodByName(method.lstrip("/").replace("/", "."))
+    except KeyError:
+        return permission_pb2.Permission()
+    declared: permission_pb2.Permission = found.GetOptions().Extensions[permission_pb2.permission]
+    return declared
+
+
+def _texts(request: Message, paths: Iterable[str]) -> Iterator[str]:
+    """Yield the strings at the paths that are not empty."""
+    return (str(value) for path in paths for value in _values(request, path) if value)
+
+
+def _values(message: Message, path: str) -> Iterator[object]:
+    """Yield what is set at a path of fields, each element of a repeated one."""
+    name, _, rest = path.partition(".")
+    field = message.DESCRIPTOR.fields_by_name[name]
+    if field.is_repeated:
+        elements: Iterable[object] = getattr(message, name)
+    elif field.type == FieldDescriptor.TYPE_MESSAGE and not message.HasField(name):
+        return
+    else:
+        elements = (getattr(message, name),)
+    for element in elements:
+        if rest and isinstance(element, Message):
+            yield from _values(element, rest)
+        else:
+            yield element
+
+
+def _declared(choice: Message) -> str:
+    """Return the domain that the contract gives to what is chosen in the message; empty if there is none."""
+    for oneof in choice.DESCRIPTOR.oneofs:
+        chosen = choice.WhichOneof(oneof.name)
+        if chosen is not None:
+            options = choice.DESCRIPTOR.fields_by_name[chosen].GetOptions()
+            return str(options.Extensions[permission_pb2.domain])
+    return ""
