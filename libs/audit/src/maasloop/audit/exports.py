@@ -1,0 +1,93 @@
+"""A log as a file: a line that says which log it is and its newest checkpoint, then a line an entry, JSON each."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self, TextIO
+
+LINE_CHARACTERS_MAX = 65_536
+FORMAT = "maasloop-audit-1"
+
+
+class Damaged(ValueError):
+    """What was read is not what a log has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry as it is stored."""
+
+    position: int
+    """From 1, without a gap."""
+    body: str
+    chain: bytes
+    """Link of this entry."""
+
+    def line(self) -> str:
+        """Return the entry's line of an export."""
+        return json.dumps([self.position, self.chain.hex(), self.body], ensure_ascii=False) + "\n"
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """Read a line, or raise ``Damaged``."""
+        position, chain, body = _list(line)
+        return cls(position, body, _bytes(chain))
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A log up to its newest checkpoint."""
+
+    origin: str
+    note: str
+    """The newest checkpoint, signed; empty before the first one."""
+    rows: Iterable[Row]
+
+    def write(self, file: TextIO) -> int:
+        """Write the file and return the number of entries."""
+        header = {"format": FORMAT, "origin": self.origin, "checkpoint": self.note}
+        file.write(json.dumps(header, ensure_ascii=False) + "\n")
+        written = 0
+        for row in self.rows:
+            file.write(row.line())
+            written += 1
+        return written
+
+    @classmethod
+    def read(cls, file: TextIO) -> Self:
+        """Read the head of a file, and its entries as they are asked for; raises ``Damaged``."""
+        try:
+            header: Any = json.loads(file.readline(LINE_CHARACTERS_MAX))
+            known = header["format"] == FORMAT
+            origin, note = str(header["origin"]), str(header["checkpoint"])
+        except (ValueError, TypeError, KeyError):
+            known, origin, note = False, "", ""
+        if not known:
+            message = "the file is no export of an audit log"
+            raise Damaged(message)
+        return cls(origin, note, _rows(file))
+
+
+def _rows(file: TextIO) -> Iterator[Row]:
+    while line := file.readline(LINE_CHARACTERS_MAX):
+        yield Row.parse(line)
+
+
+def _list(line: str) -> tuple[int, str, str]:
+    try:
+        position, chain, body = json.loads(line)
+    except (ValueError, TypeError):
+        position, chain, body = None, None, None
+    # A line that was cut may still be JSON.
+    if not (isinstance(position, int) and isinstance(chain, str) and isinstance(body, str) and line.endswith("\n")):
+        message = f"a line is no entry: {line[:80]!r}"
+        raise Damaged(message)
+    return position, chain, body
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        message = f"a link is no hexadecimal number: {text[:80]!r}"
+        raise Damaged(message) from None
