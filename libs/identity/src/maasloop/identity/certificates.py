@@ -27,7 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from maasloop.core.clock import Clock
 
-from .principals import Principal
+from .principals import Kind, Principal
 from .secret_files import secret_directory, write_secret
 
 TRUST_DOMAIN = "maasloop.internal"
@@ -208,6 +208,9 @@ def _names(holder: Holder) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = []
     if holder.principal is not None:
         names.append(x509.UniformResourceIdentifier(holder.principal.uri(TRUST_DOMAIN)))
+        if holder.principal.kind is Kind.SERVICE:
+            # The name by which neighbours believe it, wherever it runs.
+            names.append(x509.DNSName(f"{holder.principal.name}.{TRUST_DOMAIN}"))
     for host in holder.hosts:
         try:
             names.append(x509.IPAddress(ipaddress.ip_address(host)))

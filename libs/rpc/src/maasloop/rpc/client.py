@@ -4,14 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import grpc
 import structlog
 
+from maasloop.identity.certificates import TlsFiles
+from maasloop.identity.tls import LiveTls
 from maasloop.telemetry import tracing
 
+from .rotating import RotatingChannel
 from .server import MESSAGE_BYTES_MAX
 from .statuses import translated
+from .tls import channel_credentials, server_name
 
 CALL_TIMEOUT_S = 10.0
 KEEPALIVE_INTERVAL_MS = 30_000
@@ -36,21 +41,43 @@ _OPTIONS = (
 _log = structlog.get_logger()
 
 
-def channel(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How a neighbour and we prove to each other who we are."""
+
+    neighbour: str
+    """Service that must answer: its certificate names it."""
+    tls: TlsFiles
+    """Our certificate, its key, and the authority of the neighbour's."""
+
+
+def channel(address: str, *, peer: Peer | None = None, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
     """Open a channel to ``host:port``; no I/O happens before the first call.
 
+    Without ``peer`` it is in clear text and names nobody. With it, a renewed certificate is taken up by the next call.
     ``idempotent`` lists methods (``package.Service/Method``, or ``package.Service`` for all of a service) that may be
     sent again when the answer was UNAVAILABLE. A call that never reached the server is sent again in any case.
     """
-    return grpc.aio.insecure_channel(
-        address, options=[*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(idempotent)))]
-    )
+    options = [*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(idempotent)))]
+    if peer is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    live = LiveTls(peer.tls)
+
+    def make() -> grpc.aio.Channel:
+        name = server_name(peer.neighbour, live.material.trust_domain)
+        return grpc.aio.secure_channel(
+            address, channel_credentials(live), options=[*options, ("grpc.ssl_target_name_override", name)]
+        )
+
+    return RotatingChannel(make, live.renewed)
 
 
 @asynccontextmanager
-async def connected(address: str, *, idempotent: Sequence[str] = ()) -> AsyncIterator[grpc.aio.Channel]:
+async def connected(
+    address: str, *, peer: Peer | None = None, idempotent: Sequence[str] = ()
+) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel for the block."""
-    async with channel(address, idempotent=idempotent) as opened:
+    async with channel(address, peer=peer, idempotent=idempotent) as opened:
         yield opened
 
 

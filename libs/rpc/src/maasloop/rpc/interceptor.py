@@ -1,7 +1,8 @@
 """What every call of a server goes through, in one place.
 
-Around a handler: count it as in flight, join the caller's trace, limit its time, read and validate what comes in, map what
-goes wrong, count how it ended, and write one line at level debug. Health and reflection are left as they are.
+Around a handler: count it as in flight, join the caller's trace, limit its time, find out who calls, read and validate what
+comes in, ask whether the caller may, map what goes wrong, count how it ended, and write one line at level debug. Health and
+reflection answer whoever is known and are otherwise left as they are.
 
 Handlers run in the task that gRPC made for the call; a cancelled caller cancels it, and that cancellation is always
 passed on. The only other cancellation is ours: at drain, what would never end by itself ends with UNAVAILABLE and reason
@@ -24,9 +25,11 @@ from opentelemetry import trace
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Unavailable
+from maasloop.identity.principals import Principal
 from maasloop.telemetry import metrics, tracing
 
 from . import statuses
+from .authentication import Gate, calling, known_only, refused
 from .validation import validate
 
 UNARY_TIMEOUT_S = 30.0
@@ -36,7 +39,6 @@ _WATCH = "Watch"
 _END = object()
 
 _calls = metrics.counter("maasloop_rpc_calls_total", "Calls that ended, by canonical code", ["method", "code"])
-_refusals = metrics.counter("maasloop_rpc_refusals_total", "Calls refused, by reason", ["method", "reason"])
 _seconds = metrics.histogram("maasloop_rpc_call_seconds", "Time of a call in the server", ["method"])
 _in_flight = metrics.gauge("maasloop_rpc_calls_in_flight", "Calls that run")
 
@@ -52,10 +54,14 @@ type _Handler = grpc.RpcMethodHandler[Any, Any]
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler once, and knows which calls run."""
 
-    def __init__(self, clock: Clock, *, calls_max: int) -> None:
-        """Begin with no call in flight; more than ``calls_max`` at once are refused before their message is read."""
+    def __init__(self, clock: Clock, *, calls_max: int, gate: Gate | None = None) -> None:
+        """Begin with no call in flight; more than ``calls_max`` at once are refused before their message is read.
+
+        Without a ``gate`` nobody is asked who they are.
+        """
         self.draining = False
         self._clock = clock
+        self._gate = gate
         self._calls_max = calls_max
         self._begun = 0
         self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
@@ -81,8 +87,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Return the handler of a method within its call scope; none means UNIMPLEMENTED."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_FOREIGN):
-            return handler
+        if handler is None:
+            return None
+        if method.startswith(_FOREIGN):
+            return handler if self._gate is None else known_only(self._gate, method, handler)
         if self._begun >= self._calls_max:
             return self._refusing(method)
         self._begun += 1
@@ -101,7 +109,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         error = ResourceExhausted("OVERLOADED", f"more than {self._calls_max} calls at once", retry_after_s=1.0)
 
         async def refuse(_requests: AsyncIterator[bytes], context: _Context) -> bytes:
-            _refusals.labels(method, error.reason).inc()
+            refused.labels(method, error.reason).inc()
             _account(method, statuses.code_of(error).name, error.reason, 0.0)
             await context.abort_with_status(statuses.to_status(error))
             return b""
@@ -133,8 +141,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, behaviour: Callable[..., Any], read: _Read, *, limit_s: float | None
     ) -> Callable[..., Any]:
         async def answer(request: _Raw, context: _Context) -> Any:  # noqa: ANN401 - any message
-            async with self._scope(method, context, limit_s):
-                return await behaviour(_validated(request, read), context)
+            async with (
+                self._scope(method, context, limit_s),
+                self._admitted(method, context, request, read) as checked,
+            ):
+                return await behaviour(checked, context)
 
         return answer
 
@@ -147,8 +158,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         watch = method.rpartition("/")[2].startswith(_WATCH)
 
         async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401 - bytes or an iterator of them
-            async with self._scope(method, context, None):
-                checked = _validated(self._until_drain(request) if endless else request, read)
+            async with (
+                self._scope(method, context, None),
+                self._admitted(method, context, self._until_drain(request) if endless else request, read) as checked,
+            ):
                 async with aclosing(behaviour(checked, context)) as answers:
                     async for answer in self._until_drain(answers) if watch else answers:
                         await context.write(answer)
@@ -156,6 +169,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise Unavailable("DRAINING", "the service is shutting down")
 
         return stream
+
+    @asynccontextmanager
+    async def _admitted(
+        self, method: str, context: _Context, request: _Raw, read: _Read
+    ) -> AsyncIterator[Message | AsyncIterator[Message]]:
+        """Give what a known caller may ask for; each message of a stream is judged when it comes."""
+        if self._gate is None:
+            yield _validated(request, read)
+            return
+        principal = await self._gate.identify(context)
+        with calling(principal):
+            if isinstance(request, bytes):
+                message = read(request)
+                await self._gate.authorize(principal, method, message)
+                yield message
+            else:
+                yield self._each_admitted(principal, method, request, read)
+
+    async def _each_admitted(
+        self, principal: Principal, method: str, requests: AsyncIterator[bytes], read: _Read
+    ) -> AsyncIterator[Message]:
+        assert self._gate is not None  # noqa: S101 - asked by who calls this
+        continued = False
+        async for message in _each_validated(requests, read):
+            await self._gate.authorize(principal, method, message, continued=continued)
+            continued = True
+            yield message
 
     async def _until_drain(self, source: AsyncIterator[Any]) -> AsyncIterator[Any]:
         wait = _Wait()
@@ -201,7 +241,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     failure = _failure(error, method, timed_out=limit.expired())
             if failure is not None:
                 code = failure.code.name
-                _refusals.labels(method, failure.reason).inc()
+                refused.labels(method, failure.reason).inc()
                 await context.abort_with_status(failure.status)
         finally:
             self._count(-1)

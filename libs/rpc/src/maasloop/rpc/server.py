@@ -4,7 +4,7 @@ Everything a server of ours has by default is here: reflection, health, the call
 clients, limits, and a stop that first refuses, then waits, then cancels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 import structlog
@@ -13,7 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from maasloop.core.clock import Clock, SystemClock
 
+from .authentication import Gate, Security
 from .interceptor import CallInterceptor
+from .tls import server_credentials
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 CONCURRENT_CALLS_MAX = 1_024
@@ -48,17 +50,23 @@ class RpcServer:
         address: str,
         services: Sequence[str] = (),
         *,
+        security: Security | None = None,
         concurrent_calls_max: int = CONCURRENT_CALLS_MAX,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a server for ``host:port``; port 0 takes a free one at ``start``.
 
-        ``services`` are the full names shown by reflection and health. Calls beyond ``concurrent_calls_max`` are refused
+        ``services`` are the full names shown by reflection and health. Without ``security`` anybody is let in, in clear
+        text; with it ``address`` takes callers with a certificate of our authority only. Calls beyond ``concurrent_calls_max`` are refused
         with a reason before their message is read.
         """
         self.port = 0
+        self.public_port = 0
         self._address = address
-        self._interceptor = CallInterceptor(clock or SystemClock(), calls_max=concurrent_calls_max)
+        self._security = security
+        self._interceptor = CallInterceptor(
+            clock or SystemClock(), calls_max=concurrent_calls_max, gate=Gate(security) if security else None
+        )
         self._health = health.aio.HealthServicer()
         self._services = ["", *services]
         self.registrar = grpc.aio.server(
@@ -73,6 +81,12 @@ class RpcServer:
         return f"{self._address.rpartition(':')[0]}:{self.port}"
 
     @property
+    def public_address(self) -> str:
+        """The address of the listener for callers without a certificate; empty if there is none."""
+        wanted = self._security.public_address if self._security else ""
+        return f"{wanted.rpartition(':')[0]}:{self.public_port}" if wanted else ""
+
+    @property
     def calls_in_flight(self) -> int:
         """Number of calls that run, health and reflection apart."""
         return self._interceptor.running
@@ -82,10 +96,10 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.registrar)
         shown = [*self._services[1:], health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(shown, self.registrar)
-        self.port = self._bound()
+        self._bind()
         await self.registrar.start()
         await self._announce(health_pb2.HealthCheckResponse.SERVING)
-        _log.info("rpc_listening", address=self.address)
+        _log.info("rpc_listening", address=self.address, public_address=self.public_address)
 
     async def refuse(self) -> None:
         """Say NOT_SERVING and end the streams without end; other calls are still answered. The first step of a shutdown."""
@@ -103,10 +117,23 @@ class RpcServer:
         for service in self._services:
             await self._health.set(service, status)
 
-    def _bound(self) -> int:
-        try:
-            port = self.registrar.add_insecure_port(self._address)
-        except RuntimeError as error:
-            message = f"cannot listen on {self._address}: is another process using the port?"
-            raise OSError(message) from error
-        return port
+    def _bind(self) -> None:
+        security = self._security
+        if security is None:
+            self.port = _bound(self._address, self.registrar.add_insecure_port)
+            return
+        certified = server_credentials(security.tls, callers_certified=True)
+        self.port = _bound(self._address, lambda address: self.registrar.add_secure_port(address, certified))
+        if security.public_address:
+            shown = server_credentials(security.tls, callers_certified=False)
+            self.public_port = _bound(
+                security.public_address, lambda address: self.registrar.add_secure_port(address, shown)
+            )
+
+
+def _bound(address: str, bind: Callable[[str], int]) -> int:
+    try:
+        return bind(address)
+    except RuntimeError as error:
+        message = f"cannot listen on {address}: is another process using the port?"
+        raise OSError(message) from error
