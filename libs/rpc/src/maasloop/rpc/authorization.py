@@ -72,7 +72,7 @@ class RoleAuthorizer:
         asked = self._asks.get(method)
         if asked is None:
             asked = self._asks[method] = permission_of(method)
-        if continued and not any(_texts(request, asked.objects)):
+        if asked.anonymous or (continued and not any(_texts(request, asked.objects))):
             return
         if not asked.name or not self._roles.permits(principal, await self.need(asked, request)):
             message = f"{principal} may not {asked.name or method} here"
