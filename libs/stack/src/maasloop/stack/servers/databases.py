@@ -7,6 +7,8 @@ time changes nothing.
 import psycopg
 from psycopg import sql
 
+from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
+
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DATABASE = "maasloop"
 
@@ -34,6 +36,7 @@ def create_service_database(server_dsn: str, database_dsn: str, name: str = DATA
     with psycopg.connect(database_dsn, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         _create_schemas(connection)
+        _create_audit(connection)
 
 
 def _create_roles(connection: psycopg.Connection) -> None:
@@ -55,3 +58,10 @@ def _create_schemas(connection: psycopg.Connection) -> None:
                 sql.Identifier(schema_name(service)), sql.Identifier(role_name(service))
             )
         )
+
+
+def _create_audit(connection: psycopg.Connection) -> None:
+    """The logs belong to a role of their own: a service adds to its log and can change nothing that is there."""
+    statements = [schema_sql(), auditor_sql(), *(log_sql(service, role_name(service)) for service in SERVICES)]
+    for statement in statements:
+        connection.execute(statement.encode())

@@ -1,0 +1,128 @@
+-- The audit logs of a database, made by its administrator; running this a second time changes nothing.
+-- Each service role may call three functions about its own log and has no right on any table. The owner of the tables
+-- can't log in, and even for the owner the triggers refuse every change of a row and every deletion.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'maasloop_audit') THEN
+        CREATE ROLE maasloop_audit NOLOGIN;
+    END IF;
+END
+$$;
+CREATE SCHEMA IF NOT EXISTS audit AUTHORIZATION maasloop_audit;
+
+-- One row a log: who may write it, how many entries it has, and the link of the last one. The row's lock orders writers.
+CREATE TABLE IF NOT EXISTS audit.logs (
+    name text COLLATE "C" PRIMARY KEY,
+    role text COLLATE "C" NOT NULL UNIQUE,
+    size bigint NOT NULL DEFAULT 0,
+    chain bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex')
+) WITH (fillfactor = 20);
+
+-- body is the canonical JSON of an entry (maasloop.audit.entries); leaf and chain as in maasloop.audit.tree and .chain.
+CREATE TABLE IF NOT EXISTS audit.entries (
+    log text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    body text NOT NULL,
+    leaf bytea NOT NULL,
+    chain bytea NOT NULL,
+    PRIMARY KEY (log, position)
+);
+CREATE INDEX IF NOT EXISTS entries_by_resource ON audit.entries (
+    (substring(body FROM '"resource":"([^"]*)"') COLLATE "C"), log, position
+);
+
+-- What was signed (maasloop.audit.checkpoints), with the peaks of the tree, from which its keeper goes on.
+CREATE TABLE IF NOT EXISTS audit.checkpoints (
+    log text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    peaks bytea[] NOT NULL,
+    note text NOT NULL,
+    PRIMARY KEY (log, size)
+);
+
+CREATE OR REPLACE FUNCTION audit.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE insufficient_privilege USING MESSAGE = format('%s of %s is refused: an audit log only grows', tg_op, tg_table_name);
+END
+$$;
+CREATE OR REPLACE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.entries
+    FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+CREATE OR REPLACE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+CREATE OR REPLACE TRIGGER never_vanishes BEFORE DELETE OR TRUNCATE ON audit.logs
+    FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+
+-- Adds entries to the log of the role that logged in, within its transaction, and returns the log's size. Others who
+-- write the same log wait until that transaction ends.
+CREATE OR REPLACE FUNCTION audit.append(bodies text[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own audit.logs%ROWTYPE;
+    first bigint;
+    entry text;
+    leaf bytea;
+    leaves bytea[] := '{}';
+    links bytea[] := '{}';
+BEGIN
+    IF cardinality(bodies) = 0 THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO own FROM audit.logs WHERE role = session_user FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s has no audit log', session_user);
+    END IF;
+    first := own.size + 1;
+    FOREACH entry IN ARRAY bodies LOOP
+        leaf := sha256('\x00'::bytea || convert_to(entry, 'UTF8'));
+        own.chain := sha256('\x02'::bytea || own.chain || leaf);
+        own.size := own.size + 1;
+        leaves := leaves || leaf;
+        links := links || own.chain;
+    END LOOP;
+    INSERT INTO audit.entries (log, position, body, leaf, chain)
+    SELECT own.name, first + place - 1, row.body, row.leaf, row.chain
+    FROM unnest(bodies, leaves, links) WITH ORDINALITY AS row (body, leaf, chain, place);
+    UPDATE audit.logs SET size = own.size, chain = own.chain WHERE name = own.name;
+    RETURN own.size;
+END
+$$;
+
+-- Reads the log of the role that logged in, in order.
+CREATE OR REPLACE FUNCTION audit.read(after bigint, upto integer)
+RETURNS TABLE (place bigint, entry text, link bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.position, e.body, e.chain
+    FROM audit.entries AS e JOIN audit.logs AS l ON l.name = e.log
+    WHERE l.role = session_user AND e.position > after
+    ORDER BY e.position
+    LIMIT upto
+$$;
+
+-- Keeps a checkpoint of the log of the role that logged in; of two of the same size the first stays.
+CREATE OR REPLACE FUNCTION audit.keep(entries bigint, roots bytea[], signed text) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO audit.checkpoints (log, size, peaks, note)
+    SELECT name, entries, roots, signed FROM audit.logs WHERE role = session_user AND entries <= size
+    ON CONFLICT DO NOTHING
+    RETURNING true
+$$;
+
+-- Returns the newest checkpoint of the log of the role that logged in.
+CREATE OR REPLACE FUNCTION audit.newest() RETURNS TABLE (entries bigint, roots bytea[], signed text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.size, c.peaks, c.note
+    FROM audit.checkpoints AS c JOIN audit.logs AS l ON l.name = c.log
+    WHERE l.role = session_user
+    ORDER BY c.size DESC
+    LIMIT 1
+$$;
+
+ALTER TABLE audit.logs OWNER TO maasloop_audit;
+ALTER TABLE audit.entries OWNER TO maasloop_audit;
+ALTER TABLE audit.checkpoints OWNER TO maasloop_audit;
+ALTER FUNCTION audit.append(text[]) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.read(bigint, integer) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.keep(bigint, bytea[], text) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.newest() OWNER TO maasloop_audit;
+REVOKE ALL ON FUNCTION audit.append(text[]), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest()
+    FROM PUBLIC;
