@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from urllib.parse import urlsplit
 
 from nats.errors import FlushTimeoutError
 
@@ -58,3 +59,27 @@ async def test_a_reader_that_fails_makes_the_link_anew(nats_process: NatsServer)
         answer = await bus.api("INFO", timeout_s=2.0)
 
     assert "error" not in answer
+
+
+async def test_a_subject_that_is_no_text_does_not_end_the_link(nats_process: NatsServer) -> None:
+    """Bytes that are no UTF-8 in a subject and in a reply reach the listener escaped, and the link stands."""
+    async with connect(nats_process.url, name="test") as bus:
+        heard = await bus.client.subscribe("dev.v1.harbour.lamp-1.up.*")
+        await bus.client.flush()
+        lost = 0
+
+        def reconnected() -> None:
+            nonlocal lost
+            lost += 1
+
+        bus.on_reconnect(reconnected)
+        _, writer = await asyncio.open_connection(urlsplit(nats_process.url).hostname, urlsplit(nats_process.url).port)
+        writer.write(b'CONNECT {"verbose":false}\r\nPUB dev.v1.harbour.lamp-1.up.\xb9 to.\xff 2\r\n{}\r\n')
+        await writer.drain()
+        message = await heard.next_msg(timeout=10.0)
+        await bus.check()
+        writer.close()
+
+    assert message.subject == r"dev.v1.harbour.lamp-1.up.\xb9"
+    assert message.reply == r"to.\xff"
+    assert lost == 0

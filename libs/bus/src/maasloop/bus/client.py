@@ -21,7 +21,9 @@ class MendedClient(Client):
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         mark = self.unwanted.get(sid)
         if mark is None or not headers or mark not in headers:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            # A subject is bytes to the server and to whoever may publish below a prefix; one that is no text would end the
+            # reader, and with it the link, each time it is delivered. Escaped it is a subject that nobody knows.
+            await super()._process_msg(sid, _text(subject), _text(reply), data, headers)
 
     async def _process_pong(self) -> None:
         # A ping that was given up is still answered, and its future, which is cancelled, would end the reader.
@@ -43,3 +45,7 @@ class MendedClient(Client):
             writer.transport.abort()
         # At once, because asyncio cannot write to a socket that was aborted, and says so by a TypeError.
         await self._process_op_err(StaleConnectionError())
+
+
+def _text(subject: bytes) -> bytes:
+    return subject if subject.isascii() else subject.decode("utf-8", "backslashreplace").encode()

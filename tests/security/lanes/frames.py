@@ -1,0 +1,219 @@
+"""A million random and mutated frames at every door, from somebody who has no credentials.
+
+First so many at full speed that every pool and cache has its size; from there on resident memory may grow by ``RSS_MIB``.
+Then the rest, and in the end the pace of a persistent nuisance, beside which others must not wait longer than usual.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.faults.lab import ROOT
+from tests.load.lab import directory
+from tests.security.frames.sender import Order
+from tests.security.neighbours import Neighbour, neighbours
+from tests.security.outcome import Outcome, Plan
+
+from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.stack.process import ManagedProcess
+
+FRAMES = 1_000_000
+SHARES: Mapping[str, float] = {"mqtt": 0.25, "nats": 0.25, "http": 0.25, "grpc": 0.25}
+WARM_UP_FRAMES = 20_000
+PACED_FRAMES_PER_S = 1_000.0
+WINDOW_S = 4.0
+WINDOWS = 3
+"""Of each kind: quiet and loud, one after the other."""
+SERVICES = ("device-registry", "consent", "ingest")
+RSS_MIB = 32.0
+WAIT_RATIO_MAX = 2.0
+LOG_MIB_MAX = 96.0
+KEPT = Path(".maasloop/security/logs")
+"""Where logs of processes lie that met what they did not foresee."""
+KIB = 1_024
+PERCENTILE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A listener and what is said to it."""
+
+    language: str
+    port: int
+    process: str
+
+
+async def run(plan: Plan) -> Outcome:
+    """Attack a stack of its own."""
+    with directory() as root:
+        async with LocalStack(root, StackOptions(services=SERVICES, restart=False)) as stack:
+            return await _attack(stack, plan)
+
+
+async def _attack(stack: LocalStack, plan: Plan) -> Outcome:
+    doors = _doors(stack)
+    pids = {name: process.pid for name, process in stack.processes.items()}
+    sent = await _send(_orders(doors, WARM_UP_FRAMES, plan.seed))
+    before = _resident_mib(stack.processes)
+    for part in range(2):
+        sent += await _send(_orders(doors, plan.cases(FRAMES) // 2, plan.seed + 1 + part))
+    after = _resident_mib(stack.processes)
+    growth = {name: round(after[name] - before[name], 1) for name in before}
+    async with neighbours(stack) as others:
+        waits = await _waits(others, doors, plan)
+    ended = [name for name, process in stack.processes.items() if not process.alive or process.pid != pids[name]]
+    logs_mib = {name: process.log_path.stat().st_size / KIB**2 for name, process in stack.processes.items()}
+    faults = {name: _faults(process.log_path) for name, process in stack.processes.items()}
+    _keep([process.log_path for name, process in stack.processes.items() if faults[name]])
+    ratio = max(wait.ratio for wait in waits)
+    figures: dict[str, float | int] = {
+        "fuzz_frames": sum(part["frames"] for part in sent),
+        "fuzz_connections": sum(part["connections"] for part in sent),
+        "crashes": len(ended) + sum(faults.values()),
+        "rss_growth_mib": max(growth.values()),
+        "others_p99_ratio": round(ratio, 2),
+        "log_mib_max": round(max(logs_mib.values()), 1),
+    }
+    return Outcome.of(
+        "frames before authentication",
+        {
+            "every process lives on": not ended,
+            "no unforeseen error in a log": not any(faults.values()),
+            f"memory grows by at most {RSS_MIB} MiB": max(growth.values()) <= RSS_MIB,
+            f"others wait at most {WAIT_RATIO_MAX} times as long": ratio <= WAIT_RATIO_MAX,
+            f"no log is larger than {LOG_MIB_MAX} MiB": max(logs_mib.values()) <= LOG_MIB_MAX,
+            "most connections were taken": 2 * sum(part["refused"] for part in sent) < figures["fuzz_connections"],
+        },
+        figures=figures,
+        notes=(
+            f"growth by process, MiB: {growth}; before {before}",
+            *(f"{wait.name}: p99 {wait.quiet_ms:.2f} ms alone, {wait.loud_ms:.2f} ms beside frames" for wait in waits),
+            *(f"{name} ended" for name in ended),
+            *(f"{name}: {count} unforeseen errors, see {KEPT}" for name, count in faults.items() if count),
+        ),
+    )
+
+
+def _doors(stack: LocalStack) -> list[_Door]:
+    ingest = stack.addresses["ingest"]
+    return [
+        _Door("mqtt", stack.nats.ports.mqtt, "nats"),
+        _Door("nats", stack.nats.ports.client, "nats"),
+        _Door("http", _port(ingest.http), "ingest"),
+        _Door("grpc", _port(ingest.grpc), "ingest"),
+    ]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _orders(doors: Sequence[_Door], frames: int, seed: int, frames_per_s: float = 0.0) -> list[Order]:
+    return [
+        Order(
+            door.language,
+            door.port,
+            max(1, round(frames * SHARES[door.language])),
+            seed,
+            frames_per_s=frames_per_s * SHARES[door.language],
+        )
+        for door in doors
+    ]
+
+
+async def _send(orders: Sequence[Order]) -> list[dict[str, int]]:
+    """Give each order to a process of its own and wait for all."""
+    return list(await asyncio.gather(*(_sender(order) for order in orders)))
+
+
+async def _sender(order: Order) -> dict[str, int]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.security.frames.sender",
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        told, _ = await process.communicate(json.dumps(asdict(order)).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        message = f"the sender of {order.language} ended with {process.returncode}"
+        raise RuntimeError(message)
+    found: dict[str, int] = json.loads(told)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """How long another client waits, with and without the frames."""
+
+    name: str
+    quiet_ms: float
+    loud_ms: float
+
+    @property
+    def ratio(self) -> float:
+        return self.loud_ms / self.quiet_ms
+
+
+async def _waits(others: Sequence[Neighbour], doors: Sequence[_Door], plan: Plan) -> list[_Wait]:
+    quiet: dict[str, list[float]] = {other.name: [] for other in others}
+    loud: dict[str, list[float]] = {other.name: [] for other in others}
+    for window in range(2 * WINDOWS):
+        taken = loud if window % 2 else quiet
+        orders = _orders(doors, round(PACED_FRAMES_PER_S * WINDOW_S), plan.seed + 10 + window, PACED_FRAMES_PER_S)
+        senders = asyncio.create_task(_send(orders)) if window % 2 else None
+        until_s = time.monotonic() + WINDOW_S
+        await asyncio.gather(*(_ask(other, until_s, taken[other.name]) for other in others))
+        if senders is not None:
+            await senders
+    return [_Wait(name, _p99_ms(quiet[name]), _p99_ms(loud[name])) for name in quiet]
+
+
+async def _ask(other: Neighbour, until_s: float, took_s: list[float]) -> None:
+    while (began_s := time.monotonic()) < until_s:
+        await other.ask()
+        took_s.append(time.monotonic() - began_s)
+        await asyncio.sleep(0.005)
+
+
+def _p99_ms(took_s: list[float]) -> float:
+    return statistics.quantiles(took_s, n=100)[-1] * 1_000.0
+
+
+def _resident_mib(processes: Mapping[str, ManagedProcess]) -> dict[str, float]:
+    """Return resident memory of every process but PostgreSQL's, at which nobody knocked."""
+    found = {}
+    for name, process in processes.items():
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        kib = re.search(r"VmRSS:\s+(\d+)", status)
+        if kib is not None and name != "postgres":
+            found[name] = round(int(kib[1]) / KIB, 1)
+    return found
+
+
+def _keep(logs: Sequence[Path]) -> None:
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for log in logs:
+        shutil.copy(log, KEPT / log.name)
+
+
+def _faults(log: Path) -> int:
+    """Count what no handler foresaw: panics of Go, tracebacks of Python, aborts of C."""
+    marks = re.compile(
+        rb"^panic:|^goroutine \d+ \[running\]|Traceback \(most recent call last\)|SIGSEGV|Fatal Python error",
+        re.MULTILINE,
+    )
+    with log.open("rb") as lines:
+        return sum(1 for line in lines if marks.search(line))
