@@ -32,6 +32,8 @@ from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsReq
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
 from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
+from maasloop.identity.command_keys import Keys, KeySetFile
+from maasloop.identity.commands import CommandGuard
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.ports import free_ports
 from maasloop.testing.plugin import running_stack
@@ -39,6 +41,7 @@ from maasloop.twin.demo.registration import register_catalogue
 from maasloop.twin.devices.commands import Answer, read_command, write_answer
 from maasloop.twin.devices.readings import Reading, to_columns, to_json
 from maasloop.twin.doors.mqtt import MqttLink
+from maasloop.twin.play.doors import DEVICE_LEVEL
 
 DISTRICT = "noord"
 PARENT = f"districts/{DISTRICT}"
@@ -54,12 +57,18 @@ ConsentGate.permits = lambda *_: True
 class Link:
     """The MQTT connection of a device; what it hears is kept in ``heard`` until somebody takes it."""
 
-    def __init__(self, address: tuple[str, int], device: str, heard_devices: Sequence[str]) -> None:
-        """Listen to the commands of these devices."""
+    def __init__(self, address: tuple[str, int], device: str, heard_devices: Sequence[str], keys: Keys) -> None:
+        """Listen to the commands of these devices, and believe those that one of the keys signed."""
         self.device = device
         self.heard: asyncio.Queue[DeviceCommand] = asyncio.Queue()
         topics = [mqtt_topic(downlink(DISTRICT, one, DownlinkKind.COMMANDS)) for one in heard_devices]
-        self.mqtt = MqttLink(address, device, topics, lambda _, body: self.heard.put_nowait(read_command(body)))
+        self._guard = CommandGuard(DISTRICT, heard_devices, keys)
+        self.mqtt = MqttLink(address, device, topics, self._hear)
+
+    def _hear(self, topic: str, envelope: bytes) -> None:
+        meant = topic.split("/")[DEVICE_LEVEL]
+        opened = self._guard.open(envelope, device=meant, now_us=SystemClock().now_us())
+        self.heard.put_nowait(read_command(opened.payload))
 
     async def report(self, readings: Sequence[Reading]) -> None:
         """Send readings and return after the PUBACK."""
@@ -93,7 +102,8 @@ class Town:
     @asynccontextmanager
     async def link(self, device: str, *heard_devices: str) -> AsyncIterator[Link]:
         """Connect a device, which hears commands for these devices (itself, if none is named)."""
-        found = Link(self.stack.nats.mqtt_address, device, heard_devices or [device])
+        keys = KeySetFile(self.stack.directory.command_keys)
+        found = Link(self.stack.nats.mqtt_address, device, heard_devices or [device], keys)
         running = asyncio.create_task(found.mqtt.run())
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):

@@ -23,6 +23,7 @@ from tests.signals.standstill import Standstill
 from maasloop.api.command.v1.events_pb2 import DecisionRecorded
 from maasloop.bus.subjects import DECISION_RECORDED
 from maasloop.core.clock import SystemClock
+from maasloop.identity.command_keys import KeySetFile
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.testing.providers import scratch_directory
 from maasloop.twin.demo.places import Connections, connected_to
@@ -98,6 +99,7 @@ async def _play_of(run: Run, street: StreetSimulation, local: LocalStack, connec
         http=HttpDoor(connections.http, DISTRICT, UNIT_OF),
         grpc=grpc_door(DISTRICT, connections.ingest),
         nats=nats_door(DISTRICT, connections.bus),
+        command_keys=KeySetFile(local.directory.command_keys),
     )
     cycles_s = sorted({junction.local.cycle_s for junction in site.junctions})
     begin_s = first_second(clock.now_us(), run.seconds, site.scenario.begin_s, cycles_s)

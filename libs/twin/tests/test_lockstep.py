@@ -1,13 +1,13 @@
 """Lockstep over a real nats-server: devices on MQTT, and a scripted actuation in place of the service."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx2
 import pytest
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict
 from nats.aio.msg import Msg
 
 from maasloop.api.command.v1.command_pb2 import DeviceCommand, LightLevel, Setpoint
@@ -19,6 +19,8 @@ from maasloop.bus.ensure import ensure
 from maasloop.bus.subjects import DECISION_RECORDED, DownlinkKind, UplinkKind, downlink, parse_uplink, uplink
 from maasloop.core.clock import SystemClock
 from maasloop.core.domains import Domain
+from maasloop.identity.command_keys import SigningKey, VerificationKeys
+from maasloop.identity.commands import CommandSealer, counters_of
 from maasloop.twin.devices.cabinet import Trouble
 from maasloop.twin.devices.readings import MICROSECONDS, Reading, from_columns
 from maasloop.twin.doors.http import HttpDoor
@@ -33,6 +35,8 @@ from maasloop.twin.street.simulation import LoopReading
 from maasloop.twin.street.site import Site, read_site
 
 DISTRICT = "testing"
+PLATFORM = SigningKey.make()
+TRUSTED = VerificationKeys([PLATFORM.private.public_key()])
 BEGIN_S = 1_700_000_000
 SECONDS = 40
 COLUMNS_ONLY = ("traffic", "energy", "mobility")
@@ -81,6 +85,8 @@ class ScriptedActuation:
     announced: dict[int, dict[str, int]] = field(default_factory=dict)
     counted: dict[int, Counter[str]] = field(default_factory=dict)
     issued: list[str] = field(default_factory=list)
+    key: SigningKey = PLATFORM
+    counters: Iterator[int] = field(default_factory=lambda: counters_of(1))
 
     async def listen(self) -> None:
         """Hear every device of the district."""
@@ -105,7 +111,7 @@ class ScriptedActuation:
         commands = [self.command(reading, second) for reading in now if reading.observed_property == "presence"]
         for command in commands:
             subject = downlink(DISTRICT, command.device, DownlinkKind.COMMANDS)
-            await self.bus.tell(subject, MessageToJson(command).encode())
+            await self.bus.tell(subject, CommandSealer(self.key, self.counters).seal(MessageToDict(command)))
         self.issued += [command.command_id for command in commands]
         record = DecisionRecorded(
             district=DISTRICT, street_second=second, command_ids=[command.command_id for command in commands]
@@ -117,6 +123,7 @@ class ScriptedActuation:
         light = LightLevel(level_percent=80.0 if reading.result == 1.0 else 30.0, ramp_s=0.0)
         return DeviceCommand(
             command_id=f"c-{second}-{reading.device}",
+            district=DISTRICT,
             device=reading.device,
             setpoint=Setpoint(light_level=light),
             not_before_time_us=(second + 1) * MICROSECONDS,
@@ -132,7 +139,12 @@ async def take_all(request: RecordObservationsRequest) -> RecordObservationsResp
 
 @asynccontextmanager
 async def street(
-    nats_url: str, mqtt_address: tuple[str, int], *, deaf: bool = False, deadline_s: float = 5.0
+    nats_url: str,
+    mqtt_address: tuple[str, int],
+    *,
+    deaf: bool = False,
+    deadline_s: float = 5.0,
+    key: SigningKey | None = None,
 ) -> AsyncIterator[tuple[Play, ScriptedActuation]]:
     """Run a small district with its links up."""
     site = read_site(load_scenario("cologne1"))
@@ -144,10 +156,10 @@ async def street(
     ):
         await ensure(bus, mqtt_url=f"mqtt://{mqtt_address[0]}:{mqtt_address[1]}")
         batches = ColumnsDoor(DISTRICT, take_all)
-        sockets = Sockets(mqtt_address, HttpDoor(client, DISTRICT, {}), batches, batches)
+        sockets = Sockets(mqtt_address, HttpDoor(client, DISTRICT, {}), batches, batches, command_keys=TRUSTED)
         course = Course(BEGIN_S, SECONDS, 1_000.0, 7, deadline_s)
         play = build_play(cast, OneVehicle(site, cast), sockets, course, SystemClock())
-        actuation = ScriptedActuation(bus, deaf=deaf)
+        actuation = ScriptedActuation(bus, deaf=deaf, key=key or PLATFORM)
         await actuation.listen()
         async with connected(play, bus):
             yield play, actuation
@@ -207,3 +219,15 @@ async def test_a_play_does_not_begin_before_somebody_decides(nats_url: str, mqtt
     async with street(nats_url, mqtt_address, deaf=True, deadline_s=0.01) as (play, _):
         with pytest.raises(DecisionsMissing):
             await play.warm_up()
+
+
+async def test_a_stranger_moves_no_lamp(nats_url: str, mqtt_address: tuple[str, int]) -> None:
+    """Commands that another key signed arrive at no device: lamps burn on as their class asks, and each one is counted."""
+    async with street(nats_url, mqtt_address, deadline_s=0.2, key=SigningKey.make()) as (play, actuation):
+        await play.run(nothing)
+        commanded = [mounted.place.id for mounted in play.street.lamps if mounted.lamp.commanded]
+
+    assert commanded == []
+    assert play.tally.commands_arrived == 0
+    assert play.tally.commands_refused == {"KEY_UNKNOWN": len(actuation.issued)}
+    assert actuation.issued

@@ -38,6 +38,8 @@ from loop_scene import (  # type: ignore[import-not-found]  # the same
 
 from maasloop.bus import connection
 from maasloop.bus.streams import OBSERVATION_ROWS
+from maasloop.identity.command_keys import KeySetFile
+from maasloop.identity.commands import CommandGuard
 from maasloop.stack.local import LocalStack, StackOptions
 
 BENCHES = Path(__file__).resolve().parents[3] / ".maasloop" / "bench"
@@ -100,7 +102,7 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
         await register(registry, lamps, others)
         await make_policy(actuation)
         await client.subscribe(f"dev/v1/{DISTRICT}/+/down/commands", qos=0)
-        lamp_field = Device(client)
+        lamp_field = Device(client, CommandGuard(DISTRICT, lamps, KeySetFile(stack.directory.command_keys)))
         async with _running(lamp_field.hear(), *(lamp_field.answer() for _ in range(SENDERS))):
             await darken(lamp_field, lamps)
             found: dict[str, Any] = {}

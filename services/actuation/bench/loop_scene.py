@@ -21,6 +21,7 @@ from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsReq
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
 from maasloop.bus.columns import build_columns
 from maasloop.core.errors import AlreadyExists
+from maasloop.identity.commands import CommandGuard
 from maasloop.rpc.client import call
 from maasloop.rpc.times import duration_from_s
 
@@ -38,9 +39,10 @@ INSTALLED_W = 100.0
 class Device:
     """All lamps behind one gateway: one MQTT connection that hears commands, answers, and reports power."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
-        """Speak over the client."""
+    def __init__(self, client: aiomqtt.Client, guard: CommandGuard) -> None:
+        """Speak over the client; obey what the guard lets through."""
         self.client = client
+        self._guard = guard
         self.arrived: dict[str, float] = {}
         self.dimmed: set[str] = set()
         self._answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
@@ -49,7 +51,8 @@ class Device:
         """Note when commands arrive."""
         async for message in self.client.messages:
             heard_s = time.perf_counter()
-            command = json.loads(bytes(message.payload))
+            meant = message.topic.value.split("/")[3]
+            command = json.loads(self._guard.open(bytes(message.payload), device=meant, now_us=now_us()).payload)
             lamp, level = command["device"], command["setpoint"]["lightLevel"]["levelPercent"]
             if level > FLOOR_PERCENT:
                 self.arrived.setdefault(lamp, heard_s)

@@ -3,7 +3,7 @@
 import json
 import re
 
-from google.protobuf.json_format import MessageToDict, Parse
+from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +91,7 @@ def test_the_downlink_is_protobuf_json(setpoint: Setpoint) -> None:
         expire_us=1_764_000_900_000_001,
         verify_by_us=1,
     )
-    read = Parse(device_command(command), DeviceCommand())
+    read = ParseDict(device_command(command), DeviceCommand())
 
     assert (read.command_id, read.device) == ("c1", "lamp-1")
     assert (read.not_before_time_us, read.expire_time_us) == (command.not_before_us, command.expire_us)

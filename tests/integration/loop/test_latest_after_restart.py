@@ -26,6 +26,8 @@ from maasloop.api.observation.v1.series_service_pb2_grpc import SeriesServiceStu
 from maasloop.bus import connection, subjects
 from maasloop.bus.columns import build_columns
 from maasloop.core.clock import SystemClock
+from maasloop.identity.command_keys import KeySetFile
+from maasloop.identity.commands import CommandGuard
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.testing.plugin import running_stack
 
@@ -121,10 +123,12 @@ async def test_a_condition_knows_after_a_kill_what_was_reported_before(stack: Lo
     await stack.wait_ready("actuation")
 
     heard: list[dict[str, Any]] = []
+    guard = CommandGuard(DISTRICT, ["lamp"], KeySetFile(stack.directory.command_keys))
     async with connection.connect(stack.nats.url, name="test-lamp") as bus:
 
         async def hear(message: Any) -> None:  # noqa: ANN401 - a message of the driver
-            heard.append(json.loads(message.data))
+            opened = guard.open(message.data, device="lamp", now_us=SystemClock().now_us())
+            heard.append(json.loads(opened.payload))
 
         await bus.listen(subjects.downlink(DISTRICT, "lamp", subjects.DownlinkKind.COMMANDS), hear)
         while not heard:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from maasloop.core.clock import SystemClock
+from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
@@ -84,7 +85,9 @@ class LocalStack:
             durable_initdb=self.options.durable_initdb,
         )
         self.addresses = choose_addresses(ports)
-        neighbours = Neighbours(self.nats.url, self.service_dsns, self.addresses)
+        neighbours = Neighbours(
+            self.nats.url, self.service_dsns, self.addresses, self.directory.command_secrets / SIGNING_KEY_FILE
+        )
         self.services = {
             service: ManagedProcess(
                 service,
@@ -133,6 +136,7 @@ class LocalStack:
             service_dsns=self.service_dsns,
             services={name: self.addresses[name] for name in self.services},
             pids={name: process.pid for name, process in self.processes.items() if process.alive},
+            command_keys=str(self.directory.command_keys),
         )
 
     async def __aenter__(self) -> Self:
@@ -152,6 +156,7 @@ class LocalStack:
 
     async def _start(self) -> None:
         self._exit_stack.enter_context(self.directory.hold())
+        ensure_command_keys(self.directory.command_secrets)
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:
                 log.unlink()

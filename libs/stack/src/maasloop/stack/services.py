@@ -5,6 +5,7 @@ Nothing is imported from a service: it is started as ``python -m``, and settings
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.servers.databases import SERVICES
@@ -29,6 +30,8 @@ class Neighbours:
     nats_url: str
     postgres_dsns: Mapping[str, str]
     services: Mapping[str, ServiceAddresses]
+    command_key_file: Path
+    """Signs what actuation tells devices."""
 
 
 def module_name(service: str) -> str:
@@ -77,6 +80,8 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     }
     if own.http:
         fields["http_address"] = own.http
+    if service == "actuation":
+        fields["command_key_file"] = str(neighbours.command_key_file)
     for neighbour in NEIGHBOURS[service]:
         fields[f"{neighbour}_address"] = neighbours.services[neighbour].grpc
     return {setting_name(service, field): value for field, value in fields.items()}

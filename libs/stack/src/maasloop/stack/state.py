@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
 from maasloop.stack.errors import StackError, StackRunningError
 
@@ -47,6 +48,8 @@ class StackState:
     service_dsns: Mapping[str, str]
     services: Mapping[str, ServiceAddresses]
     pids: Mapping[str, int]
+    command_keys: str = ""
+    """File of the keys whose commands devices obey (a JWK Set)."""
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -77,6 +80,16 @@ class StateDirectory:
     def nats(self) -> Path:
         """Store of the NATS server."""
         return self.path / "nats"
+
+    @property
+    def command_secrets(self) -> Path:
+        """The key that signs commands, and the keys that devices trust."""
+        return self.path / "secrets" / "commands"
+
+    @property
+    def command_keys(self) -> Path:
+        """The keys whose commands devices obey."""
+        return self.command_secrets / VERIFICATION_KEYS_FILE
 
     @property
     def stack_file(self) -> Path:

@@ -11,6 +11,7 @@ import structlog
 from maasloop.actuation.adapters.conditions import CelConditions
 from maasloop.actuation.adapters.decisions import DecisionVoice
 from maasloop.actuation.adapters.downlink import NativeDownlink
+from maasloop.actuation.adapters.postgres_generation import next_generation
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
@@ -57,6 +58,8 @@ from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import Retryable
 from maasloop.core.reasons import Reason
+from maasloop.identity.command_keys import SigningKey
+from maasloop.identity.commands import CommandSealer, counters_of
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
@@ -112,7 +115,8 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
         settling = Settling(city, ledger, RecordAnswer(), clock)
         rsmp = RsmpDriver(reporter, clock, settling.settle, settling.street_us)
-        steps = _steps(parts, rsmp)
+        native = NativeDownlink(bus, await _sealer(settings, pool, clock))
+        steps = _steps(parts, RoutedDownlink(native, rsmp))
         await _restore(parts, steps)
         now_us = clock.now_us()
         rsmp.resume(await records.standing(now_us - LEASES_AGE_MAX_US, now_us - STANDING_AGE_MAX_US))
@@ -138,7 +142,14 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         )
 
 
-def _steps(parts: _Parts, rsmp: RsmpDriver) -> Steps:
+async def _sealer(settings: ActuationSettings, pool: Pool, clock: Clock) -> CommandSealer | None:
+    if settings.command_key_file is None:
+        return None
+    key = SigningKey.load(settings.command_key_file)
+    return CommandSealer(key, counters_of(await next_generation(pool, clock)))
+
+
+def _steps(parts: _Parts, downlink: RoutedDownlink) -> Steps:
     return Steps(
         parts.city,
         parts.clock,
@@ -148,7 +159,7 @@ def _steps(parts: _Parts, rsmp: RsmpDriver) -> Steps:
         verify=VerifyCommands(),
         expire=ExpireCommands(),
         pass_time=PassTime(parts.city),
-        dispatch=DispatchCommands(parts.city, RoutedDownlink(NativeDownlink(parts.bus), rsmp), parts.ledger),
+        dispatch=DispatchCommands(parts.city, downlink, parts.ledger),
         tell=_told(parts),
     )
 

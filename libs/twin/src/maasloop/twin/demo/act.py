@@ -12,6 +12,7 @@ from rich.console import Console
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError
+from maasloop.identity.command_keys import KeySetFile
 from maasloop.stack.state import StackState
 from maasloop.twin.demo.account import Account, Accountant
 from maasloop.twin.demo.alerting import Receivers, create_alerting
@@ -147,6 +148,7 @@ def _sockets(cast: Cast, props: Props) -> Sockets:
         grpc=grpc_door(district, connections.ingest),
         nats=nats_door(district, connections.bus),
         rsmp=props.supervision,
+        command_keys=KeySetFile(Path(props.state.command_keys)) if props.state.command_keys else None,
     )
 
 

@@ -148,6 +148,8 @@ def warnings(summary: Summary, withdrawal: Withdrawal, tally: Tally) -> Iterator
         yield f"{summary.late_decisions} of {tally.seconds} decisions came late"
     if tally.late_readings:
         yield f"{tally.late_readings} of {tally.seconds} decisions were made before all readings of their second had come"
+    for reason, count in tally.commands_refused.items():
+        yield f"devices refused {count} commands: {reason}"
     if withdrawal.visible_before < 1:
         yield "before the consent was withdrawn, its readings could not be seen"
     if withdrawal.refused_after_s is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from maasloop.api.command.v1.command_pb2 import DeviceCommand
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
+from maasloop.identity.command_keys import Keys
 from maasloop.twin.devices.readings import MICROSECONDS
 from maasloop.twin.doors.http import HttpDoor
 from maasloop.twin.doors.rpc import ColumnsDoor
@@ -47,6 +48,8 @@ class Sockets:
     grpc: ColumnsDoor
     nats: ColumnsDoor
     rsmp: Supervision | None = None
+    command_keys: Keys | None = None
+    """Whose commands devices obey; without, anybody's."""
 
 
 def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, clock: Clock) -> Play:
@@ -77,7 +80,10 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
         ledger=Ledger((course.begin_s - LEDGER_MARGIN_S) * MICROSECONDS),
         clock=clock,
         arrived=arrived,
+        street_us=lambda: street.second * MICROSECONDS,
+        command_keys=sockets.command_keys,
     )
+    tally.commands_refused = doors.refused_commands
     gateways: list[Gateway] = [*street.controllers.values(), *street.cabinets.values()]
     for gateway in gateways:
         doors.add_gateway(gateway)

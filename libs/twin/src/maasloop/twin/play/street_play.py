@@ -102,6 +102,8 @@ class StreetPlay:
         self._field = PresenceField([(lamp.x, lamp.y) for lamp in cast.lamps])
         self._cyclists = [Cyclist(cast.net, random) for _ in range(CYCLISTS)]
         self._stations = Stations(begin_s=begin_s, duration_s=duration_s, seed=seed)
+        self.second = begin_s
+        """What the clock of the street shows."""
         self.queues: dict[str, int] = {}
         self.told_by_sites = 0
         """States of signals that are on their way over RSMP, of the last second."""
@@ -137,6 +139,7 @@ class StreetPlay:
 
     def advance(self, second: int) -> list[Payload]:
         """Let street second ``second`` pass and return what is said about it."""
+        self.second = second
         for junction_id, controller in self.controllers.items():
             self.street.show(junction_id, controller.show(second))
         for junction_id, state in self.sites.show(second).items():
@@ -153,6 +156,7 @@ class StreetPlay:
 
     def before_dawn(self, second: int) -> list[Payload]:
         """Return what is said before the play begins: that it is dark."""
+        self.second = second
         return [Payload(LIGHT_SENSOR, Voice.MQTT_JSON, self._stations.darkness(LIGHT_SENSOR, second))]
 
     def _traffic(self, second: int) -> Iterator[Payload]:

@@ -15,6 +15,8 @@ class Tally:
     late_decisions: int = 0
     late_readings: int = 0
     commands_arrived: int = 0
+    commands_refused: Counter[str] = field(default_factory=Counter)
+    """What no device took, by reason."""
     consent_refusals: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))
     decided_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_MAX))

@@ -175,3 +175,9 @@ FORGET_COMMANDS: Final[LiteralString] = """
         SELECT district, id FROM commands WHERE state_rank = 4 AND settle_time_us < %s LIMIT %s
     )
 """
+
+NEXT_GENERATION: Final[LiteralString] = """
+    INSERT INTO command_generation (value) VALUES (%s)
+    ON CONFLICT (single) DO UPDATE SET value = greatest(command_generation.value + 1, excluded.value)
+    RETURNING value
+"""

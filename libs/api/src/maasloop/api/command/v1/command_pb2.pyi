@@ -335,8 +335,9 @@ Global___LocalControl: _TypeAlias = LocalControl  # noqa: Y015
 
 @_typing.final
 class DeviceCommand(_message.Message):
-    """`dev.v1.{district}.{device}.down.commands` as protobuf JSON: what a device receives. It is sent again with the same
-    id until it is answered or expired; a device drops an id that it knows. Times are on the district's clock.
+    """The payload of `dev.v1.{district}.{device}.down.commands` as protobuf JSON: what a device receives, inside a JWS
+    (RFC 7515, compact, EdDSA). It is sent again with the same id until it is answered or expired; a device drops an id
+    that it knows. Times are on the district's clock.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -346,6 +347,9 @@ class DeviceCommand(_message.Message):
     SETPOINT_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_TIME_US_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_US_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """Id of the command."""
     device: _builtins.str
@@ -354,6 +358,14 @@ class DeviceCommand(_message.Message):
     """Microseconds since the epoch; not to be carried out before."""
     expire_time_us: _builtins.int
     """Microseconds since the epoch; the device returns to its local programme then."""
+    district: _builtins.str
+    """Id of the district that is meant."""
+    counter: _builtins.int
+    """Rises with every command that is signed, also over restarts of the platform: a device takes none that lies below
+    the newest that it took.
+    """
+    nonce: _builtins.str
+    """128 random bits in base64url; the same in a repetition only."""
     @_builtins.property
     def setpoint(self) -> Global___Setpoint:
         """What to do."""
@@ -366,10 +378,13 @@ class DeviceCommand(_message.Message):
         setpoint: Global___Setpoint | None = ...,
         not_before_time_us: _builtins.int = ...,
         expire_time_us: _builtins.int = ...,
+        district: _builtins.str = ...,
+        counter: _builtins.int = ...,
+        nonce: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["setpoint", b"setpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "device", b"device", "expire_time_us", b"expire_time_us", "not_before_time_us", b"not_before_time_us", "setpoint", b"setpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "counter", b"counter", "device", b"device", "district", b"district", "expire_time_us", b"expire_time_us", "nonce", b"nonce", "not_before_time_us", b"not_before_time_us", "setpoint", b"setpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
