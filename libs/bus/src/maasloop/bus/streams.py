@@ -200,6 +200,14 @@ ALERTS = Stream(
     max_age_s=7 * DAY_S,
     meaning="Alerts and what became of them.",
 )
+AUDIT = Stream(
+    "AUDIT",
+    (subjects.AUDIT_CHECKPOINTED.wildcard(),),
+    Keeping.COPY,
+    64 * MIB,
+    max_age_s=90 * DAY_S,
+    meaning="Signed checkpoints of the audit logs, for witnesses.",
+)
 DEADLETTERS = Stream(
     "DEADLETTERS",
     (subjects.DEAD_LETTERS,),
@@ -217,6 +225,14 @@ LEASES = Stream(
     max_msg_size=MIB // 64,
     meaning="Who does what only one process may do.",
 )
+REVOCATIONS = Stream(
+    f"KV_{subjects.REVOCATION_BUCKET}",
+    (subjects.REVOCATIONS,),
+    Keeping.BUCKET,
+    16 * MIB,
+    max_msg_size=MIB // 64,
+    meaning="People, programs and API keys whose tokens are refused.",
+)
 STREAMS: tuple[Stream, ...] = (
     OBSERVATIONS,
     IMPORTS,
@@ -228,6 +244,7 @@ STREAMS: tuple[Stream, ...] = (
     COMMANDS,
     DECISIONS,
     ALERTS,
+    AUDIT,
     DEADLETTERS,
     LEASES,
 )

@@ -6,6 +6,7 @@ so that ``maasloop.observation.recorded.v1.>`` and ``maasloop.*.*.v1.noord.>`` b
 Outside these forms there are only dead letters and requests.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -131,6 +132,15 @@ CONSENT_WITHDRAWN = _consent("withdrawn", "A person withdrew, or a record expire
 CONSENT_OBJECTED = _consent("objected", "A person objected.")
 CONSENT_ERASED = _consent("erased", "A person's data is to be erased.")
 CONSENT_CONFIRMED = _confirmed("consent", "consent")
+AUDIT_CHECKPOINTED = Fact(
+    "audit",
+    "checkpointed",
+    "v1",
+    "service",
+    f"{_API}.common.v1.AuditCheckpointed",
+    "ingest, device-registry, timeseries, actuation, notification, consent",
+    "What a service's audit log is, signed.",
+)
 
 FACTS: tuple[Fact, ...] = (
     OBSERVATION_RECORDED,
@@ -155,6 +165,7 @@ FACTS: tuple[Fact, ...] = (
     CONSENT_OBJECTED,
     CONSENT_ERASED,
     CONSENT_CONFIRMED,
+    AUDIT_CHECKPOINTED,
 )
 _BY_TOKENS = {(fact.noun, fact.verb, fact.version): fact for fact in FACTS}
 
@@ -282,6 +293,18 @@ def lease(service: str, part: int) -> str:
     """Return the subject of the lease on a part of a service's work."""
     require_id(service, "service")
     return f"{LEASES.removesuffix('>')}{service}.{part}"
+
+
+REVOCATION_BUCKET = f"{ROOT}-revocations"
+"""The JetStream KV bucket that says whose tokens are refused."""
+REVOCATIONS = f"$KV.{REVOCATION_BUCKET}.>"
+"""Every person, program and API key that was revoked."""
+
+
+def revocation(kind: str, name: str) -> str:
+    """Return the subject of the revocation of a name, which may hold any characters."""
+    require_id(kind, "kind")
+    return f"{REVOCATIONS.removesuffix('>')}{kind}.{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def request(service: str, verb: str) -> str:

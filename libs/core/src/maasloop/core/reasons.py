@@ -241,3 +241,6 @@ class Reason(StrEnum):
 
     REVOCATIONS_UNKNOWN = "REVOCATIONS_UNKNOWN"
     """Revocations have not been heard of for a while, so that no token is believed; retry later."""
+
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    """The audit log can't be written, so that nothing may be changed; retry later."""

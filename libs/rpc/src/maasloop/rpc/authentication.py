@@ -6,7 +6,7 @@ permission that the method declares.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +23,7 @@ from maasloop.identity.tls import LiveTls
 from maasloop.telemetry import metrics
 
 from . import statuses
+from .auditing import AuditedCall, CallAudit
 from .authorization import Authorizer
 
 AUTHORIZATION = "authorization"
@@ -58,6 +59,8 @@ class Security:
     """None lets nobody in by token."""
     authorizer: Authorizer | None = None
     """None lets in services and the operator of the machine only."""
+    audit: CallAudit | None = None
+    """Where calls that change something, and refusals, are written down; None keeps no log."""
 
 
 class Gate:
@@ -66,13 +69,31 @@ class Gate:
     def __init__(self, security: Security) -> None:
         self._tokens = security.tokens
         self._authorizer = security.authorizer
+        self._audit = security.audit
         self._trust_domain = security.tls.material.trust_domain
         if not self._trust_domain:
             message = f"{security.tls.files.certificate} has no name of the form spiffe://…, so nobody can be its peer"
             raise ValueError(message)
 
-    async def identify(self, context: _Context) -> Principal:
-        """Return the caller of a call, or raise ``Unauthenticated``."""
+    async def identify(self, context: _Context, method: str) -> Principal:
+        """Return the caller of a method (``/package.Service/Method``), or raise ``Unauthenticated``."""
+        try:
+            return await self._identified(context)
+        except Unauthenticated as error:
+            if self._audit is not None:
+                self._audit.refused(None, method, error)
+            raise
+
+    @asynccontextmanager
+    async def audited(self, principal: Principal | None, method: str) -> AsyncIterator[AuditedCall | None]:
+        """Follow a call into the audit log; none where there is no log."""
+        if self._audit is None:
+            yield None
+            return
+        async with self._audit.around(principal, method) as call:
+            yield call
+
+    async def _identified(self, context: _Context) -> Principal:
         names = context.auth_context().get(_URI_NAMES)
         if names is not None:
             return self._certified(names)
@@ -86,6 +107,14 @@ class Gate:
 
     async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
         """Raise ``PermissionDenied`` unless the caller may call the method (``/package.Service/Method``) with this."""
+        try:
+            await self._judge(principal, method, request, continued=continued)
+        except PermissionDenied as error:
+            if self._audit is not None:
+                self._audit.refused(principal, method, error)
+            raise
+
+    async def _judge(self, principal: Principal, method: str, request: Message, *, continued: bool) -> None:
         if principal.kind is Kind.SERVICE:
             if not may_call(principal.name, method):
                 raise _denied(principal, method)
@@ -126,7 +155,7 @@ def known_only(gate: Gate, method: str, handler: _Handler) -> _Handler:
 
     async def known(context: _Context) -> None:
         try:
-            await gate.identify(context)
+            await gate.identify(context, method)
         except MaasloopError as error:
             refused.labels(method, error.reason).inc()
             await context.abort_with_status(statuses.to_status(error))

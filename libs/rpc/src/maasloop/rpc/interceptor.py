@@ -29,6 +29,7 @@ from maasloop.identity.principals import Principal
 from maasloop.telemetry import metrics, tracing
 
 from . import statuses
+from .auditing import AuditedCall
 from .authentication import Gate, calling, known_only, refused
 from .validation import validate
 
@@ -178,22 +179,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if self._gate is None:
             yield _validated(request, read)
             return
-        principal = await self._gate.identify(context)
-        with calling(principal):
-            if isinstance(request, bytes):
-                message = read(request)
-                await self._gate.authorize(principal, method, message)
-                yield message
-            else:
-                yield self._each_admitted(principal, method, request, read)
+        principal = await self._gate.identify(context, method)
+        async with self._gate.audited(principal, method) as audited:
+            with calling(principal):
+                if isinstance(request, bytes):
+                    message = read(request)
+                    await self._gate.authorize(principal, method, message)
+                    if audited is not None:
+                        await audited.begin(message)
+                    yield message
+                else:
+                    yield self._each_admitted(principal, method, _each_validated(request, read), audited)
 
     async def _each_admitted(
-        self, principal: Principal, method: str, requests: AsyncIterator[bytes], read: _Read
+        self, principal: Principal, method: str, requests: AsyncIterator[Message], audited: AuditedCall | None
     ) -> AsyncIterator[Message]:
         assert self._gate is not None  # noqa: S101 - asked by who calls this
         continued = False
-        async for message in _each_validated(requests, read):
+        async for message in requests:
             await self._gate.authorize(principal, method, message, continued=continued)
+            if audited is not None and not continued:
+                await audited.begin(message)
             continued = True
             yield message
 

@@ -195,6 +195,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller is known and has no right to this. Metadata: `permission`."""
     ERROR_REASON_REVOCATIONS_UNKNOWN: _ErrorReason.ValueType  # 125
     """Revocations have not been heard of for a while, so that no token is believed; retry later."""
+    ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 130
+    """The audit log can't be written, so that nothing may be changed; retry later."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request, a reading or a command was refused. The name without its prefix is `google.rpc.ErrorInfo.reason`
@@ -375,4 +377,6 @@ ERROR_REASON_PERMISSION_MISSING: ErrorReason.ValueType  # 124
 """The caller is known and has no right to this. Metadata: `permission`."""
 ERROR_REASON_REVOCATIONS_UNKNOWN: ErrorReason.ValueType  # 125
 """Revocations have not been heard of for a while, so that no token is believed; retry later."""
+ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 130
+"""The audit log can't be written, so that nothing may be changed; retry later."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
