@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -59,9 +58,15 @@ async def _connect(server: NatsServer, directory: Path, account: KeyPair, rights
     token = sign(User(rights).claims(), subject=user.public_key, name="test", signer=account, issued_at=1)
     path = directory / f"{user.public_key}.creds"
     write_secret(path, credentials_text(token, user.seed).encode())
-    return await nats.connect(
-        server.url, user_credentials=str(path), allow_reconnect=False, error_cb=_quiet, connect_timeout=20
-    )
+    client = Client()
+    try:
+        await client.connect(
+            server.url, user_credentials=str(path), allow_reconnect=False, error_cb=_quiet, connect_timeout=20
+        )
+    except NatsError:
+        await client.close()
+        raise
+    return client
 
 
 async def _quiet(_: Exception) -> None:

@@ -31,6 +31,13 @@ class MendedClient(Client):
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        # The reader does not learn that its link became TLS, and asyncio warns at every end of one that does not.
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+            writer.transport.get_protocol()._over_ssl = True  # noqa: SLF001 - asyncio's streams have no public way
+
     async def _read_loop(self) -> None:
         await super()._read_loop()
         # An error that it does not expect ends the reader and nothing else, after which probes seem to succeed.

@@ -7,8 +7,10 @@ watchdog aborts the transport, which makes nats-py reconnect. Nothing here block
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
@@ -17,9 +19,12 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from maasloop.core.errors import Conflict, ResourceExhausted, Unavailable
+from maasloop.identity.nats.credentials import read_credentials
+from maasloop.identity.nats.tokens import read_unverified
 
 from .client import MendedClient
 from .refusals import raise_refusal
+from .rights import API, DEVICES_API, MQTT_ASKED, inbox_prefix
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +65,10 @@ class Stored(NamedTuple):
 class Bus:
     """Publish with proof, publish without, request, subscribe, and the JetStream API."""
 
-    def __init__(self, client: MendedClient) -> None:
-        """Wrap a connected client; made by ``connect``."""
+    def __init__(self, client: MendedClient, *, devices_apart: bool = False) -> None:
+        """Wrap a connected client; made by ``connect``. ``devices_apart``: they have an account of their own."""
         self.client = client
+        self._devices_apart = devices_apart
         self._draining = False
         self._on_reconnect: set[Callable[[], None]] = set()
 
@@ -149,7 +155,8 @@ class Bus:
 
     async def api(self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Call ``$JS.API.{verb}``; the answer may hold an ``error``."""
-        answer = await self.ask(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
+        prefix = DEVICES_API if self._devices_apart and verb in MQTT_ASKED else API
+        answer = await self.ask(f"{prefix}.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
         found: dict[str, Any] = json.loads(answer)
         return found
 
@@ -201,9 +208,18 @@ def _stored(answer: Mapping[str, Any]) -> Stored:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str) -> AsyncIterator[Bus]:
-    """Connect, waiting for the broker as long as it takes, and drain at the end."""
-    bus = await _connect_patiently(url, name)
+async def connect(
+    url: str, *, name: str, credentials_file: Path | None = None, authority_file: Path | None = None
+) -> AsyncIterator[Bus]:
+    """Connect, waiting for the broker as long as it takes, and drain at the end.
+
+    ``credentials_file`` says as whom (its token names the inboxes, too), ``authority_file`` (PEM) who vouches for the
+    broker; with it nothing is said in clear. The credentials are read again at every
+    reconnection. Without them the broker must let
+    anybody in.
+    """
+    told, devices_apart = _access(credentials_file, authority_file)
+    bus = await _connect_patiently(url, {"name": name, **told}, devices_apart=devices_apart)
     watchdog = asyncio.create_task(_watch(bus.client), name="bus-watchdog")
     try:
         yield bus
@@ -213,14 +229,28 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Bus]:
         await bus.drain()
 
 
-async def _connect_patiently(url: str, name: str) -> Bus:
+def _access(credentials_file: Path | None, authority_file: Path | None) -> tuple[dict[str, Any], bool]:
+    """Return what the driver is told of identities, and whether devices have an account of their own."""
+    told: dict[str, Any] = {}
+    devices_apart = False
+    if credentials_file is not None:
+        token = read_unverified(read_credentials(credentials_file.read_text(encoding="ascii"))[0])
+        told |= {"user_credentials": str(credentials_file), "inbox_prefix": inbox_prefix(token.name)}
+        allowed = token.nats.get("pub", {}).get("allow", [])
+        devices_apart = any(str(subject).startswith(DEVICES_API) for subject in allowed)
+    if authority_file is not None:
+        told["tls"] = ssl.create_default_context(cafile=authority_file)
+    return told, devices_apart
+
+
+async def _connect_patiently(url: str, told: dict[str, Any], *, devices_apart: bool) -> Bus:
     attempt = 0
     while True:
-        bus = Bus(MendedClient())
+        bus = Bus(MendedClient(), devices_apart=devices_apart)
         try:
             await bus.client.connect(
                 url,
-                name=name,
+                **told,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_OUTSTANDING_MAX,

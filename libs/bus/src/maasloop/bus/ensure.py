@@ -5,6 +5,9 @@ exist before devices connect, because without interest the server keeps nothing.
 """
 
 import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,25 +23,46 @@ log = structlog.get_logger(__name__)
 
 MQTT_TIMEOUT_S = 5.0
 _NOT_FOUND = 404
-_MQTT_CONNECT = bytes.fromhex("101d00044d5154540402003c") + b"\x00\x11maasloop-ensuring"
+_MQTT_CONNECT = bytes.fromhex("00044d515454 04")
+"""Protocol name and level of MQTT 3.1.1."""
+_MQTT_CLEAN, _MQTT_WITH_PASSWORD = 0x02, 0xC2
+_MQTT_KEEP_ALIVE_S = 60
+_MQTT_CLIENT = "maasloop-ensuring"
 _MQTT_CONNACK_ACCEPTED = bytes.fromhex("20020000")
 _MQTT_DISCONNECT = bytes.fromhex("e000")
 
 
-async def ensure(bus: Bus, *, mqtt_url: str = "", scale: float = 1.0, replicas: int = 1) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class MqttDoor:
+    """The listener of an account of devices, and a user in that account, where the broker has accounts."""
+
+    bus: Bus
+    user: str
+    token: str
+    """The user's, which MQTT takes as its password."""
+    authority_file: Path | None
+    """Who vouches for the listener (PEM); none = no TLS."""
+
+
+async def ensure(
+    bus: Bus, *, mqtt_url: str = "", door: MqttDoor | None = None, scale: float = 1.0, replicas: int = 1
+) -> list[str]:
     """Create or update every stream and durable; return a line for each thing that changed.
 
-    Without ``mqtt_url`` the MQTT door is left out. Raises ``FailedPrecondition`` where the server refuses, for example
+    Without ``mqtt_url`` the MQTT door is left out; without ``door`` devices share the account of the services. Raises ``FailedPrecondition`` where the server refuses, for example
     because a stream cannot be changed in the way that is asked for.
     """
     changes = []
     for stream in STREAMS:
         changes += await _ensure_stream(bus, stream, scale, replicas)
+    behind_door = bus if door is None else door.bus
     if mqtt_url:
-        changes += await _ensure_mqtt(bus, mqtt_url, scale)
+        changes += await _ensure_mqtt(behind_door, mqtt_url, door, scale)
     for durable in DURABLES:
-        if durable.stream != subjects.MQTT_STREAM or mqtt_url:
+        if durable.stream != subjects.MQTT_STREAM:
             changes += await _ensure_durable(bus, durable)
+        elif mqtt_url:
+            changes += await _ensure_durable(behind_door, durable)
     return changes
 
 
@@ -71,10 +95,10 @@ async def _ensure_durable(bus: Bus, durable: Durable) -> list[str]:
     return [f"{'created' if missing else 'updated'} durable {durable.name}"]
 
 
-async def _ensure_mqtt(bus: Bus, mqtt_url: str, scale: float) -> list[str]:
+async def _ensure_mqtt(bus: Bus, mqtt_url: str, door: MqttDoor | None, scale: float) -> list[str]:
     found = await bus.api(f"STREAM.INFO.{subjects.MQTT_STREAM}")
     if _missing(found):
-        await _connect_once(mqtt_url)
+        await _connect_once(mqtt_url, door)
         found = await bus.api(f"STREAM.INFO.{subjects.MQTT_STREAM}")
     _require(found, f"find stream {subjects.MQTT_STREAM}")
     wanted = mqtt_stream_config(found["config"], scale=scale)
@@ -85,13 +109,15 @@ async def _ensure_mqtt(bus: Bus, mqtt_url: str, scale: float) -> list[str]:
     return [f"bounded stream {subjects.MQTT_STREAM}"]
 
 
-async def _connect_once(mqtt_url: str) -> None:
+async def _connect_once(mqtt_url: str, door: MqttDoor | None) -> None:
     """Make one MQTT 3.1.1 connection, so that the server creates its streams."""
     address = urlsplit(mqtt_url)
+    authority = None if door is None else door.authority_file
+    context = None if authority is None else ssl.create_default_context(cafile=authority)
     async with asyncio.timeout(MQTT_TIMEOUT_S):
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=context)
         try:
-            writer.write(_MQTT_CONNECT)
+            writer.write(_mqtt_connect(door))
             answer = await reader.readexactly(4)
             writer.write(_MQTT_DISCONNECT)
             await writer.drain()
@@ -101,6 +127,19 @@ async def _connect_once(mqtt_url: str) -> None:
     if answer != _MQTT_CONNACK_ACCEPTED:
         message = f"the MQTT listener at {mqtt_url} refused the connection ({answer.hex()})"
         raise FailedPrecondition("NEIGHBOUR_UNAVAILABLE", message)
+
+
+def _mqtt_connect(door: MqttDoor | None) -> bytes:
+    """Return a CONNECT packet (MQTT 3.1.1, 3.1) for a clean session."""
+    flags = _MQTT_CLEAN if door is None else _MQTT_WITH_PASSWORD
+    named = (_MQTT_CLIENT,) if door is None else (_MQTT_CLIENT, door.user, door.token)
+    texts = b"".join(len(text).to_bytes(2) + text.encode("ascii") for text in named)
+    body = _MQTT_CONNECT + bytes([flags]) + _MQTT_KEEP_ALIVE_S.to_bytes(2) + texts
+    length, left = bytearray(), len(body)
+    while left or not length:
+        left, low = divmod(left, 128)
+        length.append(low | (0x80 if left else 0))
+    return b"\x10" + bytes(length) + body
 
 
 def _missing(answer: dict[str, Any]) -> bool:

@@ -38,6 +38,8 @@ class Rights:
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     """A member of a queue group is ``subject queue``."""
+    publish_except: tuple[str, ...] = ()
+    """What of ``publish`` is refused all the same."""
     answers_max: int = 0
     """Answers that may be published on the reply subject of each request that was heard."""
     answer_within_s: float = 0.0
@@ -45,6 +47,8 @@ class Rights:
     def claims(self) -> dict[str, Any]:
         """Return them as the token has them; an empty list would allow everything, so it denies everything."""
         made: dict[str, Any] = {"pub": _allowed(self.publish), "sub": _allowed(self.subscribe)}
+        if self.publish_except:
+            made["pub"]["deny"] = list(self.publish_except)
         if self.answers_max:
             made["resp"] = {"max": self.answers_max, "ttl": int(self.answer_within_s * NANOSECONDS)}
         return made

@@ -7,11 +7,14 @@ server comes from the wheel in the same environment as this module.
 import http.client
 import os
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from maasloop.bus.city import City
+from maasloop.identity.certificates import TlsFiles
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
@@ -19,6 +22,8 @@ from maasloop.stack.waiting import wait_until_ready
 
 PAYLOAD_MAX_BYTES = 8 * 1024 * 1024
 """Largest message of the server."""
+CONTROL_LINE_MAX_BYTES = 16 * 1024
+"""Longest line before a body; the first one of a client has its token, and the server's 4 KiB are too few for some."""
 FILE_STORE_MAX_BYTES = 64 * 1024**3
 """Most that JetStream writes to disk."""
 FILE_STORE_SHARE_OF_FREE_DISK = 0.7
@@ -30,6 +35,8 @@ READY_TIMEOUT_S = 30.0
 """Longest start, with the recovery of its streams in it."""
 PROBE_TIMEOUT_S = 1.0
 """Longest answer of the monitoring port."""
+TLS_TIMEOUT_S = 10
+"""Longest TLS handshake."""
 MQTT_STORE_TIMEOUT_S = 60
 """Longest wait of a QoS 1 publish for its place in the stream; then the device's connection is closed.
 
@@ -56,6 +63,14 @@ class NatsPorts:
         return cls(*free_ports(3))
 
 
+@dataclass(frozen=True, slots=True)
+class NatsIdentities:
+    """Who may enter (operator mode), and the certificate that the server shows to clients and devices."""
+
+    city: City
+    tls: TlsFiles
+
+
 class NatsServer:
     """One nats-server whose data and ports stay the same across restarts."""
 
@@ -67,12 +82,17 @@ class NatsServer:
         name: str = "maasloop",
         log_path: Path | None = None,
         file_store_max_bytes: int | None = None,
+        identities: NatsIdentities | None = None,
         extra_configuration: str = "",
     ) -> None:
-        """Keep store and configuration under ``directory``; ``extra_configuration`` is appended as it is."""
+        """Keep store and configuration under ``directory``; ``extra_configuration`` is appended as it is.
+
+        Without ``identities`` anybody on this machine may do anything: for tests of parts.
+        """
         self.directory = directory
         self.ports = ports or NatsPorts.free()
         self.name = name
+        self.identities = identities
         self._file_store_max_bytes = file_store_max_bytes
         self._extra_configuration = extra_configuration
         self.process = ManagedProcess(
@@ -110,6 +130,7 @@ server_name: "{self.name}"
 listen: "{LOOPBACK}:{self.ports.client}"
 http: "{LOOPBACK}:{self.ports.monitor}"
 max_payload: {PAYLOAD_MAX_BYTES}
+max_control_line: {CONTROL_LINE_MAX_BYTES}
 jetstream {{
   store_dir: "{self.directory}"
   sync_interval: always
@@ -119,16 +140,40 @@ jetstream {{
 mqtt {{
   listen: "{LOOPBACK}:{self.ports.mqtt}"
   js_api_timeout: "{MQTT_STORE_TIMEOUT_S}s"
-}}
-{self._extra_configuration}
+{self._tls()}}}
+{self._tls()}{self._entry()}{self._extra_configuration}
 """
+
+    def _tls(self) -> str:
+        """Return the certificate of a listener: clients prove themselves by their credentials, not by one of theirs."""
+        if self.identities is None:
+            return ""
+        files = self.identities.tls
+        return f"""tls {{
+  cert_file: "{files.certificate}"
+  key_file: "{files.key}"
+  timeout: {TLS_TIMEOUT_S}
+}}
+"""
+
+    def _entry(self) -> str:
+        if self.identities is None:
+            return ""
+        return self.identities.city.server_configuration(self.directory / "accounts")
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start the server and return when JetStream answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        # The tokens in it are no secret by themselves, but nobody else needs them.
+        self.configuration_path.touch(mode=0o600)
         self.configuration_path.write_text(self.configuration())
         self.process.start()
         wait_until_ready(self.process, self.ready, timeout_s)
+
+    def reload(self) -> None:
+        """Make the server read its certificate files again; nobody is disconnected."""
+        self.configuration_path.write_text(self.configuration())
+        os.kill(self.process.pid, signal.SIGHUP)
 
     def stop(self) -> None:
         """End the server with SIGTERM, which closes the store and does not wait for clients to leave."""

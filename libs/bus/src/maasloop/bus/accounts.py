@@ -1,0 +1,160 @@
+"""The accounts of a city on NATS: what crosses between them, and nothing else does.
+
+``SYS`` is the server's own. ``CORE`` has the services and every stream of facts. ``DEVICES-{tenant}`` has the devices of a
+tenant and what the MQTT listener stores. ``AUTH`` has the callout, and the sentinel under which a client waits for its
+word. ``AUDIT`` hears checkpoints. ``INTEGRATOR-{name}`` hears open facts. Each export is private: the exporter signs an
+activation for the importer, so that another account that names the subject gets nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from maasloop.core.domains import Domain
+from maasloop.core.ids import require_id
+from maasloop.identity.nats.claims import (
+    UNLIMITED,
+    Account,
+    AccountLimits,
+    Export,
+    ExternalAuthorization,
+    Import,
+    Sharing,
+    StorageLimits,
+)
+
+from . import subjects
+from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_DURABLES, checkpoints, down, pulling
+
+SYSTEM = "SYS"
+CORE = "CORE"
+AUDIT = "AUDIT"
+AUTH = "AUTH"
+STORAGE = StorageLimits(UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED)
+"""JetStream as far as the server has room: streams bound themselves."""
+INTEGRATOR_CONNECTIONS_MAX = 16
+INTEGRATOR_SUBSCRIPTIONS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A subject that one account gives to another."""
+
+    name: str
+    subject: str
+    sharing: Sharing = Sharing.STREAM
+    streamed_answers: bool = False
+    local_subject: str = ""
+    """Its name where it is imported, when it is another one."""
+
+    def export(self) -> Export:
+        """Return it as its owner declares it."""
+        return Export(self.name, self.subject, self.sharing, private=True, streamed_answers=self.streamed_answers)
+
+    def imported(self, account: str, activation: str) -> Import:
+        """Return it as the other account declares it: ``account`` is the owner's public key."""
+        return Import(self.name, self.subject, account, self.sharing, activation, self.local_subject)
+
+
+type Activate = Callable[[str, str, Shared], str]
+"""Signs that an account (first, by name) gives a subject to another (second, by name)."""
+
+
+def devices_account(tenant: str) -> str:
+    """Return the name of the account of a tenant's devices."""
+    require_id(tenant, "tenant")
+    return f"DEVICES-{tenant}"
+
+
+def integrator_account(name: str) -> str:
+    """Return the name of an integrator's account."""
+    require_id(name, "integrator")
+    return f"INTEGRATOR-{name}"
+
+
+def from_devices() -> tuple[Shared, ...]:
+    """Return what devices give to the services: uplinks as they come, and the stream that was acknowledged.
+
+    What an account asks of JetStream by its plain name is its own; so what is asked of the other account has another.
+    """
+    shared = [Shared("uplinks", subjects.UPLINKS_QOS0)]
+    for durable in MQTT_DURABLES:
+        pull, acknowledge = pulling(durable)
+        shared += [
+            Shared(f"pull {durable.name}", pull, Sharing.SERVICE, streamed_answers=True),
+            Shared(f"acknowledge {durable.name}", acknowledge, Sharing.SERVICE),
+        ]
+    asked = [
+        Shared(f"ask {verb}", f"{API}.{verb}", Sharing.SERVICE, local_subject=f"{DEVICES_API}.{verb}")
+        for verb in MQTT_ASKED
+    ]
+    return (*shared, *asked)
+
+
+def to_devices() -> tuple[Shared, ...]:
+    """Return what services give to devices."""
+    return tuple(Shared(f"downlink {kind}", down(kind)) for kind in subjects.DownlinkKind)
+
+
+def to_audit() -> tuple[Shared, ...]:
+    """Return what witnesses hear."""
+    return tuple(Shared(f"checkpoints {index}", subject) for index, subject in enumerate(checkpoints()))
+
+
+def to_integrators() -> tuple[Shared, ...]:
+    """Return what integrators hear: readings of every domain that are no person's, and alerts."""
+    readings = [
+        Shared(f"observations of {domain}", subjects.OBSERVATION_RECORDED.wildcard(key=str(domain)))
+        for domain in Domain
+    ]
+    alerts = [
+        Shared(f"alert {fact.verb}", fact.wildcard())
+        for fact in (subjects.ALERT_RAISED, subjects.ALERT_ACKNOWLEDGED, subjects.ALERT_RESOLVED)
+    ]
+    return (*readings, *alerts)
+
+
+def core_account(keys: Mapping[str, str], tenant: str, activate: Activate) -> Account:
+    """Return the account of the services; ``keys`` are public keys by account."""
+    devices = devices_account(tenant)
+    return Account(
+        AccountLimits(storage=STORAGE),
+        exports=_exports((*to_devices(), *to_audit(), *to_integrators())),
+        imports=_imports(CORE, devices, keys, from_devices(), activate),
+    )
+
+
+def devices_claims(keys: Mapping[str, str], tenant: str, activate: Activate, signing_key: str) -> Account:
+    """Return the account of a tenant's devices, whose users the holder of ``signing_key`` may sign."""
+    return Account(
+        AccountLimits(storage=STORAGE),
+        exports=_exports(from_devices()),
+        imports=_imports(devices_account(tenant), CORE, keys, to_devices(), activate),
+        signing_keys=(signing_key,),
+    )
+
+
+def auth_account(keys: Mapping[str, str], tenant: str, callout_user: str, curve_key: str) -> Account:
+    """Return the account of the callout, which may place clients among the devices and nowhere else."""
+    allowed = (keys[devices_account(tenant)],)
+    return Account(authorization=ExternalAuthorization((callout_user,), allowed, curve_key))
+
+
+def audit_account(keys: Mapping[str, str], activate: Activate) -> Account:
+    """Return the account of witnesses."""
+    return Account(imports=_imports(AUDIT, CORE, keys, to_audit(), activate))
+
+
+def integrator_claims(keys: Mapping[str, str], name: str, activate: Activate) -> Account:
+    """Return an integrator's account: it stores nothing and hears what ``to_integrators`` says."""
+    limits = AccountLimits(INTEGRATOR_CONNECTIONS_MAX, INTEGRATOR_SUBSCRIPTIONS_MAX)
+    return Account(limits, imports=_imports(integrator_account(name), CORE, keys, to_integrators(), activate))
+
+
+def _exports(shared: Iterable[Shared]) -> tuple[Export, ...]:
+    return tuple(each.export() for each in shared)
+
+
+def _imports(
+    importer: str, exporter: str, keys: Mapping[str, str], shared: Iterable[Shared], activate: Activate
+) -> tuple[Import, ...]:
+    return tuple(each.imported(keys[exporter], activate(exporter, importer, each)) for each in shared)

@@ -1,0 +1,244 @@
+"""The operator tree of a city as files: keys made once, tokens signed anew when what they say has changed.
+
+::
+
+    seeds/{account}.seed      the keys that sign (operator, accounts)
+    operator.jwt, sentinel.jwt
+    accounts/{account}.jwt    what the server is told of an account
+    users/{user}.creds        what a user connects with
+    callout/                  what the device-registry needs to let devices in
+
+All of it is secret (directories 0700, files 0600). Whoever has ``seeds/`` is the city's operator; services have their own
+file under ``users/`` only.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maasloop.core.clock import Clock
+from maasloop.identity.nats.claims import (
+    Account,
+    ConnectionType,
+    Rights,
+    User,
+    activation_claims,
+    operator_claims,
+)
+from maasloop.identity.nats.credentials import credentials_text, read_credentials
+from maasloop.identity.nats.keys import CurveKey, KeyPair, Role
+from maasloop.identity.nats.tokens import read_unverified, sign
+from maasloop.identity.secret_files import secret_directory, write_secret
+
+from . import accounts, rights
+from .accounts import AUDIT, AUTH, CORE, SYSTEM, Shared
+
+OPERATOR = "operator"
+TENANT = "city"
+"""The tenant of a machine that has one."""
+_DEVICES_SIGNING = "callout-devices"
+_CURVE = "callout-curve"
+BOTH = (ConnectionType.STANDARD, ConnectionType.MQTT)
+
+
+@dataclass(frozen=True, slots=True)
+class CityUser:
+    """A user and the account it is in."""
+
+    name: str
+    account: str
+    user: User
+
+
+class City:
+    """The identities of one city's NATS, kept in a directory."""
+
+    def __init__(self, directory: Path, clock: Clock, *, tenant: str = TENANT) -> None:
+        """Take a directory; ``ensure`` fills it."""
+        self.directory = directory
+        self.tenant = tenant
+        self.devices = accounts.devices_account(tenant)
+        self._clock = clock
+
+    @property
+    def fixed_accounts(self) -> tuple[str, ...]:
+        """The accounts that every city has."""
+        return (SYSTEM, CORE, AUDIT, AUTH, self.devices)
+
+    @property
+    def integrators(self) -> list[str]:
+        """The accounts of integrators."""
+        return sorted(path.stem for path in (self.directory / "accounts").glob("INTEGRATOR-*.jwt"))
+
+    def ensure(self) -> None:
+        """Make what is missing, and sign anew what says something else."""
+        for part in ("", "seeds", "accounts", "users", "callout"):
+            secret_directory(self.directory / part)
+        for user in self.users():
+            self.write_user(user)
+        for name, account in self.claims().items():
+            self.write_account(name, account)
+        system = self.key(SYSTEM).public_key
+        operator = self.key(OPERATOR)
+        self._token(self.directory / "operator.jwt", operator_claims(system), operator.public_key, OPERATOR, operator)
+        self._sentinel()
+        self._callout()
+
+    def users(self) -> list[CityUser]:
+        """Return the users that every city has."""
+        core = [CityUser(name, CORE, User(allowed)) for name, allowed in rights.core_rights().items()]
+        # An MQTT client shows the token as its password, which a token that needs a signature would not pass.
+        ensuring = User(rights.ensure_devices_rights(), connection_types=BOTH, bearer=True)
+        return [
+            *core,
+            CityUser(rights.ENSURE_DEVICES, self.devices, ensuring),
+            CityUser(rights.CALLOUT, AUTH, User(rights.callout_rights())),
+            CityUser(rights.WITNESS, AUDIT, User(rights.witness_rights())),
+            CityUser(rights.REVOKER, SYSTEM, User(rights.revoker_rights())),
+            CityUser(rights.ACCOUNTS, SYSTEM, User(rights.accounts_rights())),
+        ]
+
+    def claims(self) -> dict[str, Account]:
+        """Return what every account is to be, by name, without its revocations."""
+        keys = {name: self.key(name).public_key for name in (*self.fixed_accounts, *self.integrators)}
+        callout = read_unverified(self._credentials(rights.CALLOUT)[0]).subject
+        signing = self.key(_DEVICES_SIGNING).public_key
+        return {
+            SYSTEM: Account(),
+            CORE: accounts.core_account(keys, self.tenant, self.activation),
+            AUDIT: accounts.audit_account(keys, self.activation),
+            AUTH: accounts.auth_account(keys, self.tenant, callout, self.curve_key().public_key),
+            self.devices: accounts.devices_claims(keys, self.tenant, self.activation, signing),
+            **{
+                name: accounts.integrator_claims(keys, name.removeprefix("INTEGRATOR-"), self.activation)
+                for name in self.integrators
+            },
+        }
+
+    def add_integrator(self, name: str) -> Path:
+        """Make an integrator's account and its user, and return the credentials; the server is told by ``token``."""
+        account = accounts.integrator_account(name)
+        keys = {each: self.key(each).public_key for each in (account, CORE)}
+        self.write_account(account, accounts.integrator_claims(keys, name, self.activation))
+        user = f"integrator-{name}"
+        heard = (*(each.subject for each in accounts.to_integrators()), f"{rights.inbox_prefix(user)}.>")
+        return self.write_user(CityUser(user, account, User(Rights(subscribe=heard))))
+
+    def revoke(self, account: str, user_public_key: str = "*") -> str:
+        """Make every token of a user (``*`` = of all) that is signed by now void, and return the account's new token."""
+        found = read_unverified(self.token(account))
+        revoked = {**found.nats.get("revocations", {}), user_public_key: self._now_s()}
+        self._sign(self._account_path(account), {**found.nats, "revocations": revoked}, found.subject, account)
+        return self.token(account)
+
+    def token(self, account: str) -> str:
+        """Return what the server is told of an account."""
+        return self._account_path(account).read_text().strip()
+
+    def credentials(self, user: str) -> Path:
+        """Return the file with which a user connects."""
+        return self.directory / "users" / f"{user}.creds"
+
+    def key(self, name: str) -> KeyPair:
+        """Return the key of an account or of the operator, made at its first use."""
+        path = self.directory / "seeds" / f"{name}.seed"
+        if not path.exists():
+            role = Role.OPERATOR if name == OPERATOR else Role.ACCOUNT
+            write_secret(path, KeyPair.generate(role).seed.encode())
+        return KeyPair(path.read_text().strip())
+
+    def curve_key(self) -> CurveKey:
+        """Return the key for which the server seals what it asks the callout."""
+        path = self.directory / "seeds" / f"{_CURVE}.seed"
+        if not path.exists():
+            write_secret(path, CurveKey.generate().seed.encode())
+        return CurveKey(path.read_text().strip())
+
+    def activation(self, exporter: str, importer: str, shared: Shared) -> str:
+        """Return the exporter's signature that the importer may have a subject; the same text each time."""
+        claims = activation_claims(shared.subject, shared.sharing)
+        subject = self.key(importer).public_key
+        return sign(claims, subject=subject, name=shared.name, signer=self.key(exporter), issued_at=1)
+
+    def write_user(self, user: CityUser) -> Path:
+        """Keep a user's key and sign its token anew if it says something else; returns its credentials file."""
+        path, account = self.credentials(user.name), self.key(user.account)
+        token, seed = self._credentials(user.name) if path.exists() else ("", KeyPair.generate(Role.USER).seed)
+        claims = user.user.claims()
+        if not token or not _same(token, claims, account.public_key):
+            public = KeyPair(seed).public_key
+            token = sign(claims, subject=public, name=user.name, signer=account, issued_at=self._now_s())
+            write_secret(path, credentials_text(token, seed).encode())
+        return path
+
+    def write_account(self, name: str, account: Account) -> None:
+        """Sign an account's token anew if it says something else; who was revoked stays revoked."""
+        path, revoked = self._account_path(name), {}
+        if path.exists():
+            revoked = read_unverified(self.token(name)).nats.get("revocations", {})
+        claims = replace(account, revocations=revoked).claims()
+        self._token(path, claims, self.key(name).public_key, name, self.key(OPERATOR))
+
+    def server_configuration(self, resolver_directory: Path) -> str:
+        """Return what a server's configuration says of identities."""
+        preload = {self.key(name).public_key: self.token(name) for name in (*self.fixed_accounts, *self.integrators)}
+        return f"""operator: "{(self.directory / "operator.jwt").read_text()}"
+system_account: "{self.key(SYSTEM).public_key}"
+default_sentinel: "{(self.directory / "sentinel.jwt").read_text()}"
+resolver {{
+  type: full
+  dir: "{resolver_directory}"
+  allow_delete: true
+}}
+resolver_preload: {json.dumps(preload)}
+"""
+
+    def _sentinel(self) -> None:
+        """The user as which a client without a token waits for the callout's word: it may do nothing."""
+        path = self.directory / "sentinel.jwt"
+        claims = User(Rights(), connection_types=BOTH, bearer=True).claims()
+        if path.exists() and _same(path.read_text(), claims, self.key(AUTH).public_key):
+            return
+        public = KeyPair.generate(Role.USER).public_key
+        self._token(path, claims, public, "sentinel", self.key(AUTH))
+
+    def _callout(self) -> None:
+        """Give the device-registry its own copies."""
+        files = {
+            "callout.creds": self.credentials(rights.CALLOUT).read_text(),
+            "revoker.creds": self.credentials(rights.REVOKER).read_text(),
+            "account.seed": self.key(AUTH).seed,
+            "devices.seed": self.key(_DEVICES_SIGNING).seed,
+            "devices.account": self.key(self.devices).public_key,
+            "curve.seed": self.curve_key().seed,
+        }
+        for name, text in files.items():
+            path = self.directory / "callout" / name
+            if not path.exists() or path.read_text() != text:
+                write_secret(path, text.encode())
+
+    def _token(self, path: Path, claims: Mapping[str, Any], subject: str, name: str, signer: KeyPair) -> None:
+        if path.exists() and _same(path.read_text(), claims, signer.public_key):
+            return
+        write_secret(path, sign(claims, subject=subject, name=name, signer=signer, issued_at=self._now_s()).encode())
+
+    def _sign(self, path: Path, claims: Mapping[str, Any], subject: str, name: str) -> None:
+        token = sign(claims, subject=subject, name=name, signer=self.key(OPERATOR), issued_at=self._now_s())
+        write_secret(path, token.encode())
+
+    def _account_path(self, name: str) -> Path:
+        return self.directory / "accounts" / f"{name}.jwt"
+
+    def _credentials(self, user: str) -> tuple[str, str]:
+        return read_credentials(self.credentials(user).read_text())
+
+    def _now_s(self) -> int:
+        return self._clock.now_us() // 1_000_000
+
+
+def _same(token: str, claims: Mapping[str, Any], issuer: str) -> bool:
+    """Tell whether a token says these claims already, by the same issuer."""
+    found = read_unverified(token.strip())
+    return found.issuer == issuer and {**claims, "version": found.nats["version"]} == dict(found.nats)
