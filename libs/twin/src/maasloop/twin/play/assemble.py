@@ -9,12 +9,13 @@ from maasloop.api.command.v1.command_pb2 import DeviceCommand
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.identity.command_keys import Keys
+from maasloop.twin.devices.desk import CommandDesk, Gateway
 from maasloop.twin.devices.readings import MICROSECONDS
 from maasloop.twin.doors.http import HttpDoor
 from maasloop.twin.doors.rpc import ColumnsDoor
 from maasloop.twin.play.cast import CLOCK, LIGHT_SENSOR, RAIN_GAUGE, Cast
 from maasloop.twin.play.decisions import DECISION_DEADLINE_S, Decisions
-from maasloop.twin.play.doors import Doors, Gateway
+from maasloop.twin.play.doors import Doors
 from maasloop.twin.play.faults import LATE_S, FaultyField
 from maasloop.twin.play.ledger import Ledger
 from maasloop.twin.play.run import Play
@@ -71,6 +72,10 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
             level_percent = command.setpoint.light_level.level_percent
             timer.end(command.device, clock.monotonic_s(), level_percent=level_percent)
 
+    desk = CommandDesk(
+        cast.district, sockets.command_keys, street_us=lambda: street.second * MICROSECONDS, arrived=arrived
+    )
+    tally.commands_refused = desk.refused
     doors = Doors(
         cast.district,
         mqtt_address=sockets.mqtt_address,
@@ -79,11 +84,8 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
         nats=sockets.nats,
         ledger=Ledger((course.begin_s - LEDGER_MARGIN_S) * MICROSECONDS),
         clock=clock,
-        arrived=arrived,
-        street_us=lambda: street.second * MICROSECONDS,
-        command_keys=sockets.command_keys,
+        desk=desk,
     )
-    tally.commands_refused = doors.refused_commands
     gateways: list[Gateway] = [*street.controllers.values(), *street.cabinets.values()]
     for gateway in gateways:
         doors.add_gateway(gateway)

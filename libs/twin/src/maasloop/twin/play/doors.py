@@ -2,19 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 
 import structlog
 from google.protobuf.json_format import Parse, ParseError
 
-from maasloop.api.command.v1.command_pb2 import DeviceCommand
 from maasloop.api.observation.v1.events_pb2 import DeviceReceipt
 from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.clock import Clock
-from maasloop.identity.command_keys import Keys
-from maasloop.identity.commands import CommandGuard, CommandRefused
-from maasloop.twin.devices.commands import Answer, CommandMalformed, read_command, write_answer
+from maasloop.twin.devices.commands import Answer, write_answer
+from maasloop.twin.devices.desk import CommandDesk, Gateway
 from maasloop.twin.devices.readings import in_column_order, to_columns, to_json
 from maasloop.twin.doors.http import HttpDoor
 from maasloop.twin.doors.mqtt import MqttLink
@@ -26,17 +24,6 @@ DEVICE_LEVEL = 3
 """Where the device stands in ``dev/v1/{district}/{device}/down/…``."""
 
 log = structlog.get_logger(__name__)
-
-
-class Gateway(Protocol):
-    """Who hears commands for itself and for others."""
-
-    id: str
-    heard_devices: tuple[str, ...]
-
-    def hear(self, command: DeviceCommand) -> Answer | None:
-        """Take a command; ``None`` where nobody answers."""
-        ...
 
 
 class Doors:
@@ -52,14 +39,9 @@ class Doors:
         nats: ColumnsDoor,
         ledger: Ledger,
         clock: Clock,
-        arrived: Callable[[DeviceCommand], None],
-        street_us: Callable[[], int],
-        command_keys: Keys | None,
+        desk: CommandDesk,
     ) -> None:
-        """Prepare; add gateways and devices before ``run``. ``arrived`` is told of every command at its device.
-
-        ``street_us`` is what the clock of the street shows. Without keys, devices take commands that nobody signed.
-        """
+        """Prepare; add gateways and devices before ``run``. Commands go to the desk."""
         self._district = district
         self._mqtt_address = mqtt_address
         self._http = http
@@ -67,26 +49,18 @@ class Doors:
         self._nats = nats
         self.ledger = ledger
         self._clock = clock
-        self._arrived = arrived
-        self._street_us = street_us
-        self._command_keys = command_keys
+        self._desk = desk
         self._links: dict[str, MqttLink] = {}
-        self._gateways: dict[str, Gateway] = {}
-        self._guards: dict[str, CommandGuard] = {}
         self._tasks: set[asyncio.Task[int]] = set()
         self.receipts = 0
         self.resent_readings = 0
         self.refused_by_receipt: Counter[str] = Counter()
-        self.refused_commands: Counter[str] = Counter()
-        """Commands that no device took, by reason: nobody who may command sent them, or not to it, or not for this time."""
 
     def add_gateway(self, gateway: Gateway) -> None:
         """Give a gateway its link, on which it hears commands for all its devices."""
         topics = [self._topic_down(device, DownlinkKind.COMMANDS) for device in gateway.heard_devices]
         self._add(gateway.id, topics)
-        self._gateways[gateway.id] = gateway
-        if self._command_keys is not None:
-            self._guards[gateway.id] = CommandGuard(self._district, gateway.heard_devices, self._command_keys)
+        self._desk.add(gateway)
 
     def add_device(self, device: str) -> None:
         """Give a device its link."""
@@ -167,29 +141,9 @@ class Doors:
         if topic.endswith(DownlinkKind.RECEIPTS):
             self._hear_receipt(payload)
             return
-        try:
-            command = read_command(self._opened(device, topic, payload))
-        except (CommandMalformed, CommandRefused) as error:
-            self._refuse(device, error)
-            return
-        answer = self._gateways[device].hear(command)
-        self._arrived(command)
+        answer = self._desk.hear(device, topic.split("/")[DEVICE_LEVEL], payload)
         if answer is not None:
             self.answer(device, [answer])
-
-    def _opened(self, gateway: str, topic: str, envelope: bytes) -> bytes:
-        guard = self._guards.get(gateway)
-        if guard is None:
-            return envelope
-        meant = topic.split("/")[DEVICE_LEVEL]
-        return guard.open(envelope, device=meant, now_us=self._street_us()).payload
-
-    def _refuse(self, device: str, error: CommandMalformed | CommandRefused) -> None:
-        reason = error.reason if isinstance(error, CommandRefused) else "MALFORMED"
-        self.refused_commands[reason] += 1
-        if self.refused_commands[reason] == 1:
-            # Once a reason: whoever sends forged commands does not fill a disk with them.
-            log.warning("command_refused", device=device, reason=reason, why=str(error))
 
     def _hear_receipt(self, payload: bytes) -> None:
         try:
