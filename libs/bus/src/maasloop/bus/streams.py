@@ -247,6 +247,7 @@ STREAMS: tuple[Stream, ...] = (
     AUDIT,
     DEADLETTERS,
     LEASES,
+    REVOCATIONS,
 )
 
 MQTT_MAX_BYTES = 1_024 * MIB
