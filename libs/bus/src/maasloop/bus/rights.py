@@ -20,6 +20,7 @@ from .streams import (
     PERSONAL,
     QUARANTINE,
     RESPONSES,
+    REVOCATIONS,
     STREAMS,
     Durable,
     Stream,
@@ -62,6 +63,8 @@ LOOKS_AT: Mapping[str, tuple[Stream, ...]] = {"ingest": (OBSERVATIONS, IMPORTS, 
 OWNED: Mapping[str, tuple[Stream, ...]] = {CUSTODY_OWNER: (OBSERVATIONS, IMPORTS, PERSONAL, QUARANTINE, RESPONSES)}
 """Streams that a service reads at will and gives space back in."""
 HOLDS_LEASES = ("timeseries",)
+REVOKES = "device-registry"
+"""Who says whose tokens are refused; every service asks."""
 ANSWERS_MAX = 1
 ANSWER_WITHIN_S = 60.0
 API = "$JS.API"
@@ -85,7 +88,11 @@ def inbox_prefix(user: str) -> str:
 
 def service_rights(service: str) -> Rights:
     """Return the rights of one of the six services, in the account ``CORE``."""
-    publish: list[str] = [*facts_of(service), f"{subjects.ROOT}.deadletter.{service}.*"]
+    publish: list[str] = [
+        *facts_of(service),
+        f"{subjects.ROOT}.deadletter.{service}.*",
+        f"{API}.STREAM.MSG.GET.{REVOCATIONS.name}",
+    ]
     subscribe: list[str] = []
     denied: list[str] = []
     owned = OWNED.get(service, ())
@@ -106,6 +113,8 @@ def service_rights(service: str) -> Rights:
         publish.append(down(SENDS_DOWN[service]))
     if service in ASKS_INGEST:
         publish.append(subjects.INGEST_RECORD)
+    if service == REVOKES:
+        publish.append(subjects.REVOCATIONS)
     if service in HOLDS_LEASES:
         publish += [f"{subjects.LEASES.removesuffix('>')}{service}.*", f"{API}.STREAM.MSG.GET.{LEASES.name}"]
     subscribe += [wildcard for noun in FOLLOWS.get(service, ()) for wildcard in _facts_about(noun)]

@@ -45,6 +45,10 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = "nats://127.0.0.1:4222"
     """Address of NATS; several are separated by commas."""
+    nats_credentials_file: Path | None = None
+    """File with the token and key of this service's user (``.creds``)."""
+    nats_ca_file: Path | None = None
+    """File with the authorities (PEM) that vouch for NATS; with it the link is TLS."""
     postgres_dsn: SecretStr
     """Connection string of the service's own role."""
     grpc_address: str = "127.0.0.1:0"

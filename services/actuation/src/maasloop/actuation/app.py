@@ -53,7 +53,6 @@ from maasloop.actuation.handlers.set_override import SetOverride
 from maasloop.actuation.handlers.verify_commands import VerifyCommands
 from maasloop.actuation.settings import ActuationSettings
 from maasloop.api.command.v1 import command_service_pb2, policy_service_pb2
-from maasloop.bus import connection as bus_connection
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import Retryable
@@ -64,6 +63,7 @@ from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
 from maasloop.rsmp.tls import supervisor_context
+from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
@@ -103,7 +103,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
     dsn = settings.postgres_dsn.get_secret_value()
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max, clock=clock) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        broker.connected(settings, NAME) as bus,
         connected(settings.device_registry_address) as channel,
         connected(settings.timeseries_address) as memory,
         _ledger(dsn, codec, clock) as ledger,

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from maasloop.api.consent.v1 import consent_service_pb2
-from maasloop.bus import connection as bus_connection
 from maasloop.bus import subjects
 from maasloop.consent.adapters.identifiers import RandomIdentifiers
 from maasloop.consent.adapters.postgres import PostgresRegister
@@ -22,6 +21,7 @@ from maasloop.consent.settings import ConsentSettings
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.pool import check, open_pool
 from maasloop.rpc.server import RpcServer
+from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
@@ -39,7 +39,7 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
     dsn = settings.postgres_dsn.get_secret_value()
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        broker.connected(settings, NAME) as bus,
     ):
         owner = Owner(pool, clock)
         watching = Watching(owner)

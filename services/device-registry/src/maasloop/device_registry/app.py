@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from maasloop.api.device.v1 import device_service_pb2
-from maasloop.bus import connection as bus_connection
 from maasloop.bus import subjects
 from maasloop.core.clock import SystemClock
 from maasloop.device_registry.adapters.postgres import PostgresRegistry
@@ -22,6 +21,7 @@ from maasloop.device_registry.handlers.update_device_type import UpdateDeviceTyp
 from maasloop.device_registry.settings import DeviceRegistrySettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.rpc.server import RpcServer
+from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
@@ -39,7 +39,7 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
     dsn = settings.postgres_dsn.get_secret_value()
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        broker.connected(settings, NAME) as bus,
     ):
         owner = Owner(pool, clock)
         watching = Watching(owner)

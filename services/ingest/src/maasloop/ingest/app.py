@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from maasloop.bus import connection as bus_connection
+from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
@@ -34,6 +34,7 @@ from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
+from maasloop.runtime import broker
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
@@ -52,8 +53,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
     clock = SystemClock()
     async with (
         open_pool(settings.postgres_dsn.get_secret_value(), name=NAME, size_max=4) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
-        bus_connection.connect(settings.nats_url, name=f"{NAME}-bulk") as bulk,
+        broker.connected(settings, NAME) as bus,
+        broker.connected(settings, f"{NAME}-bulk") as bulk,
         connected(settings.device_registry_address) as registry_channel,
         connected(settings.consent_address) as consent_channel,
     ):
@@ -110,8 +111,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
 
 
 def _device_doors(
-    bus: bus_connection.Bus,
-    bulk: bus_connection.Bus,
+    bus: Bus,
+    bulk: Bus,
     record: RecordObservations,
     refuse: RefusePayload,
     *,
@@ -161,5 +162,5 @@ class _Known:
         return self.projection.state is State.LIVE or self.projection.revision > 0
 
 
-async def _linked(*links: bus_connection.Bus) -> str | None:
+async def _linked(*links: Bus) -> str | None:
     return None if all(link.connected for link in links) else "no link to NATS"

@@ -9,7 +9,6 @@ import grpc
 import structlog
 
 from maasloop.api.notification.v1 import notification_service_pb2
-from maasloop.bus import connection as bus_connection
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import Retryable
@@ -43,6 +42,7 @@ from maasloop.notification.settings import NotificationSettings
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
+from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
@@ -83,7 +83,7 @@ async def assemble(settings: NotificationSettings) -> AsyncIterator[Service]:
     dsn = settings.postgres_dsn.get_secret_value()
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        broker.connected(settings, NAME) as bus,
         connected(settings.device_registry_address) as registry_channel,
         _webhooks(settings, clock) as webhooks,
     ):

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from maasloop.bus import connection as bus_connection
+from maasloop.bus.connection import Bus
 from maasloop.bus.streams import (
     DURABLES,
     IMPORT_ROWS,
@@ -26,6 +26,7 @@ from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
+from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
@@ -90,7 +91,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
     async with (
         AsyncExitStack() as stack,
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
-        bus_connection.connect(settings.nats_url, name=NAME) as bus,
+        broker.connected(settings, NAME) as bus,
         connected(settings.device_registry_address) as registry_channel,
         connected(settings.consent_address) as consent_channel,
     ):
@@ -159,7 +160,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
 class _Parts:
     """What all writers are made of."""
 
-    bus: bus_connection.Bus
+    bus: Bus
     dsn: str
     pool: Pool
     fence: PostgresFence
@@ -269,5 +270,5 @@ def _owners() -> dict[str, list[str]]:
     return owners
 
 
-async def _linked(bus: bus_connection.Bus) -> str | None:
+async def _linked(bus: Bus) -> str | None:
     return None if bus.connected else "no link to NATS"
