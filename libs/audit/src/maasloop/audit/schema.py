@@ -20,7 +20,7 @@ def log_sql(service: str, role: str) -> str:
         INSERT INTO audit.logs (name, role) VALUES ('{service}', '{role}') ON CONFLICT DO NOTHING;
         GRANT USAGE ON SCHEMA audit TO "{role}";
         GRANT EXECUTE ON FUNCTION audit.append(text[]), audit.read(bigint, integer),
-            audit.keep(bigint, bytea[], text), audit.newest() TO "{role}";
+            audit.keep(bigint, bytea[], text), audit.newest(integer) TO "{role}";
     """  # noqa: S608 - names were checked above
 
 

@@ -107,14 +107,14 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     RETURNING true
 $$;
 
--- Returns the newest checkpoint of the log of the role that logged in.
-CREATE OR REPLACE FUNCTION audit.newest() RETURNS TABLE (entries bigint, roots bytea[], signed text)
+-- Returns the newest checkpoints of the log of the role that logged in, the newest first.
+CREATE OR REPLACE FUNCTION audit.newest(count integer) RETURNS TABLE (entries bigint, roots bytea[], signed text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.size, c.peaks, c.note
     FROM audit.checkpoints AS c JOIN audit.logs AS l ON l.name = c.log
     WHERE l.role = session_user
     ORDER BY c.size DESC
-    LIMIT 1
+    LIMIT count
 $$;
 
 ALTER TABLE audit.logs OWNER TO maasloop_audit;
@@ -123,6 +123,6 @@ ALTER TABLE audit.checkpoints OWNER TO maasloop_audit;
 ALTER FUNCTION audit.append(text[]) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.read(bigint, integer) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.keep(bigint, bytea[], text) OWNER TO maasloop_audit;
-ALTER FUNCTION audit.newest() OWNER TO maasloop_audit;
-REVOKE ALL ON FUNCTION audit.append(text[]), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest()
+ALTER FUNCTION audit.newest(integer) OWNER TO maasloop_audit;
+REVOKE ALL ON FUNCTION audit.append(text[]), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest(integer)
     FROM PUBLIC;
