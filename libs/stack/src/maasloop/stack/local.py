@@ -16,16 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
+from maasloop.identity.certificates import DevelopmentCertificates, Holder
 from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
 from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_database, role_name
-from maasloop.stack.servers.nats import NatsPorts, NatsServer
+from maasloop.stack.servers.nats import NatsIdentities, NatsPorts, NatsServer
 from maasloop.stack.servers.provider import postgres_server
 from maasloop.stack.services import LISTENERS, Neighbours, choose_addresses, module_name, service_environment
 from maasloop.stack.state import StackState, StateDirectory
+from maasloop.stack.streams import ensure_streams
 from maasloop.stack.supervision import Supervisor
 
 READY_TIMEOUT_S = 60.0
@@ -47,6 +50,9 @@ class StackOptions:
 
     restart: bool = True
     """Start again what exits by itself."""
+
+    secure: bool = False
+    """Everybody has an identity, and every link is TLS; without, for benches that compare."""
 
     ensure_streams: bool = True
     durable_initdb: bool = True
@@ -77,7 +83,10 @@ class LocalStack:
         nats_ports = NatsPorts(
             ports.get("nats", free.client), ports.get("mqtt", free.mqtt), ports.get("nats-monitor", free.monitor)
         )
-        self.nats = NatsServer(self.directory.nats, ports=nats_ports, log_path=logs / "nats.log")
+        self.certificates = DevelopmentCertificates(self.directory.secrets / "tls", self._clock)
+        self.city = City(self.directory.secrets / "nats", self._clock)
+        identities = NatsIdentities(self.city, self.certificates.files("nats")) if self.options.secure else None
+        self.nats = NatsServer(self.directory.nats, ports=nats_ports, log_path=logs / "nats.log", identities=identities)
         self.postgres = postgres_server(
             self.directory,
             port=ports.get("postgres"),
@@ -86,7 +95,11 @@ class LocalStack:
         )
         self.addresses = choose_addresses(ports)
         neighbours = Neighbours(
-            self.nats.url, self.service_dsns, self.addresses, self.directory.command_secrets / SIGNING_KEY_FILE
+            self.nats.url,
+            self.service_dsns,
+            self.addresses,
+            self.directory.command_secrets / SIGNING_KEY_FILE,
+            identities,
         )
         self.services = {
             service: ManagedProcess(
@@ -137,6 +150,8 @@ class LocalStack:
             services={name: self.addresses[name] for name in self.services},
             pids={name: process.pid for name, process in self.processes.items() if process.alive},
             command_keys=str(self.directory.command_keys),
+            nats_users=str(self.city.directory / "users") if self.options.secure else "",
+            ca_file=str(self.certificates.files("nats").authority) if self.options.secure else "",
         )
 
     async def __aenter__(self) -> Self:
@@ -157,6 +172,9 @@ class LocalStack:
     async def _start(self) -> None:
         self._exit_stack.enter_context(self.directory.hold())
         ensure_command_keys(self.directory.command_secrets)
+        if self.options.secure:
+            self.city.ensure()
+            self.certificates.ensure([Holder("nats")])
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:
                 log.unlink()
@@ -180,12 +198,7 @@ class LocalStack:
             self._supervise()
 
     async def _ensure_streams(self) -> None:
-        from maasloop.bus.connection import connect
-        from maasloop.bus.ensure import ensure
-
-        host, port = self.nats.mqtt_address
-        async with connect(self.nats.url, name="stack") as bus:
-            await ensure(bus, mqtt_url=f"mqtt://{host}:{port}")
+        await ensure_streams(self.nats)
 
     def _supervise(self) -> None:
         task = asyncio.create_task(self._supervisor.run(), name="supervisor")

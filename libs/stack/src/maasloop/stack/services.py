@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.servers.databases import SERVICES
+from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.state import ServiceAddresses
 
 HTTP_SERVICES = ("ingest",)
@@ -32,6 +33,8 @@ class Neighbours:
     services: Mapping[str, ServiceAddresses]
     command_key_file: Path
     """Signs what actuation tells devices."""
+    nats: NatsIdentities | None = None
+    """Who NATS lets in; none = anybody."""
 
 
 def module_name(service: str) -> str:
@@ -78,6 +81,9 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         "health_address": own.health,
         "migrate_at_start": "true",
     }
+    if neighbours.nats is not None:
+        fields["nats_credentials_file"] = str(neighbours.nats.city.credentials(service))
+        fields["nats_ca_file"] = str(neighbours.nats.tls.authority)
     if own.http:
         fields["http_address"] = own.http
     if service == "actuation":

@@ -50,6 +50,10 @@ class StackState:
     pids: Mapping[str, int]
     command_keys: str = ""
     """File of the keys whose commands devices obey (a JWK Set)."""
+    nats_users: str = ""
+    """Directory with the credentials of NATS users, ``{user}.creds``; empty = anybody may enter."""
+    ca_file: str = ""
+    """Who vouches for the certificates of this machine (PEM); empty = no TLS."""
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -82,9 +86,14 @@ class StateDirectory:
         return self.path / "nats"
 
     @property
+    def secrets(self) -> Path:
+        """Keys and certificates of this machine, made at the first start."""
+        return self.path / "secrets"
+
+    @property
     def command_secrets(self) -> Path:
         """The key that signs commands, and the keys that devices trust."""
-        return self.path / "secrets" / "commands"
+        return self.secrets / "commands"
 
     @property
     def command_keys(self) -> Path:
