@@ -6,7 +6,7 @@ permission that the method declares.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from maasloop.core.errors import MaasloopError, PermissionDenied, Unauthenticated
 from maasloop.core.reasons import Reason
 from maasloop.identity.callers import may_call
-from maasloop.identity.principals import Kind, Principal, of_uri
+from maasloop.identity.principals import CERTIFIED, Kind, Principal, of_uri
 from maasloop.identity.tls import LiveTls
 from maasloop.telemetry import metrics
 
@@ -45,6 +45,10 @@ class TokenChecker(Protocol):
 
     async def principal(self, bearer: str) -> Principal:
         """Return who a token stands for, or raise ``Unauthenticated``."""
+        ...
+
+    def session(self, principal: Principal) -> AbstractAsyncContextManager[None]:
+        """Run a call in the block, which ends with ``Unauthenticated`` where the token ends or is revoked meanwhile."""
         ...
 
 
@@ -83,6 +87,12 @@ class Gate:
             if self._audit is not None:
                 self._audit.refused(None, method, error)
             raise
+
+    def session(self, principal: Principal | None) -> AbstractAsyncContextManager[None]:
+        """Run a call in the block, no longer than its caller's token holds; a certificate holds as long as its link."""
+        if self._tokens is None or principal is None or principal.kind in CERTIFIED:
+            return nullcontext()
+        return self._tokens.session(principal)
 
     @asynccontextmanager
     async def audited(self, principal: Principal | None, method: str) -> AsyncIterator[AuditedCall | None]:

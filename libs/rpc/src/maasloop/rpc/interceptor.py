@@ -180,7 +180,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             yield _validated(request, read)
             return
         principal = await self._gate.identify(context, method)
-        async with self._gate.audited(principal, method) as audited:
+        async with self._gate.session(principal), self._gate.audited(principal, method) as audited:
             with calling(principal):
                 if isinstance(request, bytes):
                     message = read(request)
