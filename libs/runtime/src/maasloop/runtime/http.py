@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .http_limits import HEAD_BYTES_MAX, LimitedProtocol, limited
 from .settings import split_address
 
 BACKLOG = 128
@@ -41,15 +42,19 @@ class HttpDoor:
         self._host, self._port_wanted = split_address(address)
         self._server = _Server(
             uvicorn.Config(
-                app if refusal is None else self._limited,
+                limited(app if refusal is None else self._limited),
                 # What is called with three arguments; a bound method would be taken for the older kind.
                 interface="asgi3",
                 log_config=None,
-                log_level="warning",
+                # Its warnings are one a frame of rubbish, which is counted instead.
+                log_level="error",
                 access_log=False,
                 lifespan="off",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
+                http=LimitedProtocol,
+                ws="none",
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             )
         )
         self._serving: asyncio.Task[None] | None = None
