@@ -45,7 +45,7 @@ from maasloop.twin.play.doors import DEVICE_LEVEL
 
 DISTRICT = "noord"
 PARENT = f"districts/{DISTRICT}"
-SETTLE_TIMEOUT_S = 40.0
+SETTLE_TIMEOUT_S = 60.0
 PAUSE_S = 0.1
 WITHOUT_CONSENT_GATE = """
 from maasloop.runtime.permitting import ConsentGate

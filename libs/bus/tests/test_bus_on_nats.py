@@ -61,7 +61,7 @@ async def test_a_message_published_after_an_idle_pull_arrives(bus: Bus) -> None:
         for number in range(10):
             assert await pull.take(10, wait_s=0.02) == []
             await bus.publish(AIR, b"x", {"Nats-Msg-Id": f"late-{number}"})
-            (delivery,) = await pull.take(10, wait_s=1.0)
+            (delivery,) = await pull.take(10, wait_s=20.0)
             await delivery.ack()
 
             assert number + 1 == delivery.stream_sequence
@@ -171,7 +171,7 @@ async def test_a_full_stream_of_dead_letters_stops_nobody(bus: Bus) -> None:
     assert "error" not in await bus.api("STREAM.UPDATE.DEADLETTERS", {**config, "max_bytes": 1})
     for body in (b"poison", b"good"):
         await bus.publish(subjects.RESPONSE_RECORDED.subject("noord", "lamp"), body, {"Nats-Msg-Id": body.decode()})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         await consume.consume(bus, SETTLEMENTS, handle, stop=stop)
     await bus.check()
 
@@ -215,7 +215,7 @@ async def test_what_a_listener_does_not_want_is_dropped_unread(bus: Bus) -> None
         b"HPUB test.marked %d %d\r\n%s\r\n" % (len(header), len(header) + 6, header + b"second")
     )
     await bus.tell("test.marked", b"last")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         await heard.wait()
     await bus.check()
 

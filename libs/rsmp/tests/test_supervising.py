@@ -47,7 +47,7 @@ class Desk:
 
     async def until[T: Event](self, kind: type[T], count: int = 1) -> list[T]:
         """Wait for events of a kind."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while True:
                 found: list[T] = [each for _, each in self.told if isinstance(each, kind)]
                 if len(found) >= count:
@@ -194,7 +194,7 @@ class Peer:
 
     async def hear(self, kind: str) -> dict[str, str]:
         """Return the next message of a kind."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while True:
                 found: dict[str, str] = json.loads((await self.reader.readuntil(b"\f"))[:-1])
                 if found["type"] == kind:
@@ -283,7 +283,7 @@ async def test_a_version_that_does_not_fit_is_refused_and_the_link_closed(
     async with _desk() as desk, _peer(desk) as peer:
         await peer.say(version)
         assert reason in (await peer.hear("MessageNotAck"))["rea"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             assert await peer.reader.read() == b""
 
 
@@ -305,7 +305,7 @@ async def test_a_packet_without_end_closes_the_link_alone() -> None:
         await desk.until(Established)
         await peer.shake_hands()
         await peer.say(b"{" * (PACKET_BYTES_MAX + 1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while await peer.reader.read(1024):
                 pass
 

@@ -47,7 +47,7 @@ class Pair:
 
     async def until[T: Event](self, kind: type[T], count: int = 1) -> list[T]:
         """Wait for events of a kind."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while True:
                 found: list[T] = [each for each in self.told if isinstance(each, kind)]
                 if len(found) >= count:
@@ -143,7 +143,7 @@ async def test_who_comes_while_the_server_stops_is_cut_off(turns: int) -> None:
             for _ in range(turns):
                 await asyncio.sleep(0)
             await pair.server.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(50):
                 with suppress(ConnectionResetError):
                     assert await asyncio.get_running_loop().sock_recv(peer, 1) == b""
 
@@ -169,7 +169,7 @@ async def test_a_stranger_is_cut_off(
     async with _pair(TransportSettings(link=link)) as pair:
         reader, writer = await asyncio.open_connection(*pair.address)
         await behave(reader, writer)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             assert await reader.read() == b""
         writer.close()
         assert await pair.until(Closed) == [Closed(reason)]

@@ -74,7 +74,7 @@ async def test_only_what_a_device_waits_for_is_urgent(*, batch: Batch, urgent: b
         tell=NOTHING,
     )
     steps.start(batch)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         await steps.land()
 
     assert ledger.urgent == [urgent]

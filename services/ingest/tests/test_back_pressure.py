@@ -26,7 +26,7 @@ from maasloop.stack.servers.nats import NatsServer
 from maasloop.telemetry.metrics import value
 
 NOW_US = 1_764_000_000_000_000
-PATIENCE_MAX_S = 30.0
+PATIENCE_MAX_S = 60.0
 
 
 @pytest.fixture(name="bus")

@@ -26,7 +26,7 @@ from maasloop.ingest.ports import Batch
 
 READING = mqtt_topic(uplink("noord", "a", UplinkKind.OBSERVATIONS_JSON))
 UPLINK = "application/1/device/0102030405060708/event/up"
-PATIENCE_MAX_S = 30.0
+PATIENCE_MAX_S = 60.0
 
 type Address = tuple[str, int]
 

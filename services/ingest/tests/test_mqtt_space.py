@@ -101,7 +101,7 @@ async def test_messages_of_others_are_not_purged(bus: Bus, mqtt_address: tuple[s
 
 async def _with_pending(bus: Bus, count: int) -> dict[str, Any]:
     """Wait until so many messages are unacknowledged: the server takes acknowledgements in when it comes to them."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while True:
             found: dict[str, Any] = await bus.api(f"CONSUMER.INFO.{MQTT_STREAM}.{MQTT_UPLINKS.name}")
             if found["num_ack_pending"] == count:

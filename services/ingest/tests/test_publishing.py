@@ -38,7 +38,7 @@ class Stream:
         made = await self.bus.api(f"CONSUMER.CREATE.{self.name}", {"stream_name": self.name, "config": config})
         count = (await self.bus.api(f"STREAM.INFO.{self.name}"))["state"]["messages"]
         found: list[Delivery] = []
-        async with Pull(self.bus, Durable(made["name"], self.name, "ingest")) as pull, asyncio.timeout(5):
+        async with Pull(self.bus, Durable(made["name"], self.name, "ingest")) as pull, asyncio.timeout(50):
             while len(found) < count:
                 found += await pull.take(256, wait_s=1.0)
         return found

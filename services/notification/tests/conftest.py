@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from maasloop.api.notification.v1.notification_service_pb2_grpc import NotificationServiceAsyncStub
 
 LOOPBACK = "127.0.0.1"
-WAIT_S = 20.0
+WAIT_S = 50.0
 READING = f"{subjects.OBSERVATION_RECORDED.message}"
 
 

@@ -43,7 +43,7 @@ FACTS = {
 TERMS = tuple(term.name for term in fields(Terms))
 ACK_WAIT_S = 1
 """So that what nobody acknowledged comes again soon."""
-TIMEOUT_S = 20.0
+TIMEOUT_S = 50.0
 
 type Reading = tuple[str, str, int, float]
 """Device, observed property, event time in microseconds, value."""

@@ -64,7 +64,7 @@ class Process:
     async def end(self) -> None:
         """End as a stop does: what is in hand is finished, and the lease given up."""
         self.stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             await self.task
         await self.stack.aclose()
 

@@ -268,7 +268,7 @@ async def _process(rig: "Rig", kind: type[Lease] = Lease) -> AsyncIterator[Parti
         try:
             yield partition
             stop.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(50):
                 await pulling
         finally:
             pulling.cancel()

@@ -250,14 +250,14 @@ async def test_a_watch_follows_a_district_of_another_partition(rig: "Rig", at_us
         accounts, clock = PostgresAccounts(rig.pool), SystemClock()
         progress = StoredProgress(written, accounts, clock, share=first.share, writing=lambda: first.partition.writing)
         await load.send(8)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             for sequence, district in enumerate(DISTRICTS, 1):
                 await progress.wait(OBSERVATIONS.name, district, sequence)
         waiting = asyncio.create_task(progress.wait(OBSERVATIONS.name, other, 9))
         await asyncio.wait([waiting], timeout=0.5)
         early = waiting.done()
         await load.send(1, [other])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             await waiting
 
         assert not early

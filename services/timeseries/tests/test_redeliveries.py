@@ -12,7 +12,7 @@ from maasloop.core.clock import SystemClock
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Rig
 
-TAKE_WAIT_S = 5.0
+TAKE_WAIT_S = 20.0
 
 
 @pytest.fixture(name="at_us")

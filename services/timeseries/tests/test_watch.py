@@ -94,7 +94,7 @@ def _watching(stub: stubs.SeriesServiceStub, token: str = "") -> _Watch:
 async def _read(watch: _Watch, rows: int = 2**62) -> tuple[int, str, str]:
     """Read until that many rows came or the watch ended: how many came, where to resume, and why it ended."""
     seen, token = 0, ""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         try:
             async for answer in watch:
                 seen, token = seen + len(answer.observations.value), answer.resume_token

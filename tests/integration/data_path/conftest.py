@@ -52,7 +52,7 @@ DEVICES: Mapping[str, dict[str, Any]] = {
     "lamp": {"gateway": "cabinet"},
     "bike": {"data_subject": "dataSubjects/anna", "processing_activity": "processingActivities/bike-air"},
 }
-SETTLE_TIMEOUT_S = 30.0
+SETTLE_TIMEOUT_S = 60.0
 
 
 @dataclass

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from maasloop.testing.program import program
 
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
@@ -13,17 +16,11 @@ LINES = 120_000
 START_S = 1_750_000_000
 
 
-async def _command(city: "City", file: Path) -> asyncio.subprocess.Process:
+def _command(city: "City", file: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     address = f"ingest={city.stack.addresses['ingest'].grpc}"
     arguments = ["--address", address, "import-observations", str(file), "--district", "noord", "--json"]
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from maasloop.cli.main import run; run()",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    command = (sys.executable, "-c", "from maasloop.cli.main import run; run()", *arguments)
+    return program(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
 
 
 async def test_a_killed_import_goes_on_and_a_wrong_line_is_named(shared_city: "City", tmp_path: Path) -> None:
@@ -34,17 +31,14 @@ async def test_a_killed_import_goes_on_and_a_wrong_line_is_named(shared_city: "C
     file.write_text("\n".join(["time;device;property;value", *rows, ""]))
     mark = tmp_path / "history.csv.progress"
 
-    first = await _command(shared_city, file)
-
     async def begun() -> bool:
         return mark.exists()
 
-    await shared_city.until(begun)
-    first.kill()
-    await first.wait()
+    async with _command(shared_city, file):
+        await shared_city.until(begun)
     reached = json.loads(mark.read_text())
-    second = await _command(shared_city, file)
-    out, error = await second.communicate()
+    async with _command(shared_city, file) as second:
+        out, error = await second.communicate()
 
     assert 0 < reached["offset"] < file.stat().st_size
     assert json.loads(out) == {"accepted": LINES - 1, "refused": 1}, error

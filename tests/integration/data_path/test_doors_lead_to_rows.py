@@ -26,7 +26,7 @@ from maasloop.core.errors import InvalidArgument
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 50.0
 
 
 def _request(city: "City", time_us: int, *values: float, device: str = "station") -> RecordObservationsRequest:

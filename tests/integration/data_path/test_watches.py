@@ -13,7 +13,7 @@ from maasloop.bus.columns import build_columns
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 50.0
 
 
 async def _send(city: "City", time_us: int, value: float, device: str = "station") -> None:

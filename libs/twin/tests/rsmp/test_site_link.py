@@ -29,6 +29,7 @@ from maasloop.rsmp.events import (
 from maasloop.rsmp.messages import AlarmAct, Quality, StatusName, Subscription
 from maasloop.rsmp.supervisor import KnownSite, SupervisorSession
 from maasloop.rsmp.transport import SupervisorServer, TransportSettings
+from maasloop.testing.program import program
 from maasloop.twin.rsmp.secret import SecurityCodes
 from maasloop.twin.rsmp.sheet import SiteSheet
 from maasloop.twin.rsmp.simulator import Happening, SiteSimulator
@@ -50,7 +51,7 @@ class Office:
 
     async def until[T: Event](self, kind: type[T], true: Callable[[T], bool] = lambda _: True) -> T:
         """Wait for an event that is not older than the last one waited for, and forget what came before it."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while True:
                 for place, each in enumerate(self.heard):
                     if isinstance(each, kind) and true(each):
@@ -252,7 +253,7 @@ async def test_a_supervisor_that_does_not_acknowledge_is_left(example: dict[str,
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     office = Office(SupervisorServer(lambda _: None, lambda *_: None, SystemClock()))
     office.address = server.sockets[0].getsockname()[:2]
-    async with server, _site(office, SiteSheet.model_validate(example)), asyncio.timeout(20):
+    async with server, _site(office, SiteSheet.model_validate(example)), asyncio.timeout(50):
         await ended.wait()
 
     assert all(json.loads(each[:-1])["type"] == "Version" for each in first)
@@ -261,18 +262,19 @@ async def test_a_supervisor_that_does_not_acknowledge_is_left(example: dict[str,
 async def test_the_command_runs_a_site_until_it_is_stopped() -> None:
     """`maasloop twin rsmp-site` connects, tells what happens as JSON, and ends with SIGTERM."""
     async with _office() as office:
-        program = await asyncio.create_subprocess_exec(
+        site = program(
             sys.executable, "-c", "from maasloop.cli.main import run; run()",
             "twin", "rsmp-site", "--sheet", str(EXAMPLE), "--supervisor", f"127.0.0.1:{office.address[1]}",
             "--json", "--list", "1.1", "--core", "3.1.5",
-            stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdout=asyncio.subprocess.PIPE, environment=os.environ | {"PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        established = await office.until(Established)
-        program.send_signal(signal.SIGTERM)
-        out, _ = await program.communicate()
+        async with site as process:
+            established = await office.until(Established)
+            process.send_signal(signal.SIGTERM)
+            out, _ = await process.communicate()
 
     told = [json.loads(line) for line in out.splitlines()]
-    assert program.returncode == 0
+    assert process.returncode == 0
     assert (str(established.core), str(established.exchange_list)) == ("3.1.5", "1.1.0")
     assert {"power on", "link"} <= {each["kind"] for each in told}
 

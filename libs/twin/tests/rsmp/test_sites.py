@@ -21,7 +21,7 @@ from maasloop.twin.street.site import Junction, read_site
 
 BEGIN = 1_767_225_600
 CODE = "2222"
-WAIT_S = 20
+WAIT_S = 50
 
 
 @dataclass

@@ -31,7 +31,7 @@ async def test_a_junction_tells_its_seconds_and_takes_a_plan() -> None:
     running = asyncio.create_task(site.run(host, port))
     second = BEGIN
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while not any(isinstance(each, CommandEnded) for each in heard):
                 second += 1
                 site.show(second)

@@ -90,7 +90,7 @@ async def test_a_mail_server_process_takes_it(tmp_path: Path) -> None:
     server = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.DEVNULL)
     channel = SmtpChannel(LOOPBACK, port, SENDER)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while not isinstance(answer := await channel.send(_claim()), Taken):
                 assert isinstance(answer, Deferred)
                 await asyncio.sleep(0.05)

@@ -147,7 +147,7 @@ async def test_every_change_of_an_alert_is_a_fact_on_the_bus(
     assert "error" not in answer
     await city.readings("pm25", [("station-1", 1_000_000, 80.0), ("station-1", 2_000_000, 10.0)])
     facts: list[tuple[str, Alert]] = []
-    async with Pull(city.bus, durable) as pull, asyncio.timeout(20):
+    async with Pull(city.bus, durable) as pull, asyncio.timeout(50):
         while len(facts) < 2:
             for delivery in await pull.take(10, wait_s=1.0):
                 await delivery.ack()

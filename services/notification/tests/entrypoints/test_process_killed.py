@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from maasloop.api.notification.v1 import notification_service_pb2 as pb
@@ -12,6 +13,7 @@ from maasloop.core.errors import Unavailable
 from maasloop.rpc import client
 from maasloop.stack.ports import free_ports
 from maasloop.stack.services import setting_name
+from maasloop.testing.program import program
 
 if TYPE_CHECKING:
     from services.notification.tests.conftest import City, Eventually, FakeRegistry, WebhookReceiver
@@ -25,9 +27,9 @@ SOOT = AlertRule(
 )
 
 
-async def _started(environment: dict[str, str]) -> asyncio.subprocess.Process:
-    arguments = (sys.executable, "-m", "maasloop.notification")
-    return await asyncio.create_subprocess_exec(*arguments, env=environment, stderr=asyncio.subprocess.DEVNULL)
+def _started(environment: dict[str, str]) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    command = (sys.executable, "-m", "maasloop.notification")
+    return program(*command, stderr=asyncio.subprocess.DEVNULL, environment=environment)
 
 
 async def test_a_killed_process_loses_nothing(
@@ -50,8 +52,7 @@ async def test_a_killed_process_loses_nothing(
         "retry_pauses_s": "[0.1, 0.1, 0.1]",
     }
     environment = {setting_name("notification", field): value for field, value in given.items()}
-    first = await _started(environment)
-    async with client.connected(address) as channel:
+    async with _started(environment) as first, client.connected(address) as channel:
         stub = NotificationServiceStub(channel)
 
         async def subscribed() -> Subscription | None:
@@ -74,8 +75,6 @@ async def test_a_killed_process_loses_nothing(
         receiver.hold.set()
         await city.readings("pm25", [("station-2", 2_000_000, 80.0)])
 
-        second = await _started(environment)
-
         async def all_delivered() -> bool:
             request = pb.ListDeliveriesRequest(parent="districts/noord", state=Delivery.STATE_DELIVERED)
             try:
@@ -83,9 +82,10 @@ async def test_a_killed_process_loses_nothing(
             except Unavailable:
                 return False
 
-        await eventually(all_delivered)
-        second.terminate()
-        assert await asyncio.wait_for(second.wait(), 20) == 0
+        async with _started(environment) as second:
+            await eventually(all_delivered)
+            second.terminate()
+            assert await second.wait() == 0
     assert {payload["data"]["title"] for _, payload in receiver.received} == {
         "Stof bij station-1",
         "Stof bij station-2",

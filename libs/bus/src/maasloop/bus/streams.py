@@ -23,6 +23,9 @@ DUPLICATE_WINDOW_S = 600
 """JetStream drops a message id that it saw within this time."""
 BACKOFF_S = (1, 5, 15, 30, 60)
 """Redelivery of what was not acknowledged in time."""
+SOON_S = 5
+"""``ack_wait_s`` where somebody waits: what a killed process or a dead link had in hand comes again while it is young
+enough to cause a command. Coming twice does no harm."""
 
 
 class Keeping(StrEnum):
@@ -260,6 +263,7 @@ MQTT_UPLINKS = Durable(
     subjects.MQTT_STREAM,
     "ingest",
     (subjects.MQTT_UPLINKS,),
+    ack_wait_s=SOON_S,
     max_ack_pending=8_192,
     meaning="The MQTT door: what a PUBACK was sent for.",
 )
@@ -276,6 +280,7 @@ MQTT_RESPONSES = Durable(
     subjects.MQTT_STREAM,
     "ingest",
     subjects.MQTT_RESPONSES,
+    ack_wait_s=SOON_S,
     meaning="Answers to commands over MQTT, which never wait behind readings.",
 )
 CHIRPSTACK_UPLINKS = Durable(
@@ -314,19 +319,24 @@ STREET = Durable(
     "actuation-street",
     "OBSERVATIONS",
     "actuation",
-    # What a killed process had in hand comes again while it is young enough to cause a command.
-    ack_wait_s=5,
+    ack_wait_s=SOON_S,
     max_ack_pending=8_192,
     deliver="new",
     meaning="Readings to decide upon; a restart begins with the newest, since old ones never cause a command.",
 )
 SETTLEMENTS = Durable(
-    "actuation-responses", "RESPONSES", "actuation", max_ack_pending=4_096, meaning="Answers that settle commands."
+    "actuation-responses",
+    "RESPONSES",
+    "actuation",
+    ack_wait_s=SOON_S,
+    max_ack_pending=4_096,
+    meaning="Answers that settle commands.",
 )
 ALERT_READINGS = Durable(
     "notification-observations",
     "OBSERVATIONS",
     "notification",
+    ack_wait_s=SOON_S,
     max_ack_pending=4_096,
     deliver="new",
     meaning="Readings that alert rules watch.",
@@ -336,6 +346,7 @@ ALERT_COMMANDS = Durable(
     "COMMANDS",
     "notification",
     (subjects.COMMAND_SETTLED.wildcard(),),
+    ack_wait_s=SOON_S,
     deliver="new",
     meaning="Command outcomes that alert rules watch.",
 )
