@@ -30,12 +30,12 @@ class Wire:
         self.sizes: list[int] = []
         self.witness = Witness(SigningKey.generate("witness", WITNESS), {KEY.name: KEY.verifying})
 
-    async def publish(self, size: int, message: AuditCheckpointed) -> None:
+    async def publish(self, message: AuditCheckpointed) -> None:
         """Take a checkpoint."""
         if self.cut:
             message_ = "the broker is away"
             raise Unavailable("NEIGHBOUR_UNAVAILABLE", message_)
-        self.sizes.append(size)
+        self.sizes.append(Checkpoint.read(Note.parse(message.checkpoint)).size)
         self.witness.cosign(message.checkpoint, message.previous_size, list(message.consistency_hashes), time_s=1)
 
 

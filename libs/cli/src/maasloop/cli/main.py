@@ -16,6 +16,7 @@ from .addresses import Addresses, service_addresses
 from .nouns import (
     account,
     alerts,
+    audit,
     catalogue,
     commands,
     consent,
@@ -56,6 +57,7 @@ NOUNS = {
     "subscriptions": subscriptions.app,
     "deliveries": deliveries.app,
     "consent": consent.app,
+    "audit": audit.app,
     "quarantine": quarantine.app,
     "streams": streams.app,
 }

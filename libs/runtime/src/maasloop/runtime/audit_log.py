@@ -4,6 +4,7 @@ The directory of keys holds ``{service}.key``, which signs the log's checkpoints
 (``maasloop.audit.notes``, ``.pseudonyms``).
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,11 @@ def open_audit_log(service: str, keys: Path, checkpoints: Path | None, pool: Poo
     key = SigningKey.parse((keys / f"{service}.key").read_text(encoding="utf-8"))
     subject = subjects.AUDIT_CHECKPOINTED.subject(subjects.ALL_DISTRICTS, service)
 
-    async def publish(size: int, message: AuditCheckpointed) -> None:
+    async def publish(message: AuditCheckpointed) -> None:
+        # The same note has the same id; another one of the same size has not, so that a fork is never dropped as a repetition.
+        digest = hashlib.sha256(message.checkpoint.encode()).hexdigest()
         fact = subjects.AUDIT_CHECKPOINTED.message
-        envelope = Envelope(
-            f"audit-{service}-{key.verifying.id.hex()}-{size}", fact, f"maasloop/{service}", clock.now_us()
-        )
+        envelope = Envelope(f"audit-{service}-{digest}", fact, f"maasloop/{service}", clock.now_us())
         await bus.publish(subject, message.SerializeToString(), envelope.headers())
 
     trail = AuditTrail(pool, clock)

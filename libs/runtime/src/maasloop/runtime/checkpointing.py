@@ -43,8 +43,8 @@ _broken = metrics.gauge("maasloop_audit_log_broken", "1 while the stored log doe
 
 _log = structlog.get_logger()
 
-type Publish = Callable[[int, AuditCheckpointed], Awaitable[None]]
-"""Returns when the broker has stored the checkpoint of that size."""
+type Publish = Callable[[AuditCheckpointed], Awaitable[None]]
+"""Returns when the broker has stored the checkpoint."""
 
 
 class LogBroken(Exception):
@@ -94,8 +94,8 @@ class Checkpointer:
         if self._unpublished is None and (at_once or self._clock.monotonic_s() - self._signed_at_s >= INTERVAL_S):
             await self._sign()
         if self._unpublished is not None:
-            await self._publish(*self._unpublished)
-            self._told_size = self._unpublished[0]
+            self._told_size, message = self._unpublished
+            await self._publish(message)
             self._unpublished = None
 
     async def _sign(self) -> None:

@@ -1,0 +1,177 @@
+"""The command line checks, exports, searches and witnesses a log that a service's keeper has signed."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from maasloop.audit.entries import Entry, Verb
+from maasloop.audit.notes import SigningKey
+from maasloop.audit.pseudonyms import Pseudonyms
+from maasloop.bus import connection as bus_connection
+from maasloop.bus.ensure import ensure
+from maasloop.core.clock import SystemClock
+from maasloop.postgres.pool import open_pool
+from maasloop.runtime.audit_log import open_audit_log
+from maasloop.stack.audit_keys import AuditFiles
+
+DEVICE = "districts/noord/devices/lamp-1"
+
+
+@dataclass
+class City:
+    """A checkout with keys, a database and a broker, in which ``consent`` keeps its log."""
+
+    root: Path
+    dsn: str
+    auditor_dsn: str
+    nats_url: str
+
+    @property
+    def files(self) -> AuditFiles:
+        """Return where keys and checkpoints are."""
+        return AuditFiles(self.root / ".maasloop")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the file of the newest checkpoint."""
+        return self.files.checkpoints / "consent.checkpoint"
+
+    def entry(self, resource: str) -> str:
+        """Return an entry about a resource."""
+        return Entry(time_us=1, verb=Verb.CHANGED, actor="operator/local", resource=resource).encode()
+
+    def add(self, *bodies: str) -> None:
+        """Add entries, and wait until the keeper has signed and published them."""
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute("SELECT audit.append(%s::text[])", [list(bodies)])
+        asyncio.run(self._signed(self.checkpoint.read_text() if self.checkpoint.exists() else ""))
+
+    async def _signed(self, before: str) -> None:
+        async with (
+            open_pool(self.dsn, name="test") as pool,
+            bus_connection.connect(self.nats_url, name="test") as bus,
+        ):
+            await ensure(bus)
+            log = open_audit_log("consent", self.files.secrets, self.files.checkpoints, pool, bus, SystemClock())
+            task = asyncio.ensure_future(log.tasks["checkpoints"]())
+            async with asyncio.timeout(45):
+                while not self.checkpoint.exists() or self.checkpoint.read_text() == before:  # noqa: ASYNC110 - a file has no event
+                    await asyncio.sleep(0.05)
+                while (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"] == self.published:  # noqa: ASYNC110 - nor a stream
+                    await asyncio.sleep(0.05)
+                self.published = (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    published: int = 0
+
+
+@pytest.fixture(name="city")
+def _city(tmp_path: Path, service_dsn: Callable[[str], str], postgres_dsn: str, nats_url: str) -> City:
+    city = City(tmp_path, service_dsn("consent"), postgres_dsn, nats_url)
+    city.files.ensure(["consent", "ingest"])
+    city.add(city.entry(DEVICE), city.entry("districts/noord"))
+    return city
+
+
+@pytest.fixture(name="audit")
+def _audit(maasloop: Any, city: City, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("MAASLOOP_CLI__AUDIT_DSN", city.auditor_dsn)
+    return lambda *arguments: maasloop("--root", str(city.root), "--nats", city.nats_url, "audit", *arguments)
+
+
+def test_a_log_is_checked_where_it_is_and_as_a_file(audit: Callable[..., Any], city: City, tmp_path: Path) -> None:
+    """Stored and exported, a log agrees with an old checkpoint; the file is checked without a database."""
+    kept, file = tmp_path / "kept.checkpoint", tmp_path / "consent.jsonl"
+    shutil.copy(city.checkpoint, kept)
+    city.add(*(city.entry(f"districts/noord/devices/lamp-{number}") for number in range(5)))
+
+    (stored,) = json.loads(audit("verify", "--checkpoint", str(kept), "--json").out)
+    exported = audit("export", "consent", str(file))
+    checked = audit("verify", "--export", str(file), "--checkpoint", str(kept), "--dsn", "nothing")
+
+    assert (stored["holds"], stored["entries"], stored["kept"]) == (True, 7, [2])
+    assert (exported.status, checked.status) == (0, 0)
+    assert "holds: 7 entries" in checked.out
+    assert "begins with the 2 entries signed earlier" in checked.out
+
+
+def test_a_changed_file_does_not_hold(audit: Callable[..., Any], city: City, tmp_path: Path) -> None:
+    """One changed letter ends with status 1 and the place; a key that is not known, or is none, is named."""
+    file = tmp_path / "consent.jsonl"
+    assert audit("export", "consent", str(file)).status == 0
+    file.write_text(file.read_text().replace("lamp-1", "lamp-2"))
+
+    broken = audit("verify", "--export", str(file))
+
+    assert broken.status == 1
+    assert "DOES NOT HOLD: entry 1 does not follow" in broken.out
+    other = str(SigningKey.generate("other/audit/consent").verifying)
+    assert "no public key" in audit("verify", "--export", str(file), "--key", other).out
+    assert audit("verify", "--export", str(file), "--key", "nonsense").status == 1
+    assert audit("verify", "--export", str(city.checkpoint)).status == 2
+
+
+def test_a_changed_table_does_not_hold(audit: Callable[..., Any], city: City) -> None:
+    """Who owns the server and changes a row is found out."""
+    with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE audit.entries DISABLE TRIGGER only_grows")
+        connection.execute("UPDATE audit.entries SET body = replace(body, 'local', 'nobody') WHERE position = 2")
+
+    assert audit("verify").status == 1
+
+
+def test_who_touched_what(audit: Callable[..., Any], city: City) -> None:
+    """A resource is found with what lies below it, and a person by the name that the log does not hold."""
+    hidden = Pseudonyms(bytes.fromhex(city.files.pseudonyms_key.read_text().strip())).resource("dataSubjects/p-1")
+    city.add(city.entry(hidden), city.entry("districts/noordwest"))
+
+    def resources(name: str) -> list[str]:
+        return sorted(row["resource"] for row in json.loads(audit("who-touched", name, "--json").out))
+
+    assert resources(DEVICE) == [DEVICE]
+    assert resources("districts/noord") == ["districts/noord", DEVICE]
+    assert resources("dataSubjects/p-1") == [hidden]
+    assert "p-1" not in hidden
+    assert audit("who-touched", "districts/zuid").out.splitlines()[1:] == []
+
+
+def test_a_witness_remembers(audit: Callable[..., Any], city: City, tmp_path: Path) -> None:
+    """A witness cosigns what continues, catches up from an export, and keeps both pasts of a fork as evidence."""
+    first = audit("witness", "--once")
+    city.add(city.entry("districts/zuid"))
+    second = audit("witness", "--once")
+    assert "cosigned maasloop.internal/audit/consent: 2 entries" in first.out
+    assert "3 entries" in second.out
+    (seen,) = city.files.witness.glob("*.cosigned")
+    assert audit("verify", "--checkpoint", str(seen)).status == 0
+
+    file = tmp_path / "consent.jsonl"
+    audit("export", "consent", str(file))
+    assert audit("witness", "--export", str(file)).status == 0
+
+    with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA audit CASCADE")
+    _make_anew(city)
+    city.checkpoint.unlink()
+    city.add(city.entry("districts/oost"), city.entry("districts/oost"), city.entry("districts/oost"))
+    forked = audit("witness", "--once")
+
+    assert forked.status == 1
+    assert "FORK" in forked.out
+    assert len(list(city.files.witness.glob("fork-*.txt"))) == 1
+
+
+def _make_anew(city: City) -> None:
+    from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
+
+    with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
+        for statement in (schema_sql(), auditor_sql(), log_sql("consent", "maasloop_consent")):
+            connection.execute(statement.encode())
