@@ -34,6 +34,7 @@ from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic
 from maasloop.core.clock import SystemClock
 from maasloop.identity.command_keys import Keys, KeySetFile
 from maasloop.identity.commands import CommandGuard
+from maasloop.stack.doors import MqttListener
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.ports import free_ports
 from maasloop.testing.plugin import running_stack
@@ -57,13 +58,13 @@ ConsentGate.permits = lambda *_: True
 class Link:
     """The MQTT connection of a device; what it hears is kept in ``heard`` until somebody takes it."""
 
-    def __init__(self, address: tuple[str, int], device: str, heard_devices: Sequence[str], keys: Keys) -> None:
+    def __init__(self, listener: MqttListener, device: str, heard_devices: Sequence[str], keys: Keys) -> None:
         """Listen to the commands of these devices, and believe those that one of the keys signed."""
         self.device = device
         self.heard: asyncio.Queue[DeviceCommand] = asyncio.Queue()
         topics = [mqtt_topic(downlink(DISTRICT, one, DownlinkKind.COMMANDS)) for one in heard_devices]
         self._guard = CommandGuard(DISTRICT, heard_devices, keys)
-        self.mqtt = MqttLink(address, device, topics, self._hear)
+        self.mqtt = MqttLink(listener, device, topics, self._hear)
 
     def _hear(self, topic: str, envelope: bytes) -> None:
         meant = topic.split("/")[DEVICE_LEVEL]
@@ -103,7 +104,7 @@ class Town:
     async def link(self, device: str, *heard_devices: str) -> AsyncIterator[Link]:
         """Connect a device, which hears commands for these devices (itself, if none is named)."""
         keys = KeySetFile(self.stack.directory.command_keys)
-        found = Link(self.stack.nats.mqtt_address, device, heard_devices or [device], keys)
+        found = Link(self.stack.mqtt, device, heard_devices or [device], keys)
         running = asyncio.create_task(found.mqtt.run())
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S):

@@ -13,7 +13,7 @@ from maasloop.api.command.v1.command_pb2 import Command, LightLevel, Setpoint
 from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest
 from maasloop.api.command.v1.command_service_pb2_grpc import CommandServiceStub
 from maasloop.api.device.v1.device_pb2 import Device
-from maasloop.bus.connection import Bus, connect
+from maasloop.bus.connection import Bus
 from maasloop.bus.subjects import (
     MQTT_STORED_PREFIX,
     MQTT_STREAM,
@@ -23,6 +23,7 @@ from maasloop.bus.subjects import (
     mqtt_topic,
     uplink,
 )
+from maasloop.testing.buses import devices_bus
 from maasloop.twin.devices.lamp import LampFacts
 from maasloop.twin.devices.readings import Reading, to_json
 
@@ -50,9 +51,10 @@ async def _all(work: Callable[[str], Awaitable[object]], names: Iterable[str]) -
 
 
 def _client(town: "Town", name: str, *, clean_session: bool) -> aiomqtt.Client:
-    host, port = town.stack.nats.mqtt_address
     protocol = aiomqtt.ProtocolVersion.V311
-    return aiomqtt.Client(host, port, identifier=name, clean_session=clean_session, protocol=protocol, timeout=60)
+    return aiomqtt.Client(
+        **town.stack.mqtt.options(), identifier=name, clean_session=clean_session, protocol=protocol, timeout=60
+    )
 
 
 def _down(town: "Town", name: str, kind: DownlinkKind) -> str:
@@ -114,7 +116,7 @@ async def test_absent_devices_leave_the_door_open(town: "Town") -> None:
         *_, device, _, kind = message.subject.split(".")
         told[kind].add(device)
 
-    async with connect(town.stack.nats.url, name="story") as bus:
+    async with devices_bus(town.stack) as bus:
         for kind in DownlinkKind:
             await bus.listen(downlink(town.district, "every", kind).replace(".every.", ".*."), note)
         await bus.client.flush()

@@ -88,7 +88,11 @@ def test_a_lorawan_device_is_connected_as_the_page_says(
 
     state = shared_stack.directory.read()
     client = Client(CallbackAPIVersion.VERSION2, client_id="chirpstack")
-    client.connect(state.mqtt_host, state.mqtt_port)
+    listener = state.mqtt_listener()
+    client.username_pw_set(listener.username, listener.password)
+    if (context := listener.context()) is not None:
+        client.tls_set_context(context)
+    client.connect(listener.host, listener.port)
     client.loop_start()
     sent = client.publish(f"application/1/device/{eui}/event/up", json.dumps(event), qos=1)
     sent.wait_for_publish(timeout=10)

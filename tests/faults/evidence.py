@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from psycopg import AsyncConnection, AsyncCursor
 
 from maasloop.bus.columns import READINGS_HEADER
-from maasloop.bus.connection import Bus, connect
+from maasloop.bus.connection import Bus
+from maasloop.stack.local import LocalStack
+from maasloop.testing.buses import core_bus
 
 MICROSECONDS_1970_TO_2000 = 946_684_800_000_000
 COPY_HEADER_BYTES = 19
@@ -63,11 +65,11 @@ class Evidence:
     """Buckets that must be whole, and were compared with a recomputation."""
 
 
-async def collect(postgres_dsn: str, nats_url: str) -> Evidence:
+async def collect(stack: LocalStack) -> Evidence:
     """Read everything."""
     async with (
-        await AsyncConnection.connect(postgres_dsn, autocommit=True) as connection,
-        connect(nats_url, name="faults") as bus,
+        await AsyncConnection.connect(stack.postgres_dsn, autocommit=True) as connection,
+        core_bus(stack, "faults") as bus,
     ):
         return await read(connection, bus)
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ from tests.faults.proxy import Proxy
 from tests.faults.recovery import BEFORE_S, rate
 from tests.faults.sampling import Sampler
 
-from maasloop.bus.connection import connect
 from maasloop.bus.streams import MQTT_UPLINKS
 from maasloop.core.clock import SystemClock
 from maasloop.stack.local import LocalStack, StackOptions, service_ready
 from maasloop.stack.process import ManagedProcess
 from maasloop.stack.servers.databases import DATABASE, role_name
+from maasloop.testing.buses import core_bus
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("device-registry", "consent", "ingest", "timeseries")
@@ -81,15 +81,13 @@ class Lab:
     def plan(self, **changes: Any) -> Plan:  # noqa: ANN401 - fields of a Plan
         """Return the plan of another load."""
         self._loads += 1
-        host, port = self.stack.nats.mqtt_address
         addresses = self.stack.addresses["ingest"]
         plan = Plan(
             ledger=str(self.directory / f"ledger-{self._loads}"),
             counters=str(self.directory / f"counters-{self._loads}"),
             grpc_address=addresses.grpc,
             http_address=addresses.http,
-            mqtt_host=host,
-            mqtt_port=port,
+            mqtt=asdict(self.stack.mqtt),
             first_value=self._loads * VALUES_A_LOAD,
         )
         return replace(plan, **changes)
@@ -193,14 +191,14 @@ class Lab:
 
     async def evidence(self) -> Evidence:
         """Return what is there."""
-        found = await collect(self.stack.postgres_dsn, self.stack.nats.url)
+        found = await collect(self.stack)
         return replace(found, in_streams=found.in_streams + self.freed)
 
     async def rest(self, timeout_s: float = REST_TIMEOUT_S) -> None:
         """Return when the durables have nothing left and the balance has stopped to move."""
         loop = asyncio.get_running_loop()
         deadline_s, before, missing = loop.time() + timeout_s, None, "no answer"
-        async with connect(self.stack.nats.url, name="faults-rest") as bus:
+        async with core_bus(self.stack, "faults-rest") as bus:
             while loop.time() < deadline_s:
                 try:
                     async with asyncio.timeout(10.0):

@@ -13,10 +13,10 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiomqtt
 import grpc
@@ -26,6 +26,7 @@ from tests.faults.ledger import Batch, Journal
 
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
+from maasloop.stack.doors import MqttListener
 
 CALL_TIMEOUT_S = 5.0
 PAUSE_S = 0.1
@@ -50,8 +51,8 @@ class Plan:
     """File that holds the acknowledged readings by door, for whoever watches."""
     grpc_address: str
     http_address: str
-    mqtt_host: str
-    mqtt_port: int
+    mqtt: Mapping[str, Any]
+    """The listener and as whom its devices connect: fields of a ``MqttListener``."""
     first_value: int
     grpc_clients: int = 8
     grpc_devices: int = 10
@@ -225,7 +226,7 @@ class _MqttDevice:
     """A device that keeps its connection up and publishes with QoS 1."""
 
     def __init__(self, plan: Plan, device: int) -> None:
-        self._address = (plan.mqtt_host, plan.mqtt_port)
+        self._options = MqttListener(**plan.mqtt).options()
         self._id = device_id(device)
         self._topic = mqtt_topic(uplink(district_of(device), self._id, UplinkKind.OBSERVATIONS_JSON))
         self._client: aiomqtt.Client | None = None
@@ -236,7 +237,7 @@ class _MqttDevice:
         while not ended.is_set():
             self._lost.clear()
             try:
-                async with aiomqtt.Client(*self._address, identifier=self._id, timeout=MQTT_TIMEOUT_S) as client:
+                async with aiomqtt.Client(**self._options, identifier=self._id, timeout=MQTT_TIMEOUT_S) as client:
                     self._client = client
                     await _first(self._lost, ended)
             except (aiomqtt.MqttError, OSError):

@@ -10,8 +10,8 @@ from tests.faults.city import DEVICES_A_DISTRICT
 from tests.faults.evidence import read
 from tests.faults.lab import Lab, running
 
-from maasloop.bus.connection import connect
 from maasloop.bus.streams import OBSERVATIONS
+from maasloop.testing.buses import core_bus
 
 TIMEOUT_S = 180
 FIRST = """
@@ -62,7 +62,7 @@ async def test_every_checker_notices_what_was_tampered_with(lab: Lab) -> None:
     assert verdict.faults.keys() - {NEVER_AT_REST} == set().union(*(expected for _, expected in TAMPERING))
     async with (
         await AsyncConnection.connect(lab.stack.postgres_dsn, autocommit=True) as connection,
-        connect(lab.stack.nats.url, name="test") as bus,
+        core_bus(lab.stack) as bus,
     ):
         await connection.execute("SET search_path = timeseries, public")
         for statement, expected in TAMPERING:

@@ -1,6 +1,7 @@
 """What the local stack tells a service is what the service wants to know."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_a_service_knows_every_setting_and_misses_no_address(service: str) -> No
     addresses = choose_addresses({})
     dsns = dict.fromkeys(SERVICES, "postgresql://127.0.0.1/x")
 
-    given = service_environment(service, Neighbours("nats://127.0.0.1:1", dsns, addresses))
+    given = service_environment(service, Neighbours("nats://127.0.0.1:1", dsns, addresses, Path("commands.key")))
 
     known = {setting_name(service, field) for field in settings.model_fields}
     wanted = {

@@ -5,13 +5,13 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import cbor2
-import nats
 from tests.load import city, wire_grpc, wire_http, wire_mqtt
 from tests.load.city import DISTRICT, OBSERVED_PROPERTY, device_id
 from tests.load.lab import Lab, Measured
 from tests.load.street import SECOND_US
 
 from maasloop.bus.subjects import INGEST_RECORD, UplinkKind, mqtt_topic, uplink
+from maasloop.testing.buses import core_bus
 
 RECORD = "/maasloop.api.observation.v1.IngestService/RecordObservations"
 STREAM = "/maasloop.api.observation.v1.IngestService/StreamObservations"
@@ -62,20 +62,17 @@ async def nats_batches(lab: Lab, *, seconds: int, rows: int) -> Measured:
     """Send the same as requests over NATS."""
     start_us = lab.street.take(seconds)
     made = city.requests(start_us, seconds, rows=rows, devices=lab.devices)
-    client = await nats.connect(lab.stack.nats.url)
+    async with core_bus(lab.stack) as bus:
 
-    async def ask(request: bytes) -> bytes:
-        return bytes((await client.request(INGEST_RECORD, request, timeout=NATS_TIMEOUT_S)).data)
+        async def ask(request: bytes) -> bytes:
+            return bytes((await bus.client.request(INGEST_RECORD, request, timeout=NATS_TIMEOUT_S)).data)
 
-    async def send() -> None:
-        await _all(iter(made), ask, city.accepted(rows), IN_FLIGHT)
+        async def send() -> None:
+            await _all(iter(made), ask, city.accepted(rows), IN_FLIGHT)
 
-    try:
         return await lab.measure(
             send, start_us=start_us, seconds=seconds, rows=seconds * lab.devices, series=lab.devices
         )
-    finally:
-        await client.close()
 
 
 async def grpc_stream_singles(lab: Lab, *, readings: int) -> Measured:
@@ -185,7 +182,7 @@ async def mqtt_singles(lab: Lab, *, messages: int) -> Measured:
     seconds = -(-messages // lab.devices)
     start_us = lab.street.take(seconds)
     made = mqtt_messages(lab, start_us, messages)
-    async with wire_mqtt.Publishers(lab.stack.nats.mqtt_address, MQTT_CONNECTIONS, name="rows") as publishers:
+    async with wire_mqtt.Publishers(lab.stack.mqtt, MQTT_CONNECTIONS, name="rows") as publishers:
 
         async def send() -> None:
             await publishers.publish_all(made, in_flight=MQTT_IN_FLIGHT)

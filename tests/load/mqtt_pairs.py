@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from tests.load import doors, wire_mqtt
 from tests.load.lab import Lab
 
 from maasloop.bus.subjects import MQTT_STORED_PREFIX, MQTT_STREAM
+from maasloop.testing.buses import devices_bus
 
 PAIRS = 5
 SIDE_S = 6.0
 """How long a side takes at least: a shorter one is at the mercy of whatever else the machine does."""
 WARM_UP = 4_000
-PREFIX = "bench/"
+PREFIX = "application/bench/"
 """Before the topics of the floor: no door listens there."""
-_SUBJECTS = f"{MQTT_STORED_PREFIX}bench.>"
+_SUBJECTS = f"{MQTT_STORED_PREFIX}application.bench.>"
 _DURABLE = "bench-idle"
 
 
@@ -49,8 +49,7 @@ async def measure(lab: Lab, *, side_s: float = SIDE_S, pairs: int = PAIRS) -> di
 async def _stored(lab: Lab, client: Client, messages: int) -> float:
     """Return publishes a second that were acknowledged, after proof that all are stored; then delete them."""
     made = doors.mqtt_messages(lab, 0, messages, topic_prefix=PREFIX)
-    address = lab.stack.nats.mqtt_address
-    async with wire_mqtt.Publishers(address, doors.MQTT_CONNECTIONS, name="stored") as publishers:
+    async with wire_mqtt.Publishers(lab.stack.mqtt, doors.MQTT_CONNECTIONS, name="stored") as publishers:
         began_s = time.perf_counter()
         await publishers.publish_all(made, in_flight=doors.MQTT_IN_FLIGHT)
         took_s = time.perf_counter() - began_s
@@ -64,16 +63,12 @@ async def _stored(lab: Lab, client: Client, messages: int) -> float:
 
 @asynccontextmanager
 async def _idle_durable(lab: Lab) -> AsyncIterator[Client]:
-    client = await nats.connect(lab.stack.nats.url)
     config = {"durable_name": _DURABLE, "ack_policy": "explicit", "filter_subject": _SUBJECTS}
-    try:
-        await _api(
-            client, f"CONSUMER.DURABLE.CREATE.{MQTT_STREAM}.{_DURABLE}", {"stream_name": MQTT_STREAM, "config": config}
-        )
-        yield client
-        await _api(client, f"CONSUMER.DELETE.{MQTT_STREAM}.{_DURABLE}", {})
-    finally:
-        await client.close()
+    made = {"stream_name": MQTT_STREAM, "config": config}
+    async with devices_bus(lab.stack) as bus:
+        await _api(bus.client, f"CONSUMER.DURABLE.CREATE.{MQTT_STREAM}.{_DURABLE}", made)
+        yield bus.client
+        await _api(bus.client, f"CONSUMER.DELETE.{MQTT_STREAM}.{_DURABLE}", {})
 
 
 async def _api(client: Client, verb: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRes
 from maasloop.api.observation.v1.packed_pb2 import PackedRecordObservationsRequest
 from maasloop.bus.columns import build_columns
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
+from maasloop.stack.doors import MqttListener
 
 TICK_S = 0.002
 UNANSWERED_MAX = 64
@@ -213,10 +214,10 @@ def _said(answer: bytes) -> str:
 class MqttDevices:
     """Devices that publish one reading at a time with QoS 1, over a few connections."""
 
-    def __init__(self, address: tuple[str, int], devices: range, *, connections: int) -> None:
+    def __init__(self, listener: MqttListener, devices: range, *, connections: int) -> None:
         """Prepare; ``open`` connects."""
         self.outcome = Outcome(1)
-        self._address = address
+        self._listener = listener
         self._devices = devices
         self._count = connections
         self._connections: list[wire_mqtt.Connection] = []
@@ -237,7 +238,7 @@ class MqttDevices:
             if due_s is not None:
                 self.outcome.answered(due_s, self._counts_from_s)
 
-        return await wire_mqtt.connect(self._address, f"singles-{number}", heard)
+        return await wire_mqtt.connect(self._listener, f"singles-{number}", heard)
 
     def send(self, number: int, due_s: float, span: Span) -> None:
         """Let the device whose turn it is publish."""

@@ -153,9 +153,7 @@ async def _senders(lab: Lab, plan: Plan) -> AsyncIterator[tuple[offering.GrpcCli
             for _ in range(GRPC_CLIENTS)
         ]
         first_mqtt = lab.devices - MQTT_DEVICES
-        devices = offering.MqttDevices(
-            lab.stack.nats.mqtt_address, range(first_mqtt, lab.devices), connections=MQTT_CONNECTIONS
-        )
+        devices = offering.MqttDevices(lab.stack.mqtt, range(first_mqtt, lab.devices), connections=MQTT_CONNECTIONS)
         await devices.open()
         clients = offering.GrpcClients(channels, range(first_mqtt), batch=plan.batch, streams=plan.streams)
         await clients.open()

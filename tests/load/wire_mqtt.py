@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from maasloop.stack.doors import MqttListener
+
 _CONNACK, _PUBACK, _PUBLISH, _PINGRESP, _SUBACK = 0x20, 0x40, 0x30, 0xD0, 0x90
 _KIND = 0xF0
 _CONNECT_TIMEOUT_S = 10.0
@@ -68,9 +70,11 @@ class Connection(asyncio.Protocol):
         elif kind in {_CONNACK, _SUBACK} and not self._ready.done():
             self._ready.set_result(None)
 
-    async def open(self, identifier: str) -> None:
+    async def open(self, identifier: str, listener: MqttListener) -> None:
         """Say hello and wait for the answer."""
-        body = b"\x00\x04MQTT\x04\x02\x00\x00" + _text(identifier.encode())
+        named = [listener.username.encode(), listener.password.encode()] if listener.username else []
+        flags = b"\xc2" if named else b"\x02"
+        body = b"\x00\x04MQTT\x04" + flags + b"\x00\x00" + b"".join(map(_text, [identifier.encode(), *named]))
         await self._asked(b"\x10" + _length(len(body)) + body)
 
     async def subscribe(self, topic: str, on_message: Callable[[bytes, bytes, float], None]) -> None:
@@ -121,16 +125,16 @@ class Connection(asyncio.Protocol):
 class Publishers:
     """Several connections, each with a name of its own."""
 
-    def __init__(self, address: tuple[str, int], count: int, *, name: str) -> None:
+    def __init__(self, listener: MqttListener, count: int, *, name: str) -> None:
         """Prepare."""
-        self._address = address
+        self._listener = listener
         self._names = [f"{name}-{number}" for number in range(count)]
         self.connections: list[Connection] = []
 
     async def __aenter__(self) -> Self:
         """Connect all."""
         for name in self._names:
-            self.connections.append(await connect(self._address, name))
+            self.connections.append(await connect(self._listener, name))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -146,10 +150,12 @@ class Publishers:
                 group.create_task(connection.publish_all(dealt, in_flight=in_flight))
 
 
-async def connect(address: tuple[str, int], name: str, on_puback: Callable[[int], None] | None = None) -> Connection:
+async def connect(listener: MqttListener, name: str, on_puback: Callable[[int], None] | None = None) -> Connection:
     """Return an open connection."""
-    _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(on_puback), *address)
-    await connection.open(name)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(on_puback), listener.host, listener.port, ssl=listener.context()
+    )
+    await connection.open(name, listener)
     return connection
 
 

@@ -90,12 +90,12 @@ async def _perform(run: Run, street: StreetSimulation) -> Told:
 
 async def _play_of(run: Run, street: StreetSimulation, local: LocalStack, connections: Connections) -> Play:
     """Register the district, and return its play without faults on purpose."""
-    site, clock, addresses = street.site, SystemClock(), local.nats.mqtt_address
+    site, clock = street.site, SystemClock()
     cast = gather_cast(DISTRICT, site, lamp_count=LAMPS)
     await register_catalogue(connections.registry)
     await register_district(connections.registry, cast)
     sockets = Sockets(
-        mqtt_address=addresses,
+        mqtt=local.mqtt,
         http=HttpDoor(connections.http, DISTRICT, UNIT_OF),
         grpc=grpc_door(DISTRICT, connections.ingest),
         nats=nats_door(DISTRICT, connections.bus),

@@ -21,6 +21,7 @@ from maasloop.core.clock import SystemClock
 from maasloop.core.domains import Domain
 from maasloop.identity.command_keys import SigningKey, VerificationKeys
 from maasloop.identity.commands import CommandSealer, counters_of
+from maasloop.stack.doors import MqttListener
 from maasloop.twin.devices.cabinet import Trouble
 from maasloop.twin.devices.readings import MICROSECONDS, Reading, from_columns
 from maasloop.twin.doors.http import HttpDoor
@@ -156,7 +157,9 @@ async def street(
     ):
         await ensure(bus, mqtt_url=f"mqtt://{mqtt_address[0]}:{mqtt_address[1]}")
         batches = ColumnsDoor(DISTRICT, take_all)
-        sockets = Sockets(mqtt_address, HttpDoor(client, DISTRICT, {}), batches, batches, command_keys=TRUSTED)
+        sockets = Sockets(
+            MqttListener(*mqtt_address), HttpDoor(client, DISTRICT, {}), batches, batches, command_keys=TRUSTED
+        )
         course = Course(BEGIN_S, SECONDS, 1_000.0, 7, deadline_s)
         play = build_play(cast, OneVehicle(site, cast), sockets, course, SystemClock())
         actuation = ScriptedActuation(bus, deaf=deaf, key=key or PLATFORM)

@@ -8,6 +8,7 @@ import pytest
 
 from maasloop.bus.connection import connect
 from maasloop.bus.subjects import MQTT_STREAM, UplinkKind, mqtt_topic, uplink
+from maasloop.stack.doors import MqttListener
 from maasloop.stack.servers.nats import NatsServer
 from maasloop.twin.doors import mqtt
 from maasloop.twin.doors.mqtt import MqttLink, NotAcknowledged
@@ -28,7 +29,7 @@ async def running(link: MqttLink) -> AsyncIterator[MqttLink]:
 
 def link_to(server: NatsServer) -> MqttLink:
     """Return a link that listens to nothing."""
-    return MqttLink(server.mqtt_address, "air-01", [], lambda _topic, _payload: None)
+    return MqttLink(MqttListener(*server.mqtt_address), "air-01", [], lambda _topic, _payload: None)
 
 
 async def test_a_publish_outlives_the_broker(nats_process: NatsServer) -> None:

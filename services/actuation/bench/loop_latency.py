@@ -278,7 +278,7 @@ async def _floor(stack: LocalStack) -> AsyncIterator[Floor]:
 
 async def run(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Start a platform of its own, measure, and stop it."""
-    async with LocalStack(root, StackOptions(services=SERVICES, durable_initdb=False)) as stack:
+    async with LocalStack(root, StackOptions(services=SERVICES, durable_initdb=False, secure=False)) as stack:
         try:
             found = await measure(stack, arguments)
         finally:

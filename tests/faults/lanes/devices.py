@@ -19,8 +19,8 @@ from tests.faults.recovery import rate
 from maasloop.api.observation.v1.series_service_pb2 import SeriesSelection, WatchObservationsRequest
 from maasloop.bus import subjects
 from maasloop.bus.columns import READINGS_HEADER
-from maasloop.bus.connection import connect
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
+from maasloop.testing.buses import core_bus
 
 SECOND_US = 1_000_000
 STEP_LOAD_S = 1.0
@@ -90,7 +90,6 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
     async with lab.load() as sampler:
         usual = sampler.usual
         began_s = lab.clock.monotonic_s()
-        host, port = lab.stack.nats.mqtt_address
         url = f"http://{lab.stack.addresses['ingest'].http}/v1/observations?district={DISTRICTS[1]}"
         topics = [
             mqtt_topic(uplink(DISTRICTS[1], device_id(SPARE_DEVICE), kind))
@@ -98,7 +97,7 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
             if str(kind).startswith("observations")
         ]
         async with (
-            aiomqtt.Client(host, port, identifier="poisoner") as mqtt,
+            aiomqtt.Client(**lab.stack.mqtt.options(), identifier="poisoner") as mqtt,
             httpx2.AsyncClient(timeout=10.0) as web,
         ):
             for payload in payloads:
@@ -136,7 +135,7 @@ async def _poison_the_stream(lab: Lab, nemesis: Nemesis) -> int:
     """Publish messages that no producer of ours would, beside the doors."""
     subject = subjects.OBSERVATION_RECORDED.subject(DISTRICTS[0], "water")
     bodies = [nemesis.random.randbytes(200), b"\x0a\xff\xff\xff\xff\x0f", b"\x00" * 64]
-    async with connect(lab.stack.nats.url, name="faults-poison") as bus:
+    async with core_bus(lab.stack, "faults-poison") as bus:
         for body in bodies:
             headers = {"Nats-Msg-Id": f"poison-{nemesis.random.getrandbits(64)}", READINGS_HEADER: "1"}
             await bus.publish(subject, body, headers)

@@ -11,8 +11,8 @@ from tests.faults.lanes.outcome import Outcome
 from tests.faults.ledger import OK, Batch, read_batches
 from tests.faults.nemesis import Nemesis
 
-from maasloop.bus.connection import connect
 from maasloop.bus.streams import OBSERVATIONS
+from maasloop.testing.buses import core_bus
 
 BATCHES = 300
 MESSAGES = 200
@@ -66,7 +66,7 @@ async def _send_all(lab: Lab, batches: list[Batch]) -> None:
 
 async def _by_broker(lab: Lab, nemesis: Nemesis) -> int:
     """Publish messages of the stream once more, with their own ids, after the broker has forgotten these."""
-    async with connect(lab.stack.nats.url, name="faults-replay") as bus:
+    async with core_bus(lab.stack, "faults-replay") as bus:
         info = await bus.api(f"STREAM.INFO.{OBSERVATIONS.name}")
         config = {**info["config"], "duplicate_window": WINDOW_S * NANOSECONDS}
         answer = await bus.api(f"STREAM.UPDATE.{OBSERVATIONS.name}", config)

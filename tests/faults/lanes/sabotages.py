@@ -17,13 +17,14 @@ from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 from tests.faults.power import Proof, prove, tracer
 
-from maasloop.bus.connection import Bus, connect
+from maasloop.bus.connection import Bus
 from maasloop.bus.streams import OBSERVATION_ROWS, OBSERVATIONS
 from maasloop.stack.local import service_ready
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
-from maasloop.stack.services import Neighbours, service_environment
+from maasloop.stack.services import service_environment
 from maasloop.stack.state import ServiceAddresses
+from maasloop.testing.buses import core_bus
 
 MODULES = {"timeseries": "tests.faults.sabotaged"}
 ACK_WAIT_S = 5
@@ -48,7 +49,7 @@ async def between(nemesis: Nemesis, fault: str = sabotaged.NONE) -> Outcome:
         end = root / "end"
         environment = {sabotaged.VARIABLE: fault, sabotaged.END: str(end)}
         async with running(modules=MODULES, environment=environment, directory=root) as lab:
-            async with connect(lab.stack.nats.url, name="faults-between") as bus:
+            async with core_bus(lab.stack, "faults-between") as bus:
                 await _make_durable(bus)
             for _ in range(BATCHES):
                 await lab.send(OOST + nemesis.random.randrange(DEVICES_A_DISTRICT))
@@ -98,7 +99,7 @@ async def _two_owners(nemesis: Nemesis, fault: str) -> Outcome:
     environment = {sabotaged.VARIABLE: fault}
     async with running(modules=MODULES, environment=environment) as lab:
         stale, (owner, health) = lab.stack.processes["timeseries"], _second(lab, environment)
-        async with connect(lab.stack.nats.url, name="faults-owners") as bus:
+        async with core_bus(lab.stack, "faults-owners") as bus:
             before, _ = await lab.send(OOST), await lab.send(WEST)
             await lab.rest()
             owner.start()
@@ -148,7 +149,7 @@ def _second(lab: Lab, environment: Mapping[str, str]) -> tuple[ManagedProcess, s
     """Return another process of timeseries beside the one of the stack, and where it tells its health."""
     grpc, health = (f"{LOOPBACK}:{port}" for port in free_ports(2))
     addresses = lab.stack.addresses | {"timeseries": ServiceAddresses(grpc=grpc, health=health, http="")}
-    neighbours = Neighbours(lab.stack.nats.url, lab.stack.service_dsns, addresses)
+    neighbours = replace(lab.stack.neighbours, services=addresses)
     own = {"PYTHONPATH": python_path(), **environment, **service_environment("timeseries", neighbours)}
     process = ManagedProcess(
         "timeseries-second",

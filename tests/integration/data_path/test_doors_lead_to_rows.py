@@ -19,9 +19,9 @@ from maasloop.api.observation.v1.ingest_service_pb2 import (
 from maasloop.api.observation.v1.observation_pb2 import QuarantineEntry
 from maasloop.api.observation.v1.series_service_pb2 import ListLatestObservationsRequest, SeriesSelection
 from maasloop.bus.columns import build_columns
-from maasloop.bus.connection import connect
 from maasloop.bus.subjects import INGEST_RECORD, DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.errors import InvalidArgument
+from maasloop.testing.buses import core_bus
 
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
@@ -71,7 +71,7 @@ async def test_a_stream_answers_in_order_and_at_once(shared_city: "City") -> Non
 async def test_nats_answers_after_the_readings_are_stored(shared_city: "City") -> None:
     """A request over NATS is answered like one over gRPC, and one that is wrong with its reason."""
     time_us = shared_city.now_us()
-    async with connect(shared_city.stack.nats.url, name="test") as bus:
+    async with core_bus(shared_city.stack) as bus:
         body = await bus.ask(INGEST_RECORD, _request(shared_city, time_us, 5.0).SerializeToString(), timeout_s=5.0)
         with pytest.raises(InvalidArgument, match=r"districts/\{id\}"):
             await bus.ask(INGEST_RECORD, RecordObservationsRequest().SerializeToString(), timeout_s=5.0)
@@ -161,7 +161,7 @@ async def test_mqtt_keeps_what_it_acknowledged_and_sends_receipts(shared_city: "
         {"device": "lamp", "property": "position", "time": time_us, "position": {"longitude": 6.0, "latitude": 50.9}},
         {"device": "station", "property": "pm25", "time": time_us, "value": 1},
     )
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="cabinet") as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="cabinet") as client:
         await client.subscribe(mqtt_topic(downlink(shared_city.district, "cabinet", DownlinkKind.RECEIPTS)))
         await client.publish(mqtt_topic(uplink(shared_city.district, "cabinet", kind)), payload, qos=1)
         async with asyncio.timeout(TIMEOUT_S):
@@ -177,7 +177,7 @@ async def test_mqtt_without_custody_is_heard_too(shared_city: "City") -> None:
     time_us = shared_city.now_us()
     topic = mqtt_topic(uplink(shared_city.district, "station", UplinkKind.OBSERVATIONS_JSON))
     before = await shared_city.settled()
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="station") as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="station") as client:
         for quality in (0, 1):
             reading = {"property": "pm25", "time": time_us + quality, "value": quality}
             await client.publish(topic, shared_city.payload(reading), qos=quality)
@@ -207,7 +207,7 @@ async def test_a_topic_that_names_no_device_lands_in_quarantine(shared_city: "Ci
     topic = mqtt_topic(uplink(shared_city.district, "station", UplinkKind.OBSERVATIONS_JSON)).replace(
         "station", "Station_1"
     )
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="stranger") as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="stranger") as client:
         await client.publish(topic, b"lost", qos=1)
 
     async def listed() -> list[QuarantineEntry]:
@@ -226,7 +226,7 @@ async def test_what_comes_before_the_registry_is_known_waits(city: "City") -> No
         city.stack.services[service].kill9()
     time_us = city.now_us()
     topic = mqtt_topic(uplink(city.district, "station", UplinkKind.OBSERVATIONS_JSON))
-    async with aiomqtt.Client(*city.stack.nats.mqtt_address, identifier="station") as client:
+    async with aiomqtt.Client(**city.stack.mqtt.options(), identifier="station") as client:
         await client.publish(topic, city.payload({"property": "pm25", "time": time_us, "value": 1.0}), qos=1)
     city.stack.services["ingest"].start()
 

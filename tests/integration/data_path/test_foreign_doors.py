@@ -83,7 +83,7 @@ async def test_lorawan_uplinks_become_rows_in_both_codings(shared_city: "City") 
         data=WARM,
     )
     keys = {("probe-1", "temperature", second_us), ("probe-1", "temperature", second_us + 1_000_000)}
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="chirpstack") as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="chirpstack") as client:
 
         async def stored() -> bool:
             # Again and again, because ingest hears of the device only a moment after it was registered.
@@ -140,7 +140,7 @@ async def test_cbor_and_csv_are_heard(shared_city: "City") -> None:
     time_us = shared_city.now_us() // 1_000_000 * 1_000_000
     records: list[dict[int, Any]] = [{-2: "station/", -3: time_us // 1_000_000, 0: "temperature", 1: "K", 2: 300.0}]
     address = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district=noord"
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="station") as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="station") as client:
         topic = mqtt_topic(uplink("noord", "station", UplinkKind.OBSERVATIONS_SENML_CBOR))
         await client.publish(topic, cbor2.dumps(records), qos=1)
     records[0][-3] += 1

@@ -10,8 +10,9 @@ import httpx2
 
 from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest
 from maasloop.bus.columns import build_columns
-from maasloop.bus.connection import Bus, connect
+from maasloop.bus.connection import Bus
 from maasloop.bus.subjects import MQTT_STREAM, UplinkKind, mqtt_topic, uplink
+from maasloop.testing.buses import core_bus
 
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
@@ -38,7 +39,7 @@ async def test_a_writer_that_is_down_until_the_stream_is_full_loses_nothing(city
     acknowledged: set[tuple[str, str, int]] = set()
     first_us = city.now_us() - 3_600_000_000
     city.stack.services["timeseries"].kill9()
-    async with connect(city.stack.nats.url, name="test") as bus, city.ingest() as ingest:
+    async with core_bus(city.stack) as bus, city.ingest() as ingest:
         await _bound(bus, "OBSERVATIONS", SMALL_BYTES)
         refused = None
         for number in range(100):
@@ -81,14 +82,14 @@ async def test_mqtt_withholds_its_acknowledgement_when_nothing_more_can_be_kept(
     topic = mqtt_topic(uplink(city.district, "station", UplinkKind.OBSERVATIONS_JSON))
     acknowledged: list[int] = []
     first_us = city.now_us() - 3_600_000_000
-    async with connect(city.stack.nats.url, name="test") as bus:
+    async with core_bus(city.stack) as bus:
         await _bound(bus, "OBSERVATIONS", 1)
         await _bound(bus, MQTT_STREAM, 20_000)
         withheld = False
         for number in range(1_000):
             reading: dict[str, object] = {"property": "pm25", "time": first_us + number, "value": 1}
             try:
-                async with aiomqtt.Client(*city.stack.nats.mqtt_address, identifier="station", timeout=2.0) as client:
+                async with aiomqtt.Client(**city.stack.mqtt.options(), identifier="station", timeout=2.0) as client:
                     await client.publish(topic, city.payload(reading), qos=1, timeout=2.0)
             except aiomqtt.MqttError:
                 withheld = True

@@ -124,7 +124,7 @@ async def test_a_killed_broker_keeps_every_puback(shared_city: "City") -> None:
     ledger = Ledger(shared_city, "station")
     for round_number in range(3):
         async with aiomqtt.Client(
-            *shared_city.stack.nats.mqtt_address, identifier=f"station-{round_number}", timeout=2.0
+            **shared_city.stack.mqtt.options(), identifier=f"station-{round_number}", timeout=2.0
         ) as client:
             sending = [asyncio.create_task(_send_until_broken(ledger, client)) for _ in range(20)]
             await asyncio.sleep(LOAD_S)

@@ -20,7 +20,7 @@ from maasloop.bus.columns import build_columns
 from maasloop.stack.local import service_ready
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
-from maasloop.stack.services import module_name, setting_name
+from maasloop.stack.services import module_name, service_environment, setting_name
 
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
@@ -64,7 +64,9 @@ class Writers:
             "partitions": str(partitions),
             "partition": str(partition),
         }
-        environment = {setting_name(TIMESERIES, name): value for name, value in settings.items()}
+        environment = service_environment(TIMESERIES, stack.neighbours) | {
+            setting_name(TIMESERIES, name): value for name, value in settings.items()
+        }
         process = ManagedProcess(
             f"{TIMESERIES}-{partition}",
             [sys.executable, "-m", module_name(TIMESERIES)],

@@ -73,7 +73,7 @@ async def test_every_uplink_with_a_puback_is_a_row(shared_city: "City", victim: 
     """Kill -9 of ingest or the broker while uplinks arrive: every one whose PUBACK arrived is a row, once."""
     await _register(shared_city)
     sender, stop = _Sender(), asyncio.Event()
-    async with aiomqtt.Client(*shared_city.stack.nats.mqtt_address, identifier="chirpstack", timeout=2.0) as client:
+    async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="chirpstack", timeout=2.0) as client:
         sending = [asyncio.create_task(sender.send_until_broken(client, stop)) for _ in range(AT_ONCE)]
         await asyncio.sleep(LOAD_S)
         if victim == "nats":

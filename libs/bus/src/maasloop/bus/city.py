@@ -126,6 +126,11 @@ class City:
         heard = (*(each.subject for each in accounts.to_integrators()), f"{rights.inbox_prefix(user)}.>")
         return self.write_user(CityUser(user, account, User(Rights(subscribe=heard))))
 
+    def add_devices(self) -> Path:
+        """Make the user that speaks for all devices, and return its credentials."""
+        user = User(rights.devices_rights(), connection_types=(ConnectionType.MQTT,), bearer=True)
+        return self.write_user(CityUser(rights.DEVICES, self.devices, user))
+
     def revoke(self, account: str, user_public_key: str = "*") -> str:
         """Make every token of a user (``*`` = of all) that is signed by now void, and return the account's new token."""
         found = read_unverified(self.token(account))

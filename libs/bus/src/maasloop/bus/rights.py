@@ -33,6 +33,8 @@ ENSURE = "ensure"
 """The step that declares streams, in the account of the services."""
 ENSURE_DEVICES = "ensure-devices"
 """The same step in an account of devices."""
+DEVICES = "devices"
+"""Speaks over MQTT for all devices of a machine whose devices have no credentials of their own."""
 REVOKER = "revoker"
 """Closes connections."""
 ACCOUNTS = "accounts"
@@ -188,6 +190,12 @@ def ensure_devices_rights() -> Rights:
         *_declaring(MQTT_DURABLES),
     ]
     return _rights(ENSURE_DEVICES, publish, [])
+
+
+def devices_rights() -> Rights:
+    """Return what all devices of an account and their network servers may do together."""
+    root, network = f"{subjects.DEVICE_ROOT}.{subjects.DEVICE_VERSION}", "application"
+    return Rights((f"{root}.*.*.up.>", f"{network}.>"), (f"{root}.*.*.down.>", f"{network}.>"))
 
 
 def operator_rights() -> Rights:

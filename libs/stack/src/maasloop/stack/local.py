@@ -20,6 +20,7 @@ from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
 from maasloop.identity.certificates import DevelopmentCertificates, Holder
 from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
+from maasloop.stack.doors import MqttListener
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
@@ -94,7 +95,7 @@ class LocalStack:
             durable_initdb=self.options.durable_initdb,
         )
         self.addresses = choose_addresses(ports)
-        neighbours = Neighbours(
+        self.neighbours = Neighbours(
             self.nats.url,
             self.service_dsns,
             self.addresses,
@@ -106,7 +107,7 @@ class LocalStack:
                 service,
                 [sys.executable, "-m", self.options.modules.get(service, module_name(service))],
                 log_path=logs / f"{service}.log",
-                environment=os.environ | service_environment(service, neighbours) | dict(self.options.environment),
+                environment=os.environ | service_environment(service, self.neighbours) | dict(self.options.environment),
             )
             for service in self.options.services
         }
@@ -154,6 +155,11 @@ class LocalStack:
             ca_file=str(self.certificates.files("nats").authority) if self.options.secure else "",
         )
 
+    @property
+    def mqtt(self) -> MqttListener:
+        """How devices connect over MQTT."""
+        return self.state(ready=True).mqtt_listener()
+
     async def __aenter__(self) -> Self:
         """Start everything and return when every service is ready."""
         try:
@@ -174,6 +180,7 @@ class LocalStack:
         ensure_command_keys(self.directory.command_secrets)
         if self.options.secure:
             self.city.ensure()
+            self.city.add_devices()
             self.certificates.ensure([Holder("nats")])
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:

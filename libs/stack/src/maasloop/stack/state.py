@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from maasloop.bus.rights import DEVICES
 from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
+from maasloop.stack.doors import MqttListener, NatsUser, token_of
 from maasloop.stack.errors import StackError, StackRunningError
 
 ELSEWHERE = Path("/var/lib/maasloop")
@@ -54,6 +56,19 @@ class StackState:
     """Directory with the credentials of NATS users, ``{user}.creds``; empty = anybody may enter."""
     ca_file: str = ""
     """Who vouches for the certificates of this machine (PEM); empty = no TLS."""
+
+    def nats_user(self, user: str) -> NatsUser:
+        """Return how a user of NATS connects."""
+        if not self.nats_users:
+            return NatsUser(self.nats_url)
+        return NatsUser(self.nats_url, Path(self.nats_users) / f"{user}.creds", Path(self.ca_file))
+
+    def mqtt_listener(self, user: str = DEVICES) -> MqttListener:
+        """Return how devices connect over MQTT, as one user who speaks for all of them."""
+        if not self.nats_users:
+            return MqttListener(self.mqtt_host, self.mqtt_port)
+        token = token_of(Path(self.nats_users) / f"{user}.creds")
+        return MqttListener(self.mqtt_host, self.mqtt_port, user, token, self.ca_file)
 
     def to_json(self) -> str:
         """Return the text of the file."""

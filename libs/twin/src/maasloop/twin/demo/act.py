@@ -143,7 +143,7 @@ async def _play(play: Play, story: ConsentStory, scene: Scene, props: Props) -> 
 def _sockets(cast: Cast, props: Props) -> Sockets:
     connections, district = props.connections, cast.district
     return Sockets(
-        mqtt_address=(props.state.mqtt_host, props.state.mqtt_port),
+        mqtt=props.state.mqtt_listener(),
         http=HttpDoor(connections.http, district, UNIT_OF),
         grpc=grpc_door(district, connections.ingest),
         nats=nats_door(district, connections.bus),

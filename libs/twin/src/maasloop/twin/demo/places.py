@@ -8,6 +8,7 @@ import grpc
 import httpx2
 
 from maasloop.bus.connection import Bus, connect
+from maasloop.bus.rights import OPERATOR
 from maasloop.rpc.client import connected
 from maasloop.stack.state import StackState
 from maasloop.twin.doors.http import ANSWER_TIMEOUT_S
@@ -37,7 +38,7 @@ async def connected_to(state: StackState) -> AsyncIterator[Connections]:
 
         base_url = f"http://{state.services['ingest'].http}"
         yield Connections(
-            bus=await stack.enter_async_context(connect(state.nats_url, name="twin")),
+            bus=await stack.enter_async_context(connect(**state.nats_user(OPERATOR).options(), name="twin")),
             http=await stack.enter_async_context(httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S)),
             ingest=await channel("ingest"),
             registry=await channel("device-registry"),

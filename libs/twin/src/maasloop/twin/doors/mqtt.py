@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import aiomqtt
 import structlog
 
+from maasloop.stack.doors import MqttListener
+
 RECONNECT_WAIT_S = 0.5
 PUBACK_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 60.0
@@ -28,10 +30,10 @@ class MqttLink:
     """The connection of one gateway or device. Run ``run`` as a task; ``send`` waits for a connection."""
 
     def __init__(
-        self, address: tuple[str, int], client_id: str, topics: Sequence[str], heard: Callable[[str, bytes], None]
+        self, listener: MqttListener, client_id: str, topics: Sequence[str], heard: Callable[[str, bytes], None]
     ) -> None:
         """Prepare; ``heard`` gets topic and payload and must not block."""
-        self._address = address
+        self._options = listener.options()
         self._client_id = client_id
         self._topics = [(topic, 0) for topic in topics]
         self._heard = heard
@@ -46,10 +48,12 @@ class MqttLink:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
-        host, port = self._address
         while True:
             client = aiomqtt.Client(
-                host, port, identifier=self._client_id, protocol=aiomqtt.ProtocolVersion.V311, keepalive=KEEPALIVE_S
+                **self._options,
+                identifier=self._client_id,
+                protocol=aiomqtt.ProtocolVersion.V311,
+                keepalive=KEEPALIVE_S,
             )
             try:
                 async with client:

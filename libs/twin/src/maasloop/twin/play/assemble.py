@@ -9,6 +9,7 @@ from maasloop.api.command.v1.command_pb2 import DeviceCommand
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.identity.command_keys import Keys
+from maasloop.stack.doors import MqttListener
 from maasloop.twin.devices.desk import CommandDesk, Gateway
 from maasloop.twin.devices.readings import MICROSECONDS
 from maasloop.twin.doors.http import HttpDoor
@@ -44,7 +45,7 @@ class Course:
 class Sockets:
     """What the devices speak through."""
 
-    mqtt_address: tuple[str, int]
+    mqtt: MqttListener
     http: HttpDoor
     grpc: ColumnsDoor
     nats: ColumnsDoor
@@ -78,7 +79,7 @@ def build_play(cast: Cast, traffic: Traffic, sockets: Sockets, course: Course, c
     tally.commands_refused = desk.refused
     doors = Doors(
         cast.district,
-        mqtt_address=sockets.mqtt_address,
+        mqtt=sockets.mqtt,
         http=sockets.http,
         grpc=sockets.grpc,
         nats=sockets.nats,

@@ -11,6 +11,7 @@ from google.protobuf.json_format import Parse, ParseError
 from maasloop.api.observation.v1.events_pb2 import DeviceReceipt
 from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic, uplink
 from maasloop.core.clock import Clock
+from maasloop.stack.doors import MqttListener
 from maasloop.twin.devices.commands import Answer, write_answer
 from maasloop.twin.devices.desk import CommandDesk, Gateway
 from maasloop.twin.devices.readings import in_column_order, to_columns, to_json
@@ -33,7 +34,7 @@ class Doors:
         self,
         district: str,
         *,
-        mqtt_address: tuple[str, int],
+        mqtt: MqttListener,
         http: HttpDoor,
         grpc: ColumnsDoor,
         nats: ColumnsDoor,
@@ -43,7 +44,7 @@ class Doors:
     ) -> None:
         """Prepare; add gateways and devices before ``run``. Commands go to the desk."""
         self._district = district
-        self._mqtt_address = mqtt_address
+        self._mqtt = mqtt
         self._http = http
         self._grpc = grpc
         self._nats = nats
@@ -73,7 +74,7 @@ class Doors:
             self._hear(device, topic, payload)
 
         client_id = f"{self._district}-{device}"
-        self._links[device] = MqttLink(self._mqtt_address, client_id, topics, heard)
+        self._links[device] = MqttLink(self._mqtt, client_id, topics, heard)
 
     async def run(self) -> None:
         """Keep every link up until cancelled."""
