@@ -1,5 +1,4 @@
-"""Valid requests of every method, made from the descriptors: names by the patterns in the contract's comments, the rest by
-its rules."""
+"""Valid requests of every method, from the descriptors: names by the patterns of the comments, the rest by its rules."""
 
 import re
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from protovalidate import Validator
 CONTRACT = Path("proto/maasloop/api")
 REPAIRS_MAX = 40
 _VALIDATOR = Validator()
+_ONE_OF = {"domain": "traffic", "language": "nl", "retention": "7d", "url": "https://example.org/hook"}
+"""A value of the fields that take only some."""
 _PATTERN = re.compile(r"`((?:[a-zA-Z]+/\{[a-z_]+\}/?)+)`")
 _MESSAGE = re.compile(r"^\s*message (\w+) \{")
 _FIELD = re.compile(r"^\s*(?:repeated )?[\w.]+ (\w+) = \d+")
@@ -36,6 +37,7 @@ def request(method: MethodDescriptor, district: str, data_subject: str) -> Messa
     message: Message = GetMessageClass(method.input_type)()
     for name in required(message):
         _fill(message, name)
+    violations = []
     for _ in range(REPAIRS_MAX):
         _name(message, {"district": district, "data_subject": data_subject})
         violations = _VALIDATOR.collect_violations(message)
@@ -58,7 +60,7 @@ def required(message: Message) -> Iterator[str]:
 def _fill(message: Message, name: str) -> None:
     """Set a field that a name may hide in."""
     field = message.DESCRIPTOR.fields_by_name[name]
-    if field.message_type.full_name.startswith("maasloop."):
+    if field.message_type is not None and field.message_type.full_name.startswith("maasloop."):
         getattr(message, name).SetInParent()
 
 
@@ -92,19 +94,19 @@ def _repair(message: Message, path: list[str], rule: str) -> None:
         raise ValueError(problem)
     field = descriptor.fields_by_name[name]
     if field.is_repeated:
-        _add(message, field)
+        _add(message, name)
     elif field.type == FieldDescriptor.TYPE_MESSAGE:
         getattr(message, name).SetInParent()
     elif field.type == FieldDescriptor.TYPE_STRING:
-        setattr(message, name, str(uuid4()) if "uuid" in rule else "x")
+        setattr(message, name, str(uuid4()) if "uuid" in rule else _ONE_OF.get(name, "x"))
     elif field.type == FieldDescriptor.TYPE_BYTES:
         setattr(message, name, b"x")
     else:
         setattr(message, name, 1)
 
 
-def _add(message: Message, field: FieldDescriptor) -> None:
-    many = getattr(message, field.name)
+def _add(message: Message, name: str) -> None:
+    field, many = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         many["nl"] = many["en"] = "x"
     elif field.type == FieldDescriptor.TYPE_MESSAGE:
