@@ -15,6 +15,7 @@ from maasloop.core.clock import Clock, SystemClock
 
 from .authentication import Gate, Security
 from .interceptor import CallInterceptor
+from .mended_server import mend
 from .tls import server_credentials
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
@@ -40,6 +41,8 @@ _OPTIONS = (
 )
 
 _log = structlog.get_logger()
+
+mend()
 
 
 class RpcServer:
