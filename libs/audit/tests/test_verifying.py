@@ -144,6 +144,18 @@ def test_without_the_chain_a_wrong_link_is_overlooked() -> None:
         verify(export, KEY.verifying)
 
 
+def test_a_file_has_one_form() -> None:
+    """Another spelling of the same entry or head is a change as well."""
+    file = io.StringIO()
+    log = Log().append(2)
+    log.export().write(file)
+    text = file.getvalue()
+
+    for other in (text.upper(), text.replace("[2, ", "[2,"), text.replace(log.link.hex(), log.link.hex().upper())):
+        with pytest.raises(Damaged):
+            verify(Export.read(io.StringIO(other)), KEY.verifying)
+
+
 @pytest.mark.parametrize("text", ["", "{}\n", '{"format":"maasloop-audit-1"}\n', "[]\n"])
 def test_what_is_no_export_is_refused(text: str) -> None:
     """A file of another kind ends with a sentence."""

@@ -31,7 +31,11 @@ class Row:
     def parse(cls, line: str) -> Self:
         """Read a line, or raise ``Damaged``."""
         position, chain, body = _list(line)
-        return cls(position, body, _bytes(chain))
+        row = cls(position, body, _bytes(chain))
+        if row.line() != line:
+            message = f"the line of entry {position} is not as an export writes it"
+            raise Damaged(message)
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,7 @@ class Export:
 
     def write(self, file: TextIO) -> int:
         """Write the file and return the number of entries."""
-        header = {"format": FORMAT, "origin": self.origin, "checkpoint": self.note}
-        file.write(json.dumps(header, ensure_ascii=False) + "\n")
+        file.write(_header(self.origin, self.note))
         written = 0
         for row in self.rows:
             file.write(row.line())
@@ -56,16 +59,21 @@ class Export:
     @classmethod
     def read(cls, file: TextIO) -> Self:
         """Read the head of a file, and its entries as they are asked for; raises ``Damaged``."""
+        line = file.readline(LINE_CHARACTERS_MAX)
         try:
-            header: Any = json.loads(file.readline(LINE_CHARACTERS_MAX))
-            known = header["format"] == FORMAT
+            header: Any = json.loads(line)
             origin, note = str(header["origin"]), str(header["checkpoint"])
         except (ValueError, TypeError, KeyError):
-            known, origin, note = False, "", ""
-        if not known:
+            origin, note = "", ""
+        if _header(origin, note) != line:
             message = "the file is no export of an audit log"
             raise Damaged(message)
         return cls(origin, note, _rows(file))
+
+
+def _header(origin: str, note: str) -> str:
+    header = {"format": FORMAT, "origin": origin, "checkpoint": note}
+    return json.dumps(header, ensure_ascii=False) + "\n"
 
 
 def _rows(file: TextIO) -> Iterator[Row]:

@@ -173,6 +173,8 @@ def _encode(data: bytes) -> str:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except ValueError:
         return b""
+    # One text for the same bytes: base64 alone would let the last letter differ.
+    return data if _encode(data) == text else b""
