@@ -5,7 +5,7 @@ without a value are left out. Times are microseconds since 1970-01-01T00:00:00Z.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -59,8 +59,11 @@ class Entry:
 
     def encode(self) -> str:
         """Return the canonical text."""
-        said = {name: _clean(value) for name, value in asdict(self).items() if value != ""}
+        said = {name: _clean(value) for name in _NAMES if (value := getattr(self, name)) != ""}
         return canonical(said)
+
+
+_NAMES = tuple(each.name for each in fields(Entry))
 
 
 def canonical(value: dict[str, str | int]) -> str:
@@ -71,8 +74,7 @@ def canonical(value: dict[str, str | int]) -> str:
 def decode(text: str) -> Entry:
     """Read an entry, or raise ``ValueError``; only the canonical text of an entry is one."""
     said: Any = json.loads(text)
-    known = {each.name for each in fields(Entry)}
-    if not isinstance(said, dict) or not said.keys() <= known or not isinstance(said.get("time_us"), int):
+    if not isinstance(said, dict) or not said.keys() <= set(_NAMES) or not isinstance(said.get("time_us"), int):
         message = "not an entry of an audit log"
         raise ValueError(message)
     try:

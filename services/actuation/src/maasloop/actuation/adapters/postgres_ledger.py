@@ -17,6 +17,7 @@ from psycopg import InterfaceError, OperationalError
 
 from maasloop.actuation import metrics
 from maasloop.actuation.adapters import sql
+from maasloop.actuation.adapters.audit_entries import audit_entries
 from maasloop.actuation.adapters.decisions import message_id
 from maasloop.actuation.adapters.signal_decisions import signal_decision_rows
 from maasloop.actuation.domain.batch import Batch, Decision
@@ -73,10 +74,13 @@ class _Pending:
 class PostgresLedger:
     """Makes batches durable in the order in which they were handed over."""
 
-    def __init__(self, dsn: str, codec: Codec, clock: Clock, *, name: str = "maasloop-actuation-ledger") -> None:
-        """Prepare; ``open`` connects."""
+    def __init__(
+        self, dsn: str, codec: Codec, clock: Clock, *, audited: bool = False, name: str = "maasloop-actuation-ledger"
+    ) -> None:
+        """Prepare; ``open`` connects. ``audited`` writes commands into the audit log, in the same transaction."""
         self._dsn = dsn
         self._codec = codec
+        self._audited = audited
         self._name = name
         self._clock = clock
         self._connection: Connection | None = None
@@ -213,7 +217,7 @@ class PostgresLedger:
         started_s = self._clock.monotonic_s()
         changes = self._numbered(batch.commands)
         await self._connection.execute(
-            sql.WRITE,
+            sql.WRITE_AUDITED if self._audited else sql.WRITE,
             [
                 *_command_columns(list(_newest(changes).values())),
                 *_override_columns(batch.overrides),
@@ -222,6 +226,7 @@ class PostgresLedger:
                 [district for district, released in batch.released.items() if released],
                 [district for district, released in batch.released.items() if not released],
                 *columns(_events(batch, self._codec)),
+                *([audit_entries(batch.commands)] if self._audited else []),
             ],
         )
         metrics.COMMIT_SECONDS.observe(self._clock.monotonic_s() - started_s)

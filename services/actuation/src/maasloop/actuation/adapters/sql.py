@@ -11,7 +11,7 @@ COMMAND_COLUMNS: Final[LiteralString] = """
     expire_us, verify_by_us, dispatch_street_us, dispatch_time_us, settle_time_us, request_digest
 """
 
-WRITE: Final[LiteralString] = f"""
+_WRITTEN: Final[LiteralString] = f"""
     WITH put AS (
         INSERT INTO commands AS known (
             district, id, device, setpoint, authority, issuer, cause, state, state_rank, reason, detail,
@@ -59,12 +59,16 @@ WRITE: Final[LiteralString] = f"""
     ), resumed AS (
         DELETE FROM released_districts WHERE district = ANY(%s::text[])
     ), {APPENDED}
-    {NOTIFIED}
 """
+WRITE: Final[LiteralString] = f"{_WRITTEN}{NOTIFIED}"
 """Everything that a commit writes, as one statement: on a busy machine each wait between two costs more than their work.
 
 The same plan each time: the columns of a commit are short.
 """
+WRITE_AUDITED: Final[LiteralString] = f"""
+    {_WRITTEN} SELECT audit.append(%s::text[]), (SELECT count(*) FROM ({NOTIFIED}) AS told)
+"""
+"""The same, with the entries of its commands in the audit log: what the log does not take does not happen."""
 GENERIC_PLANS: Final[LiteralString] = "SET plan_cache_mode = force_generic_plan"
 
 TRY_LEASE: Final[LiteralString] = (

@@ -26,6 +26,7 @@ from maasloop.api.command.v1.command_service_pb2_grpc import (
 from maasloop.core.errors import FailedPrecondition, NotFound
 from maasloop.core.ids import CommandName, DistrictName, parse_name, require_id
 from maasloop.core.reasons import Reason
+from maasloop.rpc.authentication import caller
 from maasloop.rpc.requests import paging, request_digest
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.times import us_from_timestamp
@@ -33,6 +34,7 @@ from maasloop.rpc.times import us_from_timestamp
 type Context = grpc.aio.ServicerContext[Any, Any]
 
 CALLER = "callers/unidentified"
+"""Who asks where callers are not identified."""
 """Until identity arrives nobody knows who calls; the request id is the cause."""
 
 
@@ -72,7 +74,7 @@ class CommandDoor(CommandServiceServicer):
             device=require_id(request.command.device, "command.device"),
             setpoint=setpoints.from_message(request.command.setpoint),
             authority=messages.authority_read(request.command.authority),
-            issuer=CALLER,
+            issuer=str(caller() or CALLER),
             cause=f"requests/{request.request_id}",
             seed=request.request_id,
             not_before_us=_us(request.command, "not_before_time"),
