@@ -7,7 +7,7 @@ from the descriptors. What may succeed is said by ``matrix/expected.py``, which 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -167,7 +167,9 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, ECKey]]:
             authorizer=RoleAuthorizer(judged),
         )
         server = RpcServer("127.0.0.1:0", security=security)
-        server.registrar.add_generic_rpc_handlers(tuple(_handlers()))
+        for name, handlers in _handlers().items():
+            server.registrar.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+            server.registrar.add_registered_method_handlers(name, handlers)
         await server.start()
         trusted = grpc.ssl_channel_credentials(files.authority.read_bytes())
         options = [("grpc.ssl_target_name_override", "localhost")]
@@ -176,12 +178,12 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, ECKey]]:
         await server.stop(0)
 
 
-def _handlers() -> Iterator[grpc.GenericRpcHandler]:
+def _handlers() -> dict[str, dict[str, _Handler]]:
+    """Return a handler for every method, by service."""
     services: dict[str, dict[str, _Handler]] = {}
     for method in requests.methods():
         services.setdefault(method.containing_service.full_name, {})[method.name] = _handler(method)
-    for name, handlers in services.items():
-        yield grpc.method_handlers_generic_handler(name, handlers)
+    return services
 
 
 def _handler(method: MethodDescriptor) -> _Handler:
@@ -215,17 +217,24 @@ def _handler(method: MethodDescriptor) -> _Handler:
 
 async def _reached(channel: grpc.aio.Channel, case: Case, token: str) -> bool:
     """Tell whether the handler answered; anything but an answer or a refusal is a fault of the lane."""
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    settings: dict[str, Any] = {
+        "metadata": (("authorization", f"Bearer {token}"),) if token else (),
+        "timeout": CALL_TIMEOUT_S,
+    }
     body = case.request.SerializeToString()
     try:
+        if case.method.client_streaming:
+            open_stream: Any = channel.stream_stream if case.method.server_streaming else channel.stream_unary
+            call = open_stream(case.path)(**settings)
+            with suppress(asyncio.InvalidStateError):  # It was refused before the request was written.
+                await call.write(body)
+                await call.done_writing()
+        else:
+            open_call: Any = channel.unary_stream if case.method.server_streaming else channel.unary_unary
+            call = open_call(case.path)(body, **settings)
         if case.method.server_streaming:
-            many: Any = channel.stream_stream if case.method.client_streaming else channel.unary_stream
-            sent = iter([body]) if case.method.client_streaming else body
-            return bool([each async for each in many(case.path)(sent, metadata=metadata, timeout=CALL_TIMEOUT_S)])
-        one: Any = channel.stream_unary if case.method.client_streaming else channel.unary_unary
-        await one(case.path)(
-            iter([body]) if case.method.client_streaming else body, metadata=metadata, timeout=CALL_TIMEOUT_S
-        )
+            return bool([each async for each in call])
+        await call
     except grpc.aio.AioRpcError as error:
         if error.code() in REFUSED:
             return False
