@@ -244,3 +244,6 @@ class Reason(StrEnum):
 
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
     """The audit log can't be written, so that nothing may be changed; retry later."""
+
+    CLAIM_INVALID = "CLAIM_INVALID"
+    """An enrolment claim is unknown, used, expired, or another device's."""

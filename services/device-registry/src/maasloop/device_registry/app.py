@@ -1,25 +1,45 @@
 """The composition root: what the registry is made of, and who is given what."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import SystemRandom
 
-from maasloop.api.device.v1 import device_service_pb2
+from maasloop.api.device.v1 import credential_service_pb2, device_service_pb2
 from maasloop.bus import subjects
-from maasloop.core.clock import SystemClock
+from maasloop.bus.connection import connect
+from maasloop.core.clock import Clock, SystemClock
+from maasloop.device_registry.adapters.device_authority import FileDeviceAuthority
+from maasloop.device_registry.adapters.nats_servers import NatsServers
 from maasloop.device_registry.adapters.postgres import PostgresRegistry
+from maasloop.device_registry.adapters.postgres_credentials import PostgresCredentials
+from maasloop.device_registry.entrypoints.callout import Callout, CalloutKeys
+from maasloop.device_registry.entrypoints.closing import ClosingRounds
 from maasloop.device_registry.entrypoints.messages import MessageCodec
 from maasloop.device_registry.entrypoints.rpc import DeviceDoor
+from maasloop.device_registry.entrypoints.rpc_credentials import CredentialDoor
 from maasloop.device_registry.handlers.activate_device import ActivateDevice
+from maasloop.device_registry.handlers.admit_connection import AdmitConnection
+from maasloop.device_registry.handlers.close_connections import CloseConnections
+from maasloop.device_registry.handlers.create_credential import CreateCredential
 from maasloop.device_registry.handlers.create_device import CreateDevice
 from maasloop.device_registry.handlers.create_resource import CreateResource
+from maasloop.device_registry.handlers.enrol_device import EnrolDevice
+from maasloop.device_registry.handlers.forget_connections import ForgetConnections
+from maasloop.device_registry.handlers.generate_claims import GenerateClaims
 from maasloop.device_registry.handlers.get_resource import GetResource
 from maasloop.device_registry.handlers.import_devices import ImportDevices
+from maasloop.device_registry.handlers.list_credentials import ListCredentials
 from maasloop.device_registry.handlers.list_resources import ListResources
+from maasloop.device_registry.handlers.quarantine_device import QuarantineDevice
+from maasloop.device_registry.handlers.release_device import ReleaseDevice
 from maasloop.device_registry.handlers.retire_device import RetireDevice
+from maasloop.device_registry.handlers.revoke_credential import RevokeCredential
+from maasloop.device_registry.handlers.rotate_credential import RotateCredential
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
 from maasloop.device_registry.settings import DeviceRegistrySettings
-from maasloop.postgres.pool import check, open_pool
+from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
@@ -32,6 +52,70 @@ NAME = "device-registry"
 PACKAGE = "maasloop.device_registry"
 
 
+@dataclass(frozen=True, slots=True)
+class Doorkeeping:
+    """What lets devices in at the broker and closes their connections; empty where no broker asks this replica."""
+
+    close: CloseConnections | None = None
+    tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def doorkeeping(settings: DeviceRegistrySettings, clock: Clock) -> AsyncIterator[Doorkeeping]:
+    """Make it, with connections of its own to the broker and the database."""
+    directory = settings.callout_directory
+    if directory is None:
+        yield Doorkeeping()
+        return
+    dsn, name = settings.postgres_dsn.get_secret_value(), f"{NAME}-callout"
+    keys = CalloutKeys.read(directory)
+    async with (
+        open_pool(dsn, name=name, size_max=settings.callout_connections_max) as pool,
+        connect(
+            settings.nats_url,
+            name=name,
+            credentials_file=directory / "callout.creds",
+            authority_file=settings.nats_ca_file,
+        ) as asked,
+        connect(
+            settings.nats_url,
+            name=name,
+            credentials_file=directory / "revoker.creds",
+            authority_file=settings.nats_ca_file,
+        ) as system,
+    ):
+        credentials, servers = PostgresCredentials(pool), NatsServers(system)
+        close = CloseConnections(credentials, servers, clock)
+        rounds = ClosingRounds(close, ForgetConnections(credentials, servers, clock), clock)
+        callout = Callout(asked, keys, AdmitConnection(credentials, clock, SystemRandom()), clock)
+        yield Doorkeeping(close, {"callout": callout.run, "close": rounds.close, "forget": rounds.forget})
+
+
+def credential_door(
+    settings: DeviceRegistrySettings, pool: Pool, registry: PostgresRegistry, clock: Clock, keeping: Doorkeeping
+) -> CredentialDoor:
+    """Make the door of credentials."""
+    credentials = PostgresCredentials(pool)
+    return CredentialDoor(
+        generate_claims=GenerateClaims(credentials, clock),
+        enrol_device=EnrolDevice(credentials, clock),
+        rotate_credential=RotateCredential(credentials, clock),
+        create_credential=CreateCredential(credentials, clock),
+        list_credentials=ListCredentials(credentials),
+        revoke_credential=RevokeCredential(credentials, clock),
+        quarantine_device=QuarantineDevice(registry, clock),
+        release_device=ReleaseDevice(registry, clock),
+        close_connections=keeping.close,
+        authority=device_authority(settings),
+    )
+
+
+def device_authority(settings: DeviceRegistrySettings) -> FileDeviceAuthority | None:
+    """Read the authority that signs certificates of devices, if the city has one."""
+    certificate, key = settings.device_authority_certificate_file, settings.device_authority_key_file
+    return FileDeviceAuthority(certificate, key) if certificate and key else None
+
+
 @asynccontextmanager
 async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
     """Make the parts, in the order in which they need each other."""
@@ -40,6 +124,7 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
         broker.connected(settings, NAME) as bus,
+        doorkeeping(settings, clock) as keeping,
     ):
         owner = Owner(pool, clock)
         watching = Watching(owner)
@@ -51,6 +136,7 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
             update_device=UpdateDevice(registry, clock),
             activate_device=ActivateDevice(registry, clock),
             retire_device=RetireDevice(registry, clock),
+            close_connections=keeping.close,
             import_devices=ImportDevices(registry, clock),
             create_resource=CreateResource(registry, clock),
             update_device_type=UpdateDeviceType(registry),
@@ -58,12 +144,16 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
             list_resources=ListResources(registry),
             watching=watching,
         )
-        services = [device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name]
+        services = [
+            device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name,
+            credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
+        ]
         server = RpcServer(settings.grpc_address, services, clock=clock)
         door.register(server)
+        credential_door(settings, pool, registry, clock, keeping).register(server)
         confirmed = subjects.DEVICE_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(
             doors=[server],
-            tasks={"outbox": relay.run, "confirm": lambda: voice.confirm(owner, confirmed)},
+            tasks={"outbox": relay.run, "confirm": lambda: voice.confirm(owner, confirmed), **keeping.tasks},
             checks={"database": lambda: check(pool), "outbox": relay.check},
         )

@@ -1,11 +1,16 @@
-"""What the handlers need of the world: a registry that changes in transactions, and one that is read."""
+"""What the handlers need of the world: a registry that changes and is read, credentials, and servers with connections."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+from uuid import UUID
 
+from .domain.admission import Admission, Knock, Standing
 from .domain.catalogue import CatalogueResource
+from .domain.credential import Claim, Credential, Holder, Method
 from .domain.device import Device, DeviceState
 from .domain.importing import ImportResult, ImportRow, RowFault
 from .domain.place import BoundingBox
@@ -117,4 +122,116 @@ class Registry(Protocol):
 
     async def list_devices(self, wanted: DeviceFilter, *, after: tuple[str, str], limit: int) -> Page[Device]:
         """Return devices ordered by district and id."""
+        ...
+
+
+class ConnectionKey(NamedTuple):
+    """What identifies a connection in a cluster."""
+
+    server: str
+    connection: int
+
+
+class CredentialChange(Protocol):
+    """A transaction over credentials; it commits when its block ends without an error."""
+
+    async def lock(self, key: str) -> None:
+        """Keep other changes of the same key out until it ends."""
+        ...
+
+    async def claim(self, digest: bytes) -> Claim | None:
+        """Return a claim."""
+        ...
+
+    async def used_since(self, batch: UUID, since: datetime) -> int:
+        """Count the claims of a batch that were used since."""
+        ...
+
+    async def use(self, claim: Claim, now: datetime) -> None:
+        """Note that a claim was used."""
+        ...
+
+    async def standing(self, holder: Holder) -> Standing:
+        """Return what is known of a holder."""
+        ...
+
+    async def find(self, holder: Holder, credential: str) -> Credential | None:
+        """Return a credential."""
+        ...
+
+    async def put(self, credential: Credential) -> None:
+        """Store a credential."""
+        ...
+
+
+class Credentials(Protocol):
+    """Claims, credentials, and the connections that rest on them."""
+
+    def change(self) -> AbstractAsyncContextManager[CredentialChange]:
+        """Begin a change."""
+        ...
+
+    async def add_claims(self, claims: Sequence[Claim]) -> None:
+        """Store claims, and forget some that have expired."""
+        ...
+
+    async def page(self, holder: Holder, *, after: str, limit: int) -> Page[Credential]:
+        """Return credentials of a holder, ordered by id."""
+        ...
+
+    async def keyed(self, method: Method, proof: bytes) -> Holder | None:
+        """Return the holder of a key or a certificate."""
+        ...
+
+    async def standing(self, holder: Holder, server: str) -> Standing:
+        """Return what is known of a holder now; ``server`` is the one whose connections are counted."""
+        ...
+
+    async def record(self, knock: Knock, admission: Admission, now: datetime) -> None:
+        """Store a connection durably; the server's id and number may have been another's before."""
+        ...
+
+    async def groundless(self, holder: Holder | None, now: datetime, limit: int) -> Sequence[ConnectionKey]:
+        """Return connections whose right has ended, of one holder or of all."""
+        ...
+
+    async def recorded(self, older_than: datetime) -> Mapping[str, Sequence[int]]:
+        """Return the connections that were recorded before a moment, by server."""
+        ...
+
+    async def forget(self, connections: Sequence[ConnectionKey]) -> None:
+        """Remove connections that are gone."""
+        ...
+
+    async def forget_expired(self, now: datetime) -> None:
+        """Remove connections that the server has closed by their expiry."""
+        ...
+
+
+class Closed(StrEnum):
+    """What became of a connection that was to be closed."""
+
+    GONE = "gone"
+    OPEN = "open"
+    SILENT = "silent"
+    """The server does not answer: it is dead, or cut off."""
+
+
+class Servers(Protocol):
+    """The message servers on which connections live."""
+
+    async def close(self, key: ConnectionKey) -> Closed:
+        """Close a connection and return what the server says of it."""
+        ...
+
+    async def connections(self, server: str) -> frozenset[int] | None:
+        """Return the connections that a server has; None if it does not answer."""
+        ...
+
+
+class DeviceAuthority(Protocol):
+    """The authority that signs certificates of devices."""
+
+    def sign(self, request: str, holder: Holder, now: datetime) -> tuple[str, bytes, datetime]:
+        """Return the chain (PEM), the SHA-256 of the certificate, and its end; refuses a bad request."""
         ...

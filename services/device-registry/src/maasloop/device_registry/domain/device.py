@@ -27,6 +27,7 @@ class DeviceState(StrEnum):
     REGISTERED = "REGISTERED"
     ACTIVE = "ACTIVE"
     RETIRED = "RETIRED"
+    QUARANTINED = "QUARANTINED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,24 @@ class Device:
 
 
 def activated(device: Device) -> Device:
-    """Return the device in service; an active one stays as it is."""
+    """Return the device in service; an active one stays as it is, and one in quarantine is released by another call."""
     _require_alive(device)
+    if device.state is DeviceState.QUARANTINED:
+        raise _forbidden(device, "is in quarantine: release it")
+    return device if device.state is DeviceState.ACTIVE else replace(device, state=DeviceState.ACTIVE)
+
+
+def quarantined(device: Device) -> Device:
+    """Return an active device without trust; one in quarantine stays as it is."""
+    if device.state not in {DeviceState.ACTIVE, DeviceState.QUARANTINED}:
+        raise _forbidden(device, "is not active, so that there is no trust to take")
+    return device if device.state is DeviceState.QUARANTINED else replace(device, state=DeviceState.QUARANTINED)
+
+
+def released(device: Device) -> Device:
+    """Return a device in quarantine in service again; an active one stays as it is."""
+    if device.state not in {DeviceState.ACTIVE, DeviceState.QUARANTINED}:
+        raise _forbidden(device, "is not in quarantine")
     return device if device.state is DeviceState.ACTIVE else replace(device, state=DeviceState.ACTIVE)
 
 
@@ -150,5 +167,8 @@ def require_names_free(device: Device, holders: Mapping[str, Key]) -> None:
 
 def _require_alive(device: Device) -> None:
     if device.state is DeviceState.RETIRED:
-        message = f"{device.key} is retired, and stays so"
-        raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": device.state})
+        raise _forbidden(device, "is retired, and stays so")
+
+
+def _forbidden(device: Device, why: str) -> FailedPrecondition:
+    return FailedPrecondition(Reason.STATE_FORBIDS, f"{device.key} {why}", {"state": device.state})

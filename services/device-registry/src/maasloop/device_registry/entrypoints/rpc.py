@@ -15,6 +15,7 @@ from maasloop.api.device.v1.device_service_pb2_grpc import (
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.ids import DeviceName, DistrictName, parse_name
 from maasloop.core.reasons import Reason
+from maasloop.device_registry.domain.credential import device_holder
 from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.importing import ImportResult
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind, refuse
@@ -23,6 +24,7 @@ from maasloop.device_registry.entrypoints.import_rows import csv_rows, decoded, 
 from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.entrypoints.rpc_catalogue import CatalogueDoor, Context
 from maasloop.device_registry.handlers.activate_device import ActivateDevice
+from maasloop.device_registry.handlers.close_connections import CloseConnections
 from maasloop.device_registry.handlers.create_device import CreateDevice
 from maasloop.device_registry.handlers.create_resource import CreateResource
 from maasloop.device_registry.handlers.get_resource import GetResource
@@ -56,6 +58,7 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         update_device: UpdateDevice,
         activate_device: ActivateDevice,
         retire_device: RetireDevice,
+        close_connections: CloseConnections | None,
         import_devices: ImportDevices,
         create_resource: CreateResource,
         update_device_type: UpdateDeviceType,
@@ -73,6 +76,7 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
         self._update_device = update_device
         self._activate_device = activate_device
         self._retire_device = retire_device
+        self._closer = close_connections
         self._import_devices = import_devices
         self._watching = watching
         self._imports = 0
@@ -122,7 +126,13 @@ class DeviceDoor(CatalogueDoor, DeviceServiceServicer):
     async def RetireDevice(self, request: pb.RetireDeviceRequest, context: Context) -> device_pb2.Device:
         """Take a device out of service."""
         identity = request_of(request, "RetireDevice")
-        return messages.device_message(await self._retire_device(_key(request.name), request.etag, identity))
+        device = await self._retire_device(_key(request.name), request.etag, identity)
+        await self._close_connections(device)
+        return messages.device_message(device)
+
+    async def _close_connections(self, device: Device) -> None:
+        if self._closer is not None:
+            await self._closer(device_holder(device.district, device.id))
 
     async def ImportDevices(
         self, request_iterator: AsyncIterator[pb.ImportDevicesRequest], context: Context

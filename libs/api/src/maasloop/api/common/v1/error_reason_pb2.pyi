@@ -197,6 +197,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Revocations have not been heard of for a while, so that no token is believed; retry later."""
     ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 130
     """The audit log can't be written, so that nothing may be changed; retry later."""
+    ERROR_REASON_CLAIM_INVALID: _ErrorReason.ValueType  # 150
+    """An enrolment claim is unknown, used, expired, or another device's."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request, a reading or a command was refused. The name without its prefix is `google.rpc.ErrorInfo.reason`
@@ -379,4 +381,6 @@ ERROR_REASON_REVOCATIONS_UNKNOWN: ErrorReason.ValueType  # 125
 """Revocations have not been heard of for a while, so that no token is believed; retry later."""
 ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 130
 """The audit log can't be written, so that nothing may be changed; retry later."""
+ERROR_REASON_CLAIM_INVALID: ErrorReason.ValueType  # 150
+"""An enrolment claim is unknown, used, expired, or another device's."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -533,6 +533,8 @@ class Device(_message.Message):
         """Heard and commanded."""
         STATE_RETIRED: Device._State.ValueType  # 3
         """Gone for good."""
+        STATE_QUARANTINED: Device._State.ValueType  # 4
+        """Not trusted for the time being: it cannot connect, and its readings are refused."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a device stands in its life."""
@@ -545,6 +547,8 @@ class Device(_message.Message):
     """Heard and commanded."""
     STATE_RETIRED: Device.State.ValueType  # 3
     """Gone for good."""
+    STATE_QUARANTINED: Device.State.ValueType  # 4
+    """Not trusted for the time being: it cannot connect, and its readings are refused."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DEVICE_TYPE_FIELD_NUMBER: _builtins.int
@@ -580,7 +584,7 @@ class Device(_message.Message):
     `data_subject`.
     """
     state: Global___Device.State.ValueType
-    """Output only. Changed by ActivateDevice and RetireDevice."""
+    """Output only. Changed by ActivateDevice, QuarantineDevice, ReleaseDevice and RetireDevice."""
     revision: _builtins.int
     """Output only. Drawn from one sequence with all resources of this service."""
     etag: _builtins.str

@@ -1,0 +1,178 @@
+"""Devices at the door of the real broker: who gets in, and what one who is in may do."""
+
+import asyncio
+
+import aiomqtt
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from maasloop.api.device.v1 import credential_service_pb2 as pb
+from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unauthenticated
+from maasloop.identity.nats.keys import KeyPair, Role
+from maasloop.rpc.client import call
+from maasloop.telemetry import metrics
+
+from .conftest import WAIT_S, Doors
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+REFUSED = "Not authorized"
+SUBACK_FAILURE = 0x80
+
+
+def _refusals(reason: str) -> float:
+    return metrics.value("maasloop_device_registry_connects_total", outcome=reason)
+
+
+async def test_a_device_gets_in_with_its_own_credential_only(doors: Doors) -> None:
+    """The right password under the right client id gets in; each other way is refused, counted, and says nothing."""
+    issued = await doors.enrolled("lamp-1")
+    other = await doors.enrolled("lamp-2")
+
+    async with doors.town.mqtt(issued) as client:
+        await client.publish("dev/v1/noord/lamp-1/up/observations-json", b"{}", qos=1, timeout=WAIT_S)
+
+    for reason, changed in (
+        ("proof-wrong", {"password": "mld_" + "x" * 43}),
+        ("proof-wrong", {"password": other.password}),
+        ("client-id-foreign", {"client_id": other.client_id}),
+    ):
+        before = _refusals(reason)
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with doors.town.mqtt(issued, **changed):
+                pass
+        assert _refusals(reason) == before + 1
+
+
+async def test_rights_end_at_the_own_subjects(doors: Doors) -> None:
+    """A device hears its own downlink and that of the lamp it speaks for, and no other; no foreign uplink leaves it."""
+    cabinet = await doors.enrolled("cabinet")
+    await doors.device("lamp-1", gateway="cabinet")
+    foreign = await doors.enrolled("lamp-2")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(message: object) -> None:
+        await heard.put(str(getattr(message, "subject", "")))
+
+    async with (
+        doors.town.connected("operator") as operator,
+        doors.town.mqtt(cabinet) as client,
+        doors.town.mqtt(foreign) as other,
+    ):
+        await operator.listen("dev.v1.*.*.up.>", hear)
+        await operator.check()
+        for device, allowed in (("cabinet", True), ("lamp-1", True), ("lamp-2", False), ("+", False)):
+            assert await _granted(client, f"dev/v1/noord/{device}/down/commands") is allowed, device
+        assert not await _granted(client, "#")
+        for topic in ("dev/v1/noord/lamp-1/up/x", "dev/v1/noord/*/up/x", "$JS/API/INFO", "dev/v1/zuid/cabinet/up/x"):
+            await client.publish(topic, b"foreign", timeout=WAIT_S)
+        await client.publish("dev/v1/noord/cabinet/up/x", b"own", timeout=WAIT_S)
+        await other.publish("dev/v1/noord/lamp-2/up/x", b"own", timeout=WAIT_S)
+        first = {await asyncio.wait_for(heard.get(), WAIT_S) for _ in range(2)}
+        assert first == {"dev.v1.noord.cabinet.up.x", "dev.v1.noord.lamp-2.up.x"}
+        assert heard.empty()
+
+
+async def test_an_nkey_never_leaves_its_device(doors: Doors) -> None:
+    """Over NATS a device signs with its own key; another key, and the same one over a name, is refused."""
+    name = await doors.device("lamp-1")
+    key, stranger = KeyPair.generate(Role.USER), KeyPair.generate(Role.USER)
+    await doors.enrol(name, nkey=key.public_key)
+
+    async def connected(pair: KeyPair) -> Client:
+        return await nats.connect(
+            doors.town.server.url,
+            tls=doors.town.tls_context(),
+            nkeys_seed_str=pair.seed,
+            allow_reconnect=False,
+            connect_timeout=WAIT_S,
+        )
+
+    client = await connected(key)
+    await client.publish("dev.v1.noord.lamp-1.up.observations-json", b"{}")
+    await client.flush(WAIT_S)
+    await client.close()
+    with pytest.raises(NatsError):
+        await connected(stranger)
+
+
+async def test_a_claim_is_good_once_and_for_what_it_says(doors: Doors) -> None:
+    """Used, foreign and unknown claims are refused alike; one for a device renews what that device has."""
+    first, second = await doors.device("lamp-1"), await doors.device("lamp-2")
+    (claim,) = await doors.claims()
+    bound, *_ = await doors.claims(0, devices=["lamp-1"])
+    await doors.enrol(first, claim)
+
+    (fresh,) = await doors.claims()
+    for name, tried in ((second, claim), (second, bound), (first, fresh), (second, "mlc_" + "x" * 43)):
+        with pytest.raises(Unauthenticated) as refused:
+            await doors.enrol(name, tried)
+        assert refused.value.reason == "CLAIM_INVALID"
+    await doors.enrol(first, bound)
+
+
+async def test_a_batch_enrols_at_its_rate(doors: Doors) -> None:
+    """The third enrolment in a minute of a batch of two a minute waits."""
+    claims = await doors.claims(3, rate_per_minute=2)
+    for number in range(2):
+        await doors.enrol(await doors.device(f"lamp-{number}"), claims[number])
+
+    with pytest.raises(ResourceExhausted) as refused:
+        await doors.enrol(await doors.device("lamp-2"), claims[2])
+    assert refused.value.reason == "RATE_LIMITED"
+
+
+async def test_a_rotated_password_holds_for_the_overlap(doors: Doors) -> None:
+    """Both get in until the overlap ends; then the old one's connection is closed and it is refused."""
+    issued = await doors.enrolled("lamp-1")
+    name = "districts/noord/devices/lamp-1"
+    request = pb.RotateCredentialRequest(name=name, password=issued.password)
+    rotated = await call(doors.credentials.RotateCredential, request)
+    for each in (issued, rotated):
+        async with doors.town.mqtt(each):
+            pass
+
+    request = pb.RotateCredentialRequest(name=name, password=rotated.password)
+    request.overlap.seconds = 0
+    async with doors.town.mqtt(rotated) as client:
+        latest = await call(doors.credentials.RotateCredential, request)
+        await _closed(client)
+    with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+        async with doors.town.mqtt(rotated):
+            pass
+    async with doors.town.mqtt(latest):
+        pass
+    with pytest.raises(Unauthenticated):
+        await call(doors.credentials.RotateCredential, request)
+
+
+async def test_quarantine_closes_and_release_opens(doors: Doors) -> None:
+    """A device in quarantine is thrown out, refused and gets no credential; released, its credential holds again."""
+    issued = await doors.enrolled("lamp-1")
+    name = "districts/noord/devices/lamp-1"
+    async with doors.town.mqtt(issued) as client:
+        await call(doors.credentials.QuarantineDevice, pb.QuarantineDeviceRequest(name=name))
+        await _closed(client)
+    with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+        async with doors.town.mqtt(issued):
+            pass
+    (claim,) = await doors.claims(0, devices=["lamp-1"])
+    with pytest.raises(FailedPrecondition):
+        await doors.enrol(name, claim)
+
+    await call(doors.credentials.ReleaseDevice, pb.ReleaseDeviceRequest(name=name))
+    async with doors.town.mqtt(issued):
+        pass
+
+
+async def _granted(client: aiomqtt.Client, topic: str) -> bool:
+    (code,) = await client.subscribe(topic, timeout=WAIT_S)
+    return (code if isinstance(code, int) else code.value) < SUBACK_FAILURE
+
+
+async def _closed(client: aiomqtt.Client) -> None:
+    """Wait until the server has closed the connection."""
+    with pytest.raises(aiomqtt.MqttError):
+        await asyncio.wait_for(anext(aiter(client.messages)), WAIT_S)
