@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS audit.entries (
     PRIMARY KEY (log, position)
 );
 CREATE INDEX IF NOT EXISTS entries_by_resource ON audit.entries (
-    (substring(body FROM '"resource":"([^"]*)"') COLLATE "C"), log, position
+    (split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C"), log, position
 );
 
 -- What was signed (maasloop.audit.checkpoints), with the peaks of the tree, from which its keeper goes on.

@@ -22,14 +22,12 @@ ROWS_A_FETCH = 5_000
 _LOGS = "SELECT name, size FROM audit.logs WHERE size > 0 ORDER BY name"
 _NEWEST = "SELECT note, size FROM audit.checkpoints WHERE log = %s ORDER BY size DESC LIMIT 1"
 _ENTRIES = "SELECT position, body, chain FROM audit.entries WHERE log = %s AND position <= %s ORDER BY position"
-# The resource itself and everything below it: '0' is the character behind '/'.
-_TOUCHED = """
+# The resource itself and everything below it: '0' is the character behind '/'. The expression is that of the index.
+_RESOURCE = """split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" """
+_TOUCHED = f"""
     SELECT log, position, body FROM audit.entries
-    WHERE substring(body FROM '"resource":"([^"]*)"') COLLATE "C" = %(resource)s
-        OR (
-            substring(body FROM '"resource":"([^"]*)"') COLLATE "C" > %(resource)s || '/'
-            AND substring(body FROM '"resource":"([^"]*)"') COLLATE "C" < %(resource)s || '0'
-        )
+    WHERE {_RESOURCE} = %(resource)s
+        OR ({_RESOURCE} > %(resource)s || '/' AND {_RESOURCE} < %(resource)s || '0')
     ORDER BY (body::json ->> 'time_us')::bigint DESC
     LIMIT %(limit)s
 """
