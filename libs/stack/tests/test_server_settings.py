@@ -82,7 +82,7 @@ def test_a_service_is_told_its_neighbours() -> None:
     addresses = choose_addresses({})
     dsns = {service: f"dsn-of-{service}" for service in addresses}
 
-    environment = service_environment("ingest", Neighbours("nats://n", dsns, addresses, Path("key.pem")))
+    environment = service_environment("ingest", Neighbours("nats://n", dsns, addresses, Path("secrets")))
 
     assert environment["MAASLOOP_INGEST__NATS_URL"] == "nats://n"
     assert environment["MAASLOOP_INGEST__POSTGRES_DSN"] == "dsn-of-ingest"

@@ -1,12 +1,15 @@
 """The whole service in this process with real neighbours: database, broker, registry's contract, webhook and mail receivers."""
 
 import asyncio
+import base64
 import email.policy
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.parser import BytesParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -303,7 +306,11 @@ async def _start(
     city: City,
     registry: tuple[FakeRegistry, str],
     mail: MailReceiver,
+    tmp_path: Path,
 ) -> AsyncIterator[Start]:
+    key_file = tmp_path / "webhook.key"
+    key_file.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    key_file.chmod(0o600)
     dsn = service_dsn("notification")
     await migrate(dsn, of_package(PACKAGE))
     running: list[Running] = []
@@ -314,6 +321,8 @@ async def _start(
             "nats_url": nats_url,
             "device_registry_address": registry[1],
             "smtp_port": mail.port,
+            "webhook_networks": (f"{LOOPBACK}/32",),
+            "webhook_key_file": key_file,
             "retry_pauses_s": (0.05, 0.05, 0.05),
             "delivery_lease_s": 1.0,
             **changed,

@@ -1,5 +1,6 @@
 """Webhooks against a real HTTP server: signature, meaning of answers, and hosts that are not called."""
 
+import ipaddress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from maasloop.core.clock import FakeClock, SystemClock
 from maasloop.notification.adapters import webhook
+from maasloop.notification.adapters.outbound import Outbound
 from maasloop.notification.adapters.webhook import WebhookChannel
 from maasloop.notification.domain.alert import Occasion
 from maasloop.notification.domain.delivery import Claim, Deferred, Delivery, DeliveryState, Refused, Taken
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from services.notification.tests.conftest import WebhookReceiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LOOPBACK = Outbound([ipaddress.ip_network("127.0.0.0/8")], ports=[80])
 NOW = SystemClock().now()
 
 
@@ -48,7 +51,7 @@ def _claim(url: str, content: str = '{"type":"alert.raised","grüße":1}', secre
 async def test_success_is_taken(receiver: "WebhookReceiver", status: int) -> None:
     """Every 2xx means that the receiver has it; the receiver verified the signature and got the id of the delivery."""
     receiver.secret, receiver.script = SECRET, [status]
-    channel, claim = WebhookChannel(SystemClock()), _claim(receiver.url)
+    channel, claim = WebhookChannel(SystemClock(), LOOPBACK), _claim(receiver.url)
     assert isinstance(await channel.send(claim), Taken)
     assert receiver.received == [(claim.delivery.id, {"type": "alert.raised", "grüße": 1})]
     await channel.close()
@@ -58,7 +61,7 @@ async def test_success_is_taken(receiver: "WebhookReceiver", status: int) -> Non
 async def test_refusal_is_final(receiver: "WebhookReceiver", status: int) -> None:
     """A 4xx that waiting does not mend is DELIVERY_REFUSED, with what was said."""
     receiver.secret, receiver.script = SECRET, [status]
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     answer = await channel.send(_claim(receiver.url))
     assert isinstance(answer, Refused)
     assert (answer.reason, answer.detail) == ("DELIVERY_REFUSED", f"HTTP {status}")
@@ -69,7 +72,7 @@ async def test_refusal_is_final(receiver: "WebhookReceiver", status: int) -> Non
 async def test_what_may_pass_is_tried_later(receiver: "WebhookReceiver", status: int) -> None:
     """Overload and faults of the receiver are deferred, as long as it asks for."""
     receiver.secret, receiver.script, receiver.headers = SECRET, [status], {"retry-after": "7"}
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     assert await channel.send(_claim(receiver.url)) == Deferred(f"HTTP {status}", 7.0)
     await channel.close()
 
@@ -83,7 +86,7 @@ async def test_a_redirect_is_not_followed(receiver: "WebhookReceiver") -> None:
     receiver.secret = SECRET
     door = HttpDoor(Starlette(routes=[Route("/hook", redirect, methods=["POST"])]), "127.0.0.1:0")
     await door.start()
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     answer = await channel.send(_claim(f"http://{door.address}/hook"))
     assert isinstance(answer, Deferred)
     assert answer.detail.startswith("HTTP 307")
@@ -94,7 +97,7 @@ async def test_a_redirect_is_not_followed(receiver: "WebhookReceiver") -> None:
 
 async def test_nobody_there_is_tried_later(receiver: "WebhookReceiver") -> None:
     """A refused connection and a name that does not resolve are deferred."""
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     for url in ("http://127.0.0.1:1/hook", "http://nobody.invalid/hook"):
         assert isinstance(await channel.send(_claim(url)), Deferred)
     await channel.close()
@@ -106,7 +109,7 @@ async def test_a_silent_receiver_is_left(
     """An attempt ends after its time-out and is deferred."""
     monkeypatch.setattr(webhook, "TOTAL_TIMEOUT_S", 0.2)
     receiver.secret = SECRET
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     answer = await channel.send(_claim(receiver.url))
     assert isinstance(answer, Deferred)
     assert "no answer" in answer.detail
@@ -119,7 +122,7 @@ async def test_a_silent_receiver_is_left(
 )
 async def test_own_cloud_and_groups_are_never_called(host: str) -> None:
     """Link-local, unspecified and multicast addresses are refused in every spelling, before a connection is made."""
-    channel = WebhookChannel(SystemClock())
+    channel = WebhookChannel(SystemClock(), LOOPBACK)
     answer = await channel.send(_claim(f"http://{host}/latest/meta-data"))
     assert isinstance(answer, Refused)
     assert answer.reason == "ADDRESS_INVALID"
@@ -127,9 +130,9 @@ async def test_own_cloud_and_groups_are_never_called(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "192.168.1.1", "[::1]", "[fd00::1]", "0x7f.1"])
-async def test_private_networks_are_a_setting(host: str) -> None:
-    """Where private networks are switched off, no spelling of them is called."""
-    channel = WebhookChannel(SystemClock(), private_networks=False)
+async def test_private_networks_are_called_by_name_only(host: str) -> None:
+    """No spelling of a network that the operator did not name is called."""
+    channel = WebhookChannel(SystemClock(), Outbound(ports=range(1, 65_536)))
     answer = await channel.send(_claim(f"http://{host}:1/hook"))
     assert isinstance(answer, Refused)
     assert answer.reason == "ADDRESS_INVALID"
@@ -139,11 +142,11 @@ async def test_private_networks_are_a_setting(host: str) -> None:
 async def test_every_attempt_is_stamped_anew(receiver: "WebhookReceiver") -> None:
     """The same delivery has the same id and bytes at every attempt; a signature that is too old is no longer valid."""
     receiver.secret = SECRET
-    claim, channel = _claim(receiver.url), WebhookChannel(SystemClock())
+    claim, channel = _claim(receiver.url), WebhookChannel(SystemClock(), LOOPBACK)
     await channel.send(claim)
     await channel.send(claim)
     assert receiver.received[0] == receiver.received[1]
-    stale = WebhookChannel(FakeClock())
+    stale = WebhookChannel(FakeClock(), LOOPBACK)
     answer = await stale.send(claim)
     assert isinstance(answer, Refused)
     assert (receiver.forged, len(receiver.received)) == (1, 2)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psycopg
 import pytest
 import standardwebhooks
 from google.protobuf.duration_pb2 import Duration
@@ -19,7 +20,12 @@ from maasloop.api.notification.v1.alert_pb2 import (
     Subscription,
     Webhook,
 )
+from maasloop.core.clock import SystemClock
 from maasloop.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, MaasloopError, NotFound
+from maasloop.notification.adapters.postgres import PostgresSubscriptions
+from maasloop.notification.adapters.vault import PREFIX, Vault
+from maasloop.notification.domain import subscription as domain
+from maasloop.postgres.pool import open_pool
 from maasloop.rpc.client import call
 
 if TYPE_CHECKING:
@@ -125,6 +131,27 @@ async def test_a_secret_is_shown_once(notification: "Running") -> None:
     standardwebhooks.Webhook(created.webhook.secret)
     listed = await call(notification.stub.ListSubscriptions, pb.ListSubscriptionsRequest(parent=NOORD))
     assert [one.webhook for one in listed.subscriptions] == [Webhook(url="https://desk.example/hook")]
+
+
+async def test_a_secret_cannot_be_read_from_the_database(notification: "Running") -> None:
+    """Neither the table nor what is kept for repeated requests holds it; what lay there plainly is sealed at a start."""
+    request = pb.CreateSubscriptionRequest(
+        parent=NOORD, subscription_id="desk", subscription=HOOK, request_id=str(uuid4())
+    )
+    created = await call(notification.stub.CreateSubscription, request)
+    again = await call(notification.stub.CreateSubscription, request)
+    assert again == created
+    async with await psycopg.AsyncConnection.connect(notification.dsn, autocommit=True) as database:
+        asked = "SELECT s::text FROM subscriptions AS s UNION ALL SELECT body::text FROM answers"
+        stored = str(await (await database.execute(asked)).fetchall())
+        assert created.webhook.secret.removeprefix("whsec_") not in stored
+        await database.execute("UPDATE subscriptions SET webhook_secret = %s", (created.webhook.secret,))
+    async with open_pool(notification.dsn, name="test-vault") as pool:
+        subscriptions = PostgresSubscriptions(pool, SystemClock(), Vault([bytes(32)]))
+        assert [await subscriptions.seal_plain() for _ in range(2)] == [1, 0]
+        (listed,) = (await subscriptions.page("noord", after="", limit=5)).items
+    assert isinstance(listed.channel, domain.Webhook)
+    assert listed.channel.secret.startswith(PREFIX)
 
 
 UNUSABLE_SUBSCRIPTIONS = [

@@ -19,11 +19,11 @@ from typing import Self
 from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
 from maasloop.identity.certificates import DevelopmentCertificates, Holder
-from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
 from maasloop.stack.doors import MqttListener
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
+from maasloop.stack.secrets import ensure_secrets
 from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_database, role_name
 from maasloop.stack.servers.nats import NatsIdentities, NatsPorts, NatsServer
 from maasloop.stack.servers.provider import postgres_server
@@ -99,7 +99,7 @@ class LocalStack:
             self.nats.url,
             self.service_dsns,
             self.addresses,
-            self.directory.command_secrets / SIGNING_KEY_FILE,
+            self.directory.secrets,
             identities,
         )
         self.services = {
@@ -177,7 +177,7 @@ class LocalStack:
 
     async def _start(self) -> None:
         self._exit_stack.enter_context(self.directory.hold())
-        ensure_command_keys(self.directory.command_secrets)
+        ensure_secrets(self.directory.secrets)
         if self.options.secure:
             self.city.ensure()
             self.city.add_devices()

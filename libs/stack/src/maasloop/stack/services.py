@@ -3,11 +3,13 @@
 Nothing is imported from a service: it is started as ``python -m``, and settings are names of environment variables.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from maasloop.stack.ports import LOOPBACK, free_ports
+from maasloop.stack.secrets import command_key_file, webhook_key_file
 from maasloop.stack.servers.databases import SERVICES
 from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.state import ServiceAddresses
@@ -31,8 +33,8 @@ class Neighbours:
     nats_url: str
     postgres_dsns: Mapping[str, str]
     services: Mapping[str, ServiceAddresses]
-    command_key_file: Path
-    """Signs what actuation tells devices."""
+    secrets: Path
+    """Directory of what ``ensure_secrets`` made."""
     nats: NatsIdentities | None = None
     """Who NATS lets in; none = anybody."""
 
@@ -87,7 +89,11 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if own.http:
         fields["http_address"] = own.http
     if service == "actuation":
-        fields["command_key_file"] = str(neighbours.command_key_file)
+        fields["command_key_file"] = str(command_key_file(neighbours.secrets))
+    if service == "notification":
+        fields["webhook_key_file"] = str(webhook_key_file(neighbours.secrets))
+        # Whoever is told by a stack on one machine listens there.
+        fields["webhook_networks"] = json.dumps([f"{LOOPBACK}/8"])
     for neighbour in NEIGHBOURS[service]:
         fields[f"{neighbour}_address"] = neighbours.services[neighbour].grpc
     return {setting_name(service, field): value for field, value in fields.items()}

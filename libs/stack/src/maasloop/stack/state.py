@@ -19,6 +19,7 @@ from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
 from maasloop.stack.doors import MqttListener, NatsUser, token_of
 from maasloop.stack.errors import StackError, StackRunningError
+from maasloop.stack.secrets import COMMANDS
 
 ELSEWHERE = Path("/var/lib/maasloop")
 MARKER = "uv.lock"
@@ -106,14 +107,9 @@ class StateDirectory:
         return self.path / "secrets"
 
     @property
-    def command_secrets(self) -> Path:
-        """The key that signs commands, and the keys that devices trust."""
-        return self.secrets / "commands"
-
-    @property
     def command_keys(self) -> Path:
         """The keys whose commands devices obey."""
-        return self.command_secrets / VERIFICATION_KEYS_FILE
+        return self.secrets / COMMANDS / VERIFICATION_KEYS_FILE
 
     @property
     def stack_file(self) -> Path:

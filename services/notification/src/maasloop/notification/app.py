@@ -13,6 +13,7 @@ from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import Retryable
 from maasloop.notification.adapters.conditions import CelConditions
+from maasloop.notification.adapters.outbound import Outbound
 from maasloop.notification.adapters.postgres import PostgresRules, PostgresSubscriptions
 from maasloop.notification.adapters.postgres_alerts import PostgresAlerts
 from maasloop.notification.adapters.postgres_deliveries import PostgresDeliveries
@@ -20,6 +21,7 @@ from maasloop.notification.adapters.postgres_sightings import SightingStore
 from maasloop.notification.adapters.registry import RegistryClient
 from maasloop.notification.adapters.sightings import MemorySightings
 from maasloop.notification.adapters.smtp import SmtpChannel
+from maasloop.notification.adapters.vault import Vault
 from maasloop.notification.adapters.webhook import WebhookChannel
 from maasloop.notification.domain.street_clock import StreetClocks
 from maasloop.notification.domain.watchlist import Watchlist
@@ -67,6 +69,7 @@ class _Parts:
     clocks: StreetClocks
     delivering: DeliverMessages
     deliveries: PostgresDeliveries
+    subscriptions: PostgresSubscriptions
     watchlist: Watchlist
     conditions: CelConditions
     alerts: PostgresAlerts
@@ -89,6 +92,8 @@ async def assemble(settings: NotificationSettings) -> AsyncIterator[Service]:
     ):
         parts = _parts(settings, clock, pool, bus, registry_channel, webhooks)
         await parts.sighting_store.load()
+        if settings.webhook_key_file:
+            await parts.subscriptions.seal_plain()
         await parts.refresh()
         await CatalogueEar(bus, parts.registry.refresh).listen()
         yield _service(
@@ -98,7 +103,7 @@ async def assemble(settings: NotificationSettings) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def _webhooks(settings: NotificationSettings, clock: Clock) -> AsyncIterator[WebhookChannel]:
-    channel = WebhookChannel(clock, private_networks=settings.webhook_private_networks)
+    channel = WebhookChannel(clock, Outbound(settings.webhook_networks, settings.webhook_ports))
     try:
         yield channel
     finally:
@@ -114,7 +119,8 @@ def _parts(
     webhooks: WebhookChannel,
 ) -> _Parts:
     clocks, watchlist, sightings = StreetClocks(), Watchlist(), MemorySightings()
-    deliveries = PostgresDeliveries(pool, clock, per_subscription_max=IN_FLIGHT_PER_SUBSCRIPTION_MAX)
+    vault = Vault.load(settings.webhook_key_file) if settings.webhook_key_file else Vault()
+    deliveries = PostgresDeliveries(pool, clock, vault, per_subscription_max=IN_FLIGHT_PER_SUBSCRIPTION_MAX)
     mail = SmtpChannel(settings.smtp_host, settings.smtp_port, settings.smtp_sender)
     delivering = DeliverMessages(
         deliveries,
@@ -133,6 +139,7 @@ def _parts(
         clocks=clocks,
         delivering=delivering,
         deliveries=deliveries,
+        subscriptions=PostgresSubscriptions(pool, clock, vault),
         watchlist=watchlist,
         conditions=CelConditions(),
         alerts=PostgresAlerts(pool, clock, alert_event, delivering.wake),
@@ -167,7 +174,7 @@ def _service(parts: _Parts, relay: OutboxRelay) -> Service:
 
 
 def _server(parts: _Parts) -> RpcServer:
-    subscriptions = PostgresSubscriptions(parts.pool, parts.clock)
+    subscriptions = parts.subscriptions
     door = NotificationDoor(
         create_rule=CreateRule(parts.rules, parts.conditions),
         delete_rule=DeleteRule(parts.alerts, parts.clock),

@@ -1,8 +1,9 @@
 """Settings of notification: ``MAASLOOP_NOTIFICATION__…``."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from maasloop.notification.domain.delivery import PAUSES_S
 from maasloop.runtime.settings import ServiceSettings
@@ -23,8 +24,13 @@ class NotificationSettings(ServiceSettings, service="notification"):
     """Port of the mail server."""
     smtp_sender: str = Field(default="maasloop@localhost", pattern=r"^[^\s@]+@[^\s@]+$")
     """Address that mail comes from; its domain is also that of Message-IDs."""
-    webhook_private_networks: bool = True
-    """Call webhooks on loopback and private networks; link-local addresses are never called."""
+    webhook_key_file: Path | None = None
+    """File of the keys (base64 of 32 bytes a line, the newest first) that seal the secrets of webhooks in the database;
+    without it they lie there as they are."""
+    webhook_networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks beside the public internet in which webhooks are called, on every port (``10.20.0.0/16``)."""
+    webhook_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = (80, 443)
+    """Ports of the public internet on which webhooks are called."""
     alerts_per_rule_minute_max: int = Field(default=60, ge=1, le=100_000)
     """Alerts that one rule raises a minute; what is beyond is counted and not raised."""
     retry_pauses_s: tuple[Annotated[float, Field(ge=0, le=PAUSE_MAX_S)], ...] = Field(

@@ -19,9 +19,10 @@ from maasloop.notification.adapters.postgres_rows import (
     subscription_of,
     subscription_row,
 )
+from maasloop.notification.adapters.vault import PREFIX, Vault
 from maasloop.notification.domain.alert import AlertKey
 from maasloop.notification.domain.rule import RULES_MAX, AlertRule
-from maasloop.notification.domain.subscription import SUBSCRIPTIONS_MAX, Subscription
+from maasloop.notification.domain.subscription import SUBSCRIPTIONS_MAX, Subscription, Webhook
 from maasloop.notification.ports import Page, Request
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
@@ -95,9 +96,10 @@ class PostgresRules:
 class PostgresSubscriptions:
     """All subscriptions, durable; a subscription that goes takes its pending deliveries with it."""
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock, vault: Vault) -> None:
         self._pool = pool
         self._clock = clock
+        self._vault = vault
 
     async def add(self, subscription: Subscription, request: Request) -> Subscription:
         """Store a new one, or return what the same request was answered; refuses an id that is taken."""
@@ -106,9 +108,19 @@ class PostgresSubscriptions:
             lock = f"subscriptions.{district}"
             await _require_room(connection, lock, sql.COUNT_SUBSCRIPTIONS, (district,), SUBSCRIPTIONS_MAX)
             name = f"districts/{district}/subscriptions/{subscription.id}"
-            row = subscription_row(subscription)
+            row = subscription_row(self._vault.sealed(subscription))
             before = await _add(connection, request, self._clock, sql.ADD_SUBSCRIPTION, row, name)
-        return subscription if before is None else subscription_of(before)
+        return subscription if before is None else self._vault.opened(subscription_of(before))
+
+    async def seal_plain(self) -> int:
+        """Seal secrets that lie in the table as they are, from before there was a key; return how many."""
+        async with transaction(self._pool) as connection:
+            found = [subscription_of(row) for row in await fetch(connection, sql.PLAIN_SECRETS, (PREFIX + "%",))]
+            for subscription in map(self._vault.sealed, found):
+                if isinstance(subscription.channel, Webhook):
+                    arguments = (subscription.channel.secret, subscription.district, subscription.id)
+                    await connection.execute(sql.SEAL_SECRET, arguments)
+        return len(found)
 
     async def page(self, district: str, *, after: str, limit: int) -> Page[Subscription]:
         """Return subscriptions of a district ordered by id."""

@@ -1,6 +1,7 @@
 """Deliveries in PostgreSQL: lent, recorded, listed, and forgotten when they are old."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -9,8 +10,10 @@ from maasloop.core.clock import Clock, from_us
 from maasloop.core.errors import Retryable
 from maasloop.notification.adapters import sql
 from maasloop.notification.adapters.postgres import fetch, transaction
-from maasloop.notification.adapters.postgres_rows import delivery_of, subscription_of
+from maasloop.notification.adapters.postgres_rows import Row, delivery_of, subscription_of
+from maasloop.notification.adapters.vault import SecretUnreadable, Vault
 from maasloop.notification.domain.delivery import Claim, Delivery
+from maasloop.notification.domain.subscription import Email, Webhook
 from maasloop.notification.ports import DeliveryFilter, Page, TimedPosition
 from maasloop.postgres.pool import Pool
 
@@ -28,9 +31,10 @@ _DELIVERY_WIDTH = len(sql.DELIVERY_COLUMNS.split(","))
 class PostgresDeliveries:
     """All deliveries, durable."""
 
-    def __init__(self, pool: Pool, clock: Clock, *, per_subscription_max: int) -> None:
+    def __init__(self, pool: Pool, clock: Clock, vault: Vault, *, per_subscription_max: int) -> None:
         self._pool = pool
         self._clock = clock
+        self._vault = vault
         self._per_subscription_max = per_subscription_max
 
     async def claim(self, limit: int, busy: Sequence[tuple[str, str]], lease_s: float) -> Sequence[Claim]:
@@ -47,9 +51,17 @@ class PostgresDeliveries:
         }
         async with transaction(self._pool) as connection:
             rows = await fetch(connection, sql.CLAIM_DELIVERIES, arguments)
-        return [
-            Claim(delivery_of(row[:_DELIVERY_WIDTH]), subscription_of(row[_DELIVERY_WIDTH:]).channel) for row in rows
-        ]
+        return [Claim(delivery_of(row[:_DELIVERY_WIDTH]), self._target(row[_DELIVERY_WIDTH:])) for row in rows]
+
+    def _target(self, row: Row) -> Webhook | Email:
+        subscription = subscription_of(row)
+        try:
+            return self._vault.opened(subscription).channel
+        except SecretUnreadable as error:
+            # Without a secret the attempt is put off: the key may come back.
+            _log.error("secret_unreadable", subscription=subscription.id, why=str(error))
+            channel = subscription.channel
+            return replace(channel, secret="") if isinstance(channel, Webhook) else channel
 
     async def record(self, delivery: Delivery) -> bool:
         """Store the outcome of an attempt, unless the lease ended and somebody else tried; tell whether it did."""

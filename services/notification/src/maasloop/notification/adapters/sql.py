@@ -71,6 +71,8 @@ PAGE_SUBSCRIPTIONS = f"""
     SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE district = %s AND id > %s ORDER BY id LIMIT %s
 """
 SUBSCRIPTIONS_OF = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE district = ANY(%s) ORDER BY id FOR SHARE"
+PLAIN_SECRETS = f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions WHERE webhook_secret NOT LIKE %s FOR UPDATE"
+SEAL_SECRET = "UPDATE subscriptions SET webhook_secret = %s WHERE district = %s AND id = %s"  # noqa: S105 - a statement
 DELETE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE district = %s AND id = %s"
 FAIL_PENDING = """
     UPDATE deliveries SET state = 'FAILED', reason = %s, detail = %s, settle_time = %s, next_attempt_time = NULL

@@ -1,12 +1,10 @@
 """Webhooks: one signed POST (Standard Webhooks), to the host that was named and to no other.
 
-The name is resolved here and the connection goes to that address, so that what was checked is what is called. Addresses
-by which a machine reaches its own cloud (link-local) are never called; loopback and private networks are a setting.
-Redirects are not followed.
+The name is resolved here and the connection goes to that address, so that what was checked is what is called; of several
+each one must be allowed. Redirects are not followed, and no proxy of the environment is asked.
 """
 
 import asyncio
-import ipaddress
 import socket
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -16,6 +14,7 @@ from standardwebhooks import Webhook as Signer
 
 from maasloop.core.clock import Clock
 from maasloop.core.reasons import Reason
+from maasloop.notification.adapters.outbound import AddressForbidden, Outbound
 from maasloop.notification.domain.delivery import Attempt, Claim, Deferred, Refused, Taken
 from maasloop.notification.domain.subscription import Webhook
 
@@ -29,19 +28,15 @@ USER_AGENT = "maasloop-notification"
 _SUCCESS = range(200, 300)
 _FOREVER = range(400, 500)
 _PASSING = frozenset({408, 425, 429})
-_PORTS = {"http": 80, "https": 443}
-
-
-class AddressForbidden(Exception):
-    """The name leads to an address that is not called."""
+PORTS = {"http": 80, "https": 443}
 
 
 class WebhookChannel:
     """Delivers to webhooks. Use as an async context manager."""
 
-    def __init__(self, clock: Clock, *, private_networks: bool = True) -> None:
+    def __init__(self, clock: Clock, outbound: Outbound) -> None:
         self._clock = clock
-        self._private_networks = private_networks
+        self._outbound = outbound
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=0),
@@ -58,6 +53,8 @@ class WebhookChannel:
         target = claim.target
         if not isinstance(target, Webhook):
             return Refused(Reason.ADDRESS_INVALID, "the subscription has no webhook")
+        if not target.secret:
+            return Deferred("its secret can't be opened, so nothing can be signed")
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT_S):
                 return await self._post(claim, target)
@@ -102,25 +99,13 @@ class WebhookChannel:
 
     async def _resolved(self, url: str) -> str:
         parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        port = parts.port or PORTS[parts.scheme]
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
-            self._require_allowed(address)
+            self._outbound.require(address, port)
         return addresses[0]
-
-    def _require_allowed(self, text: str) -> None:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        own = address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved
-        if own and not address.is_loopback:
-            message = f"the name leads to {text}, which is not called"
-            raise AddressForbidden(message)
-        if not self._private_networks and not address.is_global:
-            message = f"the name leads to {text}, which is not public"
-            raise AddressForbidden(message)
 
 
 async def _beginning(answer: httpx2.Response) -> str:

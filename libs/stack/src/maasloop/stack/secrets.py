@@ -1,0 +1,33 @@
+"""Secrets that a stack makes for itself at its first start: random, 0600, under ``.maasloop/secrets``, never constants."""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
+
+KEY_BYTES = 32
+COMMANDS = "commands"
+
+
+def command_key_file(directory: Path) -> Path:
+    """Return the key that signs what actuation tells devices."""
+    return directory / COMMANDS / SIGNING_KEY_FILE
+
+
+def webhook_key_file(directory: Path) -> Path:
+    """Return the key that seals the secrets of webhooks in the database."""
+    return directory / "notification" / "webhook.key"
+
+
+def ensure_secrets(directory: Path) -> None:
+    """Make what is not there yet."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ensure_command_keys(directory / COMMANDS)
+    webhook_key = webhook_key_file(directory)
+    if not webhook_key.exists():
+        webhook_key.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(webhook_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
