@@ -95,8 +95,7 @@ class IngestDoor:
                 self.replay_quarantine, ReplayQuarantineRequest.FromString, ReplayQuarantineResponse.SerializeToString
             ),
         }
-        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
-        server.registrar.add_generic_rpc_handlers((generic,))
+        server.registrar.add_registered_method_handlers(SERVICE.full_name, handlers)
 
     async def record_observations(
         self, request: PackedRecordObservationsRequest, _context: _Context

@@ -56,8 +56,7 @@ class ImportDoor:
             ImportObservationsRequest.FromString,
             ImportObservationsResponse.SerializeToString,
         )
-        generic = grpc.method_handlers_generic_handler(SERVICE, {"ImportObservations": handler})
-        server.registrar.add_generic_rpc_handlers((generic,))
+        server.registrar.add_registered_method_handlers(SERVICE, {"ImportObservations": handler})
 
     async def import_observations(
         self, requests: AsyncIterator[ImportObservationsRequest], _context: _Context

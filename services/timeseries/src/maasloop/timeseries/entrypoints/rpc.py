@@ -88,8 +88,7 @@ class SeriesDoor(AccountMethods):
             )
             request = GetMessageClass(method.input_type)
             handlers[method.name] = make(getattr(self, method.name), request.FromString, _serialized)
-        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
-        server.registrar.add_generic_rpc_handlers((generic,))
+        server.registrar.add_registered_method_handlers(SERVICE.full_name, handlers)
 
     async def ListLatestObservations(self, request: messages.ListLatestObservationsRequest, context: _Context) -> bytes:
         """Return a page of newest observations: a serialized ListLatestObservationsResponse."""
