@@ -161,8 +161,8 @@ async def test_an_integrator_hears_what_is_open(town: Town) -> None:
         await heard.put(message.subject)
 
     async with town.connected("integrator-weather") as weather, town.connected("ingest") as ingest:
-        await weather.listen(subjects.OBSERVATION_RECORDED.wildcard(key="air"), hear)
-        await weather.listen("maasloop.observation.recorded.v1.*.*", hear)
+        await weather.listen(subjects.OBSERVATION_RECORDED.wildcard(), hear)
+        await weather.listen(subjects.COMMAND_ISSUED.wildcard(), hear)
         await weather.check()
         for key in ("personal", "air"):
             await ingest.tell(subjects.OBSERVATION_RECORDED.subject("noord", key), b"")

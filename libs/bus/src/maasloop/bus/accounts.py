@@ -23,7 +23,7 @@ from maasloop.identity.nats.claims import (
 )
 
 from . import subjects
-from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_DURABLES, checkpoints, down, pulling
+from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_DURABLES, OPEN, checkpoints, down, pulling
 
 SYSTEM = "SYS"
 CORE = "CORE"
@@ -106,11 +106,10 @@ def to_integrators() -> tuple[Shared, ...]:
         Shared(f"observations of {domain}", subjects.OBSERVATION_RECORDED.wildcard(key=str(domain)))
         for domain in Domain
     ]
-    alerts = [
-        Shared(f"alert {fact.verb}", fact.wildcard())
-        for fact in (subjects.ALERT_RAISED, subjects.ALERT_ACKNOWLEDGED, subjects.ALERT_RESOLVED)
+    others = [
+        Shared(f"{fact.noun} {fact.verb}", fact.wildcard()) for fact in OPEN if fact != subjects.OBSERVATION_RECORDED
     ]
-    return (*readings, *alerts)
+    return (*readings, *others)
 
 
 def core_account(keys: Mapping[str, str], tenant: str, activate: Activate) -> Account:

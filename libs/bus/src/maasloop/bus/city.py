@@ -123,8 +123,7 @@ class City:
         keys = {each: self.key(each).public_key for each in (account, CORE)}
         self.write_account(account, accounts.integrator_claims(keys, name, self.activation))
         user = f"integrator-{name}"
-        heard = (*(each.subject for each in accounts.to_integrators()), f"{rights.inbox_prefix(user)}.>")
-        return self.write_user(CityUser(user, account, User(Rights(subscribe=heard))))
+        return self.write_user(CityUser(user, account, User(rights.integrator_rights(user))))
 
     def add_devices(self) -> Path:
         """Make the user that speaks for all devices, and return its credentials."""

@@ -65,6 +65,13 @@ LOOKS_AT: Mapping[str, tuple[Stream, ...]] = {"ingest": (OBSERVATIONS, IMPORTS, 
 OWNED: Mapping[str, tuple[Stream, ...]] = {CUSTODY_OWNER: (OBSERVATIONS, IMPORTS, PERSONAL, QUARANTINE, RESPONSES)}
 """Streams that a service reads at will and gives space back in."""
 HOLDS_LEASES = ("timeseries",)
+OPEN = (
+    subjects.OBSERVATION_RECORDED,
+    subjects.ALERT_RAISED,
+    subjects.ALERT_ACKNOWLEDGED,
+    subjects.ALERT_RESOLVED,
+)
+"""Facts that integrators hear, readings of persons excepted: those do not cross."""
 REVOKES = "device-registry"
 """Who says whose tokens are refused; every service asks."""
 ANSWERS_MAX = 1
@@ -224,6 +231,11 @@ def callout_rights() -> Rights:
 def witness_rights() -> Rights:
     """Return what hears checkpoints, in the account ``AUDIT``."""
     return _rights(WITNESS, [], checkpoints())
+
+
+def integrator_rights(user: str) -> Rights:
+    """Return what an integrator hears of what its account imports."""
+    return _rights(user, [], [fact.wildcard() for fact in OPEN])
 
 
 def checkpoints() -> list[str]:

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maasloop.bus.rights import ENSURE_DEVICES
+from maasloop.stack.doors import NatsUser
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import StackState, StateDirectory
 
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
+CREDENTIALS = {ENSURE_DEVICES: "NATS_DEVICES_CREDENTIALS_FILE"}
+"""Variables that name the credentials of users who are not the one of the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,13 @@ class Addresses:
             raise StackError(name, "is not part of the running stack")
         return services[name].grpc
 
-    def nats_url(self) -> str:
-        """Return the address of NATS."""
-        return self.nats or _environment("NATS_URL") or self.stack().nats_url
+    def nats_user(self, user: str) -> NatsUser:
+        """Return where NATS is and how a user connects: the stack's own, or with the files that the environment names."""
+        given = self.nats or _environment("NATS_URL")
+        if not given:
+            return self.stack().nats_user(user)
+        variable = CREDENTIALS.get(user, "NATS_CREDENTIALS_FILE")
+        return NatsUser(given, _file(variable), _file("NATS_CA_FILE"))
 
     def mqtt_url(self) -> str:
         """Return the address of the MQTT door; empty where only NATS was given."""
@@ -46,6 +54,11 @@ class Addresses:
             return given
         stack = self.stack()
         return f"mqtt://{stack.mqtt_host}:{stack.mqtt_port}"
+
+
+def named_root() -> Path | None:
+    """Return the checkout that the environment names."""
+    return _file("ROOT")
 
 
 def service_addresses(given: list[str]) -> dict[str, str]:
@@ -58,6 +71,11 @@ def service_addresses(given: list[str]) -> dict[str, str]:
             raise ValueError(message)
         found[service] = address
     return found
+
+
+def _file(variable: str) -> Path | None:
+    named = _environment(variable)
+    return Path(named) if named else None
 
 
 def _environment(name: str) -> str:

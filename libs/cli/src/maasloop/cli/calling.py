@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from maasloop.bus.rights import OPERATOR
+
 from .addresses import Addresses
 
 if TYPE_CHECKING:
@@ -120,19 +122,21 @@ async def opened(context: typer.Context, door: Door) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def bus(context: typer.Context) -> AsyncIterator["Bus"]:
-    """Connect to NATS, which must answer at once."""
+async def bus(context: typer.Context, user: str = OPERATOR) -> AsyncIterator["Bus"]:
+    """Connect to NATS as a user; it must answer at once."""
     from maasloop.bus.connection import connect
     from maasloop.core.errors import Unavailable
 
     addresses: Addresses = context.obj
-    url = addresses.nats_url()
-    connecting = connect(url, name="maasloop-cli")
+    found = addresses.nats_user(user)
+    connecting = connect(**found.options(), name="maasloop-cli")
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             connected = await connecting.__aenter__()
     except TimeoutError:
-        raise Unavailable("NEIGHBOUR_UNAVAILABLE", f"NATS does not answer on {url}", {"neighbour": "nats"}) from None
+        raise Unavailable(
+            "NEIGHBOUR_UNAVAILABLE", f"NATS does not let {user} in on {found.url}", {"neighbour": "nats"}
+        ) from None
     try:
         yield connected
     finally:

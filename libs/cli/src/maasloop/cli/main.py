@@ -12,7 +12,7 @@ from maasloop.core.errors import MaasloopError, Retryable
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import find_root
 
-from .addresses import Addresses, service_addresses
+from .addresses import Addresses, named_root, service_addresses
 from .nouns import (
     account,
     alerts,
@@ -25,6 +25,7 @@ from .nouns import (
     doctor,
     export,
     history,
+    integrators,
     observations,
     overrides,
     policies,
@@ -60,6 +61,7 @@ NOUNS = {
     "audit": audit.app,
     "quarantine": quarantine.app,
     "streams": streams.app,
+    "integrators": integrators.app,
 }
 
 
@@ -99,7 +101,10 @@ def build() -> typer.Typer:
 def _options(
     context: typer.Context,
     root: Annotated[
-        Path | None, typer.Option(help="Checkout whose running stack is meant; the one around here by default.")
+        Path | None,
+        typer.Option(
+            help="Checkout whose running stack is meant; MAASLOOP_CLI__ROOT or the one around here by default."
+        ),
     ] = None,
     address: Annotated[
         list[str] | None,
@@ -113,7 +118,7 @@ def _options(
         services = service_addresses(address or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    context.obj = Addresses(root or find_root(Path.cwd()), nats, mqtt, services)
+    context.obj = Addresses(root or named_root() or find_root(Path.cwd()), nats, mqtt, services)
 
 
 def run() -> None:

@@ -24,7 +24,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     state = _addresses(context).stack()
     rows = [_row(state, name) for name in state.services]
     if as_json:
-        print_json({"nats": state.nats_url, "mqtt": f"{state.mqtt_host}:{state.mqtt_port}", "services": rows})
+        mqtt = f"{state.mqtt_host}:{state.mqtt_port}"
+        print_json({"nats": state.nats_url, "mqtt": mqtt, "ca": state.ca_file, "services": rows})
     else:
         say(f"NATS        {state.nats_url}\nMQTT        {state.mqtt_host}:{state.mqtt_port}")
         say(f"PostgreSQL  {state.postgres_dsn}\n")

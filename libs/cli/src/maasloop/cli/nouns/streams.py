@@ -1,12 +1,15 @@
 """``maasloop streams ensure``: the step that a deployment runs before its services."""
 
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
 
+from maasloop.bus.rights import ENSURE, ENSURE_DEVICES
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.calling import bus, running
 from maasloop.cli.printing import Json, print_json, say
+from maasloop.stack.doors import token_of
 
 app = typer.Typer(help="Streams and durables of the bus.", no_args_is_help=True)
 
@@ -33,8 +36,16 @@ def ensure(
 
 
 async def _ensure(context: typer.Context, scale: float, replicas: int) -> list[str]:
+    from maasloop.bus.ensure import MqttDoor
     from maasloop.bus.ensure import ensure as apply
 
     addresses: Addresses = context.obj
-    async with bus(context) as connected:
-        return await apply(connected, mqtt_url=addresses.mqtt_url(), scale=scale, replicas=replicas)
+    devices = addresses.nats_user(ENSURE_DEVICES)
+    async with AsyncExitStack() as stack:
+        connected = await stack.enter_async_context(bus(context, ENSURE))
+        door = None
+        if devices.credentials_file is not None:
+            behind_door = await stack.enter_async_context(bus(context, ENSURE_DEVICES))
+            token = token_of(devices.credentials_file)
+            door = MqttDoor(behind_door, ENSURE_DEVICES, token, devices.authority_file)
+        return await apply(connected, mqtt_url=addresses.mqtt_url(), door=door, scale=scale, replicas=replicas)
