@@ -8,12 +8,11 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-import psycopg
 import structlog
 
 from maasloop.audit.entries import Entry
 from maasloop.core.clock import Clock
-from maasloop.core.errors import MaasloopError, Unavailable
+from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Pool
@@ -128,7 +127,8 @@ class AuditTrail:
             with translated():
                 async with self._pool.connection() as connection:
                     await connection.execute(APPEND, ([each.text for each in lot],))
-        except (MaasloopError, psycopg.Error) as error:
+        except Exception as error:
+            # Whatever is wrong with the log, those who wait are told, and the others are kept.
             await self._failed(lot, error)
             return
         self._failing = None

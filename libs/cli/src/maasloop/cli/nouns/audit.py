@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maasloop.cli import audit_reading as reading
 from maasloop.cli.addresses import Addresses
+from maasloop.cli.audit_keys import verifying_keys
 from maasloop.cli.printing import Column, Json, Limit, print_json, say, show_rows
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.state import StateDirectory
@@ -19,6 +19,7 @@ from . import audit_witness
 if TYPE_CHECKING:
     from maasloop.audit.exports import Export
     from maasloop.audit.notes import VerifyingKey
+    from maasloop.postgres.auditor import Touched
 
 BROKEN = 1
 
@@ -62,15 +63,17 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that logs hold what was signed; exit status 1 when one does not."""
-    keys = reading.verifying_keys(key or [], _files(context))
+    from maasloop.postgres import auditor
+
+    keys = verifying_keys(key or [], _files(context))
     kept = [path.read_text(encoding="utf-8") for path in checkpoint or []]
     if export_file is not None:
         with _opened(export_file) as found:
             results = [_verified(found, keys, kept)]
     else:
-        with reading.auditing(_dsn(context, dsn)) as connection:
-            names = reading.log_names(connection)
-            results = [_verified(reading.stored(connection, name), keys, kept) for name in names]
+        with auditor.auditing(_dsn(context, dsn)) as connection:
+            names = auditor.log_names(connection)
+            results = [_verified(auditor.stored(connection, name), keys, kept) for name in names]
     if as_json:
         print_json(results)
     else:
@@ -92,8 +95,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a log up to its newest checkpoint into a file that can be checked anywhere."""
-    with reading.auditing(_dsn(context, dsn)) as connection:
-        found = reading.stored(connection, service)
+    from maasloop.postgres import auditor
+
+    with auditor.auditing(_dsn(context, dsn)) as connection:
+        found = auditor.stored(connection, service)
         draft = file.with_name(f".{file.name}.draft")
         with draft.open("w", encoding="utf-8") as opened:
             entries = found.write(opened)
@@ -114,8 +119,10 @@ def who_touched(
     as_json: Json = False,
 ) -> None:
     """Show who asked, read, changed or commanded a resource, or was refused, the newest first."""
-    with reading.auditing(_dsn(context, dsn)) as connection:
-        found = reading.touched(connection, _hidden(resource, _files(context)), limit)
+    from maasloop.postgres import auditor
+
+    with auditor.auditing(_dsn(context, dsn)) as connection:
+        found = auditor.touched(connection, _hidden(resource, _files(context)), limit)
     rows = [_row(each) for each in found]
     show_rows(rows, TOUCHES, as_json=as_json)
 
@@ -167,7 +174,7 @@ def _sentence(result: dict[str, Any]) -> str:
     return f"{result['origin']}: holds: {result['entries']} entries, signed {result['signed']}{kept}"
 
 
-def _row(found: reading.Touched) -> dict[str, Any]:
+def _row(found: "Touched") -> dict[str, Any]:
     import json
 
     from maasloop.core.clock import from_us

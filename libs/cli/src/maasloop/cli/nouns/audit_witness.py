@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maasloop.cli import audit_reading as reading
 from maasloop.cli.addresses import Addresses
+from maasloop.cli.audit_keys import verifying_keys
 from maasloop.cli.calling import bus, running
 from maasloop.cli.printing import Json, print_json, say
 from maasloop.core.clock import SystemClock
@@ -46,7 +46,7 @@ def witness(
     addresses: Addresses = context.obj
     files = AuditFiles(StateDirectory(addresses.root).path)
     watch = _Watch(directory or files.witness, as_json=as_json)
-    watch.open(name, reading.verifying_keys(key or [], files))
+    watch.open(name, verifying_keys(key or [], files))
     if export_file is not None:
         watch.catch_up(export_file)
         return

@@ -1,23 +1,24 @@
-"""Audit logs as the command line reads them: from the database as the auditor, from exports, with the keys of a checkout."""
+"""Audit logs as the auditor reads them: all logs of a database, entry by entry (``maasloop.audit.schema``).
+
+Synchronous, for a person at a terminal.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maasloop.core.errors import InvalidArgument, NotFound, Unavailable
-from maasloop.core.reasons import Reason
-from maasloop.stack.audit_keys import AuditFiles
+import psycopg
 
-if TYPE_CHECKING:
-    import psycopg
-
-    from maasloop.audit.exports import Export, Row
-    from maasloop.audit.notes import VerifyingKey
+from maasloop.audit.checkpoints import Checkpoint
+from maasloop.audit.exports import Export, Row
+from maasloop.audit.notes import Note
+from maasloop.core.errors import NotFound, Unavailable
 
 CONNECT_TIMEOUT_S = 5
 ROWS_A_FETCH = 5_000
+
+type Auditing = psycopg.Connection[Any]
 
 _LOGS = "SELECT name, size FROM audit.logs WHERE size > 0 ORDER BY name"
 _NEWEST = "SELECT note, size FROM audit.checkpoints WHERE log = %s ORDER BY size DESC LIMIT 1"
@@ -30,7 +31,7 @@ _TOUCHED = f"""
         OR ({_RESOURCE} > %(resource)s || '/' AND {_RESOURCE} < %(resource)s || '0')
     ORDER BY (body::json ->> 'time_us')::bigint DESC
     LIMIT %(limit)s
-"""
+"""  # noqa: S608 - a constant of this file
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,60 +44,40 @@ class Touched:
 
 
 @contextmanager
-def auditing(dsn: str) -> Iterator["psycopg.Connection[Any]"]:
+def auditing(dsn: str) -> Iterator[Auditing]:
     """Connect to the database of the logs, or say that it does not answer."""
-    import psycopg
-
     try:
         connection = psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S)
     except psycopg.OperationalError as error:
         message = f"the database of the audit logs lets nobody in: {str(error).strip().splitlines()[-1]}"
-        raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "database"}) from None
+        raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "database"}) from None
     with connection:
         connection.read_only = True
         yield connection
 
 
-def log_names(connection: "psycopg.Connection[Any]") -> list[str]:
+def log_names(connection: Auditing) -> list[str]:
     """Return the logs that have entries."""
     return [row[0] for row in connection.execute(_LOGS)]
 
 
-def stored(connection: "psycopg.Connection[Any]", log: str) -> "Export":
+def stored(connection: Auditing, log: str) -> Export:
     """Return a log up to its newest checkpoint, entry by entry as it is asked for."""
-    from maasloop.audit.checkpoints import Checkpoint
-    from maasloop.audit.exports import Export
-    from maasloop.audit.notes import Note
-
     newest = connection.execute(_NEWEST, [log]).fetchone()
     if newest is None:
         message = f"the log of {log} has no checkpoint yet; the first one comes a few seconds after its first entry"
-        raise NotFound(Reason.RESOURCE_NOT_FOUND, message, {"name": log})
+        raise NotFound("RESOURCE_NOT_FOUND", message, {"name": log})
     note, size = newest
     return Export(Checkpoint.read(Note.parse(note)).origin, note, _rows(connection, log, size))
 
 
-def touched(connection: "psycopg.Connection[Any]", resource: str, limit: int) -> list[Touched]:
+def touched(connection: Auditing, resource: str, limit: int) -> list[Touched]:
     """Return the entries about a resource and what lies below it, the newest first."""
     rows = connection.execute(_TOUCHED, {"resource": resource, "limit": limit})
     return [Touched(*row) for row in rows]
 
 
-def verifying_keys(given: list[str], files: AuditFiles) -> "dict[str, VerifyingKey]":
-    """Return keys by origin: those that were given, as texts or files, else those of the checkout."""
-    from maasloop.audit.notes import NoteRefused, VerifyingKey
-
-    texts = [Path(each).read_text(encoding="utf-8") if Path(each).is_file() else each for each in given]
-    try:
-        keys = [VerifyingKey.parse(text) for text in texts or files.log_keys()]
-    except NoteRefused as error:
-        raise InvalidArgument(Reason.REQUEST_INVALID, str(error), {"field": "key"}) from None
-    return {key.name: key for key in keys}
-
-
-def _rows(connection: "psycopg.Connection[Any]", log: str, size: int) -> Iterator["Row"]:
-    from maasloop.audit.exports import Row
-
+def _rows(connection: Auditing, log: str, size: int) -> Iterator[Row]:
     with connection.cursor(name="audit_export") as cursor:
         cursor.itersize = ROWS_A_FETCH
         for position, body, chain in cursor.execute(_ENTRIES, [log, size]):
