@@ -1,12 +1,14 @@
 """Generated cases on a real server with the accounts and rights of a city, against an independent model."""
 
 from tests.security.oracle.judge import Judge, Verdict
+from tests.security.oracle.sessions import Sessions
 from tests.security.oracle.town import town
 from tests.security.outcome import Outcome, Plan
 
 NATS_CASES = 180_000
 MQTT_CASES = 30_000
-CHUNKS = 10
+DEVICES = 6
+"""Of each account, in the stories about sessions."""
 WILDCARD = "wildcard-allow"
 
 
@@ -31,5 +33,7 @@ def _judged(plan: Plan) -> Verdict:
         judge = Judge(made, plan.seed)
         judge.nats(plan.cases(NATS_CASES))
         judge.mqtt(plan.cases(MQTT_CASES))
+        if plan.sabotage != WILDCARD:
+            Sessions(made, judge.verdict, devices_max=plan.cases(DEVICES)).run()
         judge.close()
         return judge.verdict

@@ -22,7 +22,7 @@ def listed(text: str) -> list[str]:
     return text.split()
 
 
-CORE, DEVICES, OTHER, AUDIT = "CORE", "DEVICES-city", "DEVICES-elsewhere", "AUDIT"
+CORE, DOWNLINK, DEVICES, OTHER, AUDIT = "CORE", "DOWNLINK", "DEVICES-city", "DEVICES-elsewhere", "AUDIT"
 MQTT = "$MQTT_msgs"
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DOMAINS = listed("traffic light air noise water parking waste energy crowd health mobility")
@@ -62,6 +62,7 @@ HELPERS = {
     "accounts": (["$SYS.REQ.CLAIMS.UPDATE"], []),
     "callout": ([], ["$SYS.REQ.USER.AUTH"]),
     "witness": ([], ["maasloop.audit.checkpointed.v1.*.*"]),
+    "actuation-downlink": (["dev.v1.*.*.down.commands"], []),
 }
 
 
@@ -98,9 +99,9 @@ def names(pattern: str, subject: str) -> bool:
     return fits and all(mine in {"*", word} for mine, word in zip(left[: -1 if rest else None], right, strict=False))
 
 
-def open_readings() -> list[str]:
-    """Return what integrators hear: readings that are no person's, and alerts."""
-    readings = [f"maasloop.observation.recorded.v1.*.{domain}" for domain in DOMAINS]
+def open_facts(keys: list[str]) -> list[str]:
+    """Return what integrators hear: readings with one of the keys, and alerts."""
+    readings = [f"maasloop.observation.recorded.v1.*.{key}" for key in keys]
     return readings + [f"maasloop.alert.{verb}.v1.*.*" for verb in ("raised", "acknowledged", "resolved")]
 
 
@@ -108,9 +109,9 @@ def open_readings() -> list[str]:
 def crossings() -> list[tuple[str, str, str]]:
     """Return (from account, to account, pattern) of everything that leaves an account."""
     across = [(DEVICES, CORE, "dev.v1.*.*.up.>"), (CORE, AUDIT, "maasloop.audit.checkpointed.v1.*.*")]
-    across += [(CORE, DEVICES, f"dev.v1.*.*.down.{kind}") for kind in ("commands", "receipts")]
+    across += [(CORE, DEVICES, "dev.v1.*.*.down.receipts"), (DOWNLINK, DEVICES, "dev.v1.*.*.down.commands")]
     across += [(CORE, DEVICES, one) for one in (*pulling("ingest", MQTT), *ASKS)]
-    return across + [(CORE, f"INTEGRATOR-{name}", one) for name in ("tram", "weather") for one in open_readings()]
+    return across + [(CORE, f"INTEGRATOR-{name}", one) for name in ("tram", "weather") for one in open_facts(DOMAINS)]
 
 
 @cache
@@ -119,9 +120,9 @@ def rights(who: Principal) -> tuple[list[str], list[str], list[str]]:
     inbox = f"_INBOX_{who.name}.>"
     if who.kind == "device":
         own = f"dev.v1.{who.district}.{who.name}"
-        return [f"{own}.up.>"], [], [f"{own}.down.>", f"_INBOX_{who.district}_{who.name}.>"]
+        return [f"{own}.up.>"], [], [f"{own}.down.>", f"_INBOX.{who.district}.{who.name}.>"]
     if who.kind == "integrator":
-        return [], [], [*open_readings(), f"_INBOX_integrator-{who.name}.>"]
+        return [], [], [*open_facts(["*"]), f"_INBOX_integrator-{who.name}.>"]
     if who.kind == "service":
         publish, denied, subscribe = service(who.name)
         return publish, denied, [*subscribe, inbox]
@@ -165,7 +166,7 @@ def service(name: str) -> tuple[list[str], list[str], list[str]]:
         publish += [f"$JS.API.STREAM.INFO.{stream}" for stream in ("OBSERVATIONS", "IMPORTS", "PERSONAL")]
         subscribe += ["dev.v1.*.*.up.>", "maasloop.rpc.ingest.record"]
     if name == "actuation":
-        publish += ["dev.v1.*.*.down.commands", "maasloop.rpc.ingest.record"]
+        publish.append("maasloop.rpc.ingest.record")
     if name == "device-registry":
         publish.append("$KV.maasloop-revocations.>")
     if name == "timeseries":

@@ -12,6 +12,7 @@ from tests.security.oracle.wire import NatsWire
 
 from maasloop.bus import rights
 from maasloop.bus.city import BOTH, City, CityUser
+from maasloop.bus.device_rights import device_rights
 from maasloop.core.clock import SystemClock
 from maasloop.identity.certificates import DevelopmentCertificates, Holder
 from maasloop.identity.nats.claims import UNLIMITED, Account, AccountLimits, Rights, StorageLimits, User
@@ -22,7 +23,14 @@ ROOT = Path(".maasloop/security")
 DISTRICTS = ("noord", "zuid")
 LAMPS = ("lamp-1", "lamp-2", "signal-1")
 INTEGRATORS = ("tram", "weather")
-OBSERVED = (model.CORE, model.DEVICES, model.OTHER, model.AUDIT, *(f"INTEGRATOR-{name}" for name in INTEGRATORS))
+OBSERVED = (
+    model.CORE,
+    model.DOWNLINK,
+    model.DEVICES,
+    model.OTHER,
+    model.AUDIT,
+    *(f"INTEGRATOR-{name}" for name in INTEGRATORS),
+)
 """Accounts in which somebody hears everything."""
 EVERYTHING = Rights((">",), (">",))
 SERVER_LOG_BYTES = 32 * 1024 * 1024
@@ -30,11 +38,7 @@ SERVER_LOG_BYTES = 32 * 1024 * 1024
 
 def device_user(district: str, name: str, *, wildcard: bool = False) -> User:
     """Return what a device gets; with ``wildcard`` the sabotage: its own identity is not in its rights."""
-    if wildcard:
-        allowed = Rights(("dev.v1.*.*.up.>",), ("dev.v1.*.*.down.>",))
-    else:
-        own = f"dev.v1.{district}.{name}"
-        allowed = Rights((f"{own}.up.>",), (f"{own}.down.>", f"_INBOX_{district}_{name}.>"))
+    allowed = Rights(("dev.v1.*.*.up.>",), ("dev.v1.*.*.down.>",)) if wildcard else device_rights(district, name)
     return User(allowed, connection_types=BOTH, bearer=True)
 
 
@@ -74,6 +78,7 @@ def principals() -> list[Principal]:
     helpers = [Principal("helper", name, model.CORE) for name in (rights.OPERATOR, rights.ENSURE)]
     helpers.append(Principal("helper", rights.ENSURE_DEVICES, model.DEVICES))
     helpers += [Principal("helper", name, "SYS") for name in (rights.REVOKER, rights.ACCOUNTS)]
+    helpers.append(Principal("helper", rights.DOWNLINK, model.DOWNLINK))
     helpers += [Principal("helper", rights.CALLOUT, "AUTH"), Principal("helper", rights.WITNESS, model.AUDIT)]
     integrators = [Principal("integrator", name, f"INTEGRATOR-{name}") for name in INTEGRATORS]
     return [*devices, *services, *helpers, *integrators]
