@@ -14,8 +14,8 @@ from maasloop.bus.city import BOTH, City, CityUser
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.ensure import MqttDoor, ensure
 from maasloop.bus.pull import Pull
-from maasloop.bus.rights import ENSURE, ENSURE_DEVICES, OPERATOR, SERVICES
-from maasloop.bus.streams import MQTT_UPLINKS
+from maasloop.bus.rights import DOWNLINK, ENSURE, ENSURE_DEVICES, OPERATOR, SERVICES
+from maasloop.bus.streams import MQTT_UPLINKS, QUARANTINE_TABLE
 from maasloop.core.clock import SystemClock
 from maasloop.core.errors import Unavailable
 from maasloop.identity.certificates import DevelopmentCertificates, Holder, TlsFiles
@@ -96,7 +96,7 @@ async def test_nobody_publishes_the_facts_of_another(town: Town, service: str) -
     """A service publishes its own facts and none of another, no command to a device, nothing to the system."""
     foreign = [fact.subject("noord", "x") for fact in subjects.FACTS if service not in fact.publisher.split(", ")]
     foreign += ["maasloop.deadletter.other.x", "$JS.API.STREAM.DELETE.OBSERVATIONS", "$SYS.REQ.CLAIMS.UPDATE", "x"]
-    foreign += [] if service == "actuation" else [DOWN]
+    foreign.append(DOWN)
     async with town.connected(service) as bus:
         allowed = [subject for subject in foreign if not await _refused(bus, subject)]
     assert allowed == []
@@ -133,7 +133,7 @@ async def test_live_uplinks_and_downlinks_cross(town: Town) -> None:
     async with (
         _device(town) as device,
         town.connected("ingest") as ingest,
-        town.connected("actuation") as actuation,
+        town.connected(DOWNLINK) as actuation,
         town.connected(OPERATOR) as operator,
     ):
         await ingest.listen(subjects.UPLINKS_QOS0, hear, queue="ingest")
@@ -145,6 +145,37 @@ async def test_live_uplinks_and_downlinks_cross(town: Town) -> None:
         await actuation.tell(DOWN, b"{}")
         assert await asyncio.wait_for(heard.get(), WAIT_S) == DOWN
         assert await _refused(operator, DOWN)
+
+
+async def test_nothing_that_a_stream_delivers_reaches_a_device(town: Town) -> None:
+    """Who pulls may name any subject for the answer: a command's, named so, does not cross to the devices."""
+    at_device: asyncio.Queue[bytes] = asyncio.Queue()
+    among_services: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def arrived(message: Msg) -> None:
+        await at_device.put(message.data)
+
+    async def overheard(message: Msg) -> None:
+        await among_services.put(message.data)
+
+    asking = f"$JS.API.CONSUMER.MSG.NEXT.{QUARANTINE_TABLE.stream}.{QUARANTINE_TABLE.name}"
+    async with (
+        _device(town) as device,
+        town.connected("ingest") as ingest,
+        town.connected(DOWNLINK) as downlink,
+        town.connected("timeseries") as timeseries,
+        town.connected(OPERATOR) as operator,
+    ):
+        await device.listen(DOWN, arrived)
+        await operator.listen(DOWN, overheard)
+        for bus in (device, operator):
+            await bus.check()
+        quarantined = subjects.OBSERVATION_QUARANTINED.subject("noord", "http")
+        await timeseries.publish(quarantined, b"a command?", {"Nats-Msg-Id": "forged"})
+        await ingest.client.publish(asking, b"1", reply=DOWN)
+        assert await asyncio.wait_for(among_services.get(), WAIT_S) == b"a command?"
+        await downlink.tell(DOWN, b"a command")
+        assert await asyncio.wait_for(at_device.get(), WAIT_S) == b"a command"
 
 
 async def test_an_integrator_hears_what_is_open(town: Town) -> None:

@@ -29,7 +29,7 @@ from maasloop.core.clock import SystemClock
 from maasloop.identity.command_keys import KeySetFile
 from maasloop.identity.commands import CommandGuard
 from maasloop.stack.local import LocalStack, StackOptions
-from maasloop.testing.buses import core_bus
+from maasloop.testing.buses import devices_bus
 from maasloop.testing.plugin import running_stack
 
 SERVICES = ("device-registry", "consent", "ingest", "timeseries", "actuation")
@@ -125,7 +125,7 @@ async def test_a_condition_knows_after_a_kill_what_was_reported_before(stack: Lo
 
     heard: list[dict[str, Any]] = []
     guard = CommandGuard(DISTRICT, ["lamp"], KeySetFile(stack.directory.command_keys))
-    async with core_bus(stack) as bus:
+    async with devices_bus(stack) as bus:
 
         async def hear(message: Any) -> None:  # noqa: ANN401 - a message of the driver
             opened = guard.open(message.data, device="lamp", now_us=SystemClock().now_us())

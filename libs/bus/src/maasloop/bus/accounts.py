@@ -1,6 +1,6 @@
 """The accounts of a city on NATS: what crosses between them, and nothing else does.
 
-``SYS`` is the server's own. ``CORE`` has the services and every stream of facts. ``DEVICES-{tenant}`` has the devices of a
+``SYS`` is the server's own. ``CORE`` has the services and every stream of facts. ``DOWNLINK`` has the sender of commands. ``DEVICES-{tenant}`` has the devices of a
 tenant and what the MQTT listener stores. ``AUTH`` has the callout, and the sentinel under which a client waits for its
 word. ``AUDIT`` hears checkpoints. ``INTEGRATOR-{name}`` hears open facts. Each export is private: the exporter signs an
 activation for the importer, so that another account that names the subject gets nothing.
@@ -26,6 +26,7 @@ from . import subjects
 from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_DURABLES, OPEN, checkpoints, down, pulling
 
 SYSTEM = "SYS"
+DOWNLINK = "DOWNLINK"
 CORE = "CORE"
 AUDIT = "AUDIT"
 AUTH = "AUTH"
@@ -90,9 +91,14 @@ def from_devices() -> tuple[Shared, ...]:
     return (*shared, *asked)
 
 
-def to_devices() -> tuple[Shared, ...]:
+def receipts() -> tuple[Shared, ...]:
     """Return what services give to devices."""
-    return tuple(Shared(f"downlink {kind}", down(kind)) for kind in subjects.DownlinkKind)
+    return (Shared("receipts", down(subjects.DownlinkKind.RECEIPTS)),)
+
+
+def commands() -> tuple[Shared, ...]:
+    """Return what the sender of commands gives to devices."""
+    return (Shared("commands", down(subjects.DownlinkKind.COMMANDS)),)
 
 
 def to_audit() -> tuple[Shared, ...]:
@@ -117,7 +123,7 @@ def core_account(keys: Mapping[str, str], tenant: str, activate: Activate) -> Ac
     devices = devices_account(tenant)
     return Account(
         AccountLimits(storage=STORAGE),
-        exports=_exports((*to_devices(), *to_audit(), *to_integrators())),
+        exports=_exports((*receipts(), *to_audit(), *to_integrators())),
         imports=_imports(CORE, devices, keys, from_devices(), activate),
     )
 
@@ -127,9 +133,17 @@ def devices_claims(keys: Mapping[str, str], tenant: str, activate: Activate, sig
     return Account(
         AccountLimits(storage=STORAGE),
         exports=_exports(from_devices()),
-        imports=_imports(devices_account(tenant), CORE, keys, to_devices(), activate),
+        imports=(
+            *_imports(devices_account(tenant), CORE, keys, receipts(), activate),
+            *_imports(devices_account(tenant), DOWNLINK, keys, commands(), activate),
+        ),
         signing_keys=(signing_key,),
     )
+
+
+def downlink_account() -> Account:
+    """Return the account of the sender of commands: it has no streams, and nothing crosses into it."""
+    return Account(exports=_exports(commands()))
 
 
 def auth_account(keys: Mapping[str, str], tenant: str, callout_user: str, curve_key: str) -> Account:

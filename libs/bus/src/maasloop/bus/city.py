@@ -33,7 +33,7 @@ from maasloop.identity.nats.tokens import read_unverified, sign
 from maasloop.identity.secret_files import secret_directory, write_secret
 
 from . import accounts, rights
-from .accounts import AUDIT, AUTH, CORE, SYSTEM, Shared
+from .accounts import AUDIT, AUTH, CORE, DOWNLINK, SYSTEM, Shared
 
 OPERATOR = "operator"
 TENANT = "city"
@@ -65,7 +65,7 @@ class City:
     @property
     def fixed_accounts(self) -> tuple[str, ...]:
         """The accounts that every city has."""
-        return (SYSTEM, CORE, AUDIT, AUTH, self.devices)
+        return (SYSTEM, CORE, DOWNLINK, AUDIT, AUTH, self.devices)
 
     @property
     def integrators(self) -> list[str]:
@@ -93,6 +93,7 @@ class City:
         ensuring = User(rights.ensure_devices_rights(), connection_types=BOTH, bearer=True)
         return [
             *core,
+            CityUser(rights.DOWNLINK, DOWNLINK, User(rights.downlink_rights())),
             CityUser(rights.ENSURE_DEVICES, self.devices, ensuring),
             CityUser(rights.CALLOUT, AUTH, User(rights.callout_rights())),
             CityUser(rights.WITNESS, AUDIT, User(rights.witness_rights())),
@@ -108,6 +109,7 @@ class City:
         return {
             SYSTEM: Account(),
             CORE: accounts.core_account(keys, self.tenant, self.activation),
+            DOWNLINK: accounts.downlink_account(),
             AUDIT: accounts.audit_account(keys, self.activation),
             AUTH: accounts.auth_account(keys, self.tenant, callout, self.curve_key().public_key),
             self.devices: accounts.devices_claims(keys, self.tenant, self.activation, signing),

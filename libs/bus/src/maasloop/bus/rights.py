@@ -53,11 +53,11 @@ FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "notification": ("device",),
 }
 """The nouns whose facts a service hears to keep a projection."""
-SENDS_DOWN: Mapping[str, subjects.DownlinkKind] = {
-    "ingest": subjects.DownlinkKind.RECEIPTS,
-    "actuation": subjects.DownlinkKind.COMMANDS,
-}
-"""What a service sends to devices."""
+RECEIPTS_BY = "ingest"
+"""Who tells devices what became of their readings."""
+DOWNLINK = "actuation-downlink"
+"""Sends commands, in an account of its own: whoever pulls from a stream may have its messages delivered on any subject
+of the account, so nothing that devices obey may cross from where streams are."""
 ASKS_INGEST = ("actuation", OPERATOR)
 """Who records observations over NATS."""
 LOOKS_AT: Mapping[str, tuple[Stream, ...]] = {"ingest": (OBSERVATIONS, IMPORTS, PERSONAL)}
@@ -118,8 +118,8 @@ def service_rights(service: str) -> Rights:
         publish += allowed
         denied += refused
     publish += [f"{API}.STREAM.INFO.{stream.name}" for stream in LOOKS_AT.get(service, ())]
-    if service in SENDS_DOWN:
-        publish.append(down(SENDS_DOWN[service]))
+    if service == RECEIPTS_BY:
+        publish.append(down(subjects.DownlinkKind.RECEIPTS))
     if service in ASKS_INGEST:
         publish.append(subjects.INGEST_RECORD)
     if service == REVOKES:
@@ -211,6 +211,11 @@ def operator_rights() -> Rights:
     looks = [f"{API}.STREAM.{verb}.{stream.name}" for stream in STREAMS for verb in ("INFO", "MSG.GET")]
     direct = [f"{API}.DIRECT.GET.{stream.name}" for stream in STREAMS]
     return _rights(OPERATOR, [subjects.INGEST_RECORD, *looks, *direct], subscribe)
+
+
+def downlink_rights() -> Rights:
+    """Return what sends commands, in the account ``DOWNLINK``."""
+    return _rights(DOWNLINK, [down(subjects.DownlinkKind.COMMANDS)], [])
 
 
 def revoker_rights() -> Rights:

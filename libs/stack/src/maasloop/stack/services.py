@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from maasloop.bus.rights import DOWNLINK
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.secrets import command_key_file, webhook_key_file
 from maasloop.stack.servers.databases import SERVICES
@@ -86,6 +87,8 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if neighbours.nats is not None:
         fields["nats_credentials_file"] = str(neighbours.nats.city.credentials(service))
         fields["nats_ca_file"] = str(neighbours.nats.tls.authority)
+        if service == "actuation":
+            fields["downlink_credentials_file"] = str(neighbours.nats.city.credentials(DOWNLINK))
     if own.http:
         fields["http_address"] = own.http
     if service == "actuation":

@@ -11,6 +11,7 @@ import structlog
 from maasloop.actuation.adapters.conditions import CelConditions
 from maasloop.actuation.adapters.decisions import DecisionVoice
 from maasloop.actuation.adapters.downlink import NativeDownlink
+from maasloop.actuation.adapters.postgres_approvals import PostgresApprovals
 from maasloop.actuation.adapters.postgres_generation import next_generation
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.adapters.postgres_policies import PostgresPolicies
@@ -44,10 +45,12 @@ from maasloop.actuation.handlers.dispatch_commands import DispatchCommands
 from maasloop.actuation.handlers.end_override import EndOverride
 from maasloop.actuation.handlers.evaluate_policies import EvaluatePolicies
 from maasloop.actuation.handlers.expire_commands import ExpireCommands
+from maasloop.actuation.handlers.grant_approval import GrantApproval
 from maasloop.actuation.handlers.issue_command import IssueCommand
 from maasloop.actuation.handlers.pass_time import PassTime
 from maasloop.actuation.handlers.record_answer import RecordAnswer
 from maasloop.actuation.handlers.release_district import ReleaseDistrict
+from maasloop.actuation.handlers.request_approval import RequestApproval
 from maasloop.actuation.handlers.restore_state import restore, unsent
 from maasloop.actuation.handlers.set_override import SetOverride
 from maasloop.actuation.handlers.verify_commands import VerifyCommands
@@ -107,6 +110,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         connected(settings.device_registry_address) as channel,
         connected(settings.timeseries_address) as memory,
         _ledger(dsn, codec, clock) as ledger,
+        _downlink(settings, bus) as down,
     ):
         city, conditions = City(), CelConditions()
         evaluation = Evaluation(city, conditions)
@@ -115,7 +119,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         parts = _Parts(clock, bus, city, ledger, records, policies, conditions, evaluation, reporter)
         settling = Settling(city, ledger, RecordAnswer(), clock)
         rsmp = RsmpDriver(reporter, clock, settling.settle, settling.street_us)
-        native = NativeDownlink(bus, await _sealer(settings, pool, clock))
+        native = NativeDownlink(down, await _sealer(settings, pool, clock))
         steps = _steps(parts, RoutedDownlink(native, rsmp))
         await _restore(parts, steps)
         now_us = clock.now_us()
@@ -140,6 +144,17 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
             notes={"timeseries": remembered.missing},
         )
+
+
+@asynccontextmanager
+async def _downlink(settings: ActuationSettings, bus: Bus) -> AsyncIterator[Bus]:
+    """The connection on which commands go to devices: one of its own where NATS has an account for it."""
+    credentials_file = settings.downlink_credentials_file
+    if credentials_file is None:
+        yield bus
+        return
+    async with broker.connected(settings, f"{NAME}-downlink", credentials_file=credentials_file) as down:
+        yield down
 
 
 async def _sealer(settings: ActuationSettings, pool: Pool, clock: Clock) -> CommandSealer | None:
@@ -180,7 +195,7 @@ def _told(parts: _Parts) -> Told:
 def _service(
     settings: ActuationSettings, parts: _Parts, pool: Pool, registry: Registry, remembered: Remembered, steps: Steps
 ) -> Service:
-    feed = CommandFeed(parts.records)
+    feed, approvals = CommandFeed(parts.records), PostgresApprovals(pool)
     parts.ledger.listen(feed.hear)
     commands = CommandDoor(
         steps,
@@ -191,6 +206,9 @@ def _service(
         set_override=SetOverride(parts.city, parts.ledger, parts.records),
         end_override=EndOverride(parts.city, parts.evaluation, parts.ledger, parts.records),
         release=ReleaseDistrict(parts.city, parts.ledger),
+        request_approval=RequestApproval(approvals),
+        grant_approval=GrantApproval(parts.city, parts.ledger, parts.records, approvals),
+        approvals=approvals,
     )
     policies = PolicyDoor(
         parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock

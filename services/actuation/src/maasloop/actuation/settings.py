@@ -17,6 +17,8 @@ class ActuationSettings(ServiceSettings, service="actuation"):
     """Host and port of the device registry."""
     timeseries_address: str = "127.0.0.1:50053"
     """Host and port of timeseries: what policies look up comes back from it after a start."""
+    downlink_credentials_file: Path | None = None
+    """File of the NATS user that sends commands, in an account apart (``.creds``); without it the service's own does."""
     command_key_file: Path | None = None
     """File of the Ed25519 key (PKCS #8) that signs what native devices are told; without it commands are not signed."""
     postgres_connections_max: int = Field(default=4, ge=1, le=100)
