@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .domain.approval import Approval
 from .domain.batch import Batch
 from .domain.command import Command, State
 from .domain.override import Override
@@ -79,6 +80,26 @@ class Records(Protocol):
         ...
 
 
+class Approvals(Protocol):
+    """Where requests wait for a second person."""
+
+    async def add(self, approval: Approval) -> Approval:
+        """Store a request, or return the one of that id."""
+        ...
+
+    async def get(self, district: str, approval: str) -> Approval | None:
+        """Return a request."""
+        ...
+
+    async def grant(self, approval: Approval) -> bool:
+        """Write down who agreed, unless somebody else did; tell whether it holds."""
+        ...
+
+    async def newest(self, district: str, *, after: tuple[int, str] | None, limit: int) -> Sequence[Approval]:
+        """Return requests, newest first."""
+        ...
+
+
 class PolicyStore(Protocol):
     """Where policies are kept, every version of them."""
 
@@ -95,4 +116,4 @@ class PolicyStore(Protocol):
         ...
 
 
-__all__ = ["CommandPage", "Conditions", "Downlink", "Ledger", "PolicyStore", "Records", "ShadowCounts"]
+__all__ = ["Approvals", "CommandPage", "Conditions", "Downlink", "Ledger", "PolicyStore", "Records", "ShadowCounts"]

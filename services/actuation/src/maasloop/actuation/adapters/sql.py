@@ -185,3 +185,22 @@ NEXT_GENERATION: Final[LiteralString] = """
     ON CONFLICT (single) DO UPDATE SET value = greatest(command_generation.value + 1, excluded.value)
     RETURNING value
 """
+
+APPROVAL_COLUMNS: Final[LiteralString] = """
+    district, id, device, setpoint, justification, requester, create_time_us, approver
+"""
+ADD_APPROVAL: Final[LiteralString] = """
+    INSERT INTO approvals (district, id, device, setpoint, justification, requester, create_time_us)
+    VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id
+"""
+FORGET_APPROVALS: Final[LiteralString] = (
+    "DELETE FROM approvals WHERE district = %s AND create_time_us < %s RETURNING id"
+)
+ONE_APPROVAL: Final[LiteralString] = f"SELECT {APPROVAL_COLUMNS} FROM approvals WHERE district = %s AND id = %s"
+GRANT_APPROVAL: Final[LiteralString] = """
+    UPDATE approvals SET approver = %s WHERE district = %s AND id = %s AND approver IN ('', %s) RETURNING id
+"""
+LIST_APPROVALS: Final[LiteralString] = f"""
+    SELECT {APPROVAL_COLUMNS} FROM approvals WHERE district = %s AND (create_time_us, id) < (%s, %s)
+    ORDER BY create_time_us DESC, id DESC LIMIT %s
+"""

@@ -8,15 +8,17 @@ import grpc
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request
 from maasloop.actuation.domain.override import Override
-from maasloop.actuation.entrypoints import messages, setpoints, signal_decisions
+from maasloop.actuation.entrypoints import approvals, messages, setpoints, signal_decisions
 from maasloop.actuation.entrypoints.command_feed import CommandFeed
 from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.actuation.handlers.cancel_command import CancelCommand
 from maasloop.actuation.handlers.end_override import EndOverride
+from maasloop.actuation.handlers.grant_approval import GrantApproval
 from maasloop.actuation.handlers.issue_command import IssueCommand
 from maasloop.actuation.handlers.release_district import ReleaseDistrict
+from maasloop.actuation.handlers.request_approval import RequestApproval
 from maasloop.actuation.handlers.set_override import SetOverride
-from maasloop.actuation.ports import Records
+from maasloop.actuation.ports import Approvals, Records
 from maasloop.api.command.v1 import command_pb2, signal_decision_pb2
 from maasloop.api.command.v1 import command_service_pb2 as pb
 from maasloop.api.command.v1.command_service_pb2_grpc import (
@@ -52,6 +54,9 @@ class CommandDoor(CommandServiceServicer):
         set_override: SetOverride,
         end_override: EndOverride,
         release: ReleaseDistrict,
+        request_approval: RequestApproval,
+        grant_approval: GrantApproval,
+        approvals: Approvals,
     ) -> None:
         """Take the use cases."""
         self._steps = steps
@@ -62,6 +67,9 @@ class CommandDoor(CommandServiceServicer):
         self._set_override = set_override
         self._end_override = end_override
         self._release = release
+        self._request_approval = request_approval
+        self._grant_approval = grant_approval
+        self._approvals = approvals
 
     def register(self, server: RpcServer) -> None:
         """Serve on this server."""
@@ -179,6 +187,35 @@ class CommandDoor(CommandServiceServicer):
             released=outcome.released,
             superseded_count=outcome.superseded,
             ended_override_count=outcome.ended_overrides,
+        )
+
+    async def RequestApproval(self, request: pb.RequestApprovalRequest, context: Context) -> pb.Approval:
+        """Ask for what needs a second person."""
+        approval = approvals.read_approval(request, caller(), self._steps.clock.now_us())
+        stored = await self._request_approval(self._known(approval.district), approval)
+        return approvals.approval_message(stored)
+
+    async def GrantApproval(self, request: pb.GrantApprovalRequest, context: Context) -> command_pb2.Command:
+        """Agree, and issue the command."""
+        name, approval = parse_name(request.name, "districts", "approvals")
+        district, moment = self._now(name)
+        who = caller()
+        by_person = who is not None and who.kind in approvals.PERSONS
+        command = await self._grant_approval(district, approval, str(who or CALLER), moment, by_person=by_person)
+        await self._steps.send([command])
+        return messages.command_message(district.commands.get(command.id, command))
+
+    async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:
+        """Return what waits or waited for a second person."""
+        district = DistrictName.parse(request.parent).district
+        page = paging(request, parent=request.parent)
+        after = (int(page.position[0]), page.position[1]) if page.position else None
+        found = await self._approvals.newest(district, after=after, limit=page.limit + 1)
+        shown = found[: page.limit]
+        position = [str(shown[-1].create_time_us), shown[-1].id] if shown else []
+        return pb.ListApprovalsResponse(
+            approvals=[approvals.approval_message(one) for one in shown],
+            next_page_token=page.next_token(position, more=len(found) > page.limit),
         )
 
     def _known(self, name: str) -> District:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 
+from maasloop.actuation.domain.approval import alone
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.command import Command
@@ -24,7 +25,7 @@ class IssueCommand:
 
     async def __call__(self, district: District, request: Request, moment: Moment) -> Command:
         """Return the durable command; the same request again gives the same one."""
-        request = dataclasses.replace(request, digest=digest_of(request))
+        request = dataclasses.replace(request, setpoint=alone(request.setpoint), digest=digest_of(request))
         known = await self._known(district, request)
         if known is not None:
             return known

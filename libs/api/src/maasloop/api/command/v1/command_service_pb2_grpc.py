@@ -87,6 +87,21 @@ class CommandServiceStub:
                 request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictResponse.FromString,
                 _registered_method=True)
+        self.RequestApproval = channel.unary_unary(
+                '/maasloop.api.command.v1.CommandService/RequestApproval',
+                request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.RequestApprovalRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.Approval.FromString,
+                _registered_method=True)
+        self.GrantApproval = channel.unary_unary(
+                '/maasloop.api.command.v1.CommandService/GrantApproval',
+                request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GrantApprovalRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__pb2.Command.FromString,
+                _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/maasloop.api.command.v1.CommandService/ListApprovals',
+                request_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsResponse.FromString,
+                _registered_method=True)
 
 
 class CommandServiceServicer:
@@ -170,6 +185,31 @@ class CommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestApproval(self, request, context):
+        """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+        grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
+        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantApproval(self, request, context):
+        """Agrees, as a person who did not ask for it, and issues the command at once, as the one who asked. The same person
+        may call again and gets the same command. PERMISSION_DENIED (APPROVAL_MISSING) for the one who asked and for
+        programs, FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted or too old.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovals(self, request, context):
+        """Lists approvals, those of the last day at least, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CommandServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -222,6 +262,21 @@ def add_CommandServiceServicer_to_server(servicer, server):
                     servicer.ReleaseDistrict,
                     request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictResponse.SerializeToString,
+            ),
+            'RequestApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestApproval,
+                    request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.RequestApprovalRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.Approval.SerializeToString,
+            ),
+            'GrantApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantApproval,
+                    request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GrantApprovalRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__pb2.Command.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -495,6 +550,87 @@ class CommandService:
             '/maasloop.api.command.v1.CommandService/ReleaseDistrict',
             maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictRequest.SerializeToString,
             maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ReleaseDistrictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.command.v1.CommandService/RequestApproval',
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.RequestApprovalRequest.SerializeToString,
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.Approval.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.command.v1.CommandService/GrantApproval',
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.GrantApprovalRequest.SerializeToString,
+            maasloop_dot_api_dot_command_dot_v1_dot_command__pb2.Command.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.command.v1.CommandService/ListApprovals',
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsRequest.SerializeToString,
+            maasloop_dot_api_dot_command_dot_v1_dot_command__service__pb2.ListApprovalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

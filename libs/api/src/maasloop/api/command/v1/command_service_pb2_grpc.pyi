@@ -67,6 +67,18 @@ class CommandServiceStub:
     """Returns everything in a district to local control: supersedes open commands, ends overrides, and stops policies
     and controllers there until `resume`.
     """
+    RequestApproval: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.RequestApprovalRequest, _command_service_pb2.Approval]
+    """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+    grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
+    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    """
+    GrantApproval: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.GrantApprovalRequest, _command_pb2.Command]
+    """Agrees, as a person who did not ask for it, and issues the command at once, as the one who asked. The same person
+    may call again and gets the same command. PERMISSION_DENIED (APPROVAL_MISSING) for the one who asked and for
+    programs, FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted or too old.
+    """
+    ListApprovals: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ListApprovalsRequest, _command_service_pb2.ListApprovalsResponse]
+    """Lists approvals, those of the last day at least, newest first."""
 
 @_typing.type_check_only
 class CommandServiceAsyncStub(CommandServiceStub):
@@ -105,6 +117,18 @@ class CommandServiceAsyncStub(CommandServiceStub):
     """Returns everything in a district to local control: supersedes open commands, ends overrides, and stops policies
     and controllers there until `resume`.
     """
+    RequestApproval: _aio.UnaryUnaryMultiCallable[_command_service_pb2.RequestApprovalRequest, _command_service_pb2.Approval]  # type: ignore[assignment]
+    """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+    grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
+    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    """
+    GrantApproval: _aio.UnaryUnaryMultiCallable[_command_service_pb2.GrantApprovalRequest, _command_pb2.Command]  # type: ignore[assignment]
+    """Agrees, as a person who did not ask for it, and issues the command at once, as the one who asked. The same person
+    may call again and gets the same command. PERMISSION_DENIED (APPROVAL_MISSING) for the one who asked and for
+    programs, FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted or too old.
+    """
+    ListApprovals: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ListApprovalsRequest, _command_service_pb2.ListApprovalsResponse]  # type: ignore[assignment]
+    """Lists approvals, those of the last day at least, newest first."""
 
 class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Acts on streetlights and traffic signals. Nothing reaches a device but through arbitration and the safety kernel."""
@@ -200,5 +224,35 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns everything in a district to local control: supersedes open commands, ends overrides, and stops policies
         and controllers there until `resume`.
         """
+
+    @_abc_1.abstractmethod
+    def RequestApproval(
+        self,
+        request: _command_service_pb2.RequestApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_command_service_pb2.Approval, _abc.Awaitable[_command_service_pb2.Approval]]:
+        """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+        grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
+        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        """
+
+    @_abc_1.abstractmethod
+    def GrantApproval(
+        self,
+        request: _command_service_pb2.GrantApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_command_pb2.Command, _abc.Awaitable[_command_pb2.Command]]:
+        """Agrees, as a person who did not ask for it, and issues the command at once, as the one who asked. The same person
+        may call again and gets the same command. PERMISSION_DENIED (APPROVAL_MISSING) for the one who asked and for
+        programs, FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted or too old.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApprovals(
+        self,
+        request: _command_service_pb2.ListApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_command_service_pb2.ListApprovalsResponse, _abc.Awaitable[_command_service_pb2.ListApprovalsResponse]]:
+        """Lists approvals, those of the last day at least, newest first."""
 
 def add_CommandServiceServicer_to_server(servicer: CommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

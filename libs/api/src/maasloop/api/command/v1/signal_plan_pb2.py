@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)maasloop/api/command/v1/signal_plan.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\"\xcc\x01\n\nSignalPlan\x12\x18\n\x04plan\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12<\n\x05\x62\x61nds\x18\x02 \x03(\x0b\x32#.maasloop.api.command.v1.SignalBandB\x08\xbaH\x05\x92\x01\x02\x10@\x12!\n\x08offset_s\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x00\x88\x01\x01\x12%\n\x0c\x63ycle_time_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_offset_sB\x0f\n\r_cycle_time_s\"E\n\nSignalBand\x12\x17\n\x04\x62\x61nd\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x01\x12\x1e\n\x0b\x65xtension_s\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\"\xc7\x01\n\rOperatingMode\x12\x45\n\x04mode\x18\x01 \x01(\x0e\x32+.maasloop.api.command.v1.OperatingMode.ModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x08\x61pprover\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"S\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NORMAL\x10\x01\x12\x15\n\x11MODE_YELLOW_FLASH\x10\x02\x12\r\n\tMODE_DARK\x10\x03\">\n\x10TrafficSituation\x12\x1d\n\tsituation\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"8\n\x0e\x45mergencyRoute\x12\x19\n\x05route\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"T\n\rInputSettings\x12\x43\n\x08settings\x18\x01 \x03(\x0b\x32%.maasloop.api.command.v1.InputSettingB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"j\n\x0cInputSetting\x12\x19\n\x05input\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12?\n\x05state\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.ForcedStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"o\n\x0f\x44\x65tectorSetting\x12\x1b\n\x08\x64\x65tector\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12?\n\x05state\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.ForcedStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xe3\x05\n\x0eSignalPriority\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12J\n\x06\x63hange\x18\x02 \x01(\x0e\x32..maasloop.api.command.v1.SignalPriority.ChangeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\x0csignal_group\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1e\n\x05input\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x00\x88\x01\x01\x12#\n\nconnection\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x01\x88\x01\x01\x12\x18\n\x05level\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0e(\x00\x12\x1e\n\x05\x65ta_s\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x02\x88\x01\x01\x12S\n\x0cvehicle_type\x18\x08 \x01(\x0e\x32\x33.maasloop.api.command.v1.SignalPriority.VehicleTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\x0e\n\nCHANGE_NEW\x10\x01\x12\x11\n\rCHANGE_UPDATE\x10\x02\x12\x11\n\rCHANGE_CANCEL\x10\x03\"\xf7\x01\n\x0bVehicleType\x12\x1c\n\x18VEHICLE_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17VEHICLE_TYPE_PEDESTRIAN\x10\x01\x12\x18\n\x14VEHICLE_TYPE_BICYCLE\x10\x02\x12\x14\n\x10VEHICLE_TYPE_CAR\x10\x03\x12\x14\n\x10VEHICLE_TYPE_BUS\x10\x04\x12\x15\n\x11VEHICLE_TYPE_TRAM\x10\x05\x12\x1c\n\x18VEHICLE_TYPE_HEAVY_TRUCK\x10\x06\x12\x1a\n\x16VEHICLE_TYPE_EMERGENCY\x10\x07\x12\x16\n\x12VEHICLE_TYPE_OTHER\x10\x08\x42\x08\n\x06_inputB\r\n\x0b_connectionB\x08\n\x06_eta_s\",\n\x0c\x43lockSetting\x12\x1c\n\x08\x61pprover\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x82\x02\n\rAlarmHandling\x12\x43\n\x03\x61\x63t\x18\x01 \x01(\x0e\x32*.maasloop.api.command.v1.AlarmHandling.ActB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x04\x63ode\x18\x02 \x01(\tB\x12\xbaH\x0fr\r2\x0b^A[0-9]{4}$\x12\x19\n\x08\x64\x65tector\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1d\n\x0csignal_group\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\"P\n\x03\x41\x63t\x12\x13\n\x0f\x41\x43T_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43T_ACKNOWLEDGE\x10\x01\x12\x0f\n\x0b\x41\x43T_SUSPEND\x10\x02\x12\x0e\n\nACT_RESUME\x10\x03*\xb3\x01\n\x0b\x46orcedState\x12\x1c\n\x18\x46ORCED_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46ORCED_STATE_ACTIVE\x10\x01\x12\x19\n\x15\x46ORCED_STATE_INACTIVE\x10\x02\x12\x1a\n\x16\x46ORCED_STATE_FORCED_ON\x10\x03\x12\x1b\n\x17\x46ORCED_STATE_FORCED_OFF\x10\x04\x12\x19\n\x15\x46ORCED_STATE_RELEASED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)maasloop/api/command/v1/signal_plan.proto\x12\x17maasloop.api.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xcc\x01\n\nSignalPlan\x12\x18\n\x04plan\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12<\n\x05\x62\x61nds\x18\x02 \x03(\x0b\x32#.maasloop.api.command.v1.SignalBandB\x08\xbaH\x05\x92\x01\x02\x10@\x12!\n\x08offset_s\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x00\x88\x01\x01\x12%\n\x0c\x63ycle_time_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_offset_sB\x0f\n\r_cycle_time_s\"E\n\nSignalBand\x12\x17\n\x04\x62\x61nd\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x01\x12\x1e\n\x0b\x65xtension_s\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\"\xca\x01\n\rOperatingMode\x12\x45\n\x04mode\x18\x01 \x01(\x0e\x32+.maasloop.api.command.v1.OperatingMode.ModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\x08\x61pprover\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x03\xbaH\x04r\x02\x18\x00\"S\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NORMAL\x10\x01\x12\x15\n\x11MODE_YELLOW_FLASH\x10\x02\x12\r\n\tMODE_DARK\x10\x03\">\n\x10TrafficSituation\x12\x1d\n\tsituation\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"8\n\x0e\x45mergencyRoute\x12\x19\n\x05route\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\"T\n\rInputSettings\x12\x43\n\x08settings\x18\x01 \x03(\x0b\x32%.maasloop.api.command.v1.InputSettingB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"j\n\x0cInputSetting\x12\x19\n\x05input\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x01\x12?\n\x05state\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.ForcedStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"o\n\x0f\x44\x65tectorSetting\x12\x1b\n\x08\x64\x65tector\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?\x12?\n\x05state\x18\x02 \x01(\x0e\x32$.maasloop.api.command.v1.ForcedStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xe3\x05\n\x0eSignalPriority\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12J\n\x06\x63hange\x18\x02 \x01(\x0e\x32..maasloop.api.command.v1.SignalPriority.ChangeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\x0csignal_group\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1e\n\x05input\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x00\x88\x01\x01\x12#\n\nconnection\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x01\x88\x01\x01\x12\x18\n\x05level\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0e(\x00\x12\x1e\n\x05\x65ta_s\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00H\x02\x88\x01\x01\x12S\n\x0cvehicle_type\x18\x08 \x01(\x0e\x32\x33.maasloop.api.command.v1.SignalPriority.VehicleTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"V\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\x0e\n\nCHANGE_NEW\x10\x01\x12\x11\n\rCHANGE_UPDATE\x10\x02\x12\x11\n\rCHANGE_CANCEL\x10\x03\"\xf7\x01\n\x0bVehicleType\x12\x1c\n\x18VEHICLE_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17VEHICLE_TYPE_PEDESTRIAN\x10\x01\x12\x18\n\x14VEHICLE_TYPE_BICYCLE\x10\x02\x12\x14\n\x10VEHICLE_TYPE_CAR\x10\x03\x12\x14\n\x10VEHICLE_TYPE_BUS\x10\x04\x12\x15\n\x11VEHICLE_TYPE_TRAM\x10\x05\x12\x1c\n\x18VEHICLE_TYPE_HEAVY_TRUCK\x10\x06\x12\x1a\n\x16VEHICLE_TYPE_EMERGENCY\x10\x07\x12\x16\n\x12VEHICLE_TYPE_OTHER\x10\x08\x42\x08\n\x06_inputB\r\n\x0b_connectionB\x08\n\x06_eta_s\"-\n\x0c\x43lockSetting\x12\x1d\n\x08\x61pprover\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x03\xbaH\x04r\x02\x18\x00\"\x82\x02\n\rAlarmHandling\x12\x43\n\x03\x61\x63t\x18\x01 \x01(\x0e\x32*.maasloop.api.command.v1.AlarmHandling.ActB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x04\x63ode\x18\x02 \x01(\tB\x12\xbaH\x0fr\r2\x0b^A[0-9]{4}$\x12\x19\n\x08\x64\x65tector\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x1d\n\x0csignal_group\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18?\"P\n\x03\x41\x63t\x12\x13\n\x0f\x41\x43T_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43T_ACKNOWLEDGE\x10\x01\x12\x0f\n\x0b\x41\x43T_SUSPEND\x10\x02\x12\x0e\n\nACT_RESUME\x10\x03*\xb3\x01\n\x0b\x46orcedState\x12\x1c\n\x18\x46ORCED_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46ORCED_STATE_ACTIVE\x10\x01\x12\x19\n\x15\x46ORCED_STATE_INACTIVE\x10\x02\x12\x1a\n\x16\x46ORCED_STATE_FORCED_ON\x10\x03\x12\x1b\n\x17\x46ORCED_STATE_FORCED_OFF\x10\x04\x12\x19\n\x15\x46ORCED_STATE_RELEASED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATINGMODE'].fields_by_name['mode']._loaded_options = None
   _globals['_OPERATINGMODE'].fields_by_name['mode']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_OPERATINGMODE'].fields_by_name['approver']._loaded_options = None
-  _globals['_OPERATINGMODE'].fields_by_name['approver']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_OPERATINGMODE'].fields_by_name['approver']._serialized_options = b'\342A\001\003\272H\004r\002\030\000'
   _globals['_TRAFFICSITUATION'].fields_by_name['situation']._loaded_options = None
   _globals['_TRAFFICSITUATION'].fields_by_name['situation']._serialized_options = b'\272H\007\032\005\030\377\001(\001'
   _globals['_EMERGENCYROUTE'].fields_by_name['route']._loaded_options = None
@@ -79,7 +80,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNALPRIORITY'].fields_by_name['vehicle_type']._loaded_options = None
   _globals['_SIGNALPRIORITY'].fields_by_name['vehicle_type']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CLOCKSETTING'].fields_by_name['approver']._loaded_options = None
-  _globals['_CLOCKSETTING'].fields_by_name['approver']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CLOCKSETTING'].fields_by_name['approver']._serialized_options = b'\342A\001\003\272H\004r\002\030\000'
   _globals['_ALARMHANDLING'].fields_by_name['act']._loaded_options = None
   _globals['_ALARMHANDLING'].fields_by_name['act']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_ALARMHANDLING'].fields_by_name['code']._loaded_options = None
@@ -88,36 +89,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALARMHANDLING'].fields_by_name['detector']._serialized_options = b'\272H\004r\002\030?'
   _globals['_ALARMHANDLING'].fields_by_name['signal_group']._loaded_options = None
   _globals['_ALARMHANDLING'].fields_by_name['signal_group']._serialized_options = b'\272H\004r\002\030?'
-  _globals['_FORCEDSTATE']._serialized_start=2058
-  _globals['_FORCEDSTATE']._serialized_end=2237
-  _globals['_SIGNALPLAN']._serialized_start=100
-  _globals['_SIGNALPLAN']._serialized_end=304
-  _globals['_SIGNALBAND']._serialized_start=306
-  _globals['_SIGNALBAND']._serialized_end=375
-  _globals['_OPERATINGMODE']._serialized_start=378
-  _globals['_OPERATINGMODE']._serialized_end=577
-  _globals['_OPERATINGMODE_MODE']._serialized_start=494
-  _globals['_OPERATINGMODE_MODE']._serialized_end=577
-  _globals['_TRAFFICSITUATION']._serialized_start=579
-  _globals['_TRAFFICSITUATION']._serialized_end=641
-  _globals['_EMERGENCYROUTE']._serialized_start=643
-  _globals['_EMERGENCYROUTE']._serialized_end=699
-  _globals['_INPUTSETTINGS']._serialized_start=701
-  _globals['_INPUTSETTINGS']._serialized_end=785
-  _globals['_INPUTSETTING']._serialized_start=787
-  _globals['_INPUTSETTING']._serialized_end=893
-  _globals['_DETECTORSETTING']._serialized_start=895
-  _globals['_DETECTORSETTING']._serialized_end=1006
-  _globals['_SIGNALPRIORITY']._serialized_start=1009
-  _globals['_SIGNALPRIORITY']._serialized_end=1748
-  _globals['_SIGNALPRIORITY_CHANGE']._serialized_start=1377
-  _globals['_SIGNALPRIORITY_CHANGE']._serialized_end=1463
-  _globals['_SIGNALPRIORITY_VEHICLETYPE']._serialized_start=1466
-  _globals['_SIGNALPRIORITY_VEHICLETYPE']._serialized_end=1713
-  _globals['_CLOCKSETTING']._serialized_start=1750
-  _globals['_CLOCKSETTING']._serialized_end=1794
-  _globals['_ALARMHANDLING']._serialized_start=1797
-  _globals['_ALARMHANDLING']._serialized_end=2055
-  _globals['_ALARMHANDLING_ACT']._serialized_start=1975
-  _globals['_ALARMHANDLING_ACT']._serialized_end=2055
+  _globals['_FORCEDSTATE']._serialized_start=2095
+  _globals['_FORCEDSTATE']._serialized_end=2274
+  _globals['_SIGNALPLAN']._serialized_start=133
+  _globals['_SIGNALPLAN']._serialized_end=337
+  _globals['_SIGNALBAND']._serialized_start=339
+  _globals['_SIGNALBAND']._serialized_end=408
+  _globals['_OPERATINGMODE']._serialized_start=411
+  _globals['_OPERATINGMODE']._serialized_end=613
+  _globals['_OPERATINGMODE_MODE']._serialized_start=530
+  _globals['_OPERATINGMODE_MODE']._serialized_end=613
+  _globals['_TRAFFICSITUATION']._serialized_start=615
+  _globals['_TRAFFICSITUATION']._serialized_end=677
+  _globals['_EMERGENCYROUTE']._serialized_start=679
+  _globals['_EMERGENCYROUTE']._serialized_end=735
+  _globals['_INPUTSETTINGS']._serialized_start=737
+  _globals['_INPUTSETTINGS']._serialized_end=821
+  _globals['_INPUTSETTING']._serialized_start=823
+  _globals['_INPUTSETTING']._serialized_end=929
+  _globals['_DETECTORSETTING']._serialized_start=931
+  _globals['_DETECTORSETTING']._serialized_end=1042
+  _globals['_SIGNALPRIORITY']._serialized_start=1045
+  _globals['_SIGNALPRIORITY']._serialized_end=1784
+  _globals['_SIGNALPRIORITY_CHANGE']._serialized_start=1413
+  _globals['_SIGNALPRIORITY_CHANGE']._serialized_end=1499
+  _globals['_SIGNALPRIORITY_VEHICLETYPE']._serialized_start=1502
+  _globals['_SIGNALPRIORITY_VEHICLETYPE']._serialized_end=1749
+  _globals['_CLOCKSETTING']._serialized_start=1786
+  _globals['_CLOCKSETTING']._serialized_end=1831
+  _globals['_ALARMHANDLING']._serialized_start=1834
+  _globals['_ALARMHANDLING']._serialized_end=2092
+  _globals['_ALARMHANDLING_ACT']._serialized_start=2012
+  _globals['_ALARMHANDLING_ACT']._serialized_end=2092
 # @@protoc_insertion_point(module_scope)

@@ -147,7 +147,7 @@ class OperatingMode(_message.Message):
         MODE_YELLOW_FLASH: OperatingMode._Mode.ValueType  # 2
         """Flashing yellow, until the expiry."""
         MODE_DARK: OperatingMode._Mode.ValueType  # 3
-        """Dark, until the expiry. Needs `approver`."""
+        """Dark, until the expiry. Two persons are needed: see RequestApproval."""
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
         """Which."""
@@ -159,14 +159,14 @@ class OperatingMode(_message.Message):
     MODE_YELLOW_FLASH: OperatingMode.Mode.ValueType  # 2
     """Flashing yellow, until the expiry."""
     MODE_DARK: OperatingMode.Mode.ValueType  # 3
-    """Dark, until the expiry. Needs `approver`."""
+    """Dark, until the expiry. Two persons are needed: see RequestApproval."""
 
     MODE_FIELD_NUMBER: _builtins.int
     APPROVER_FIELD_NUMBER: _builtins.int
     mode: Global___OperatingMode.Mode.ValueType
     """Which."""
     approver: _builtins.str
-    """The second person who agreed."""
+    """Output only. The second person who agreed."""
     def __init__(
         self,
         *,
@@ -446,13 +446,13 @@ Global___SignalPriority: _TypeAlias = SignalPriority  # noqa: Y015
 
 @_typing.final
 class ClockSetting(_message.Message):
-    """The controller's clock is set to the platform's. Needs AUTHORITY_OPERATOR and `approver`."""
+    """The controller's clock is set to the platform's. Needs AUTHORITY_OPERATOR and two persons: see RequestApproval."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     APPROVER_FIELD_NUMBER: _builtins.int
     approver: _builtins.str
-    """The second person who agreed."""
+    """Output only. The second person who agreed."""
     def __init__(
         self,
         *,
