@@ -16,6 +16,7 @@ from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.state import ServiceAddresses
 
 HTTP_SERVICES = ("ingest",)
+LOOPBACK_NETWORK = "127.0.0.0/8"
 
 NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("device-registry", "consent"),
@@ -87,6 +88,8 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if neighbours.nats is not None:
         fields["nats_credentials_file"] = str(neighbours.nats.city.credentials(service))
         fields["nats_ca_file"] = str(neighbours.nats.tls.authority)
+        if service == "device-registry":
+            fields["callout_directory"] = str(neighbours.nats.city.directory / "callout")
         if service == "actuation":
             fields["downlink_credentials_file"] = str(neighbours.nats.city.credentials(DOWNLINK))
     if own.http:
@@ -96,7 +99,7 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if service == "notification":
         fields["webhook_key_file"] = str(webhook_key_file(neighbours.secrets))
         # Whoever is told by a stack on one machine listens there.
-        fields["webhook_networks"] = json.dumps([f"{LOOPBACK}/8"])
+        fields["webhook_networks"] = json.dumps([LOOPBACK_NETWORK])
     for neighbour in NEIGHBOURS[service]:
         fields[f"{neighbour}_address"] = neighbours.services[neighbour].grpc
     return {setting_name(service, field): value for field, value in fields.items()}
