@@ -27,6 +27,13 @@ CALLS_WAITING_MAX = 4_096
 see: they have no reason and are in no count of ours. By default it begins to cancel some from 1,000 on."""
 KEEPALIVE_INTERVAL_ACCEPTED_MS = 20_000
 CONNECTION_AGE_MAX_MS = 300_000
+CONNECTION_IDLE_MAX_MS = 120_000
+"""A connection without a call ends after this; clients make another when they need one."""
+HANDSHAKE_TIMEOUT_MS = 10_000
+"""Until TLS and the beginnings of HTTP/2 are there; by default gRPC waits two minutes."""
+METADATA_BYTES_MAX = 16 * 1024
+"""Of one call; larger ones are refused by gRPC before we see them."""
+CALLS_OF_A_CONNECTION_MAX = 1_024
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -34,6 +41,11 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_INTERVAL_ACCEPTED_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
+    ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MAX_MS),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", CALLS_OF_A_CONNECTION_MAX),
     ("grpc.server.max_pending_requests", CALLS_WAITING_MAX),
     ("grpc.server.max_pending_requests_hard_limit", CALLS_WAITING_MAX),
     # Two processes on one port would share its calls silently.
