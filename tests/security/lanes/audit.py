@@ -24,7 +24,7 @@ from maasloop.testing.databases import TestDatabases
 from maasloop.testing.providers import provide_timescale
 
 MUTATIONS_TRIED = 10_000
-ENTRIES, KEPT = 240, 150
+ENTRIES, KEPT = 100, 60
 SERVICE = "consent"
 VERBS = tuple(Verb)
 
