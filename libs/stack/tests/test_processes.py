@@ -104,3 +104,26 @@ def test_a_change_of_account_comes_before_the_death_signal() -> None:
         "setpriv", "--reuid=101", "--regid=104", "--init-groups", "--pdeathsig", "INT", "--", "x",
     ]  # fmt: skip
     assert as_account(None, ["x"]) == ["x"]
+
+
+def test_a_log_that_is_too_large_begins_anew(tmp_path: Path) -> None:
+    """A process that goes on writing has a bounded log; the end of what it wrote before is kept once."""
+    program = "import time\nfor number in range(20_000): print(number, flush=True), time.sleep(0.001)"
+    chatty = ManagedProcess("chatty", [sys.executable, "-c", program], log_path=tmp_path / "chatty.log")
+    limit, largest, cuts = 400, 0, 0
+    chatty.start()
+    try:
+        while cuts < 3:
+            largest = max(largest, chatty.log_path.stat().st_size)
+            cuts += chatty.cap_log(limit)
+            time.sleep(0.01)
+        while not (anew := chatty.log_path.read_bytes()):
+            time.sleep(0.01)
+    finally:
+        chatty.kill9()
+
+    before = (tmp_path / "chatty.log.before").read_bytes()
+    assert largest > limit
+    assert len(before) > limit
+    assert anew[:1].isdigit()
+    assert {path.name for path in tmp_path.iterdir()} == {"chatty.log", "chatty.log.before"}

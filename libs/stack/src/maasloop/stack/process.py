@@ -17,6 +17,10 @@ STOP_TIMEOUT_S = 10.0
 """What a process gets to end before it is killed."""
 KILL_TIMEOUT_S = 10.0
 """Longest wait for the kernel to end a killed process."""
+LOG_MAX_BYTES = 32 * 1024**2
+"""Size from which a log is begun anew: whoever is refused can make a process write lines for ever."""
+LOG_KEPT_BYTES = 1024**2
+"""What is kept of the end of the log before."""
 
 
 class ManagedProcess:
@@ -106,6 +110,20 @@ class ManagedProcess:
     def resume(self) -> None:
         """Let a paused child go on (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def cap_log(self, max_bytes: int = LOG_MAX_BYTES) -> bool:
+        """Begin the log anew where it is too large, and say whether it was; the child appends, so it need not know.
+
+        Its last part is kept beside it. Lines that are written meanwhile are lost.
+        """
+        if not self.log_path.exists() or (size := self.log_path.stat().st_size) <= max_bytes:
+            return False
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, size - LOG_KEPT_BYTES))
+            kept = log.read(LOG_KEPT_BYTES)
+        os.truncate(self.log_path, 0)
+        self.log_path.with_suffix(".log.before").write_bytes(kept)
+        return True
 
     def log_tail(self, lines_max: int = 20) -> str:
         """Return the last lines of the log file."""

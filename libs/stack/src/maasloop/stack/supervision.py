@@ -34,6 +34,8 @@ ROOM_POLL_S = 1.0
 """Pause between two looks at a full volume."""
 QUESTION_S = 1.0
 """Pause between two questions to a process how it is."""
+LOGS_S = 1.0
+"""Pause between two looks at the sizes of logs."""
 BROKEN_ANSWERS = 2
 """Answers in a row by which a process is broken."""
 
@@ -79,6 +81,7 @@ class Supervisor:
                 group.create_task(self._watch(name, process), name=f"watch-{name}")
             for name, ask in self.broken.items():
                 group.create_task(self._question(name, ask), name=f"question-{name}")
+            group.create_task(self._cap_logs(), name="logs")
 
     async def _watch(self, name: str, process: ManagedProcess) -> None:
         history = History(started_s=self.clock.monotonic_s())
@@ -120,6 +123,12 @@ class Supervisor:
                 self.told(f"{name} is started again: {why}")
                 process.kill9()
                 answers = 0
+
+    async def _cap_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOGS_S)
+            for process in self.processes.values():
+                await asyncio.to_thread(process.cap_log)
 
     def _roomy(self, name: str) -> bool:
         volume = self.volumes.get(name)
