@@ -14,6 +14,7 @@ from generators.reference_limits import limits_page
 from generators.reference_metrics import metrics_page
 from generators.reference_protos import proto_page
 from generators.reference_reasons import error_reasons_page
+from generators.reference_rights import rights_page
 from generators.reference_settings import settings_page, settings_schemas
 from generators.reference_subjects import subjects_page
 
@@ -48,6 +49,7 @@ def pages() -> dict[str, str]:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return {
         "subjects.md": subjects_page(),
+        "nats-rights.md": rights_page(),
         "asyncapi.yaml": asyncapi_text(version),
         "proto.md": proto_page(files),
         "error-reasons.md": error_reasons_page(files),

@@ -23,7 +23,7 @@ from maasloop.identity.nats.claims import (
 )
 
 from . import subjects
-from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_DURABLES, OPEN, checkpoints, down, pulling
+from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_PULLED, OPEN, checkpoints, down, pulling
 
 SYSTEM = "SYS"
 DOWNLINK = "DOWNLINK"
@@ -78,7 +78,7 @@ def from_devices() -> tuple[Shared, ...]:
     What an account asks of JetStream by its plain name is its own; so what is asked of the other account has another.
     """
     shared = [Shared("uplinks", subjects.UPLINKS_QOS0)]
-    for durable in MQTT_DURABLES:
+    for durable in MQTT_PULLED:
         pull, acknowledge = pulling(durable)
         shared += [
             Shared(f"pull {durable.name}", pull, Sharing.SERVICE, streamed_answers=True),

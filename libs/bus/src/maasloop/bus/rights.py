@@ -15,6 +15,7 @@ from .streams import (
     DURABLES,
     IMPORTS,
     LEASES,
+    MQTT_SPACE,
     MQTT_UPLINKS,
     OBSERVATIONS,
     PERSONAL,
@@ -81,6 +82,8 @@ API = "$JS.API"
 DEVICES_API = "$JS.devices.API"
 """The name in ``CORE`` of what is asked of JetStream in the account of the devices."""
 MQTT_DURABLES = tuple(durable for durable in DURABLES if durable.stream == subjects.MQTT_STREAM)
+MQTT_PULLED = tuple(durable for durable in MQTT_DURABLES if durable != MQTT_SPACE)
+"""Those that somebody pulls."""
 _MQTT_LOOK = f"STREAM.INFO.{subjects.MQTT_STREAM}"
 MQTT_ASKED = (
     _MQTT_LOOK,
@@ -105,7 +108,7 @@ def service_rights(service: str) -> Rights:
     subscribe: list[str] = []
     denied: list[str] = []
     owned = OWNED.get(service, ())
-    for durable in (each for each in DURABLES if each.service == service):
+    for durable in (each for each in DURABLES if each.service == service and each != MQTT_SPACE):
         if all(durable.stream != stream.name for stream in owned):
             publish += pulling(durable)
     if service == MQTT_UPLINKS.service:
