@@ -17,7 +17,8 @@ SHARED = frozenset({
 })  # fmt: skip
 """What all districts share: a grant anywhere will do."""
 CITYWIDE = frozenset({
-    "CreateDeviceType", "CreateDistrict", "CreateObservedProperty", "CreateProcessingActivity", "DeleteAlertRule",
+    "CreateDeviceType", "CreateDistrict", "GenerateApiKey", "ListApiKeys", "ReinstatePrincipal", "RevokeApiKey",
+    "RevokePrincipal", "GenerateNetworkServerCredential", "CreateObservedProperty", "CreateProcessingActivity", "DeleteAlertRule",
     "GetPolicy", "GetShadowReport", "ListAlertRules", "ListPolicies", "ReplayQuarantine", "SetPolicyMode",
     "UpdateDeviceType", "UpdatePolicy", "WatchConsent", "WatchDevices",
 })  # fmt: skip

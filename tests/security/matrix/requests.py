@@ -85,7 +85,8 @@ def _repair(message: Message, path: list[str], rule: str) -> None:
     """Change what a rule names so that it holds."""
     *parents, name = path or [""]
     for parent in parents:
-        message = getattr(message, parent)
+        below = getattr(message, parent)
+        message = below if isinstance(below, Message) else below[0]
     descriptor = message.DESCRIPTOR
     if name in descriptor.oneofs_by_name:
         name = descriptor.oneofs_by_name[name].fields[0].name
@@ -97,6 +98,8 @@ def _repair(message: Message, path: list[str], rule: str) -> None:
         _add(message, name)
     elif field.type == FieldDescriptor.TYPE_MESSAGE:
         getattr(message, name).SetInParent()
+        if field.message_type is not None and field.message_type.name == "Duration":
+            getattr(message, name).FromSeconds(1)
     elif field.type == FieldDescriptor.TYPE_STRING:
         setattr(message, name, str(uuid4()) if "uuid" in rule else _ONE_OF.get(name, "x"))
     elif field.type == FieldDescriptor.TYPE_BYTES:

@@ -105,21 +105,24 @@ class TokenSigner:
         self._key = found.keys[0]
         self._clock = clock
 
-    def token(self, program: str, key_id: str, grants: tuple[Grant, ...]) -> tuple[str, int]:
-        """Return a token for the holder of an API key and the seconds that it lives."""
+    def token(
+        self, program: str, key_id: str, grants: tuple[Grant, ...], *, most_s: int = TOKEN_LIFETIME_S
+    ) -> tuple[str, int]:
+        """Return a token for the holder of an API key and the seconds that it lives, ``most_s`` at most."""
         now = int(self._clock.now().timestamp())
+        lifetime_s = min(TOKEN_LIFETIME_S, max(most_s, 1))
         claims = {
             "iss": OWN_ISSUER,
             "aud": AUDIENCE,
             "sub": program,
             "iat": now,
-            "exp": now + TOKEN_LIFETIME_S,
+            "exp": now + lifetime_s,
             "jti": secrets.token_hex(8),
             KEY_CLAIM: key_id,
             GRANTS_CLAIM: [written_grant(grant) for grant in grants],
         }
         header = {"alg": OWN_ALGORITHM, "typ": "at+jwt", "kid": self._key.kid}
-        return jwt.encode(header, claims, self._key, algorithms=[OWN_ALGORITHM]), TOKEN_LIFETIME_S
+        return jwt.encode(header, claims, self._key, algorithms=[OWN_ALGORITHM]), lifetime_s
 
 
 def make_signing_key(private: Path, public: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from .domain.admission import Admission, Knock, Standing
+from .domain.api_key import ApiKey
 from .domain.catalogue import CatalogueResource
 from .domain.credential import Claim, Credential, Holder, Method
 from .domain.device import Device, DeviceState
@@ -234,4 +235,48 @@ class DeviceAuthority(Protocol):
 
     def sign(self, request: str, holder: Holder, now: datetime) -> tuple[str, bytes, datetime]:
         """Return the chain (PEM), the SHA-256 of the certificate, and its end; refuses a bad request."""
+        ...
+
+
+class ApiKeys(Protocol):
+    """Keys of programs."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+        ...
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return a key by its id."""
+        ...
+
+    async def with_digest(self, digest: bytes) -> ApiKey | None:
+        """Return the key of a secret."""
+        ...
+
+    async def page(self, *, after: str, limit: int) -> Page[ApiKey]:
+        """Return keys ordered by id."""
+        ...
+
+    async def end(self, key: ApiKey) -> None:
+        """Store when a key was revoked; the first time counts."""
+        ...
+
+
+class TokenGiver(Protocol):
+    """Signs tokens for programs."""
+
+    def token(self, key: ApiKey, *, most_s: int) -> tuple[str, int]:
+        """Return a token and the seconds that it lives, ``most_s`` at most."""
+        ...
+
+
+class RevocationLog(Protocol):
+    """Tells every service whose tokens are refused."""
+
+    async def revoke(self, kind: str, name: str) -> None:
+        """Refuse all tokens of a name; again is the same."""
+        ...
+
+    async def reinstate(self, kind: str, name: str) -> None:
+        """Believe tokens of a name again."""
         ...

@@ -21,3 +21,5 @@ class DeviceRegistrySettings(ServiceSettings, service="device-registry"):
     """Certificate (PEM) of the authority that signs certificates of devices; none where devices have none."""
     device_authority_key_file: Path | None = None
     """Its private key (PEM, elliptic curve)."""
+    token_signing_key_file: Path | None = None
+    """Private key (JWK set) that signs tokens of programs; without it no key of a program is exchanged here."""

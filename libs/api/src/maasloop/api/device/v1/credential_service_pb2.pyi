@@ -244,7 +244,9 @@ class RevokeCredentialRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. Name of the credential."""
+    """Required. `districts/{district}/devices/{device}/credentials/{credential}`, or
+    `networkServers/{network_server}/credentials/{credential}`.
+    """
     def __init__(
         self,
         *,
