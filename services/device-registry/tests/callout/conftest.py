@@ -1,11 +1,9 @@
 """A town with its doors: a nats-server in operator mode, a database, and the registry that answers about clients."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import aiomqtt
@@ -16,79 +14,20 @@ from maasloop.api.device.v1 import credential_pb2, credential_service_pb2, devic
 from maasloop.api.device.v1.credential_service_pb2_grpc import CredentialServiceStub
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
-from maasloop.bus.city import City
-from maasloop.bus.connection import Bus, connect
-from maasloop.bus.ensure import MqttDoor, ensure
-from maasloop.bus.rights import ENSURE, ENSURE_DEVICES
-from maasloop.core.clock import SystemClock
 from maasloop.device_registry.app import PACKAGE, assemble
 from maasloop.device_registry.settings import DeviceRegistrySettings
-from maasloop.identity.certificates import DevelopmentCertificates, Holder, TlsFiles
-from maasloop.identity.nats.credentials import read_credentials
 from maasloop.postgres.migrate import migrate, of_package
 from maasloop.rpc import client
 from maasloop.rpc.client import call
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime.process import Service
-from maasloop.stack.servers.nats import NatsIdentities, NatsServer
-from maasloop.testing.providers import scratch_directory
+from maasloop.testing.town import Town, running_town
 
 if TYPE_CHECKING:
     from maasloop.api.device.v1.credential_service_pb2_grpc import CredentialServiceAsyncStub
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
 
-WAIT_S = 30
-"""Longest wait for what must come, on a busy machine."""
 NOORD = "districts/noord"
-
-
-class Town:
-    """A server in operator mode with the identities of a city."""
-
-    def __init__(self, directory: Path) -> None:
-        """Make identities and start the server."""
-        clock = SystemClock()
-        self.city = City(directory / "identities", clock)
-        self.city.ensure()
-        certificates = DevelopmentCertificates(directory / "tls", clock)
-        certificates.ensure([Holder("nats")])
-        self.tls: TlsFiles = certificates.files("nats")
-        self.server = NatsServer(directory / "nats", identities=NatsIdentities(self.city, self.tls))
-        self.server.start()
-
-    @asynccontextmanager
-    async def connected(self, user: str) -> AsyncIterator[Bus]:
-        """Connect as one of its users."""
-        files = {"credentials_file": self.city.credentials(user), "authority_file": self.tls.authority}
-        async with asyncio.timeout(WAIT_S), connect(self.server.url, name=user, **files) as bus:
-            yield bus
-
-    async def ensure(self) -> None:
-        """Declare the streams as a deployment does."""
-        host, port = self.server.mqtt_address
-        token, _ = read_credentials(self.city.credentials(ENSURE_DEVICES).read_text())
-        async with self.connected(ENSURE) as core, self.connected(ENSURE_DEVICES) as devices:
-            door = MqttDoor(devices, ENSURE_DEVICES, token, self.tls.authority)
-            await ensure(core, mqtt_url=f"mqtt://{host}:{port}", door=door)
-
-    def mqtt(
-        self, issued: credential_pb2.IssuedCredential, *, client_id: str = "", password: str = ""
-    ) -> aiomqtt.Client:
-        """Return an MQTT client of a device, which connects when it is entered."""
-        host, port = self.server.mqtt_address
-        return aiomqtt.Client(
-            host,
-            port,
-            username=issued.user_name,
-            password=password or issued.password,
-            identifier=client_id or issued.client_id,
-            tls_context=self.tls_context(),
-            timeout=WAIT_S,
-        )
-
-    def tls_context(self) -> ssl.SSLContext:
-        """Return what a device trusts."""
-        return ssl.create_default_context(cafile=self.tls.authority)
 
 
 @dataclass
@@ -101,6 +40,12 @@ class Doors:
     credentials: "CredentialServiceAsyncStub"
     dsn: str
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def mqtt(
+        self, issued: credential_pb2.IssuedCredential, *, client_id: str = "", password: str = ""
+    ) -> aiomqtt.Client:
+        """Return an MQTT client of a device, which connects when it is entered."""
+        return self.town.mqtt(issued.user_name, password or issued.password, client_id=client_id or issued.client_id)
 
     async def device(self, device: str, *, gateway: str = "") -> str:
         """Register a device in service and return its name."""
@@ -136,11 +81,9 @@ class Doors:
 @pytest.fixture(name="town", scope="module")
 def _town() -> Iterator[Town]:
     """One server for all tests of a module."""
-    with scratch_directory() as directory:
-        town = Town(directory)
+    with running_town() as town:
         asyncio.run(town.ensure())
         yield town
-        town.server.stop()
 
 
 @pytest.fixture(name="doors")
@@ -152,7 +95,7 @@ async def _doors(town: Town, service_dsn: Callable[[str], str]) -> AsyncIterator
         nats_url=town.server.url,
         nats_credentials_file=town.city.credentials("device-registry"),
         nats_ca_file=town.tls.authority,
-        callout_directory=town.city.directory / "callout",
+        callout_directory=town.callout_directory,
     )
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(assemble(settings))

@@ -13,8 +13,9 @@ from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unauthen
 from maasloop.identity.nats.keys import KeyPair, Role
 from maasloop.rpc.client import call
 from maasloop.telemetry import metrics
+from maasloop.testing.town import WAIT_S
 
-from .conftest import WAIT_S, Doors
+from .conftest import Doors
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -31,7 +32,7 @@ async def test_a_device_gets_in_with_its_own_credential_only(doors: Doors) -> No
     issued = await doors.enrolled("lamp-1")
     other = await doors.enrolled("lamp-2")
 
-    async with doors.town.mqtt(issued) as client:
+    async with doors.mqtt(issued) as client:
         await client.publish("dev/v1/noord/lamp-1/up/observations-json", b"{}", qos=1, timeout=WAIT_S)
 
     for reason, changed in (
@@ -41,7 +42,7 @@ async def test_a_device_gets_in_with_its_own_credential_only(doors: Doors) -> No
     ):
         before = _refusals(reason)
         with pytest.raises(aiomqtt.MqttError, match=REFUSED):
-            async with doors.town.mqtt(issued, **changed):
+            async with doors.mqtt(issued, **changed):
                 pass
         assert _refusals(reason) == before + 1
 
@@ -58,8 +59,8 @@ async def test_rights_end_at_the_own_subjects(doors: Doors) -> None:
 
     async with (
         doors.town.connected("operator") as operator,
-        doors.town.mqtt(cabinet) as client,
-        doors.town.mqtt(foreign) as other,
+        doors.mqtt(cabinet) as client,
+        doors.mqtt(foreign) as other,
     ):
         await operator.listen("dev.v1.*.*.up.>", hear)
         await operator.check()
@@ -131,18 +132,18 @@ async def test_a_rotated_password_holds_for_the_overlap(doors: Doors) -> None:
     request = pb.RotateCredentialRequest(name=name, password=issued.password)
     rotated = await call(doors.credentials.RotateCredential, request)
     for each in (issued, rotated):
-        async with doors.town.mqtt(each):
+        async with doors.mqtt(each):
             pass
 
     request = pb.RotateCredentialRequest(name=name, password=rotated.password)
     request.overlap.seconds = 0
-    async with doors.town.mqtt(rotated) as client:
+    async with doors.mqtt(rotated) as client:
         latest = await call(doors.credentials.RotateCredential, request)
         await _closed(client)
     with pytest.raises(aiomqtt.MqttError, match=REFUSED):
-        async with doors.town.mqtt(rotated):
+        async with doors.mqtt(rotated):
             pass
-    async with doors.town.mqtt(latest):
+    async with doors.mqtt(latest):
         pass
     with pytest.raises(Unauthenticated):
         await call(doors.credentials.RotateCredential, request)
@@ -152,18 +153,18 @@ async def test_quarantine_closes_and_release_opens(doors: Doors) -> None:
     """A device in quarantine is thrown out, refused and gets no credential; released, its credential holds again."""
     issued = await doors.enrolled("lamp-1")
     name = "districts/noord/devices/lamp-1"
-    async with doors.town.mqtt(issued) as client:
+    async with doors.mqtt(issued) as client:
         await call(doors.credentials.QuarantineDevice, pb.QuarantineDeviceRequest(name=name))
         await _closed(client)
     with pytest.raises(aiomqtt.MqttError, match=REFUSED):
-        async with doors.town.mqtt(issued):
+        async with doors.mqtt(issued):
             pass
     (claim,) = await doors.claims(0, devices=["lamp-1"])
     with pytest.raises(FailedPrecondition):
         await doors.enrol(name, claim)
 
     await call(doors.credentials.ReleaseDevice, pb.ReleaseDeviceRequest(name=name))
-    async with doors.town.mqtt(issued):
+    async with doors.mqtt(issued):
         pass
 
 

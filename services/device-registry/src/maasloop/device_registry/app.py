@@ -1,18 +1,24 @@
 """The composition root: what the registry is made of, and who is given what."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import SystemRandom
 
 from maasloop.api.device.v1 import credential_service_pb2, device_service_pb2
 from maasloop.bus import subjects
-from maasloop.bus.connection import connect
+from maasloop.bus.connection import Bus, connect
 from maasloop.core.clock import Clock, SystemClock
+from maasloop.core.errors import FailedPrecondition
+from maasloop.core.ids import DeviceName
+from maasloop.core.reasons import Reason
 from maasloop.device_registry.adapters.device_authority import FileDeviceAuthority
 from maasloop.device_registry.adapters.nats_servers import NatsServers
 from maasloop.device_registry.adapters.postgres import PostgresRegistry
 from maasloop.device_registry.adapters.postgres_credentials import PostgresCredentials
+from maasloop.device_registry.domain.credential import device_holder
+from maasloop.device_registry.domain.resource import Key, Kind
 from maasloop.device_registry.entrypoints.callout import Callout, CalloutKeys
 from maasloop.device_registry.entrypoints.closing import ClosingRounds
 from maasloop.device_registry.entrypoints.messages import MessageCodec
@@ -38,6 +44,7 @@ from maasloop.device_registry.handlers.revoke_credential import RevokeCredential
 from maasloop.device_registry.handlers.rotate_credential import RotateCredential
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
+from maasloop.device_registry.ports import Request
 from maasloop.device_registry.settings import DeviceRegistrySettings
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rpc.server import RpcServer
@@ -60,6 +67,11 @@ class Doorkeeping:
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
 
+def as_user(settings: DeviceRegistrySettings, name: str, credentials: Path) -> AbstractAsyncContextManager[Bus]:
+    """Connect to the broker as a user of another account than the services'."""
+    return connect(settings.nats_url, name=name, credentials_file=credentials, authority_file=settings.nats_ca_file)
+
+
 @asynccontextmanager
 async def doorkeeping(settings: DeviceRegistrySettings, clock: Clock) -> AsyncIterator[Doorkeeping]:
     """Make it, with connections of its own to the broker and the database."""
@@ -71,24 +83,35 @@ async def doorkeeping(settings: DeviceRegistrySettings, clock: Clock) -> AsyncIt
     keys = CalloutKeys.read(directory)
     async with (
         open_pool(dsn, name=name, size_max=settings.callout_connections_max) as pool,
-        connect(
-            settings.nats_url,
-            name=name,
-            credentials_file=directory / "callout.creds",
-            authority_file=settings.nats_ca_file,
-        ) as asked,
-        connect(
-            settings.nats_url,
-            name=name,
-            credentials_file=directory / "revoker.creds",
-            authority_file=settings.nats_ca_file,
-        ) as system,
+        as_user(settings, name, directory / "callout.creds") as asked,
+        as_user(settings, name, directory / "revoker.creds") as system,
     ):
         credentials, servers = PostgresCredentials(pool), NatsServers(system)
         close = CloseConnections(credentials, servers, clock)
         rounds = ClosingRounds(close, ForgetConnections(credentials, servers, clock), clock)
         callout = Callout(asked, keys, AdmitConnection(credentials, clock, SystemRandom()), clock)
         yield Doorkeeping(close, {"callout": callout.run, "close": rounds.close, "forget": rounds.forget})
+
+
+async def revoke(settings: DeviceRegistrySettings, device: str) -> int:
+    """Put a device into quarantine and close its connections without a running service; return how many are left.
+
+    The event leaves with the outbox when the service runs again.
+    """
+    clock = SystemClock()
+    name = DeviceName.parse(device)
+    directory = settings.callout_directory
+    if directory is None:
+        message = "callout_directory names no revoker.creds, without which no connection can be closed"
+        raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": "callout_directory"})
+    async with (
+        open_pool(settings.postgres_dsn.get_secret_value(), name=f"{NAME}-revoke", size_max=2) as pool,
+        as_user(settings, f"{NAME}-revoke", directory / "revoker.creds") as system,
+    ):
+        registry = PostgresRegistry(Owner(pool, clock), MessageCodec(), lambda: None)
+        await QuarantineDevice(registry, clock)(Key(Kind.DEVICE, *name), "", Request("", "", b""))
+        close = CloseConnections(PostgresCredentials(pool), NatsServers(system), clock)
+        return await close(device_holder(*name))
 
 
 def credential_door(

@@ -37,6 +37,9 @@ PROBE_TIMEOUT_S = 1.0
 """Longest answer of the monitoring port."""
 TLS_TIMEOUT_S = 10
 """Longest TLS handshake."""
+ENTRY_TIMEOUT_S = 2
+"""Longest wait for a client's name, and for the callout's word about it; without it the server adds a second to
+``TLS_TIMEOUT_S``, which begins anew after the handshake."""
 MQTT_STORE_TIMEOUT_S = 60
 """Longest wait of a QoS 1 publish for its place in the stream; then the device's connection is closed.
 
@@ -159,7 +162,8 @@ mqtt {{
     def _entry(self) -> str:
         if self.identities is None:
             return ""
-        return self.identities.city.server_configuration(self.directory / "accounts")
+        entry = self.identities.city.server_configuration(self.directory / "accounts")
+        return f"authorization {{ timeout: {ENTRY_TIMEOUT_S} }}\n{entry}"
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start the server and return when JetStream answers."""

@@ -99,14 +99,14 @@ class PostgresCredentials:
 
     async def standing(self, holder: Holder, server: str) -> Standing:
         """Return what is known of a holder now."""
-        async with self._connection() as connection:
+        async with self._connection(single=True) as connection:
             return await _standing(connection, holder, server)
 
     async def record(self, knock: Knock, admission: Admission, now: datetime) -> None:
         """Store a connection durably."""
         credential = admission.credential
         values = (knock.server, knock.connection, credential.id, *admission.holder, now, admission.expire_time)
-        async with self._connection() as connection:
+        async with self._connection(single=True) as connection:
             await connection.execute(sql.RECORD, values)
 
     async def groundless(self, holder: Holder | None, now: datetime, limit: int) -> Sequence[ConnectionKey]:
@@ -139,26 +139,27 @@ class PostgresCredentials:
             await connection.execute(sql.FORGET_EXPIRED, (now,))
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self, *, single: bool = False) -> AsyncIterator[Connection]:
+        """Lend a connection; a ``single`` statement is its own transaction, which saves its begin and its end."""
         with translated():
             async with self._pool.connection() as connection:
+                await connection.set_autocommit(single)
                 yield connection
 
 
 async def _standing(connection: Connection, holder: Holder, server: str) -> Standing:
-    held = await (await connection.execute(sql.HELD, (*holder, HELD_MAX))).fetchall()
     arguments = {
         "kind": holder.kind,
         "district": holder.district,
         "holder": holder.id,
         "server": server,
         "spoken_for_max": SPOKEN_FOR_MAX,
+        "held_max": HELD_MAX,
     }
-    row = await (await connection.execute(sql.HOLDER, arguments)).fetchone()
-    state, speaks_for, connections = cast("tuple[str | None, list[str], int]", row)
-    return Standing(
-        [_credential(each) for each in held], DeviceState(state) if state else None, speaks_for, connections
-    )
+    rows = cast("list[tuple[Any, ...]]", await (await connection.execute(sql.STANDING, arguments)).fetchall())
+    state, speaks_for, connections = rows[0][:3]
+    held = [_credential(row[3:]) for row in rows if row[3] is not None]
+    return Standing(held, DeviceState(state) if state else None, speaks_for, connections)
 
 
 def _holder(kind: str, district: str, id_: str) -> Holder:

@@ -39,20 +39,21 @@ KEYED = (
     "SELECT kind, district, holder FROM credentials WHERE method <> 'PASSWORD' AND method = %s AND proof = %s LIMIT 1"
 )
 
-HELD = f"""
-    SELECT {CREDENTIAL} FROM credentials
-    WHERE kind = %s AND district = %s AND holder = %s AND revoke_time IS NULL ORDER BY create_time DESC LIMIT %s
-"""  # noqa: S608 - a list of columns
-
-HOLDER = """
+STANDING = f"""
     SELECT
         (SELECT state FROM devices WHERE %(kind)s = 'device' AND district = %(district)s AND id = %(holder)s),
         ARRAY(SELECT id FROM devices
             WHERE %(kind)s = 'device' AND district = %(district)s AND gateway = %(holder)s AND gateway <> ''
                 AND state <> 'RETIRED' ORDER BY id LIMIT %(spoken_for_max)s),
         (SELECT count(*) FROM connections
-            WHERE kind = %(kind)s AND district = %(district)s AND holder = %(holder)s AND server = %(server)s)
-"""
+            WHERE kind = %(kind)s AND district = %(district)s AND holder = %(holder)s AND server = %(server)s),
+        held.*
+    FROM (SELECT) AS holder LEFT JOIN LATERAL (
+        SELECT {CREDENTIAL} FROM credentials
+        WHERE kind = %(kind)s AND district = %(district)s AND holder = %(holder)s AND revoke_time IS NULL
+        ORDER BY create_time DESC LIMIT %(held_max)s
+    ) AS held ON true
+"""  # noqa: S608 - a list of columns
 
 RECORD = """
     INSERT INTO connections (server, connection, credential, kind, district, holder, create_time, expire_time)
