@@ -78,7 +78,7 @@ def _contract() -> Iterator[Contract]:
     async def serve() -> None:
         server = RpcServer("127.0.0.1:0")
         for door in DOORS:
-            server.registrar.add_generic_rpc_handlers((_handler(door.module, contract),))
+            server.registrar.add_registered_method_handlers(*_handlers(door.module, contract))
         await server.start()
         contract.address = server.address
         started.set()
@@ -94,12 +94,10 @@ def _contract() -> Iterator[Contract]:
     thread.join()
 
 
-def _handler(module: str, contract: Contract) -> grpc.GenericRpcHandler:
+def _handlers(module: str, contract: Contract) -> tuple[str, dict[str, Any]]:
     messages = import_module(module.removesuffix("_grpc"))
     (service,) = messages.DESCRIPTOR.services_by_name.values()
-    return grpc.method_handlers_generic_handler(
-        service.full_name, {method.name: _method(method, contract) for method in service.methods}
-    )
+    return service.full_name, {method.name: _method(method, contract) for method in service.methods}
 
 
 def _method(method: Any, contract: Contract) -> Any:

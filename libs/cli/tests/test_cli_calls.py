@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from maasloop.api.command.v1 import command_pb2, command_service_pb2, policy_service_pb2
+from maasloop.api.command.v1.signal_plan_pb2 import OperatingMode
 from maasloop.api.notification.v1 import alert_pb2
 from maasloop.api.notification.v1 import notification_service_pb2 as notification
 from maasloop.api.observation.v1 import accounts_pb2, ingest_service_pb2, observation_pb2, series_service_pb2
@@ -44,6 +45,23 @@ def test_any_setpoint_can_be_given_as_json(maasloop: Any, contract: Any) -> None
     assert request.command.setpoint.signal_plan.plan == 2
     assert request.command.setpoint.signal_plan.HasField("offset_s")
     assert maasloop(*contract.options(), *asked, '{"colour": "red"}').status == 2
+
+
+def test_two_persons_darken_a_controller(maasloop: Any, contract: Any) -> None:
+    """What one asks for another one grants; the command that comes of it is printed."""
+    name = "districts/noord/approvals/a"
+    contract.answers["RequestApproval"] = [command_service_pb2.Approval(name=name)]
+    contract.answers["GrantApproval"] = [command_pb2.Command(state=command_pb2.Command.STATE_ACCEPTED)]
+    dark = "--setpoint", '{"operatingMode": {"mode": "MODE_DARK"}}', "--why", "cables"
+    asked = maasloop(*contract.options(), "approvals", "request", "noord/tlc-1", *dark)
+    agreed = maasloop(*contract.options(), "approvals", "grant", "noord/a")
+
+    (_, request), (_, grant) = contract.requests
+    assert (request.parent, request.approval.device) == ("districts/noord", "tlc-1")
+    assert request.approval.justification == "cables"
+    assert request.approval.setpoint.operating_mode.mode == OperatingMode.MODE_DARK
+    assert grant.name == name
+    assert (asked.status, agreed.status) == (0, 0)
 
 
 def test_lists_follow_pages(maasloop: Any, contract: Any) -> None:

@@ -16,6 +16,7 @@ from .addresses import Addresses, named_root, service_addresses
 from .nouns import (
     account,
     alerts,
+    approvals,
     audit,
     catalogue,
     commands,
@@ -26,6 +27,7 @@ from .nouns import (
     export,
     history,
     integrators,
+    login,
     observations,
     overrides,
     policies,
@@ -51,6 +53,7 @@ NOUNS = {
     "devices": devices.app,
     "observations": observations.app,
     "commands": commands.app,
+    "approvals": approvals.app,
     "signals": signals.app,
     "overrides": overrides.app,
     "policies": policies.app,
@@ -89,6 +92,7 @@ def build() -> typer.Typer:
         trace_reading.trace_reading,
         subjects.subjects,
         watch.watch,
+        login.login,
         rsmp_supervisor.rsmp_supervisor,
     )
     for command in commands_last:
