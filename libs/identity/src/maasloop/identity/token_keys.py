@@ -64,7 +64,7 @@ class ProviderKeys:
 
     def __init__(self, issuer: str, fetch: Fetch, clock: Clock) -> None:
         """Look at ``issuer`` when the first token comes."""
-        _require_private(issuer)
+        require_private(issuer)
         self._issuer = issuer
         self._fetch = fetch
         self._clock = clock
@@ -89,7 +89,7 @@ class ProviderKeys:
             found = json.loads(await self._fetch(self._issuer.rstrip("/") + "/.well-known/openid-configuration"))
             if found["issuer"] != self._issuer:
                 return
-            _require_private(found["jwks_uri"])
+            require_private(found["jwks_uri"])
             self._keys = _key_set(await self._fetch(found["jwks_uri"]))
         except (OSError, ValueError, KeyError, TypeError):
             return
@@ -150,7 +150,8 @@ def _public(key: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in key.items() if name not in {"d", "p", "q", "dp", "dq", "qi", "oth"}}
 
 
-def _require_private(url: str) -> None:
+def require_private(url: str) -> None:
+    """Refuse a URL that somebody on the line could read or change."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"}):
         message = f"{url} must begin with https:// (or be on loopback)"

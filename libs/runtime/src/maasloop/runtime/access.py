@@ -6,21 +6,19 @@ either the doors are open to certificates alone. Every token is held against the
 Tasks: ``Access.tasks``, for ever.
 """
 
-import asyncio
-import ssl
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.identity.principals import Principal
+from maasloop.identity.provider import fetching
 from maasloop.identity.roles import Roles
-from maasloop.identity.token_keys import DOCUMENT_BYTES_MAX, Fetch, FileKeys, ProviderKeys
+from maasloop.identity.token_keys import FileKeys, ProviderKeys
 from maasloop.identity.tokens import (
     AUDIENCE,
     OWN_ALGORITHM,
@@ -38,7 +36,6 @@ from maasloop.rpc.sessions import Sessions
 
 from .revocations import Revocations
 
-FETCH_TIMEOUT_S = 5.0
 GRANTS_FILE_BYTES_MAX = 1024 * 1024
 
 
@@ -120,32 +117,6 @@ def read_grants(path: Path, roles: Roles) -> list[GroupGrant]:
         message = f"{path}: only [[grant]] is known"
         raise ValueError(message)
     return grants
-
-
-def fetching(authority_file: Path | None) -> Fetch:
-    """Return what gets a document over HTTP(S): no redirects, no proxies, bounded in bytes and time."""
-    trusted = ssl.create_default_context(cafile=authority_file)
-    opener = build_opener(_NoRedirects, HTTPSHandler(context=trusted), ProxyHandler({}))
-
-    def get(url: str) -> bytes:
-        request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - ProviderKeys lets https and loopback through only
-        with opener.open(request, timeout=FETCH_TIMEOUT_S) as answer:
-            content: bytes = answer.read(DOCUMENT_BYTES_MAX + 1)
-        if len(content) > DOCUMENT_BYTES_MAX:
-            message = f"{url} is longer than {DOCUMENT_BYTES_MAX} bytes"
-            raise ValueError(message)
-        return content
-
-    async def fetch(url: str) -> bytes:
-        async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
-            return await asyncio.to_thread(get, url)
-
-    return fetch
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_arguments: object) -> None:
-        """Follow nobody."""
 
 
 def _readers(settings: AccessSettings, clock: Clock) -> list[People | Programs]:
