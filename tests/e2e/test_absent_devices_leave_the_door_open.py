@@ -23,7 +23,7 @@ from maasloop.bus.subjects import (
     mqtt_topic,
     uplink,
 )
-from maasloop.testing.buses import devices_bus
+from maasloop.testing.buses import devices_bus, devices_listener
 from maasloop.twin.devices.lamp import LampFacts
 from maasloop.twin.devices.readings import Reading, to_json
 
@@ -140,7 +140,7 @@ async def test_absent_devices_leave_the_door_open(town: "Town") -> None:
         await town.until(row)
 
         # The same check finds what a sender with QoS 1 would leave behind.
-        async with _client(town, "careless", clean_session=True) as careless:
+        async with aiomqtt.Client(**devices_listener(town.stack).options(), identifier="careless") as careless:
             await careless.publish(_down(town, LAMPS[0], DownlinkKind.COMMANDS), b"{}", qos=1, timeout=10)
         careless_stored = await _stored_downlinks(town, bus)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from maasloop.bus.accounts import CORE
-from maasloop.bus.city import CityUser
+from maasloop.bus.city import BOTH, CityUser
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.rights import DEVICES_API
 from maasloop.identity.nats.claims import Rights, User
-from maasloop.stack.doors import NatsUser
+from maasloop.stack.doors import MqttListener, NatsUser, token_of
 from maasloop.stack.local import LocalStack
 
 EVERYTHING = Rights((">", f"{DEVICES_API}.>"), (">",))
@@ -23,6 +24,15 @@ def core_user(stack: LocalStack) -> NatsUser:
 def devices_user(stack: LocalStack) -> NatsUser:
     """Return a user who may do anything among the devices, where the MQTT listener stores."""
     return _user(stack, stack.city.devices, "tests-devices", Rights((">",), (">",)))
+
+
+def devices_listener(stack: LocalStack) -> MqttListener:
+    """Return how such a user connects over MQTT."""
+    found = stack.mqtt
+    user = devices_user(stack)
+    if user.credentials_file is None:
+        return found
+    return replace(found, username="tests-devices", password=token_of(user.credentials_file))
 
 
 @asynccontextmanager
@@ -43,5 +53,6 @@ def _user(stack: LocalStack, account: str, name: str, rights: Rights) -> NatsUse
     identities = stack.nats.identities
     if identities is None:
         return NatsUser(stack.nats.url)
-    path = identities.city.write_user(CityUser(name, account, User(rights)))
+    # A bearer may come over MQTT as well, where nobody can prove a key.
+    path = identities.city.write_user(CityUser(name, account, User(rights, connection_types=BOTH, bearer=True)))
     return NatsUser(stack.nats.url, path, identities.tls.authority)
