@@ -18,8 +18,11 @@ CHART = ROOT / "deploy" / "helm" / "maasloop"
 SKELETON = CHART / "values.schema.yaml"
 EVERY_SERVICE = "every service"
 PLACEHOLDER = "settingsOf"
-BY_THE_CHART = frozenset({"nats_url", "grpc_address", "health_address"})
+BY_THE_CHART = frozenset({"nats_url", "grpc_address", "health_address", "tls_certificate_file", "tls_key_file"})
 """What all services have but the values of the chart give in another place, or cannot give to all alike."""
+
+NEVER = frozenset({"insecure_on_loopback"})
+"""What no pod may be told."""
 
 
 def main() -> None:
@@ -57,7 +60,9 @@ def _filled(node: Any, schemas: dict[str, dict[str, Any]]) -> Any:  # noqa: ANN4
 
 def _without_secrets(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema for values: no secrets, nothing required, references that resolve where it is put."""
-    properties = {name: field for name, field in schema["properties"].items() if not field.get("writeOnly")}
+    properties = {
+        name: field for name, field in schema["properties"].items() if name not in NEVER and not field.get("writeOnly")
+    }
     identity = {"$id": f"settings/{schema['title']}"} if "$defs" in schema else {}
     kept = {key: value for key, value in schema.items() if key not in {"$schema", "required"}}
     return identity | kept | {"properties": properties}
@@ -66,7 +71,7 @@ def _without_secrets(schema: dict[str, Any]) -> dict[str, Any]:
 def _shared(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the schema of the settings that all services have and that can be told to all at once."""
     first, *others = (schema["properties"] for schema in schemas.values())
-    names = [name for name in first if name not in BY_THE_CHART and all(name in other for other in others)]
+    names = [name for name in first if name not in BY_THE_CHART | NEVER and all(name in other for other in others)]
     return {"type": "object", "additionalProperties": False, "properties": {name: first[name] for name in names}}
 
 

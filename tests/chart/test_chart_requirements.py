@@ -9,8 +9,7 @@ from rendered import BLOCKS, CHART, MINIMAL, ChartRefused, HelmCommand, HelmLibr
 
 REQUIREMENTS = CHART / "templates" / "_requirements.tpl"
 REFUSED: dict[str, dict[str, Any]] = {
-    "ingest: callers are not identified yet": {"settings": {"allow_insecure_bind": False}},
-    "consent: callers are not identified yet": at("consent.settings.allow_insecure_bind", False),
+    "ingest.tlsSecret is empty, so nobody could be identified": at("ingest.tlsSecret", ""),
     "ingest.settings.http_address=127.0.0.1:8081: nobody outside the pod": at(
         "ingest.settings.http_address", "127.0.0.1:8081"
     ),
@@ -54,8 +53,8 @@ def test_values_are_refused_with_a_sentence(library: HelmLibrary, sentence: str,
 
 def test_the_command_says_the_same(command: HelmCommand) -> None:
     """People read the sentence from the command."""
-    with pytest.raises(ChartRefused, match=re.escape("settings.allow_insecure_bind=true")):
-        command.render({})
+    with pytest.raises(ChartRefused, match=re.escape("consent.tlsSecret is empty")):
+        command.render(at("consent.tlsSecret", ""))
 
 
 def test_every_sentence_is_reached(library: HelmLibrary) -> None:

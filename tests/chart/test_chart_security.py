@@ -47,7 +47,7 @@ def _liberties(pod: Object) -> Iterable[str]:
         yield "root"
     if inside["seccompProfile"] != {"type": "RuntimeDefault"}:
         yield "system calls"
-    allowed = {"name", "configMap", "emptyDir"}
+    allowed = {"name", "configMap", "emptyDir", "secret"}
     yield from (f"volume {volume['name']}" for volume in pod["volumes"] if not volume.keys() <= allowed)
     for container in pod["containers"]:
         if container["securityContext"] != {

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 import generate_chart_schema
+from generate_chart_schema import NEVER
 from generators.reference_settings import SERVICES, settings_class
 from maasloop.runtime.process import EXIT_MARGIN_S
 from maasloop.runtime.settings import ServiceSettings, environment_prefix
@@ -70,13 +71,13 @@ def test_there_is_a_block_for_each_service() -> None:
 
 def test_values_reach_the_code(helm: Helm, tmp_path: Path) -> None:
     """Values → ConfigMap → settings: every setting of a service can be told, and arrives as it was told."""
-    told = {key: other_settings(service) | {"allow_insecure_bind": True} for key, service in BLOCKS.items()}
+    told = {key: other_settings(service) for key, service in BLOCKS.items()}
     objects = helm.render({key: _block(settings) for key, settings in told.items()})
 
     for key, service in BLOCKS.items():
         settings = _loaded(objects, service, tmp_path)
         assert settings == settings_class(service)(**told[key])
-        assert told[key].keys() == type(settings).model_fields.keys() - set(secrets(type(settings)))
+        assert told[key].keys() == type(settings).model_fields.keys() - {*secrets(type(settings)), *NEVER}
 
 
 def test_settings_come_back(helm: Helm, tmp_path: Path) -> None:
@@ -140,6 +141,7 @@ def test_services_migrate_where_no_job_does(library: HelmLibrary) -> None:
         ("log_levle", "debug", "'log_levle' not allowed"),
         ("drain_s", 0, "drain_s"),
         ("log_level", "loud", "log_level"),
+        ("insecure_on_loopback", True, "'insecure_on_loopback' not allowed"),
     ],
 )
 def test_what_the_code_or_safety_refuses_is_refused(
@@ -197,4 +199,4 @@ def _loaded(objects: list[Object], service: str, folder: Path) -> ServiceSetting
 
 
 def _dumped(settings: ServiceSettings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude=set(secrets(type(settings))))
+    return settings.model_dump(mode="json", exclude={*secrets(type(settings)), *NEVER})

@@ -17,7 +17,6 @@ SPECIAL: dict[str, object] = {
     "global.imagePullSecrets": [{"name": "other"}],
     "nats.url": "nats://other:4333",
     "nats.mqttUrl": "mqtt://other:1999",
-    "settings.allow_insecure_bind": False,
     "settings.log_format": "console",
     "service.settings": {"log_level": "debug"},
     "service.image.digest": f"sha256:{'1' * 64}",

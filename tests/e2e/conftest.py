@@ -97,7 +97,7 @@ class Town:
     @asynccontextmanager
     async def channel(self, service: str) -> AsyncIterator[grpc.aio.Channel]:
         """Open a channel to a service."""
-        async with grpc.aio.insecure_channel(self.stack.addresses[service].grpc) as opened:
+        async with self.stack.channel(service) as opened:
             yield opened
 
     @asynccontextmanager

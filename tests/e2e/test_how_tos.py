@@ -114,7 +114,10 @@ def test_a_sensor_of_sensor_community_is_connected_as_the_page_says(
     )
     shown = re.search(r"^ +(curl .*?)\n(?!      )", f"{page}\n", re.MULTILINE | re.DOTALL)
     assert shown is not None
-    command = shown.group(1).replace("HOST:PORT", shared_stack.directory.read().services["ingest"].http)
+    state = shared_stack.directory.read()
+    assert state.tls is not None
+    command = shown.group(1).replace("HOST:PORT", state.services["ingest"].http)
+    command = command.replace("CA_FILE", str(state.tls.authority))
 
     answer = subprocess.run(["/bin/sh", "-euc", command], capture_output=True, text=True, timeout=30, check=True)
 

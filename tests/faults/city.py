@@ -19,6 +19,7 @@ from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
 from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
 from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
 from maasloop.bus.columns import build_columns
+from maasloop.stack.local import LocalStack
 
 DISTRICTS = ("oost", "west")
 DEVICES_A_DISTRICT = 80
@@ -72,9 +73,9 @@ def recorder(channel: grpc.aio.Channel) -> Any:  # noqa: ANN401 - a call of the 
     )
 
 
-async def build(registry_address: str, ingest_address: str, now_us: int) -> Sequence[Batch]:
+async def build(stack: LocalStack, now_us: int) -> Sequence[Batch]:
     """Register everything, wait until ingest knows it, and return the readings that this took."""
-    async with grpc.aio.insecure_channel(registry_address) as channel:
+    async with stack.channel("device-registry") as channel:
         registry: Any = DeviceServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         level = ObservedProperty(
             display_name="Water level",
@@ -95,7 +96,7 @@ async def build(registry_address: str, ingest_address: str, now_us: int) -> Sequ
                 CreateDistrictRequest(district_id=district, district=District(display_name=district.title()))
             )
             await registry.ImportDevices(_lines(district, number * DEVICES_A_DISTRICT))
-    return await _known(ingest_address, now_us)
+    return await _known(stack, now_us)
 
 
 async def _lines(district: str, first: int) -> AsyncIterator[ImportDevicesRequest]:
@@ -111,10 +112,10 @@ async def _lines(district: str, first: int) -> AsyncIterator[ImportDevicesReques
     )
 
 
-async def _known(ingest_address: str, now_us: int) -> list[Batch]:
+async def _known(stack: LocalStack, now_us: int) -> list[Batch]:
     """Send a reading of the last device of each district until it is taken."""
     taken = []
-    async with grpc.aio.insecure_channel(ingest_address) as channel:
+    async with stack.channel("ingest") as channel:
         ingest: Any = IngestServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         for number in range(len(DISTRICTS)):
             last = (number + 1) * DEVICES_A_DISTRICT - 1

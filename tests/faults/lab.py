@@ -88,6 +88,7 @@ class Lab:
             grpc_address=addresses.grpc,
             http_address=addresses.http,
             mqtt=asdict(self.stack.mqtt),
+            operator=self.stack.state(ready=True).operator,
             first_value=self._loads * VALUES_A_LOAD,
         )
         return replace(plan, **changes)
@@ -138,7 +139,7 @@ class Lab:
 
     async def send_again(self, batch: Batch) -> None:
         """Send a batch whatever became of it before; returns when it is acknowledged."""
-        async with grpc.aio.insecure_channel(self.stack.addresses["ingest"].grpc) as channel:
+        async with self.stack.channel("ingest") as channel:
             answer = await city.recorder(channel)(city.request_of(batch), timeout=SENT_TIMEOUT_S)
         assert answer.accepted_count == batch.count
 
@@ -306,8 +307,7 @@ async def running(
         await exits.enter_async_context(stack)
         lab = Lab(stack, root, links, told=told)
         try:
-            registry, ingest = stack.addresses["device-registry"].grpc, stack.addresses["ingest"].grpc
-            batches = await city.build(registry, ingest, lab.clock.now_us())
+            batches = await city.build(stack, lab.clock.now_us())
         except grpc.RpcError as error:
             # The logs end with the lab.
             tails = (stack.processes[name].log_tail(LINES_TOLD) for name in ("device-registry", "ingest"))

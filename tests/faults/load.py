@@ -10,6 +10,7 @@ import contextlib
 import json
 import mmap
 import signal
+import ssl
 import struct
 import sys
 import time
@@ -26,7 +27,12 @@ from tests.faults.ledger import Batch, Journal
 
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
 from maasloop.core.clock import SystemClock
+from maasloop.identity.certificates import TlsFiles
+from maasloop.identity.tls import client_context
+from maasloop.rpc import client
+from maasloop.rpc.client import Peer
 from maasloop.stack.doors import MqttListener
+from maasloop.stack.state import OperatorFiles
 
 CALL_TIMEOUT_S = 5.0
 PAUSE_S = 0.1
@@ -54,6 +60,8 @@ class Plan:
     mqtt: Mapping[str, Any]
     """The listener and as whom its devices connect: fields of a ``MqttListener``."""
     first_value: int
+    operator: OperatorFiles | None = None
+    """Certificate that the load shows; none where nobody is identified."""
     grpc_clients: int = 8
     grpc_devices: int = 10
     grpc_readings: int = 100
@@ -70,7 +78,14 @@ class Plan:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        operator = fields.pop("operator")
+        return cls(operator=OperatorFiles(**operator) if operator else None, **fields)
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of the certificate."""
+        return self.operator.files() if self.operator else None
 
     def write(self, path: Path) -> None:
         """Write the file."""
@@ -129,15 +144,17 @@ class Load:
     async def _clients(self, stack: contextlib.AsyncExitStack, group: asyncio.TaskGroup) -> list[_Client]:
         plan, device, clients = self._plan, 0, []
         for _ in range(plan.grpc_clients):
+            peer = Peer("ingest", plan.tls) if plan.tls else None
             channel = await stack.enter_async_context(
-                grpc.aio.insecure_channel(plan.grpc_address, options=CHANNEL_OPTIONS)
+                client.channel(plan.grpc_address, peer=peer, options=CHANNEL_OPTIONS)
             )
             send = _by_grpc(channel)
             clients.append(_Client("grpc", device, plan.grpc_devices, plan.grpc_readings, plan.grpc_calls_per_s, send))
             device += plan.grpc_devices
-        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=CALL_TIMEOUT_S))
+        trusted = client_context(plan.tls.authority) if plan.tls else ssl.create_default_context()
+        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=CALL_TIMEOUT_S, verify=trusted))
         for _ in range(plan.http_clients):
-            send = _by_http(http, plan.http_address)
+            send = _by_http(http, f"http{'s' if plan.tls else ''}://{plan.http_address}")
             clients.append(_Client("http", device, plan.http_devices, plan.http_readings, plan.http_calls_per_s, send))
             device += plan.http_devices
         for _ in range(plan.mqtt_clients):
@@ -204,9 +221,9 @@ def _by_grpc(channel: grpc.aio.Channel) -> Callable[[Batch], Awaitable[None]]:
     return send
 
 
-def _by_http(http: httpx2.AsyncClient, address: str) -> Callable[[Batch], Awaitable[None]]:
+def _by_http(http: httpx2.AsyncClient, door: str) -> Callable[[Batch], Awaitable[None]]:
     async def send(batch: Batch) -> None:
-        url = f"http://{address}/v1/observations?district={district_of(batch.device)}"
+        url = f"{door}/v1/observations?district={district_of(batch.device)}"
         answer = await http.post(url, content=json_of(batch), headers={"content-type": "application/json"})
         if HTTP_REFUSED_FROM <= answer.status_code < HTTP_REFUSED_TO:
             raise Refused(str(answer.status_code))

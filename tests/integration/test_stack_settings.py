@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from maasloop.bus.city import City
+from maasloop.core.clock import SystemClock
 from maasloop.runtime.settings import ServiceSettings
+from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.servers.databases import SERVICES
+from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.services import Neighbours, choose_addresses, module_name, service_environment, setting_name
 
 
@@ -15,14 +19,19 @@ def _settings(service: str) -> type[ServiceSettings]:
     return next(cls for cls in ServiceSettings.__subclasses__() if cls.service == service)
 
 
+@pytest.mark.parametrize("secure", [True, False])
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_knows_every_setting_and_misses_no_address(service: str) -> None:
+def test_a_service_knows_every_setting_and_misses_no_address(service: str, *, secure: bool) -> None:
     """Each variable is a field of the settings, and each address without which something would be missing is given."""
     settings = _settings(service)
     addresses = choose_addresses({})
     dsns = dict.fromkeys(SERVICES, "postgresql://127.0.0.1/x")
 
-    given = service_environment(service, Neighbours("nats://127.0.0.1:1", dsns, addresses, Path("commands.key")))
+    certificates = StackCertificates(Path("/none"), SystemClock())
+    nats = NatsIdentities(City(Path("/none"), SystemClock()), certificates.files("nats"))
+    identities = (nats, certificates) if secure else ()
+    neighbours = Neighbours("nats://127.0.0.1:1", dsns, addresses, Path("commands.key"), *identities)
+    given = service_environment(service, neighbours)
 
     known = {setting_name(service, field) for field in settings.model_fields}
     wanted = {

@@ -20,7 +20,7 @@ async def background(lab: Lab, rows_per_s: float, *, age_s: float = 0.0) -> Asyn
     """Offer readings that are ``age_s`` old while the block runs."""
     async with AsyncExitStack() as stack:
         channels = [
-            await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), RECORD))
+            await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), RECORD, tls=lab.tls()))
             for _ in range(CONNECTIONS)
         ]
         clients = offering.GrpcClients(channels, range(lab.devices), batch=ROWS_A_MESSAGE, streams=False)

@@ -49,7 +49,7 @@ async def grpc_batches(lab: Lab, *, seconds: int, rows: int, a_second: int = 1) 
     start_us = lab.street.take(seconds)
     made = city.requests(start_us, seconds, rows=rows, devices=lab.devices, a_second=a_second)
     expected = city.accepted(rows)
-    async with wire_grpc.Channel(lab.address("ingest"), RECORD) as channel:
+    async with wire_grpc.Channel(lab.address("ingest"), RECORD, tls=lab.tls()) as channel:
 
         async def send() -> None:
             await _all(iter(made), channel.unary, expected, IN_FLIGHT)
@@ -81,7 +81,7 @@ async def grpc_stream_singles(lab: Lab, *, readings: int) -> Measured:
     start_us = lab.street.take(seconds)
     made = city.requests(start_us, seconds, rows=1, devices=lab.devices)[:readings]
     expected = city.accepted(1)
-    async with wire_grpc.Channel(lab.address("ingest"), STREAM) as channel:
+    async with wire_grpc.Channel(lab.address("ingest"), STREAM, tls=lab.tls()) as channel:
 
         async def work(requests: Sequence[bytes]) -> None:
             answered, room = 0, asyncio.Event()
@@ -116,7 +116,9 @@ async def _http(lab: Lab, kind: str, bodies: Sequence[bytes], *, start_us: int, 
     made = [wire_http.post(address, target, kind, body) for body in bodies]
 
     async def send() -> None:
-        await wire_http.send_all(address, made, connections=HTTP_CONNECTIONS)
+        await wire_http.send_all(
+            address, made, tls=lab.stack.trust if lab.stack.certificates else None, connections=HTTP_CONNECTIONS
+        )
 
     return await lab.measure(send, start_us=start_us, seconds=seconds, rows=rows, series=0)
 

@@ -1,6 +1,7 @@
 """A stack for a bench, and what tells when its rows are readable."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import grpc
 from psycopg import AsyncConnection, sql
 from tests.load import city, processes
 from tests.load.street import SECOND_US, Street
 
+from maasloop.identity.tls import client_context
 from maasloop.stack.local import LocalStack, StackOptions
 
 BENCHES = Path(".maasloop/bench").resolve()
@@ -123,6 +124,15 @@ class Lab:
         """Return where a service answers gRPC."""
         return self.stack.addresses[service].grpc
 
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what a client of our own needs for gRPC; none where nothing is encrypted."""
+        if self.stack.certificates is None:
+            return None
+        files = self.stack.certificates.operator
+        context = client_context(files.authority, files)
+        context.set_alpn_protocols(["h2"])
+        return context
+
     async def empty(self) -> None:
         """Begin with empty tables in which every series was written once, as in a city that is running.
 
@@ -130,7 +140,7 @@ class Lab:
         """
         await self.store.empty()
         before = await self.store.stored()
-        async with grpc.aio.insecure_channel(self.address("ingest")) as channel:
+        async with self.stack.channel("ingest") as channel:
             for request in city.requests(self.street.take(1), 1, devices=self.devices):
                 await city.recorder(channel)(request)
         await self.store.wait_stored(before + self.devices)
@@ -175,8 +185,8 @@ async def laboratory(
     with directory() as root:
         async with (
             LocalStack(root, options) as stack,
-            grpc.aio.insecure_channel(stack.addresses["device-registry"].grpc) as registry,
-            grpc.aio.insecure_channel(stack.addresses["ingest"].grpc) as ingest,
+            stack.channel("device-registry") as registry,
+            stack.channel("ingest") as ingest,
             await AsyncConnection.connect(stack.postgres_dsn, autocommit=True) as connection,
         ):
             await city.register(registry, devices, retention=retention)

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
 from tests.load import city
 
 from maasloop.stack.local import LocalStack, StackOptions
@@ -28,8 +27,8 @@ async def measure(root: Path, devices: int) -> dict[str, Any]:
     told: dict[str, Any] = {}
     async with (
         LocalStack(root, StackOptions(services=SERVICES, restart=False)) as stack,
-        grpc.aio.insecure_channel(stack.addresses["device-registry"].grpc) as registry,
-        grpc.aio.insecure_channel(stack.addresses["ingest"].grpc) as ingest,
+        stack.channel("device-registry") as registry,
+        stack.channel("ingest") as ingest,
     ):
         await city.register(registry)
         now_us = int(time.time()) * 1_000_000  # noqa: TID251 - street time of the bench

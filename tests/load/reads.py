@@ -142,7 +142,7 @@ async def busy(
 async def _all(lab: Lab, asked: Sequence[Read], state: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     options = [("grpc.max_receive_message_length", -1)]
-    async with grpc.aio.insecure_channel(lab.address("timeseries"), options=options) as channel:
+    async with lab.stack.channel("timeseries", options=options) as channel:
         for read in asked:
             samples = await _one(channel, read)
             found |= figures.latencies(f"read_{read.name}_{state}", samples)
@@ -175,7 +175,7 @@ async def latest_of(lab: Lab, parent: str, series: int) -> list[float]:
     """Return latencies of a page of the newest observations of a district."""
     request = ListLatestObservationsRequest(selection=SeriesSelection(parent=parent), page_size=series)
     read = Read("latest", "ListLatestObservations", request.SerializeToString(), _observations, series, 200)
-    async with grpc.aio.insecure_channel(lab.address("timeseries")) as channel:
+    async with lab.stack.channel("timeseries") as channel:
         return await _one(channel, read)
 
 

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import grpc
 from tests.load import city, figures, machine, offering, processes, watching, wire_grpc
 from tests.load.doors import RECORD, STREAM
 from tests.load.lab import BENCHES, DATA_PATH, Lab, laboratory
@@ -149,7 +148,9 @@ async def _senders(lab: Lab, plan: Plan) -> AsyncIterator[tuple[offering.GrpcCli
     async with contextlib.AsyncExitStack() as stack:
         path = STREAM if plan.streams else RECORD
         channels = [
-            await stack.enter_async_context(wire_grpc.Channel(lab.address("ingest"), path, timeout_s=STREAM_TIMEOUT_S))
+            await stack.enter_async_context(
+                wire_grpc.Channel(lab.address("ingest"), path, tls=lab.tls(), timeout_s=STREAM_TIMEOUT_S)
+            )
             for _ in range(GRPC_CLIENTS)
         ]
         first_mqtt = lab.devices - MQTT_DEVICES
@@ -164,7 +165,7 @@ async def _first_readings(lab: Lab) -> None:
     """Let every device have a series, so that none is made under the clock."""
     start_us = lab.street.take(1)
     before = await lab.store.stored()
-    async with wire_grpc.Channel(lab.address("ingest"), RECORD) as channel:
+    async with wire_grpc.Channel(lab.address("ingest"), RECORD, tls=lab.tls()) as channel:
         for request in city.requests(start_us, 1, devices=lab.devices):
             await channel.unary(request)
     await lab.store.wait_stored(before + lab.devices)
@@ -191,7 +192,7 @@ def _told(
 async def _balance(lab: Lab, before: int, acknowledged: int) -> dict[str, Any]:
     """Wait until nothing is on its way, and compare what was acknowledged with the rows."""
     began_s = time.perf_counter()
-    async with grpc.aio.insecure_channel(lab.address("timeseries")) as channel:
+    async with lab.stack.channel("timeseries") as channel:
         series = SeriesServiceStub(channel)  # type: ignore[no-untyped-call, unused-ignore]  # generated code has no types everywhere
         while True:
             balance = await series.GetCustodyBalance(GetCustodyBalanceRequest())

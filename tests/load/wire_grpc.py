@@ -6,6 +6,7 @@ server is told to keep no table of headers, so that names stand in the trailers 
 """
 
 import asyncio
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -184,12 +185,13 @@ class _Connection(asyncio.Protocol):
 class Channel:
     """Calls of one method over one connection at a time; a server that says goodbye is connected to again."""
 
-    def __init__(self, address: str, path: str, *, timeout_s: int = 60) -> None:
+    def __init__(self, address: str, path: str, *, tls: ssl.SSLContext | None = None, timeout_s: int = 60) -> None:
         """Prepare the header block that all calls send."""
+        self._tls = tls
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._headers = (
-            b"\x83\x86\x04" + _text(path) + b"\x01" + _text(address) + b"\x0f\x10" + _text("application/grpc")
+            (b"\x83\x87\x04" if tls else b"\x83\x86\x04") + _text(path) + b"\x01" + _text(address) + b"\x0f\x10" + _text("application/grpc")
             + b"\x00" + _text("te") + _text("trailers") + b"\x00" + _text("grpc-timeout") + _text(f"{timeout_s}S")
         )  # fmt: skip
         self._connection: _Connection | None = None
@@ -231,7 +233,9 @@ class Channel:
             if self._connection is None or self._connection.leaving:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     loop = asyncio.get_running_loop()
-                    _, self._connection = await loop.create_connection(_Connection, self._host, self._port)
+                    _, self._connection = await loop.create_connection(
+                        _Connection, self._host, self._port, ssl=self._tls
+                    )
             return self._connection
 
 

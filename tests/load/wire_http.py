@@ -1,6 +1,7 @@
 """An HTTP/1.1 client that sends requests made beforehand over kept connections and looks at the status alone."""
 
 import asyncio
+import ssl
 from collections.abc import Iterator, Sequence
 
 _HEAD_END = b"\r\n\r\n"
@@ -66,9 +67,14 @@ class _Sender(asyncio.Protocol):
             self._transport.close()
 
 
-async def send_all(address: str, requests: Sequence[bytes], *, connections: int) -> None:
+async def send_all(
+    address: str, requests: Sequence[bytes], *, tls: ssl.SSLContext | None = None, connections: int
+) -> None:
     """Send all requests over so many connections; raises when one was not answered with 200."""
     host, _, port = address.rpartition(":")
     waiting, loop = iter(requests), asyncio.get_running_loop()
-    senders = [(await loop.create_connection(lambda: _Sender(waiting), host, int(port)))[1] for _ in range(connections)]
+    senders = [
+        (await loop.create_connection(lambda: _Sender(waiting), host, int(port), ssl=tls))[1]
+        for _ in range(connections)
+    ]
     await asyncio.gather(*(sender.done for sender in senders))

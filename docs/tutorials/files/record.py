@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import grpc
 
@@ -13,7 +14,11 @@ from maasloop.api.observation.v1 import (
     series_service_pb2_grpc,
 )
 
-ingest_address, timeseries_address = sys.argv[1:]
+ingest_address, timeseries_address, certificates = sys.argv[1:]
+authority, key, certificate = (
+    Path(certificates, name).read_bytes() for name in ("ca.crt", "operator.key", "operator.crt")
+)
+credentials = grpc.ssl_channel_credentials(authority, key, certificate)
 now_us = time.time_ns() // 1_000_000 * 1_000
 columns = observation_pb2.ObservationColumns(
     dictionary=observation_pb2.SeriesDictionary(devices=["air-pier", "air-park"], observed_properties=["pm25"]),
@@ -22,12 +27,12 @@ columns = observation_pb2.ObservationColumns(
     event_time_us=[now_us, now_us],
     value=[8.5, 6.25],
 )
-with grpc.insecure_channel(ingest_address) as channel:
+with grpc.secure_channel(ingest_address, credentials) as channel:
     request = ingest_service_pb2.RecordObservationsRequest(parent="districts/delfshaven", observations=columns)
     answer = ingest_service_pb2_grpc.IngestServiceStub(channel).RecordObservations(request, timeout=10)
 print(f"accepted {answer.accepted_count}, refused {answer.refused_count}")
 time.sleep(1)
-with grpc.insecure_channel(timeseries_address) as channel:
+with grpc.secure_channel(timeseries_address, credentials) as channel:
     selection = series_service_pb2.SeriesSelection(parent="districts/delfshaven", observed_properties=["pm25"])
     request = series_service_pb2.ListLatestObservationsRequest(selection=selection)
     for seen in (

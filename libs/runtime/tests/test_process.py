@@ -77,7 +77,7 @@ class Story:
 
 
 def _settings(**kwargs: Any) -> DemoSettings:  # noqa: ANN401 - any field of the message
-    return DemoSettings(**{"postgres_dsn": SecretStr("x"), "drain_s": 5, **kwargs})
+    return DemoSettings(**{"postgres_dsn": SecretStr("dbname=x"), "drain_s": 5, "insecure_on_loopback": True, **kwargs})
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -314,7 +314,13 @@ def _start(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Po
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "MAASLOOP_DEMO__POSTGRES_DSN": "x", "MAASLOOP_DEMO__DRAIN_S": "0.1", **environment},
+        env={
+            **os.environ,
+            "MAASLOOP_DEMO__POSTGRES_DSN": "dbname=x",
+            "MAASLOOP_DEMO__INSECURE_ON_LOOPBACK": "true",
+            "MAASLOOP_DEMO__DRAIN_S": "0.1",
+            **environment,
+        },
     )
 
 

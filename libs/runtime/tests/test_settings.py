@@ -2,14 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from maasloop.runtime.settings import ServiceSettings, UnknownSetting
 
-DSN = {"MAASLOOP_AIR_LAB__POSTGRES_DSN": "postgresql://me:hunter2@localhost/db"}
-SECRET = SecretStr("x")
+DSN = {
+    "MAASLOOP_AIR_LAB__POSTGRES_DSN": "postgresql://me:hunter2@localhost/db",
+    "MAASLOOP_AIR_LAB__INSECURE_ON_LOOPBACK": "true",
+}
+SECRET = SecretStr("dbname=x")
 
 
 class Limits(BaseModel):
@@ -22,6 +26,8 @@ class Limits(BaseModel):
 class AirLabSettings(ServiceSettings, service="air-lab"):
     """Settings of a service that exists in tests only."""
 
+    lamp_address: str = "127.0.0.1:0"
+    """Address of a neighbour."""
     limits: Limits = Limits()
     """Limits of the laboratory."""
 
@@ -59,25 +65,60 @@ def test_an_unknown_key_of_the_file_is_an_error_that_names_it(tmp_path: Path) ->
         AirLabSettings.load(file)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "city.example:80"])
-def test_a_listener_beyond_loopback_needs_a_word(address: str) -> None:
-    """Without allow_insecure_bind another address is refused, with it named for the warning."""
-    with pytest.raises(ValidationError, match="allow_insecure_bind"):
-        AirLabSettings(postgres_dsn=SECRET, grpc_address=address)
+def _files(tmp_path: Path) -> dict[str, Any]:
+    names = ("tls_certificate", "tls_key", "tls_ca", "nats_credentials", "nats_ca")
+    files = {f"{name}_file": tmp_path / name for name in names}
+    for file in files.values():
+        file.touch()
+    return files
 
-    allowed = AirLabSettings(postgres_dsn=SECRET, grpc_address=address, allow_insecure_bind=True)
-    assert allowed.insecure_listeners() == [f"grpc_address={address}"]
+
+@pytest.mark.parametrize(
+    "missing", ["tls_certificate_file", "tls_key_file", "tls_ca_file", "nats_credentials_file", "nats_ca_file"]
+)
+def test_without_certificates_a_service_does_not_start(tmp_path: Path, missing: str) -> None:
+    """Each of the files must be named and there; with them it may listen anywhere."""
+    files = _files(tmp_path)
+    settings = AirLabSettings(postgres_dsn=SECRET, grpc_address="0.0.0.0:80", **files)
+    assert settings.tls is not None
+    with pytest.raises(ValueError, match=f"nobody would be identified: {missing} must name a file"):
+        AirLabSettings(postgres_dsn=SECRET, **(files | {missing: None})).require_identities()
+    files[missing].unlink()
+    with pytest.raises(ValueError, match=missing):
+        _ = AirLabSettings(postgres_dsn=SECRET, **files).tls
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("grpc_address", "0.0.0.0:80"),
+        ("health_address", "[::]:80"),
+        ("lamp_address", "city.example:80"),
+        ("nats_url", "nats://127.0.0.1:4222,tls://10.0.0.1:4222"),
+        ("postgres_dsn", SecretStr("host=127.0.0.1,10.0.0.1 password=hunter2")),
+        ("postgres_dsn", SecretStr("hunter2")),
+    ],
+)
+def test_who_identifies_nobody_stays_on_loopback(field: str, value: object) -> None:
+    """No listener, neighbour, broker or database may lie elsewhere; the sentence names it and no secret."""
+    given: dict[str, Any] = {"postgres_dsn": SECRET, "insecure_on_loopback": True, field: value}
+    with pytest.raises(ValueError, match=f"beyond loopback: {field}") as refused:
+        AirLabSettings(**given).require_identities()
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.1.2.3:80", "[::1]:80", "localhost:80"])
-def test_loopback_is_always_allowed(address: str) -> None:
-    """All of 127.0.0.0/8, ::1 and localhost."""
-    assert AirLabSettings(postgres_dsn=SECRET, grpc_address=address).insecure_listeners() == []
+def test_loopback_is_allowed_in_words(address: str) -> None:
+    """All of 127.0.0.0/8, ::1, localhost and local sockets, where ``insecure_on_loopback`` is set."""
+    settings = AirLabSettings(postgres_dsn=SECRET, grpc_address=address, insecure_on_loopback=True)
+    assert settings.tls is None
+    assert settings.beyond_loopback() == []
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the settings' text nor an error of validation holds the password."""
-    monkeypatch.setenv("MAASLOOP_AIR_LAB__POSTGRES_DSN", DSN["MAASLOOP_AIR_LAB__POSTGRES_DSN"])
+    for name, value in DSN.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("MAASLOOP_AIR_LAB__DRAIN_S", "hunter2")
 
     with pytest.raises(ValidationError) as caught:
@@ -91,7 +132,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change_after_they_are_read() -> None:
     """They are frozen."""
     with pytest.raises(ValidationError):
-        AirLabSettings(postgres_dsn=SECRET).log_level = "debug"
+        AirLabSettings(postgres_dsn=SECRET, insecure_on_loopback=True).log_level = "debug"
 
 
 def test_the_schema_describes_every_field() -> None:

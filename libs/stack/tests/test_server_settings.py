@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from maasloop.core.clock import SystemClock
+from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import PORT_FIRST, PORT_LAST, PORTS_VARIABLE, configured_ports, free_ports
 from maasloop.stack.servers import container, postgres
@@ -82,11 +84,17 @@ def test_a_service_is_told_its_neighbours() -> None:
     addresses = choose_addresses({})
     dsns = {service: f"dsn-of-{service}" for service in addresses}
 
-    environment = service_environment("ingest", Neighbours("nats://n", dsns, addresses, Path("secrets")))
+    certificates = StackCertificates(Path("/c"), SystemClock())
+    environment = service_environment(
+        "ingest", Neighbours("nats://n", dsns, addresses, Path("secrets"), None, certificates)
+    )
 
     assert environment["MAASLOOP_INGEST__NATS_URL"] == "nats://n"
     assert environment["MAASLOOP_INGEST__POSTGRES_DSN"] == "dsn-of-ingest"
     assert environment["MAASLOOP_INGEST__GRPC_ADDRESS"] == addresses["ingest"].grpc
+    assert environment["MAASLOOP_INGEST__PUBLIC_GRPC_ADDRESS"] == addresses["ingest"].public
+    assert environment["MAASLOOP_INGEST__TLS_KEY_FILE"] == "/c/ingest.key"
+    assert "MAASLOOP_INGEST__INSECURE_ON_LOOPBACK" not in environment
     assert environment["MAASLOOP_INGEST__HTTP_ADDRESS"] == addresses["ingest"].http
     assert environment["MAASLOOP_INGEST__DEVICE_REGISTRY_ADDRESS"] == addresses["device-registry"].grpc
     assert set(NEIGHBOURS) == set(addresses)

@@ -9,7 +9,7 @@ import pytest
 from maasloop.stack import state as state_module
 from maasloop.stack.account import Account
 from maasloop.stack.errors import StackError, StackRunningError
-from maasloop.stack.state import ServiceAddresses, StackState, StateDirectory, find_root
+from maasloop.stack.state import OperatorFiles, ServiceAddresses, StackState, StateDirectory, find_root
 
 STATE = StackState(
     pid=1,
@@ -22,6 +22,7 @@ STATE = StackState(
     service_dsns={"ingest": "postgresql://maasloop_ingest@127.0.0.1:4/maasloop"},
     services={"ingest": ServiceAddresses("127.0.0.1:5", "127.0.0.1:6", "127.0.0.1:7")},
     pids={"nats": 8},
+    operator=OperatorFiles("/o.crt", "/o.key", "/ca.crt"),
 )
 
 

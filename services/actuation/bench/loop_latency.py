@@ -88,13 +88,12 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
     backlog = arguments.backlog > 0
     lamps = [f"lamp-{number:05}" for number in range(arguments.loops * (len(backgrounds) + backlog))]
     others = [f"air-{number:05}" for number in range(max(arguments.devices - len(lamps) - 2, 1_000))]
-    address = {name: stack.addresses[name].grpc for name in ("device-registry", "actuation", "ingest")}
     host, port = stack.nats.mqtt_address
     options = [("grpc.max_receive_message_length", 8 << 20)]
     async with (
-        grpc.aio.insecure_channel(address["device-registry"], options=options) as registry,
-        grpc.aio.insecure_channel(address["actuation"]) as actuation,
-        grpc.aio.insecure_channel(address["ingest"]) as ingest,
+        stack.channel("device-registry", options=options) as registry,
+        stack.channel("actuation") as actuation,
+        stack.channel("ingest") as ingest,
         aiomqtt.Client(host, port, identifier="bench-cabinet", max_inflight_messages=200) as client,
         _floor(stack) as floor,
     ):

@@ -261,6 +261,7 @@ async def _running(servers: Servers) -> AsyncIterator[int]:
         device_registry_address=servers.registry_address,
         rsmp_address=servers.rsmp_address,
         drain_s=2.0,
+        insecure_on_loopback=True,
     )
     process = Process(assemble, settings, of_package(PACKAGE))
     living = asyncio.create_task(process.live())

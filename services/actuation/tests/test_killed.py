@@ -41,6 +41,7 @@ async def _process(servers: Any) -> AsyncIterator[asyncio.subprocess.Process]:
         f"{prefix}GRPC_ADDRESS": f"127.0.0.1:{port}",
         f"{prefix}DEVICE_REGISTRY_ADDRESS": servers.registry_address,
         f"{prefix}DRAIN_S": "2",
+        f"{prefix}INSECURE_ON_LOOPBACK": "true",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", PACKAGE, env=os.environ | environment, stderr=asyncio.subprocess.DEVNULL

@@ -39,7 +39,7 @@ async def _consent(service_dsn: Callable[[str], str], nats_url: str) -> AsyncIte
     dsn = service_dsn("consent")
     await migrate(dsn, of_package(PACKAGE))
     clock = FakeClock()
-    settings = ConsentSettings(postgres_dsn=SecretStr(dsn), nats_url=nats_url)
+    settings = ConsentSettings(postgres_dsn=SecretStr(dsn), nats_url=nats_url, insecure_on_loopback=True)
     async with bus_connection.connect(nats_url, name="test") as bus, assemble(settings, clock) as service:
         await ensure(bus)
         server = cast("RpcServer", service.doors[0])

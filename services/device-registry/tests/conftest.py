@@ -38,7 +38,7 @@ async def _registry(service_dsn: Callable[[str], str], nats_url: str) -> AsyncIt
     await migrate(dsn, of_package(PACKAGE))
     async with bus_connection.connect(nats_url, name="test") as bus:
         await ensure(bus)
-    settings = DeviceRegistrySettings(postgres_dsn=SecretStr(dsn), nats_url=nats_url)
+    settings = DeviceRegistrySettings(postgres_dsn=SecretStr(dsn), nats_url=nats_url, insecure_on_loopback=True)
     async with assemble(settings) as service:
         server = cast("RpcServer", service.doors[0])
         await server.start()

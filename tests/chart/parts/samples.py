@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from generate_chart_schema import NEVER
 from generators.reference_settings import settings_class
 from maasloop.runtime.settings import ServiceSettings
 
@@ -12,7 +13,7 @@ LISTENER_PORT_FIRST = 7100
 def other_settings(service: str) -> dict[str, Any]:
     """Return another value than the default for each setting of a service that is no secret."""
     properties = settings_class(service).model_json_schema()["properties"]
-    told = {name: field for name, field in properties.items() if not field.get("writeOnly")}
+    told = {name: field for name, field in properties.items() if name not in NEVER and not field.get("writeOnly")}
     return {name: _other(name, field, LISTENER_PORT_FIRST + at) for at, (name, field) in enumerate(told.items())}
 
 

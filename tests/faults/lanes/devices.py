@@ -7,7 +7,6 @@ import socket
 from typing import Any
 
 import aiomqtt
-import grpc
 import httpx2
 from tests.faults.city import DISTRICTS, OBSERVED_PROPERTY, device_id, recorder, request_of
 from tests.faults.lab import Lab
@@ -47,7 +46,7 @@ async def clock_steps(lab: Lab, nemesis: Nemesis) -> Outcome:
             await asyncio.sleep(STEP_LOAD_S)
     now_us = lab.clock.now_us()
     ahead = Batch(0, "grpc", SPARE_DEVICE, 1, now_us + FUTURE_US, 600_000_000_000, 10)
-    async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
+    async with lab.stack.channel("ingest") as channel:
         record = recorder(channel)
         answer = await record(request_of(ahead), timeout=10.0)
     verdict = await lab.verdict()
@@ -90,7 +89,7 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
     async with lab.load() as sampler:
         usual = sampler.usual
         began_s = lab.clock.monotonic_s()
-        url = f"http://{lab.stack.addresses['ingest'].http}/v1/observations?district={DISTRICTS[1]}"
+        url = f"{lab.stack.http_url}/v1/observations?district={DISTRICTS[1]}"
         topics = [
             mqtt_topic(uplink(DISTRICTS[1], device_id(SPARE_DEVICE), kind))
             for kind in UplinkKind
@@ -98,7 +97,7 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
         ]
         async with (
             aiomqtt.Client(**lab.stack.mqtt.options(), identifier="poisoner") as mqtt,
-            httpx2.AsyncClient(timeout=10.0) as web,
+            httpx2.AsyncClient(timeout=10.0, verify=lab.stack.trust) as web,
         ):
             for payload in payloads:
                 for topic in topics:
@@ -148,7 +147,7 @@ async def slow_consumers(lab: Lab, nemesis: Nemesis) -> Outcome:
         usual = sampler.usual
         began_s = lab.clock.monotonic_s()
         deaf = _deaf_subscriber(lab)
-        async with grpc.aio.insecure_channel(lab.stack.addresses["timeseries"].grpc) as channel:
+        async with lab.stack.channel("timeseries") as channel:
             watch: Any = channel.unary_stream(
                 "/maasloop.api.observation.v1.SeriesService/WatchObservations",
                 request_serializer=WatchObservationsRequest.SerializeToString,

@@ -108,7 +108,7 @@ async def _probe(lab: Lab) -> tuple[str, float]:
     """Send one batch, and return the answer and how long it took."""
     batch = Batch(PROBE_NUMBER, "grpc", PROBE_DEVICE, 1, lab.clock.now_us(), PROBE_VALUE, 5)
     began_s = lab.clock.monotonic_s()
-    async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
+    async with lab.stack.channel("ingest") as channel:
         record = recorder(channel)
         try:
             answer = await record(request_of(batch), timeout=PROBE_TIMEOUT_S)

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import grpc
 from tests.faults.city import recorder, request_of
 from tests.faults.lab import Lab
 from tests.faults.lanes.outcome import Outcome
@@ -57,7 +56,7 @@ async def replays(lab: Lab, nemesis: Nemesis) -> Outcome:
 
 
 async def _send_all(lab: Lab, batches: list[Batch]) -> None:
-    async with grpc.aio.insecure_channel(lab.stack.addresses["ingest"].grpc) as channel:
+    async with lab.stack.channel("ingest") as channel:
         record = recorder(channel)
         for start in range(0, len(batches), 8):
             together = batches[start : start + 8]

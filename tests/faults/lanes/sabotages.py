@@ -147,8 +147,8 @@ async def _free(lab: Lab, bus: Bus) -> None:
 
 def _second(lab: Lab, environment: Mapping[str, str]) -> tuple[ManagedProcess, str]:
     """Return another process of timeseries beside the one of the stack, and where it tells its health."""
-    grpc, health = (f"{LOOPBACK}:{port}" for port in free_ports(2))
-    addresses = lab.stack.addresses | {"timeseries": ServiceAddresses(grpc=grpc, health=health, http="")}
+    grpc, public, health = (f"{LOOPBACK}:{port}" for port in free_ports(3))
+    addresses = lab.stack.addresses | {"timeseries": ServiceAddresses(grpc=grpc, public=public, health=health)}
     neighbours = replace(lab.stack.neighbours, services=addresses)
     own = {"PYTHONPATH": python_path(), **environment, **service_environment("timeseries", neighbours)}
     process = ManagedProcess(

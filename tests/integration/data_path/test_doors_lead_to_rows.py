@@ -106,8 +106,8 @@ async def test_http_takes_json_and_senml(shared_city: "City", coding: str) -> No
         ),
     }
     content_type, payload = payloads[coding]
-    url = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district={shared_city.district}"
-    async with httpx2.AsyncClient() as client:
+    url = f"{shared_city.stack.http_url}/v1/observations?district={shared_city.district}"
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
         answer = await client.post(url, content=json.dumps(payload), headers={"content-type": content_type})
 
     told = answer.json()
@@ -143,8 +143,8 @@ async def test_http_refuses_with_a_problem(
     shared_city: "City", content: bytes, content_type: str, status: int, reason: str
 ) -> None:
     """A payload that is none gives a problem of RFC 9457 with the reason."""
-    url = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district={shared_city.district}"
-    async with httpx2.AsyncClient() as client:
+    url = f"{shared_city.stack.http_url}/v1/observations?district={shared_city.district}"
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
         answer = await client.post(url, content=content, headers={"content-type": content_type})
 
     assert answer.status_code == status

@@ -117,8 +117,8 @@ async def test_a_push_of_sensor_community_becomes_rows(shared_city: "City") -> N
     await _register(shared_city, "balcony", "sensor-community:esp8266-4711")
     values = [{"value_type": "SDS_P2", "value": "7.25"}, {"value_type": "BME280_temperature", "value": "11.5"}]
     push = {"software_version": "NRZ-2020-133", "sensordatavalues": values}
-    url = f"http://{shared_city.stack.addresses['ingest'].http}/v1/sensor-community"
-    async with httpx2.AsyncClient() as client:
+    url = f"{shared_city.stack.http_url}/v1/sensor-community"
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
 
         async def accepted() -> int:
             answer = await client.post(url, json=push, headers={"X-Sensor": "esp8266-4711"})
@@ -139,13 +139,13 @@ async def test_cbor_and_csv_are_heard(shared_city: "City") -> None:
     """SenML in CBOR over MQTT and HTTP, CSV over HTTP, each in the unit of the property."""
     time_us = shared_city.now_us() // 1_000_000 * 1_000_000
     records: list[dict[int, Any]] = [{-2: "station/", -3: time_us // 1_000_000, 0: "temperature", 1: "K", 2: 300.0}]
-    address = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district=noord"
+    address = f"{shared_city.stack.http_url}/v1/observations?district=noord"
     async with aiomqtt.Client(**shared_city.stack.mqtt.options(), identifier="station") as client:
         topic = mqtt_topic(uplink("noord", "station", UplinkKind.OBSERVATIONS_SENML_CBOR))
         await client.publish(topic, cbor2.dumps(records), qos=1)
     records[0][-3] += 1
     lines = f"time,device,property,value\n{time_us + 2_000_000},station,temperature,26.85\nx,station,pm25,1\n"
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
         senml = await client.post(
             address, content=cbor2.dumps(records), headers={"content-type": "application/senml+cbor"}
         )
@@ -210,9 +210,9 @@ async def test_compressed_bombs_are_refused(shared_city: "City") -> None:
     async with shared_city.ingest() as ingest:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await ingest.RecordObservations(bomb, compression=grpc.Compression.Gzip, timeout=20)
-    url = f"http://{shared_city.stack.addresses['ingest'].http}/v1/observations?district=noord"
+    url = f"{shared_city.stack.http_url}/v1/observations?district=noord"
     packed = gzip.compress(b'{"observations": [' + b" " * 16 * 1024 * 1024 + b"]}")
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
         headers = {"content-type": "application/json", "content-encoding": "gzip"}
         answer = await client.post(url, content=packed, headers=headers)
 

@@ -72,8 +72,8 @@ async def _post(city: "City", time_us: int) -> Any:  # noqa: ANN401 - a response
         {"device": "station", "property": "signal-state", "time": time_us - number, "state": "r" * 200}
         for number in range(500)
     ]
-    url = f"http://{city.stack.addresses['ingest'].http}/v1/observations?district={city.district}"
-    async with httpx2.AsyncClient() as client:
+    url = f"{city.stack.http_url}/v1/observations?district={city.district}"
+    async with httpx2.AsyncClient(verify=city.stack.trust) as client:
         return await client.post(url, content=city.payload(*readings), headers={"content-type": "application/json"})
 
 

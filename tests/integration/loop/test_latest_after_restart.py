@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 import pytest
 
 from maasloop.api.command.v1.policy_service_pb2 import CreatePolicyRequest, Policy, SetPolicyModeRequest
@@ -45,8 +44,8 @@ def _stack() -> Iterator[LocalStack]:
         yield stack
 
 
-async def _register(address: str) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _register(stack: LocalStack) -> None:
+    async with stack.channel("device-registry") as channel:
         registry: Any = DeviceServiceStub(channel)
         await registry.CreateDistrict(
             CreateDistrictRequest(district_id=DISTRICT, district=District(display_name="Noord"))
@@ -76,8 +75,8 @@ async def _register(address: str) -> None:
             )
 
 
-async def _make_policy(address: str) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _make_policy(stack: LocalStack) -> None:
+    async with stack.channel("actuation") as channel:
         policies: Any = PolicyServiceStub(channel)
         policy = Policy(
             display_name="Light where somebody moves in the dark",
@@ -91,17 +90,17 @@ async def _make_policy(address: str) -> None:
         await policies.SetPolicyMode(SetPolicyModeRequest(name=created.name, mode=Policy.MODE_ACTIVE))
 
 
-async def _report(address: str, device: str, observed_property: str, value: float) -> int:
+async def _report(stack: LocalStack, device: str, observed_property: str, value: float) -> int:
     columns = build_columns([device], [observed_property], [0], [0], [SystemClock().now_us()], [value])
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with stack.channel("ingest") as channel:
         ingest: Any = IngestServiceStub(channel)
         request = RecordObservationsRequest(parent=PARENT, observations=columns.message())
         return int((await ingest.RecordObservations(request)).accepted_count)
 
 
-async def _until_remembered(address: str) -> None:
+async def _until_remembered(stack: LocalStack) -> None:
     selection = SeriesSelection(parent=PARENT, observed_properties=["illuminance"])
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with stack.channel("timeseries") as channel:
         series: Any = SeriesServiceStub(channel)
         while not (  # noqa: ASYNC110 - it happens in another process
             await series.ListLatestObservations(ListLatestObservationsRequest(selection=selection))
@@ -112,12 +111,11 @@ async def _until_remembered(address: str) -> None:
 @pytest.mark.timeout(120)
 async def test_a_condition_knows_after_a_kill_what_was_reported_before(stack: LocalStack) -> None:
     """It was dark before actuation was killed, nobody says so again, and the next passer-by still gets light."""
-    addresses = {name: stack.addresses[name].grpc for name in SERVICES}
-    await _register(addresses["device-registry"])
-    await _make_policy(addresses["actuation"])
-    while not await _report(addresses["ingest"], "sensor", "illuminance", 1.0):  # noqa: ASYNC110 - ingest learns of it
+    await _register(stack)
+    await _make_policy(stack)
+    while not await _report(stack, "sensor", "illuminance", 1.0):  # noqa: ASYNC110 - ingest learns of it
         await asyncio.sleep(PAUSE_S)
-    await _until_remembered(addresses["timeseries"])
+    await _until_remembered(stack)
 
     stack.services["actuation"].kill9()
     stack.services["actuation"].start()
@@ -133,7 +131,7 @@ async def test_a_condition_knows_after_a_kill_what_was_reported_before(stack: Lo
 
         await bus.listen(subjects.downlink(DISTRICT, "lamp", subjects.DownlinkKind.COMMANDS), hear)
         while not heard:
-            await _report(addresses["ingest"], "lamp", "presence", 1.0)
+            await _report(stack, "lamp", "presence", 1.0)
             await asyncio.sleep(1.0)
     assert heard[0]["setpoint"]["lightLevel"]["levelPercent"] == 80.0
 
@@ -148,7 +146,7 @@ def _lonely_stack() -> Iterator[LocalStack]:
 @pytest.mark.timeout(120)
 async def test_without_timeseries_actuation_begins_empty_and_says_so(lonely_stack: LocalStack) -> None:
     """Nothing answers at the address: the service is ready all the same, and names what it does not know and why."""
-    await _make_policy(lonely_stack.addresses["actuation"].grpc)
+    await _make_policy(lonely_stack)
     lonely_stack.services["actuation"].kill9()
     lonely_stack.services["actuation"].start()
     await lonely_stack.wait_ready("actuation")

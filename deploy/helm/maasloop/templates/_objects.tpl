@@ -19,7 +19,7 @@ spec:
     - name: {{ $name }}
       port: {{ $port }}
       targetPort: {{ $name }}
-      appProtocol: {{ eq $name "grpc" | ternary "kubernetes.io/h2c" "http" }}
+      appProtocol: {{ eq $name "health" | ternary "http" "https" }}
     {{- end }}
 {{- end }}
 {{- end -}}

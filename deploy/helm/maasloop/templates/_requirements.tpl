@@ -21,10 +21,10 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 
 {{- define "maasloop.requireListeners" -}}
 {{- $settings := include "maasloop.settings" . | fromJson -}}
-{{- if not $settings.allow_insecure_bind -}}
-{{- fail (printf "%s: callers are not identified yet, so listening beyond loopback must be allowed in words: settings.allow_insecure_bind=true; keep the network policies on" .key) -}}
+{{- if not (index .root.Values .key).tlsSecret -}}
+{{- fail (printf "%s.tlsSecret is empty, so nobody could be identified: name a Secret with tls.crt, tls.key and ca.crt" .key) -}}
 {{- end -}}
-{{- range $name := list "grpc" "health" "http" -}}
+{{- range $name := list "grpc" "public_grpc" "health" "http" -}}
 {{- with index $settings (printf "%s_address" $name) -}}
 {{- if or (regexMatch "^(127\\.|localhost:|\\[::1\\])" .) (not (regexMatch ":[1-9][0-9]*$" .)) -}}
 {{- fail (printf "%s.settings.%s_address=%s: nobody outside the pod could reach it; take 0.0.0.0 and a port that is not 0" $.key $name .) -}}

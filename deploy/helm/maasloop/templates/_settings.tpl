@@ -28,6 +28,9 @@ way that other readers take for text.
 {{- range $setting, $port := dict "grpc_address" 50051 "health_address" 8080 "http_address" 8081 -}}
 {{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "0.0.0.0:%d" $port) }}{{ end -}}
 {{- end -}}
+{{- range $setting, $file := dict "tls_certificate_file" "tls.crt" "tls_key_file" "tls.key" "tls_ca_file" "ca.crt" -}}
+{{- $_ := set $settings $setting (printf "/run/maasloop/tls/%s" $file) -}}
+{{- end -}}
 {{- range $neighbour := include "maasloop.neighbours" . | fromJsonArray -}}
 {{- $there := dict "root" $.root "key" $neighbour -}}
 {{- $listens := (index $.root.Values $neighbour).settings.grpc_address | default "0.0.0.0:50051" -}}
@@ -58,8 +61,8 @@ way that other readers take for text.
 {{- define "maasloop.ports" -}}
 {{- $settings := include "maasloop.settings" . | fromJson -}}
 {{- $ports := dict -}}
-{{- range $name := list "grpc" "health" "http" -}}
-{{- with index $settings (printf "%s_address" $name) }}{{ $_ := set $ports $name (include "maasloop.portOf" . | int) }}{{ end -}}
+{{- range $name := list "grpc" "public-grpc" "health" "http" -}}
+{{- with index $settings (printf "%s_address" (snakecase $name)) }}{{ $_ := set $ports $name (include "maasloop.portOf" . | int) }}{{ end -}}
 {{- end -}}
 {{- $ports | toJson -}}
 {{- end -}}

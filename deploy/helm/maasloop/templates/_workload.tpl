@@ -1,7 +1,7 @@
 {{- /*
 Workloads. A service file includes "maasloop.deployment" or "maasloop.statefulset"; both hold the same pod. The settings
 are a file from the ConfigMap, whose checksum rolls the pods when it changes; the connection string comes from the
-Secret. A process ends within twice drain_s and 10 s, so a pod gets 5 s more than that.
+Secret. Certificates are mounted whole, never by subPath, so that renewed ones arrive while the process runs. A process ends within twice drain_s and 10 s, so a pod gets 5 s more than that.
 */ -}}
 
 {{- define "maasloop.deployment" -}}
@@ -65,6 +65,10 @@ template:
       - name: settings
         configMap:
           name: {{ include "maasloop.name" . }}
+      - name: tls
+        secret:
+          secretName: {{ $values.tlsSecret }}
+          defaultMode: 0440
       {{- include "maasloop.temporaryFiles" . | nindent 6 }}
     {{- range $name := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
     {{- with index $values $name }}
@@ -103,6 +107,9 @@ resources:
 volumeMounts:
   - name: settings
     mountPath: /etc/maasloop
+    readOnly: true
+  - name: tls
+    mountPath: /run/maasloop/tls
     readOnly: true
   - name: tmp
     mountPath: /tmp

@@ -12,12 +12,14 @@ FILES = {f"rsmp_{name}": Path("x.pem") for name in ("certificate", "key", "site_
 
 
 def _settings(**fields: object) -> ActuationSettings:
-    return ActuationSettings(postgres_dsn=DSN, **fields)  # type: ignore[arg-type]  # pydantic checks
+    own = {f"tls_{name}_file": Path(__file__) for name in ("certificate", "key", "ca")}
+    return ActuationSettings(postgres_dsn=DSN, **own, **fields)  # type: ignore[arg-type]  # pydantic checks
 
 
 def test_sites_may_come_from_anywhere_with_certificates() -> None:
     """With TLS the listener may be bound to any address; without, to loopback only."""
-    assert _settings(rsmp_address="0.0.0.0:12111", **FILES).insecure_listeners() == []
+    assert _settings(rsmp_address="0.0.0.0:12111", **FILES).rsmp_certificate
+    assert _settings(rsmp_address="127.0.0.1:12111").rsmp_certificate is None
     with pytest.raises(ValidationError, match="rsmp_address"):
         _settings(rsmp_address="0.0.0.0:12111")
 

@@ -4,15 +4,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maasloop.bus.rights import ENSURE_DEVICES
 from maasloop.stack.doors import NatsUser
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import StackState, StateDirectory
 
+if TYPE_CHECKING:
+    from maasloop.identity.certificates import TlsFiles
+
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
 CREDENTIALS = {ENSURE_DEVICES: "NATS_DEVICES_CREDENTIALS_FILE"}
 """Variables that name the credentials of users who are not the one of the command."""
+LOOPBACK_PREFIXES = ("127.", "localhost:", "[::1]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,29 @@ class Addresses:
             return self.stack().nats_user(user)
         variable = CREDENTIALS.get(user, "NATS_CREDENTIALS_FILE")
         return NatsUser(given, _file(variable), _file("NATS_CA_FILE"))
+
+    def tls(self, service: str) -> "TlsFiles | None":
+        """Return the certificate to show to a service; none where nobody is identified.
+
+        Files named in the environment come first. The operator's certificate of the running stack is shown to its own
+        services only.
+        """
+        from maasloop.identity.certificates import TlsFiles
+
+        named = [_environment(name) for name in ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")]
+        if all(named):
+            return TlsFiles(*map(Path, named))
+        address = self.service(service)
+        try:
+            stack = self.stack()
+        except StackError:
+            stack = None
+        if stack is not None and service in stack.services and stack.services[service].grpc == address:
+            return stack.tls
+        if not address.startswith(LOOPBACK_PREFIXES):
+            message = f"{address} is not on this machine: name a certificate by {ENVIRONMENT_PREFIX}TLS_CERTIFICATE_FILE, …_TLS_KEY_FILE and …_TLS_CA_FILE"
+            raise StackError(service, message)
+        return None
 
     def mqtt_url(self) -> str:
         """Return the address of the MQTT door; empty where only NATS was given."""

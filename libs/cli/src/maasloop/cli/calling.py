@@ -117,7 +117,9 @@ async def opened(context: typer.Context, door: Door) -> AsyncIterator[Any]:
     from maasloop.rpc import client
 
     addresses: Addresses = context.obj
-    async with client.connected(addresses.service(door.service)) as channel:
+    tls = addresses.tls(door.service)
+    peer = client.Peer(door.service, tls) if tls else None
+    async with client.connected(addresses.service(door.service), peer=peer) as channel:
         yield getattr(import_module(door.module), door.stub)(channel)
 
 

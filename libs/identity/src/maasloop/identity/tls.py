@@ -78,6 +78,15 @@ class LiveTls:
         return tuple(map(_stamp, (self.files.certificate, self.files.key, self.files.authority)))
 
 
+def client_context(authority: Path, own: TlsFiles | None = None) -> ssl.SSLContext:
+    """Return a context for callers that believe servers of one authority, and show a certificate if they have one."""
+    context = ssl.create_default_context(cafile=str(authority))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if own is not None:
+        context.load_cert_chain(own.certificate, own.key)
+    return context
+
+
 def following_context(live: LiveTls) -> ssl.SSLContext:
     """Return a context of a listener whose handshakes follow the files."""
     front = live.server_context()

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -23,6 +24,7 @@ KEEPALIVE_INTERVAL_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 RECONNECT_PAUSE_MIN_MS = 100
 RECONNECT_PAUSE_MAX_MS = 3_000
+CONNECT_TIMEOUT_MIN_MS = 5_000
 READY_PAUSE_S = 3.0
 ATTEMPTS_MAX = 4
 
@@ -34,7 +36,8 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", RECONNECT_PAUSE_MIN_MS),
-    ("grpc.min_reconnect_backoff_ms", RECONNECT_PAUSE_MIN_MS),
+    # Under this name it is the least time that an attempt gets, handshake and all.
+    ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MIN_MS),
     ("grpc.max_reconnect_backoff_ms", RECONNECT_PAUSE_MAX_MS),
 )
 
@@ -51,22 +54,29 @@ class Peer:
     """Our certificate, its key, and the authority of the neighbour's."""
 
 
-def channel(address: str, *, peer: Peer | None = None, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
+def channel(
+    address: str,
+    *,
+    peer: Peer | None = None,
+    idempotent: Sequence[str] = (),
+    options: Sequence[tuple[str, Any]] = (),
+) -> grpc.aio.Channel:
     """Open a channel to ``host:port``; no I/O happens before the first call.
 
     Without ``peer`` it is in clear text and names nobody. With it, a renewed certificate is taken up by the next call.
     ``idempotent`` lists methods (``package.Service/Method``, or ``package.Service`` for all of a service) that may be
-    sent again when the answer was UNAVAILABLE. A call that never reached the server is sent again in any case.
+    sent again when the answer was UNAVAILABLE. A call that never reached the server is sent again in any case. ``options``
+    are gRPC's own, and stronger than ours.
     """
-    options = [*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(idempotent)))]
+    given = [*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(idempotent))), *options]
     if peer is None:
-        return grpc.aio.insecure_channel(address, options=options)
+        return grpc.aio.insecure_channel(address, options=given)
     live = LiveTls(peer.tls)
 
     def make() -> grpc.aio.Channel:
         name = server_name(peer.neighbour, live.material.trust_domain)
         return grpc.aio.secure_channel(
-            address, channel_credentials(live), options=[*options, ("grpc.ssl_target_name_override", name)]
+            address, channel_credentials(live), options=[*given, ("grpc.ssl_target_name_override", name)]
         )
 
     return RotatingChannel(make, live.renewed)

@@ -30,6 +30,8 @@ def entry[S: ServiceSettings](
         return 0
     try:
         settings = settings_type.load(arguments.settings)
+        if arguments.action == "serve":
+            settings.require_identities()
     except (UnknownSetting, ValidationError, OSError, ValueError) as error:
         sys.stderr.write(_complaint(settings_type, error))
         return EXIT_STATUS_USAGE

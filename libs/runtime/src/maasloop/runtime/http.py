@@ -9,6 +9,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from maasloop.identity.certificates import TlsFiles
+from maasloop.identity.tls import LiveTls, following_context
+
 from .http_limits import HEAD_BYTES_MAX, LimitedProtocol, limited
 from .settings import split_address
 
@@ -32,9 +35,18 @@ class HttpDoor:
     """Serves an ASGI application on ``host:port``; port 0 takes a free one at ``start``."""
 
     def __init__(
-        self, app: ASGIApp, address: str, *, connections_max: int = CONNECTIONS_MAX, refusal: ASGIApp | None = None
+        self,
+        app: ASGIApp,
+        address: str,
+        *,
+        tls: TlsFiles | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+        refusal: ASGIApp | None = None,
     ) -> None:
-        """``refusal`` answers in place of ``app`` while more than ``connections_max`` are open, and ends connections."""
+        """``refusal`` answers in place of ``app`` while more than ``connections_max`` are open, and ends connections.
+
+        With ``tls`` it is HTTPS, and renewed files are taken up by the next handshake.
+        """
         self.port = 0
         self._app = app
         self._connections_max = connections_max
@@ -57,6 +69,9 @@ class HttpDoor:
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             )
         )
+        if tls is not None:
+            self._server.config.load()
+            self._server.config.ssl = following_context(LiveTls(tls))
         self._serving: asyncio.Task[None] | None = None
 
     @property

@@ -83,8 +83,8 @@ def run[S: ServiceSettings](assemble: Assemble[S], settings: S, migrations: Sequ
         log_level=settings.log_level,
         otlp_endpoint=settings.otlp_endpoint,
     )
-    for listener in settings.insecure_listeners():
-        _log.warning("insecure_bind", listener=listener)
+    if settings.insecure_on_loopback:
+        _log.warning("insecure_on_loopback", meaning="nobody is identified and nothing is encrypted")
     try:
         return asyncio.run(Process(assemble, settings, migrations, settle=settle).live())
     finally:

@@ -12,12 +12,18 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, SecretStr, model_validator
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from maasloop.identity.certificates import TlsFiles
 from maasloop.telemetry import LogFormat
+
+from .access import AccessSettings
 
 SETTINGS_FILE = "SETTINGS_FILE"
 SETTINGS_FILE_BYTES_MAX = 1024 * 1024
@@ -40,7 +46,7 @@ class ServiceSettings(BaseSettings):
     )
 
     service: ClassVar[str] = ""
-    listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "health_address")
+    listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "public_grpc_address", "health_address")
     """Fields that name an address to listen on; a service with more doors adds them."""
 
     nats_url: str = "nats://127.0.0.1:4222"
@@ -52,11 +58,21 @@ class ServiceSettings(BaseSettings):
     postgres_dsn: SecretStr
     """Connection string of the service's own role."""
     grpc_address: str = "127.0.0.1:0"
-    """Host and port of the gRPC server; port 0 takes a free one."""
+    """Host and port of the gRPC server for callers with a certificate; port 0 takes a free one."""
+    public_grpc_address: str = ""
+    """Host and port of the gRPC server for callers with a token; empty for none."""
     health_address: str = "127.0.0.1:0"
-    """Host and port of probes and metrics; port 0 takes a free one."""
-    allow_insecure_bind: bool = False
-    """Listen on other addresses than loopback although callers are not identified."""
+    """Host and port of probes and metrics, in clear text for anybody who reaches it; port 0 takes a free one."""
+    tls_certificate_file: Path | None = None
+    """Certificate of this service (PEM), whose URI name is `spiffe://{trust domain}/service/{service}`; a renewed file is taken up."""
+    tls_key_file: Path | None = None
+    """Private key of the certificate (PEM)."""
+    tls_ca_file: Path | None = None
+    """Certificates of the authorities (PEM) whose services and operators are believed."""
+    insecure_on_loopback: bool = False
+    """Identify nobody and encrypt nothing, for benches: every listener, neighbour and server must then be on loopback."""
+    access: AccessSettings = AccessSettings()
+    """Whose tokens are believed, for callers without a certificate."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
     log_format: LogFormat = "console"
@@ -95,21 +111,47 @@ class ServiceSettings(BaseSettings):
         named = file or os.environ.get(prefix + SETTINGS_FILE)
         return cls(**(read_file(Path(named)) if named else {}))
 
-    @model_validator(mode="after")
-    def _loopback_only(self) -> Self:
-        open_listeners = self.insecure_listeners()
-        if open_listeners and not self.allow_insecure_bind:
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files by which this service and its neighbours know each other; none where nobody is identified.
+
+        Whatever listens or calls asks for it, so nothing does before ``require_identities`` agrees.
+        """
+        self.require_identities()
+        if self.insecure_on_loopback:
+            return None
+        return TlsFiles(*(Path(str(getattr(self, name))) for name in _TLS))
+
+    def require_identities(self) -> None:
+        """Refuse, with ``ValueError``, to serve where callers would not be identified; migrations serve nobody."""
+        if self.insecure_on_loopback:
+            if beyond := self.beyond_loopback():
+                message = (
+                    f"insecure_on_loopback identifies nobody, so this may not lie beyond loopback: {', '.join(beyond)}"
+                )
+                raise ValueError(message)
+        elif missing := [name for name in _IDENTITY if not readable(getattr(self, name))]:
             message = (
-                f"{', '.join(open_listeners)} would accept anybody: callers are not identified yet, so listen on"
-                " loopback (127.0.0.1) or set allow_insecure_bind"
+                f"nobody would be identified: {', '.join(missing)} must name a file that can be read"
+                " (insecure_on_loopback is for benches)"
             )
             raise ValueError(message)
-        return self
 
-    def insecure_listeners(self) -> list[str]:
-        """Return the listeners that are not bound to loopback, as ``field=address``."""
-        addresses = {name: str(getattr(self, name)) for name in self.listeners}
-        return [f"{name}={address}" for name, address in addresses.items() if address and not _loopback(address)]
+    def beyond_loopback(self) -> list[str]:
+        """Return the listeners, neighbours and servers that are not on loopback, as ``field=address``; no secret."""
+        found = {name: str(getattr(self, name)) for name in type(self).model_fields if name.endswith("_address")}
+        found |= {f"nats_url[{at}]": address for at, address in enumerate(_nats_addresses(self.nats_url))}
+        found["postgres_dsn"] = f"{_database_host(self.postgres_dsn.get_secret_value())}:0"
+        return [f"{name}={address}" for name, address in found.items() if address and not loopback(address)]
+
+
+_TLS = ("tls_certificate_file", "tls_key_file", "tls_ca_file")
+_IDENTITY = (*_TLS, "nats_credentials_file", "nats_ca_file")
+
+
+def readable(file: Path | None) -> bool:
+    """Tell whether a file of the settings is named and can be read."""
+    return file is not None and os.access(file, os.R_OK)
 
 
 def environment_prefix(service: str) -> str:
@@ -136,14 +178,32 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _loopback(address: str) -> bool:
+def loopback(address: str) -> bool:
+    """Tell whether ``host:port`` is reached from this machine only; a directory is that of a local socket."""
     host, _ = split_address(address)
+    if host.startswith("/"):
+        return True
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _nats_addresses(url: str) -> list[str]:
+    parts = (urlsplit(part if "//" in part else f"nats://{part}") for part in url.split(","))
+    return [f"{part.hostname or ''}:{part.port or 0}" for part in parts]
+
+
+def _database_host(dsn: str) -> str:
+    """Return the host of a connection string; the local socket's where it names none."""
+    try:
+        host = conninfo_to_dict(dsn).get("host")
+    except ProgrammingError:
+        return "unreadable"
+    hosts = str(host or "/").split(",")
+    return next((each for each in hosts if not loopback(f"{each}:0")), hosts[0])
 
 
 def _refuse_unknown(prefix: str, variables: Mapping[str, str], fields: Mapping[str, object]) -> None:

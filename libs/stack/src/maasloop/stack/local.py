@@ -9,16 +9,21 @@ import asyncio
 import contextlib
 import http.client
 import os
+import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import grpc
 
 from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
-from maasloop.identity.certificates import DevelopmentCertificates, Holder
+from maasloop.identity.tls import client_context
+from maasloop.rpc.client import Peer, channel
+from maasloop.stack.certificates import NATS, StackCertificates
 from maasloop.stack.doors import MqttListener
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
@@ -28,7 +33,7 @@ from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_
 from maasloop.stack.servers.nats import NatsIdentities, NatsPorts, NatsServer
 from maasloop.stack.servers.provider import postgres_server
 from maasloop.stack.services import LISTENERS, Neighbours, choose_addresses, module_name, service_environment
-from maasloop.stack.state import StackState, StateDirectory
+from maasloop.stack.state import OperatorFiles, StackState, StateDirectory
 from maasloop.stack.streams import ensure_streams
 from maasloop.stack.supervision import Supervisor
 
@@ -50,9 +55,9 @@ class StackOptions:
     """Services to start; none gives the two servers with streams and schemas."""
 
     restart: bool = True
-    """Start again what exits by itself."""
+    """Start again what exits by itself, and renew certificates; off where the stack outlives its event loop."""
 
-    secure: bool = False
+    secure: bool = True
     """Everybody has an identity, and every link is TLS; without, for benches that compare."""
 
     ensure_streams: bool = True
@@ -84,9 +89,11 @@ class LocalStack:
         nats_ports = NatsPorts(
             ports.get("nats", free.client), ports.get("mqtt", free.mqtt), ports.get("nats-monitor", free.monitor)
         )
-        self.certificates = DevelopmentCertificates(self.directory.secrets / "tls", self._clock)
+        self.certificates = (
+            StackCertificates(self.directory.secrets / "tls", self._clock) if self.options.secure else None
+        )
         self.city = City(self.directory.secrets / "nats", self._clock)
-        identities = NatsIdentities(self.city, self.certificates.files("nats")) if self.options.secure else None
+        identities = NatsIdentities(self.city, self.certificates.files(NATS)) if self.certificates else None
         self.nats = NatsServer(self.directory.nats, ports=nats_ports, log_path=logs / "nats.log", identities=identities)
         self.postgres = postgres_server(
             self.directory,
@@ -101,6 +108,7 @@ class LocalStack:
             self.addresses,
             self.directory.secrets,
             identities,
+            self.certificates,
         )
         self.services = {
             service: ManagedProcess(
@@ -121,6 +129,23 @@ class LocalStack:
         )
         self._supervision: asyncio.Task[None] | None = None
 
+    def channel(self, service: str, *, options: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:
+        """Return a channel to a service, called as the operator of this machine; it is closed as a context."""
+        peer = Peer(service, self.certificates.operator) if self.certificates else None
+        return channel(self.addresses[service].grpc, peer=peer, options=options)
+
+    @property
+    def http_url(self) -> str:
+        """Address of ingest's HTTP door."""
+        return f"http{'s' if self.certificates else ''}://{self.addresses['ingest'].http}"
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Whom a client without a certificate of its own believes here."""
+        return (
+            client_context(self.certificates.operator.authority) if self.certificates else ssl.create_default_context()
+        )
+
     @property
     def processes(self) -> dict[str, ManagedProcess]:
         """Every process by name: ``nats``, ``postgres`` and the services."""
@@ -139,6 +164,7 @@ class LocalStack:
     def state(self, *, ready: bool) -> StackState:
         """Return what ``stack.json`` says."""
         host, port = self.nats.mqtt_address
+        files = self.certificates.operator if self.certificates else None
         return StackState(
             pid=os.getpid(),
             ready=ready,
@@ -151,8 +177,9 @@ class LocalStack:
             services={name: self.addresses[name] for name in self.services},
             pids={name: process.pid for name, process in self.processes.items() if process.alive},
             command_keys=str(self.directory.command_keys),
-            nats_users=str(self.city.directory / "users") if self.options.secure else "",
-            ca_file=str(self.certificates.files("nats").authority) if self.options.secure else "",
+            nats_users=str(self.city.directory / "users") if self.certificates else "",
+            ca_file=str(self.certificates.files(NATS).authority) if self.certificates else "",
+            operator=OperatorFiles(str(files.certificate), str(files.key), str(files.authority)) if files else None,
         )
 
     @property
@@ -178,10 +205,10 @@ class LocalStack:
     async def _start(self) -> None:
         self._exit_stack.enter_context(self.directory.hold())
         ensure_secrets(self.directory.secrets)
-        if self.options.secure:
+        if self.certificates is not None:
             self.city.ensure()
             self.city.add_devices()
-            self.certificates.ensure([Holder("nats")])
+            self.certificates.ensure()
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:
                 log.unlink()
@@ -207,15 +234,26 @@ class LocalStack:
     async def _ensure_streams(self) -> None:
         await ensure_streams(self.nats)
 
+    def _certified(self, names: list[str]) -> None:
+        if NATS in names:
+            self.nats.reload()
+        self._tell(f"renewed the certificates of {', '.join(names)}")
+
     def _supervise(self) -> None:
-        task = asyncio.create_task(self._supervisor.run(), name="supervisor")
-        self._supervision = task
+        self._supervision = self._beside(self._supervisor.run(), "supervisor")
+        if self.certificates is not None:
+            _ = self._beside(self.certificates.renew(self._certified), "certificates")
+
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something until the stack stops."""
+        task = asyncio.create_task(work, name=name)
 
         async def end() -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
         self._exit_stack.push_async_callback(end)
+        return task
 
     async def run(self) -> None:
         """Wait for ever; raise ``StackError`` (in a group) when a process is given up."""

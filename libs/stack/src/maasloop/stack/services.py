@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maasloop.bus.rights import DOWNLINK
+from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.secrets import command_key_file, webhook_key_file
 from maasloop.stack.servers.databases import SERVICES
@@ -39,6 +40,8 @@ class Neighbours:
     """Directory of what ``ensure_secrets`` made."""
     nats: NatsIdentities | None = None
     """Who NATS lets in; none = anybody."""
+    certificates: StackCertificates | None = None
+    """None where nobody is identified."""
 
 
 def module_name(service: str) -> str:
@@ -56,7 +59,7 @@ LISTENERS: tuple[str, ...] = (
     "mqtt",
     "nats-monitor",
     "postgres",
-    *(f"{service}-{door}" for service in SERVICES for door in ("grpc", "health")),
+    *(f"{service}-{door}" for service in SERVICES for door in ("grpc", "public", "health")),
     *(f"{service}-http" for service in HTTP_SERVICES),
 )
 """Everything of a stack that listens, by the name under which its port may be configured."""
@@ -68,6 +71,7 @@ def choose_addresses(configured: Mapping[str, int]) -> dict[str, ServiceAddresse
     return {
         service: ServiceAddresses(
             grpc=f"{LOOPBACK}:{ports[f'{service}-grpc']}",
+            public=f"{LOOPBACK}:{ports[f'{service}-public']}",
             health=f"{LOOPBACK}:{ports[f'{service}-health']}",
             http=f"{LOOPBACK}:{ports[f'{service}-http']}" if service in HTTP_SERVICES else "",
         )
@@ -92,6 +96,14 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
             fields["callout_directory"] = str(neighbours.nats.city.directory / "callout")
         if service == "actuation":
             fields["downlink_credentials_file"] = str(neighbours.nats.city.credentials(DOWNLINK))
+    if neighbours.certificates is None:
+        fields["insecure_on_loopback"] = "true"
+    else:
+        files = neighbours.certificates.files(service)
+        fields["tls_certificate_file"] = str(files.certificate)
+        fields["tls_key_file"] = str(files.key)
+        fields["tls_ca_file"] = str(files.authority)
+        fields["public_grpc_address"] = own.public
     if own.http:
         fields["http_address"] = own.http
     if service == "actuation":

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from maasloop.bus.rights import DEVICES
 from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
@@ -20,6 +20,9 @@ from maasloop.stack.account import Account, can_enter
 from maasloop.stack.doors import MqttListener, NatsUser, token_of
 from maasloop.stack.errors import StackError, StackRunningError
 from maasloop.stack.secrets import COMMANDS
+
+if TYPE_CHECKING:
+    from maasloop.identity.certificates import TlsFiles
 
 ELSEWHERE = Path("/var/lib/maasloop")
 MARKER = "uv.lock"
@@ -33,6 +36,24 @@ class ServiceAddresses:
     health: str
     http: str = ""
     """Only ingest has an HTTP door."""
+    public: str = ""
+    """gRPC for callers with a token instead of a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFiles:
+    """Where the certificate lies by which whoever works on this machine is known to the services."""
+
+    certificate: str
+    key: str
+    authority: str
+
+    def files(self) -> "TlsFiles":
+        """Return them as clients take them."""
+        # A command that calls nobody need not wait for cryptography.
+        from maasloop.identity.certificates import TlsFiles
+
+        return TlsFiles(Path(self.certificate), Path(self.key), Path(self.authority))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,14 @@ class StackState:
         token = token_of(Path(self.nats_users) / f"{user}.creds")
         return MqttListener(self.mqtt_host, self.mqtt_port, user, token, self.ca_file)
 
+    operator: OperatorFiles | None = None
+    """None where nobody is identified and nothing is encrypted."""
+
+    @property
+    def tls(self) -> "TlsFiles | None":
+        """The operator's certificate; none where nobody is identified."""
+        return self.operator.files() if self.operator else None
+
     def to_json(self) -> str:
         """Return the text of the file."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -80,7 +109,8 @@ class StackState:
         """Read the text of the file."""
         data: dict[str, Any] = json.loads(text)
         services = {name: ServiceAddresses(**addresses) for name, addresses in data.pop("services").items()}
-        return cls(services=services, **data)
+        operator = data.pop("operator", None)
+        return cls(services=services, operator=OperatorFiles(**operator) if operator else None, **data)
 
 
 class StateDirectory:

@@ -11,7 +11,11 @@ from maasloop.stack.services import module_name, setting_name
 
 @contextmanager
 def service_process(service: str, **settings: object) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start ``python -m maasloop.<service>`` with these settings, and kill it at the end of the block."""
+    """Start ``python -m maasloop.<service>`` with these settings, and kill it at the end of the block.
+
+    It identifies nobody unless its settings say otherwise, as its servers are those of tests of parts.
+    """
+    settings = {"insecure_on_loopback": True, **settings}
     variables = {setting_name(service, name): str(value) for name, value in settings.items()}
     child = subprocess.Popen([sys.executable, "-m", module_name(service)], env={**os.environ, **variables})
     try:

@@ -63,13 +63,12 @@ from maasloop.core.reasons import Reason
 from maasloop.identity.command_keys import SigningKey
 from maasloop.identity.commands import CommandSealer, counters_of
 from maasloop.postgres.pool import Pool, check, open_pool
-from maasloop.rpc.client import connected
-from maasloop.rpc.server import RpcServer
 from maasloop.rsmp.tls import supervisor_context
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
+from maasloop.runtime.serving import neighbour, rpc_server
 
 NAME = "actuation"
 PACKAGE = "maasloop.actuation"
@@ -107,8 +106,8 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max, clock=clock) as pool,
         broker.connected(settings, NAME) as bus,
-        connected(settings.device_registry_address) as channel,
-        connected(settings.timeseries_address) as memory,
+        neighbour(settings, "device-registry") as channel,
+        neighbour(settings, "timeseries") as memory,
         _ledger(dsn, codec, clock) as ledger,
         _downlink(settings, bus) as down,
     ):
@@ -213,7 +212,7 @@ def _service(
     policies = PolicyDoor(
         parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock
     )
-    server = RpcServer(settings.grpc_address, _service_names(), clock=parts.clock)
+    server = rpc_server(settings, _service_names(), parts.clock)
     commands.register(server)
     policies.register(server)
     street = StreetStream(parts.bus, Selector(parts.city, parts.conditions), steps, parts.clock)

@@ -5,13 +5,13 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from maasloop.runtime.settings import ServiceSettings
+from maasloop.runtime.settings import ServiceSettings, loopback
 
 
 class ActuationSettings(ServiceSettings, service="actuation"):
     """What actuation can be told."""
 
-    listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "health_address", "rsmp_address")
+    listeners: ClassVar[tuple[str, ...]] = (*ServiceSettings.listeners, "rsmp_address")
 
     device_registry_address: str = "127.0.0.1:7002"
     """Host and port of the device registry."""
@@ -40,7 +40,11 @@ class ActuationSettings(ServiceSettings, service="actuation"):
             raise ValueError(message)
         return self
 
-    def insecure_listeners(self) -> list[str]:
-        """Return the listeners that would accept anybody; sites with certificates are not anybody."""
-        found = super().insecure_listeners()
-        return [each for each in found if not (self.rsmp_certificate and each.startswith("rsmp_address="))]
+    @model_validator(mode="after")
+    def _sites_show_certificates(self) -> Self:
+        if self.rsmp_address and not self.rsmp_certificate and not loopback(self.rsmp_address):
+            message = (
+                f"rsmp_address={self.rsmp_address} would let any site in: set rsmp_certificate, or listen on loopback"
+            )
+            raise ValueError(message)
+        return self

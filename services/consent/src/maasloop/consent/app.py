@@ -20,12 +20,12 @@ from maasloop.consent.handlers.withdraw_consent import WithdrawConsent
 from maasloop.consent.settings import ConsentSettings
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.pool import check, open_pool
-from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
 from maasloop.runtime.process import Service
+from maasloop.runtime.serving import rpc_server
 from maasloop.runtime.watching import Watching
 
 NAME = "consent"
@@ -58,7 +58,7 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
         )
         timer = ExpiryTimer(ExpireConsents(register, identifiers, clock), clock)
         services = [consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name]
-        server = RpcServer(settings.grpc_address, services)
+        server = rpc_server(settings, services, clock)
         door.register(server)
         confirmed = subjects.CONSENT_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(

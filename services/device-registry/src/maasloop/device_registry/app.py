@@ -47,12 +47,12 @@ from maasloop.device_registry.handlers.update_device_type import UpdateDeviceTyp
 from maasloop.device_registry.ports import Request
 from maasloop.device_registry.settings import DeviceRegistrySettings
 from maasloop.postgres.pool import Pool, check, open_pool
-from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
 from maasloop.runtime.process import Service
+from maasloop.runtime.serving import rpc_server
 from maasloop.runtime.watching import Watching
 
 NAME = "device-registry"
@@ -171,7 +171,7 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
             device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name,
             credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
         ]
-        server = RpcServer(settings.grpc_address, services, clock=clock)
+        server = rpc_server(settings, services, clock)
         door.register(server)
         credential_door(settings, pool, registry, clock, keeping).register(server)
         confirmed = subjects.DEVICE_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)

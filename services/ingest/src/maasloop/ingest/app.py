@@ -32,8 +32,6 @@ from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.handlers.replay_quarantine import ReplayQuarantine
 from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
-from maasloop.rpc.client import connected
-from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
@@ -42,6 +40,7 @@ from maasloop.runtime.http import HttpDoor
 from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection, State
+from maasloop.runtime.serving import neighbour, rpc_server
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
@@ -55,8 +54,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         open_pool(settings.postgres_dsn.get_secret_value(), name=NAME, size_max=4) as pool,
         broker.connected(settings, NAME) as bus,
         broker.connected(settings, f"{NAME}-bulk") as bulk,
-        connected(settings.device_registry_address) as registry_channel,
-        connected(settings.consent_address) as consent_channel,
+        neighbour(settings, "device-registry") as registry_channel,
+        neighbour(settings, "consent") as consent_channel,
     ):
         devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
         consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent_facts_of)
@@ -83,14 +82,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
-        server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
         yield Service(
-            doors=[server, HttpDoor(http.app, settings.http_address, refusal=http.refuse)],
+            doors=[server, HttpDoor(http.app, settings.http_address, tls=settings.tls, refusal=http.refuse)],
             pulling={
                 "mqtt": mqtt.pull,
                 "responses": mqtt.pull_responses,

@@ -10,10 +10,10 @@ from maasloop.runtime.settings import ServiceSettings
 class IngestSettings(ServiceSettings, service="ingest"):
     """What ingest can be told."""
 
-    listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "health_address", "http_address")
+    listeners: ClassVar[tuple[str, ...]] = (*ServiceSettings.listeners, "http_address")
 
     http_address: str = "127.0.0.1:0"
-    """Host and port of the HTTP door; port 0 takes a free one."""
+    """Host and port of the HTTPS door; port 0 takes a free one."""
     device_registry_address: str = "127.0.0.1:50052"
     """Host and port of the registry, from which the projection of devices starts."""
     consent_address: str = "127.0.0.1:50056"

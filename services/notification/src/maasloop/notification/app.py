@@ -42,12 +42,12 @@ from maasloop.notification.handlers.refresh_watchlist import RefreshWatchlist
 from maasloop.notification.handlers.resolve_alert import ResolveAlert
 from maasloop.notification.settings import NotificationSettings
 from maasloop.postgres.pool import Pool, check, open_pool
-from maasloop.rpc.client import connected
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
+from maasloop.runtime.serving import neighbour, rpc_server
 
 NAME = "notification"
 PACKAGE = "maasloop.notification"
@@ -87,7 +87,7 @@ async def assemble(settings: NotificationSettings) -> AsyncIterator[Service]:
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
         broker.connected(settings, NAME) as bus,
-        connected(settings.device_registry_address) as registry_channel,
+        neighbour(settings, "device-registry") as registry_channel,
         _webhooks(settings, clock) as webhooks,
     ):
         parts = _parts(settings, clock, pool, bus, registry_channel, webhooks)
@@ -189,7 +189,7 @@ def _server(parts: _Parts) -> RpcServer:
         rules_changed=parts.refresh,
     )
     services = [notification_service_pb2.DESCRIPTOR.services_by_name["NotificationService"].full_name]
-    server = RpcServer(parts.settings.grpc_address, services, clock=parts.clock)
+    server = rpc_server(parts.settings, services, parts.clock)
     door.register(server)
     return server
 

@@ -24,8 +24,6 @@ from maasloop.bus.subjects import lease as lease_subject
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
-from maasloop.rpc.client import connected
-from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.following import Follower, Owner
@@ -36,6 +34,7 @@ from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
+from maasloop.runtime.serving import neighbour, rpc_server
 from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.counting import StreamCounter
@@ -92,8 +91,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         AsyncExitStack() as stack,
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
         broker.connected(settings, NAME) as bus,
-        connected(settings.device_registry_address) as registry_channel,
-        connected(settings.consent_address) as consent_channel,
+        neighbour(settings, "device-registry") as registry_channel,
+        neighbour(settings, "consent") as consent_channel,
     ):
         devices_from: Owner[Facts] = devices_owner(registry_channel, registry.facts_of)
         consent_from: Owner[ConsentFacts] = consent_owner(consent_channel, consent_facts_of)
@@ -124,7 +123,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
         aggregates = PostgresAggregates(pool)
         tail = StreamTail(bus, streams, _progress(writers.values(), partition, parts, accounts))
-        server = RpcServer(settings.grpc_address, [SERVICE.full_name], clock=clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, aggregates, visibility),

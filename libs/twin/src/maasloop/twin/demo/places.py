@@ -1,5 +1,6 @@
 """Where a running stack listens, and the connections that the demo holds to it."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ import httpx2
 
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.rights import OPERATOR
-from maasloop.rpc.client import connected
+from maasloop.identity.tls import client_context
+from maasloop.rpc.client import Peer, connected
 from maasloop.stack.state import StackState
 from maasloop.twin.doors.http import ANSWER_TIMEOUT_S
 
@@ -34,12 +36,16 @@ async def connected_to(state: StackState) -> AsyncIterator[Connections]:
     async with AsyncExitStack() as stack:
 
         async def channel(service: str) -> grpc.aio.Channel:
-            return await stack.enter_async_context(connected(state.services[service].grpc))
+            peer = Peer(service, state.tls) if state.tls else None
+            return await stack.enter_async_context(connected(state.services[service].grpc, peer=peer))
 
-        base_url = f"http://{state.services['ingest'].http}"
+        trusted = client_context(state.tls.authority) if state.tls else ssl.create_default_context()
+        base_url = f"http{'s' if state.tls else ''}://{state.services['ingest'].http}"
         yield Connections(
             bus=await stack.enter_async_context(connect(**state.nats_user(OPERATOR).options(), name="twin")),
-            http=await stack.enter_async_context(httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S)),
+            http=await stack.enter_async_context(
+                httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S, verify=trusted)
+            ),
             ingest=await channel("ingest"),
             registry=await channel("device-registry"),
             timeseries=await channel("timeseries"),
