@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import cbor2
 from tests.fuzz.mutators import SIZE_MAX
-from tests.fuzz.targets import NOW_US, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import NOW_US
 
 from maasloop.api.observation.v1.observation_pb2 import ObservationColumns, SeriesDictionary
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 SIZE_MAX = 64 * 1024
 SMALL_MAX = 2_048

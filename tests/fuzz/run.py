@@ -21,7 +21,8 @@ from pathlib import Path
 from tests.fuzz.bombs import bombs
 from tests.fuzz.measure import cpu_ms, outcome, peak_mib
 from tests.fuzz.mutators import payloads
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 LIMIT_MS = 10.0
 LIMIT_MIB = 16.0

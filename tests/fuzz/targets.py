@@ -7,11 +7,12 @@ no row stands twice in a payload, and none is both a row and refused.
 import json
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import cbor2
+from tests.fuzz.target import Target
 
 from maasloop.api.observation.v1.chirpstack_pb2 import ChirpstackDeviceInfo, ChirpstackUplink
 from maasloop.api.observation.v1.events_pb2 import DeviceResponse
@@ -64,23 +65,6 @@ LAYOUT = ByteLayout(
         for mask in (0, 0x7F0)
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A decoder under test."""
-
-    name: str
-    run: Callable[[bytes], object]
-    seeds: tuple[bytes, ...]
-    """Good payloads to begin with."""
-    words: tuple[bytes, ...] = ()
-    """What its language is made of."""
-    document: Any = None
-    """A good payload as a document, and how documents are written: then it is changed as a tree too."""
-    write: Callable[[Any], bytes] = lambda document: json.dumps(document).encode()
-    make: Callable[[Random], bytes] | None = None
-    """Makes a payload that is well formed, whatever it says."""
 
 
 def judged(batch: Batch) -> Batch:

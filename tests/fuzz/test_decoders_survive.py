@@ -8,7 +8,8 @@ from tests.fuzz import run
 from tests.fuzz.bombs import bombs
 from tests.fuzz.mutators import SIZE_MAX
 from tests.fuzz.run import Fuzzing, fuzz
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 MUTATIONS = 300
 

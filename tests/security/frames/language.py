@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.fuzz.mutators import payloads
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 
 @dataclass(frozen=True, slots=True)
