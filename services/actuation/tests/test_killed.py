@@ -27,7 +27,7 @@ from maasloop.stack.ports import free_ports
 
 LAMPS = [f"lamp-{number}" for number in range(10, 40)]
 SECOND_US = 1_000_000
-REDELIVERED_WITHIN_S = 20.0
+REDELIVERED_WITHIN_S = 60.0
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def many_lamps(servers: Any) -> None:
         await database.execute("INSERT INTO policies VALUES ('follow', 1, %s, 'e1', 1)", (json.dumps(rule),))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
     servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
 ) -> None:
@@ -93,8 +93,10 @@ async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
         every = subjects.downlink("noord", "every", subjects.DownlinkKind.COMMANDS).replace(".every.", ".*.")
         await bus.listen(every, talk.hear_command)
         async with _process(servers) as first:
-            await talk.report([("lamp-1", "presence", 1.0, now_us())])
-            await talk.until(lambda: talk.received)
+            while not talk.received:
+                # What is older than ten seconds causes nothing, and a process may take longer to start.
+                await talk.report([("lamp-1", "presence", 1.0, now_us())])
+                await asyncio.sleep(0.2)
             for lamp in LAMPS[:20]:
                 await talk.report([(lamp, "presence", 1.0, now_us())])
             first.send_signal(signal.SIGKILL)
@@ -104,7 +106,7 @@ async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
         async with _process(servers):
             states: list[tuple[str, str]] = []
             while Counter(state for _, state in states)["VERIFIED"] < len(LAMPS) + 1:
-                # What is older than ten seconds causes nothing, so a sensor says again what is still so.
+                # For the same reason a sensor says again what is still so.
                 heard = {device for device, _ in states}
                 for lamp in set(LAMPS) - heard if states else ():
                     await talk.report([(lamp, "presence", 1.0, now_us())])
@@ -116,7 +118,7 @@ async def test_killed_in_the_middle_every_lamp_still_gets_its_light(
     assert Counter(device for device, _ in states) == Counter(["lamp-1", *LAMPS])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_killed_before_a_dispatch_was_written_down_its_proof_counts(
     servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
 ) -> None:
@@ -160,7 +162,7 @@ async def _until_delivered(bus: Bus, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_killed_before_its_second_is_decided_a_reading_still_causes_its_command(
     servers: Any, many_lamps: None, make_talk: Callable[[Any], Any], now_us: Callable[[], int]
 ) -> None:
