@@ -29,11 +29,15 @@ def _environment(shared_stack: LocalStack) -> dict[str, str]:
         **os.environ,
         **services,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "MAASLOOP_CLI__NATS_URL": state.nats_url,
+        "MAASLOOP_CLI__ROOT": str(shared_stack.directory.root),
+        "CREDENTIALS": str(Path(state.nats_users) / "integrator-guide.creds"),
+        "DEVICES": str(Path(state.nats_users) / "devices.creds"),
+        "CA": state.ca_file,
         "NATS": state.nats_url,
         "MQTT": f"mqtt://{state.mqtt_host}:{state.mqtt_port}",
         "INGEST": state.services["ingest"].grpc,
         "TIMESERIES": state.services["timeseries"].grpc,
+        "TLS": str(shared_stack.directory.secrets / "tls"),
     }
 
 

@@ -1,6 +1,7 @@
 """Hear the readings of one district and print those of one device. Needs nats-py, numpy and protobuf's stubs."""
 
 import asyncio
+import ssl
 import sys
 
 import nats
@@ -9,9 +10,10 @@ import numpy as np
 from maasloop.api.observation.v1.events_pb2 import ObservationsRecorded
 
 
-async def main(url: str, wanted: str, count: int) -> None:
+async def main(url: str, credentials: str, authority: str, wanted: str, count: int) -> None:
     """Print ``count`` readings of the device ``wanted``."""
-    link = await nats.connect(url)
+    trusted = ssl.create_default_context(cafile=authority)
+    link = await nats.connect(url, user_credentials=credentials, tls=trusted)
     heard = await link.subscribe("maasloop.observation.recorded.v1.delfshaven.*")
     while count > 0:
         batch = ObservationsRecorded.FromString((await heard.next_msg(timeout=30)).data).observations
@@ -23,4 +25,4 @@ async def main(url: str, wanted: str, count: int) -> None:
     await link.close()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+asyncio.run(main(*sys.argv[1:5], int(sys.argv[5])))
