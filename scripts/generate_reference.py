@@ -12,6 +12,7 @@ from generators.pages import MARK
 from generators.reference_asyncapi import asyncapi_text
 from generators.reference_limits import limits_page
 from generators.reference_metrics import metrics_page
+from generators.reference_permissions import permissions_page
 from generators.reference_protos import proto_page
 from generators.reference_reasons import error_reasons_page
 from generators.reference_rights import rights_page
@@ -52,6 +53,7 @@ def pages() -> dict[str, str]:
         "nats-rights.md": rights_page(),
         "asyncapi.yaml": asyncapi_text(version),
         "proto.md": proto_page(files),
+        "permissions.md": permissions_page(files),
         "error-reasons.md": error_reasons_page(files),
         "settings.md": settings_page(),
         **dict(settings_schemas()),

@@ -17,7 +17,7 @@ SHARED = frozenset({
 })  # fmt: skip
 """What all districts share: a grant anywhere will do."""
 CITYWIDE = frozenset({
-    "CreateDeviceType", "CreateDistrict", "GenerateApiKey", "ListApiKeys", "ReinstatePrincipal", "RevokeApiKey",
+    "CreateDeviceType", "CreateDistrict", "GenerateApiKey", "GrantAlertRule", "ListApiKeys", "ReinstatePrincipal", "RevokeApiKey",
     "RevokePrincipal", "GenerateNetworkServerCredential", "CreateObservedProperty", "CreateProcessingActivity", "DeleteAlertRule",
     "GetPolicy", "GetShadowReport", "ListAlertRules", "ListPolicies", "ReplayQuarantine", "SetPolicyMode",
     "UpdateDeviceType", "UpdatePolicy", "WatchConsent", "WatchDevices",
@@ -32,7 +32,7 @@ DOMAINS = {
     **dict.fromkeys(
         ("CreatePolicy", "GetPolicy", "GetShadowReport", "ListPolicies", "SetPolicyMode", "UpdatePolicy"), "light"
     ),
-    "GetTravelTimes": "traffic",
+    **dict.fromkeys(("GetTravelTimes", "GrantApproval", "RequestApproval"), "traffic"),
     **dict.fromkeys(("CancelCommand", "EndOverride"), "all"),
     **dict.fromkeys(
         ("AggregateObservations", "ListLatestObservations", "ReadAggregates", "ReadObservations", "WatchObservations"),
