@@ -85,8 +85,14 @@ class AccessTokens:
 class Access:
     """What a server needs for people and programs."""
 
-    def __init__(self, settings: AccessSettings, bus: Bus, clock: Clock, places: Places = nowhere) -> None:
-        """Read the files that the settings name; ``places`` tells where resources belong whose name does not."""
+    def __init__(
+        self, settings: AccessSettings, bus: Bus, clock: Clock, places: Places = nowhere, *, identified: bool = True
+    ) -> None:
+        """Read the files that the settings name; ``places`` tells where resources belong whose name does not.
+
+        Where callers are not ``identified``, nobody's token is asked for and no revocation is followed.
+        """
+        self._identified = identified
         sessions = Sessions(clock, sessions_max=settings.sessions_max)
         self._revocations = Revocations(bus, clock, sessions)
         self.tokens = AccessTokens(Issuers(*_readers(settings, clock)), self._revocations, sessions)
@@ -95,7 +101,7 @@ class Access:
     @property
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs for ever beside the doors, by name."""
-        return {"revocations": self._revocations.follow}
+        return {"revocations": self._revocations.follow} if self._identified else {}
 
 
 def read_grants(path: Path, roles: Roles) -> list[GroupGrant]:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import grpc
 
+from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.identity.tls import LiveTls
 from maasloop.rpc.auditing import CallAudit
 from maasloop.rpc.authentication import Security
+from maasloop.rpc.authorization import Places, nowhere
 from maasloop.rpc.client import Peer, channel
 from maasloop.rpc.server import RpcServer
 
@@ -37,6 +39,11 @@ def rpc_server(
             audit=audit,
         )
     return RpcServer(settings.grpc_address, services, security=security, clock=clock)
+
+
+def access_of(settings: ServiceSettings, bus: Bus, clock: Clock, places: Places = nowhere) -> Access:
+    """Return what lets people and programs in; its tasks run beside the server."""
+    return Access(settings.access, bus, clock, places, identified=settings.tls is not None)
 
 
 def neighbour(settings: ServiceSettings, name: str) -> grpc.aio.Channel:
