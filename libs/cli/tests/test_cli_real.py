@@ -102,6 +102,29 @@ def test_devices_are_imported_and_listed(maasloop: Any, address: str, tmp_path: 
     assert "row 2" in ended.error
 
 
+@pytest.mark.parametrize("address", ["device-registry"], indirect=True)
+def test_a_device_is_enrolled_once_and_taken_out(maasloop: Any, address: str, tmp_path: Path) -> None:
+    """A claim gives a credential and no second one; quarantine and release change the state, a revoked one says when."""
+    assert _apply(maasloop, address, tmp_path / "catalogue.json", "device-registry", CATALOGUE) == ["created"] * 4
+    options = ["--address", f"device-registry={address}"]
+    file = tmp_path / "lamps.csv"
+    file.write_text("device,device_type\nlamp-1,lamp\n")
+    assert maasloop(*options, "devices", "import", str(file), "--district", "noord", "--activate").status == 0
+
+    claim = maasloop(*options, "claims", "create", "noord").out.strip()
+    enrolled = json.loads(maasloop(*options, "enrol", "noord/lamp-1", "--claim", claim, "--json").out)
+    assert (enrolled["userName"], enrolled["clientId"]) == ("noord/lamp-1", "noord/lamp-1")
+    assert enrolled["password"].startswith("mld_")
+    ended = maasloop(*options, "enrol", "noord/lamp-1", "--claim", claim)
+    assert (ended.status, ended.error.split(":")[1]) == (1, " CLAIM_INVALID")
+    assert maasloop(*options, "devices", "quarantine", "noord/lamp-1").status == 0
+    assert "lamp-1" in maasloop(*options, "devices", "list", "--state", "quarantined").out
+    assert maasloop(*options, "devices", "release", "noord/lamp-1").status == 0
+    assert maasloop(*options, "credentials", "revoke", enrolled["credential"]).status == 0
+    (listed,) = json.loads(maasloop(*options, "credentials", "list", "noord/lamp-1", "--json").out)
+    assert listed["revokeTime"]
+
+
 @pytest.mark.parametrize("address", ["consent"], indirect=True)
 def test_consent_is_granted_checked_and_withdrawn(maasloop: Any, address: str, tmp_path: Path) -> None:
     """The exit status of a check tells whether it is permitted."""

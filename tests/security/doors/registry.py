@@ -58,6 +58,7 @@ class Registries:
             "nats_credentials_file": str(self.town.city.credentials(SERVICE)),
             "nats_ca_file": str(self.town.tls.authority),
             "callout_directory": str(self.town.callout_directory),
+            "insecure_on_loopback": "true",
             "log_level": "error",
             **more,
         }

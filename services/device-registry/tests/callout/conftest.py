@@ -96,6 +96,7 @@ async def _doors(town: Town, service_dsn: Callable[[str], str]) -> AsyncIterator
         nats_credentials_file=town.city.credentials("device-registry"),
         nats_ca_file=town.tls.authority,
         callout_directory=town.callout_directory,
+        insecure_on_loopback=True,
     )
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(assemble(settings))

@@ -38,6 +38,7 @@ class Door:
 
 
 DEVICES = Door("device-registry", "maasloop.api.device.v1.device_service_pb2_grpc", "DeviceServiceStub")
+CREDENTIALS = Door("device-registry", "maasloop.api.device.v1.credential_service_pb2_grpc", "CredentialServiceStub")
 CONSENT = Door("consent", "maasloop.api.consent.v1.consent_service_pb2_grpc", "ConsentServiceStub")
 SERIES = Door("timeseries", "maasloop.api.observation.v1.series_service_pb2_grpc", "SeriesServiceStub")
 INGEST = Door("ingest", "maasloop.api.observation.v1.ingest_service_pb2_grpc", "IngestServiceStub")

@@ -24,6 +24,7 @@ from .nouns import (
     deliveries,
     devices,
     doctor,
+    enrolment,
     export,
     history,
     integrators,
@@ -32,6 +33,7 @@ from .nouns import (
     overrides,
     policies,
     quarantine,
+    revoking,
     rsmp_supervisor,
     signals,
     stack,
@@ -51,6 +53,9 @@ NO_ANSWER = 3
 NOUNS = {
     "catalogue": catalogue.app,
     "devices": devices.app,
+    "claims": enrolment.claims_app,
+    "credentials": enrolment.credentials_app,
+    "revoke": revoking.app,
     "observations": observations.app,
     "commands": commands.app,
     "approvals": approvals.app,
@@ -85,6 +90,7 @@ def build() -> typer.Typer:
     for name, noun in NOUNS.items():
         app.add_typer(noun, name=name)
     commands_last: tuple[Command, ...] = (
+        enrolment.enrol,
         overrides.release,
         export.export,
         history.import_observations,

@@ -24,7 +24,7 @@ WAIT_S = 60
 class Town:
     """A server in operator mode, with TLS at both doors."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, extra_configuration: str = "") -> None:
         """Make identities and start the server."""
         clock = SystemClock()
         self.directory = directory
@@ -33,7 +33,7 @@ class Town:
         certificates = DevelopmentCertificates(directory / "tls", clock)
         certificates.ensure([Holder("nats")])
         self.tls: TlsFiles = certificates.files("nats")
-        self.server = NatsServer(directory / "nats", identities=NatsIdentities(self.city, self.tls))
+        self.server = NatsServer(directory / "nats", identities=NatsIdentities(self.city, self.tls), extra_configuration=extra_configuration)
         self.server.start()
 
     @property
@@ -75,10 +75,10 @@ class Town:
 
 
 @contextmanager
-def running_town() -> Iterator[Town]:
+def running_town(*, extra_configuration: str = "") -> Iterator[Town]:
     """Run a town on empty state."""
     with scratch_directory() as directory:
-        town = Town(directory)
+        town = Town(directory, extra_configuration=extra_configuration)
         try:
             yield town
         finally:

@@ -1,4 +1,4 @@
-"""``maasloop devices list | get | import``."""
+"""``maasloop devices list | get | import | quarantine | release``."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from maasloop.cli.calling import DEVICES, ask, listed, opened, request_id, running
+from maasloop.cli.calling import CREDENTIALS, DEVICES, ask, listed, opened, request_id, running
 from maasloop.cli.names import district_name, enum_value, name_in_district, name_of
 from maasloop.cli.printing import Column, Json, Limit, print_json, say, show, show_one
 
@@ -35,7 +35,7 @@ def list_devices(
     *,
     device_type: Annotated[str, typer.Option("--type", help="Only devices of this type.")] = "",
     state: Annotated[
-        Literal["registered", "active", "retired"] | None, typer.Option(help="Only in this state.")
+        Literal["registered", "active", "quarantined", "retired"] | None, typer.Option(help="Only in this state.")
     ] = None,
     group: Annotated[str, typer.Option(help="Only devices of this group.")] = "",
     box: Annotated[str, typer.Option(metavar="W,S,E,N", help="Only devices that stand in this box, in degrees.")] = "",
@@ -69,6 +69,34 @@ def get_device(
 
     request = device_service_pb2.GetDeviceRequest(name=name_in_district(name, "devices"))
     show_one(ask(context, DEVICES, "GetDevice", request), as_json=as_json)
+
+
+@app.command("quarantine")
+def quarantine_device(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+) -> None:
+    """Take trust from a device: its connections are closed, its readings are refused."""
+    from maasloop.api.device.v1 import credential_service_pb2
+
+    resource = name_in_district(name, "devices")
+    request = credential_service_pb2.QuarantineDeviceRequest(name=resource, request_id=request_id())
+    ask(context, CREDENTIALS, "QuarantineDevice", request)
+    say(f"{resource} is in quarantine")
+
+
+@app.command("release")
+def release_device(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+) -> None:
+    """Trust a device in quarantine again."""
+    from maasloop.api.device.v1 import credential_service_pb2
+
+    resource = name_in_district(name, "devices")
+    request = credential_service_pb2.ReleaseDeviceRequest(name=resource, request_id=request_id())
+    ask(context, CREDENTIALS, "ReleaseDevice", request)
+    say(f"{resource} is in service")
 
 
 @app.command("import")

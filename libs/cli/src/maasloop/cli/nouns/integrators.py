@@ -31,7 +31,7 @@ def add(
     state = addresses.stack()
     city = City(StateDirectory(addresses.root).secrets / "nats", SystemClock())
     credentials = city.add_integrator(name)
-    running(_push(context, city.token(integrator_account(name))))
+    running(push_account(context, city.token(integrator_account(name))))
     if as_json:
         print_json({"nats": state.nats_url, "credentials": str(credentials), "ca": state.ca_file})
         return
@@ -55,7 +55,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         say(name)
 
 
-async def _push(context: typer.Context, token: str) -> None:
+async def push_account(context: typer.Context, token: str) -> None:
     """Tell the server of an account."""
     from maasloop.core.errors import FailedPrecondition
 

@@ -1,0 +1,114 @@
+"""``maasloop claims create``, ``maasloop enrol`` and ``maasloop credentials list``: how a device gets in."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maasloop.cli.calling import CREDENTIALS, ask, listed
+from maasloop.cli.names import district_name, name_in_district
+from maasloop.cli.printing import Column, Json, Limit, print_json, say, show
+
+claims_app = typer.Typer(help="One-time rights to enrol a device.", no_args_is_help=True)
+credentials_app = typer.Typer(help="What devices prove themselves with.", no_args_is_help=True)
+
+COLUMNS = (
+    Column("credential", "name"),
+    Column("method", "method", "METHOD_"),
+    Column("created", "createTime"),
+    Column("expires", "expireTime"),
+    Column("revoked", "revokeTime"),
+)
+
+
+@claims_app.command("create")
+def create_claims(
+    context: typer.Context,
+    district: Annotated[str, typer.Argument(help="District whose devices may be enrolled.")],
+    *,
+    count: Annotated[int, typer.Option(min=0, max=1_000, help="Claims for any device without a credential.")] = 0,
+    device: Annotated[list[str] | None, typer.Option(help="Device that gets a claim of its own; repeatable.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=720, help="How long they hold.")] = 24,
+    rate_per_minute: Annotated[int, typer.Option(min=1, help="Most enrolments of the batch a minute.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Make claims for an installer; each is shown once, and good once."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    request = pb.GenerateEnrolmentClaimsRequest(
+        parent=district_name(district),
+        count=count if device or count else 1,
+        devices=device or [],
+        rate_per_minute=rate_per_minute,
+    )
+    request.ttl.FromTimedelta(timedelta(hours=hours))
+    answer = ask(context, CREDENTIALS, "GenerateEnrolmentClaims", request)
+    if as_json:
+        print_json([{"claim": each.claim, "device": each.device} for each in answer.claims])
+        return
+    for each in answer.claims:
+        say(f"{each.claim}  {each.device}".rstrip())
+
+
+def enrol(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+    claim: Annotated[str, typer.Option(envvar="MAASLOOP_CLAIM", help="The one-time claim; safer by the variable.")],
+    nkey: Annotated[str, typer.Option(help="Public nkey of the device, instead of a password.")] = "",
+    csr: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Certificate signing request (PEM), instead of one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a device its credential for a claim; a password is shown once."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    request = pb.EnrolRequest(name=name_in_district(name, "devices"), claim=claim)
+    if nkey:
+        request.nkey = nkey
+    elif csr is not None:
+        request.csr = csr.read_text()
+    issued = ask(context, CREDENTIALS, "Enrol", request)
+    if as_json:
+        said = {
+            "credential": issued.credential.name,
+            "userName": issued.user_name,
+            "clientId": issued.client_id,
+            "password": issued.password,
+            "certificateChain": issued.certificate_chain,
+        }
+        print_json({key: value for key, value in said.items() if value})
+        return
+    say(f"credential  {issued.credential.name}\nuser name   {issued.user_name}\nclient id   {issued.client_id}")
+    if issued.password:
+        say(f"password    {issued.password}")
+    if issued.certificate_chain:
+        say(issued.certificate_chain.rstrip())
+
+
+@credentials_app.command("list")
+def list_credentials(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List the credentials of a device, those that ended as well."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    request = pb.ListCredentialsRequest(parent=name_in_district(name, "devices"))
+    show(listed(context, CREDENTIALS, "ListCredentials", request, "credentials", limit), COLUMNS, as_json=as_json)
+
+
+@credentials_app.command("revoke")
+def revoke_credential(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Resource name of the credential.")],
+) -> None:
+    """End one credential for good, and close what rests on it."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    ask(context, CREDENTIALS, "RevokeCredential", pb.RevokeCredentialRequest(name=name))
+    say(f"{name} is revoked")
