@@ -18,7 +18,7 @@ from maasloop.bus import connection as bus_connection
 from maasloop.bus.ensure import ensure
 from maasloop.core.clock import SystemClock
 from maasloop.postgres.pool import open_pool
-from maasloop.runtime.audit_log import open_audit_log
+from maasloop.runtime.audit_log import audit_log
 from maasloop.stack.audit_keys import AuditFiles
 
 DEVICE = "districts/noord/devices/lamp-1"
@@ -59,7 +59,7 @@ class City:
             bus_connection.connect(self.nats_url, name="test") as bus,
         ):
             await ensure(bus)
-            log = open_audit_log("consent", self.files.secrets, self.files.checkpoints, pool, bus, SystemClock())
+            log = audit_log("consent", self.files.secrets, self.files.checkpoints, pool, bus, SystemClock())
             task = asyncio.ensure_future(log.tasks["checkpoints"]())
             async with asyncio.timeout(45):
                 while not self.checkpoint.exists() or self.checkpoint.read_text() == before:  # noqa: ASYNC110 - a file has no event

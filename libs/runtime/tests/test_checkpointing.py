@@ -159,5 +159,5 @@ async def test_what_was_tampered_with_is_not_signed(
 
     assert [size for size in wire.sizes if size > 2] == []
     if tampering != "DELETE FROM audit.entries":
-        assert await keeper.check() is not None
-    assert await successor.check() is not None
+        assert keeper.trouble()
+    assert successor.trouble()

@@ -70,7 +70,7 @@ def _files(tmp_path: Path) -> dict[str, Any]:
     files = {f"{name}_file": tmp_path / name for name in names}
     for file in files.values():
         file.touch()
-    return files
+    return {**files, "audit_keys_directory": tmp_path}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,13 @@ def test_without_certificates_a_service_does_not_start(tmp_path: Path, missing: 
     files[missing].unlink()
     with pytest.raises(ValueError, match=missing):
         _ = AirLabSettings(postgres_dsn=SECRET, **files).tls
+
+
+def test_without_an_audit_log_a_service_does_not_start(tmp_path: Path) -> None:
+    """Who identifies callers writes down what they do: the directory of its keys must be there."""
+    files = _files(tmp_path) | {"audit_keys_directory": tmp_path / "nowhere"}
+    with pytest.raises(ValueError, match="audit_keys_directory must name"):
+        AirLabSettings(postgres_dsn=SECRET, **files).require_identities()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The directory of keys holds ``{service}.key``, which signs the log's checkpoints
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maasloop.api.common.v1.audit_pb2 import AuditCheckpointed
@@ -21,7 +21,8 @@ from maasloop.rpc.auditing import CallAudit
 
 from .auditing import AuditTrail
 from .checkpointing import Checkpointer
-from .probes import Check
+from .probes import Note
+from .settings import ServiceSettings
 
 PSEUDONYMS_KEY = "pseudonyms.key"
 CHECKPOINT_SUFFIX = ".checkpoint"
@@ -29,15 +30,24 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """What the parts of a service need of its log."""
+    """What the parts of a service need of its log; empty where nobody is identified, who could answer for anything."""
 
-    trail: AuditTrail
-    calls: CallAudit
-    tasks: Mapping[str, Callable[[], Awaitable[None]]]
-    checks: Mapping[str, Check]
+    trail: AuditTrail | None = None
+    calls: CallAudit | None = None
+    tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What is wrong with the log: without it nothing is changed, and reads and readings go on."""
 
 
-def open_audit_log(service: str, keys: Path, checkpoints: Path | None, pool: Pool, bus: Bus, clock: Clock) -> AuditLog:
+def open_audit_log(settings: ServiceSettings, pool: Pool, bus: Bus, clock: Clock) -> AuditLog:
+    """Return the log that the settings name."""
+    keys = settings.audit_keys_directory
+    if keys is None:
+        return AuditLog()
+    return audit_log(settings.service, keys, settings.audit_checkpoints_directory, pool, bus, clock)
+
+
+def audit_log(service: str, keys: Path, checkpoints: Path | None, pool: Pool, bus: Bus, clock: Clock) -> AuditLog:
     """Read the keys and put the log together; ``checkpoints`` is a directory for the newest one."""
     pseudonyms = Pseudonyms(bytes.fromhex((keys / PSEUDONYMS_KEY).read_text(encoding="utf-8").strip()))
     key = SigningKey.parse((keys / f"{service}.key").read_text(encoding="utf-8"))
@@ -57,5 +67,5 @@ def open_audit_log(service: str, keys: Path, checkpoints: Path | None, pool: Poo
         trail,
         CallAudit(trail, pseudonyms, clock),
         tasks={"audit": trail.run, "checkpoints": keeper.run},
-        checks={"audit": trail.check},
+        notes={"audit": trail.trouble, "audit-log": keeper.trouble},
     )

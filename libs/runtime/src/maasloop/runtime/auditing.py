@@ -57,7 +57,7 @@ class AuditTrail:
         self._wake = asyncio.Event()
         self._allowed = REFUSALS_BURST
         self._allowed_at_s = clock.monotonic_s()
-        self._failing: str | None = None
+        self._failing = ""
 
     async def record(self, entry: Entry) -> None:
         """Return when the entry is durable, or raise ``Unavailable``: what it tells must not happen."""
@@ -98,13 +98,13 @@ class AuditTrail:
             while self._waiting:
                 await self._write(self._taken())
 
-    async def check(self) -> str | None:
-        """Return why entries are not written, or nothing; for a readiness probe."""
+    def trouble(self) -> str:
+        """Return why entries are not written, or nothing."""
         return self._failing
 
     async def flush(self) -> None:
         """Write what waits, once; for the end of a process."""
-        while self._waiting and self._failing is None:
+        while self._waiting and not self._failing:
             await self._write(self._taken())
 
     def _add(self, waiting: _Waiting) -> bool:
@@ -131,7 +131,7 @@ class AuditTrail:
             # Whatever is wrong with the log, those who wait are told, and the others are kept.
             await self._failed(lot, error)
             return
-        self._failing = None
+        self._failing = ""
         _entries.inc(len(lot))
         _commit_seconds.observe(self._clock.monotonic_s() - started_s)
         for each in lot:

@@ -74,7 +74,7 @@ class Checkpointer:
         self._unpublished: tuple[int, AuditCheckpointed] | None = None
         self._told_size = -1
         self._signed_at_s = float("-inf")
-        self._fault: str | None = None
+        self._fault = ""
 
     async def run(self) -> None:
         """Keep the log for ever."""
@@ -85,7 +85,7 @@ class Checkpointer:
                 _log.warning("checkpoint_put_off", reason=error.message)
             await self._clock.sleep(LOOK_S)
 
-    async def check(self) -> str | None:
+    def trouble(self) -> str:
         """Return what is wrong with the log, or nothing."""
         return self._fault
 
@@ -104,12 +104,12 @@ class Checkpointer:
                 async with self._pool.connection() as connection:
                     await self._signed(connection)
         except LogBroken as error:
-            if self._fault is None:
+            if not self._fault:
                 _log.error("audit_log_broken", log=self._key.name, reason=str(error))
             self._fault = str(error)
             _broken.set(1)
         else:
-            self._fault = None
+            self._fault = ""
             _broken.set(0)
 
     async def _signed(self, connection: Connection) -> None:

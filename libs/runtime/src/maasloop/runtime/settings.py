@@ -69,6 +69,10 @@ class ServiceSettings(BaseSettings):
     """Private key of the certificate (PEM)."""
     tls_ca_file: Path | None = None
     """Certificates of the authorities (PEM) whose services and operators are believed."""
+    audit_keys_directory: Path | None = None
+    """Directory with the key that signs this service's audit log (`{service}.key`), and the city's key of pseudonyms."""
+    audit_checkpoints_directory: Path | None = None
+    """Directory for the newest checkpoint of the audit log; the database and the bus have it in any case."""
     insecure_on_loopback: bool = False
     """Identify nobody and encrypt nothing, for benches: every listener, neighbour and server must then be on loopback."""
     access: AccessSettings = AccessSettings()
@@ -132,7 +136,7 @@ class ServiceSettings(BaseSettings):
                 raise ValueError(message)
         elif missing := [name for name in _IDENTITY if not readable(getattr(self, name))]:
             message = (
-                f"nobody would be identified: {', '.join(missing)} must name a file that can be read"
+                f"nobody would be identified: {', '.join(missing)} must name a file or directory that can be read"
                 " (insecure_on_loopback is for benches)"
             )
             raise ValueError(message)
@@ -146,7 +150,7 @@ class ServiceSettings(BaseSettings):
 
 
 _TLS = ("tls_certificate_file", "tls_key_file", "tls_ca_file")
-_IDENTITY = (*_TLS, "nats_credentials_file", "nats_ca_file")
+_IDENTITY = (*_TLS, "nats_credentials_file", "nats_ca_file", "audit_keys_directory")
 
 
 def readable(file: Path | None) -> bool:

@@ -23,6 +23,7 @@ from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
 from maasloop.identity.tls import client_context
 from maasloop.rpc.client import Peer, channel
+from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import NATS, StackCertificates
 from maasloop.stack.doors import MqttListener
 from maasloop.stack.errors import StackError
@@ -209,6 +210,7 @@ class LocalStack:
             self.city.ensure()
             self.city.add_devices()
             self.certificates.ensure()
+            AuditFiles(self.directory.path).ensure(SERVICES)
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:
                 log.unlink()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maasloop.bus.rights import DOWNLINK
+from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.secrets import command_key_file, webhook_key_file
@@ -104,6 +105,9 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         fields["tls_key_file"] = str(files.key)
         fields["tls_ca_file"] = str(files.authority)
         fields["public_grpc_address"] = own.public
+        audit = AuditFiles(neighbours.secrets.parent)
+        fields["audit_keys_directory"] = str(audit.secrets)
+        fields["audit_checkpoints_directory"] = str(audit.checkpoints)
     if own.http:
         fields["http_address"] = own.http
     if service == "actuation":

@@ -65,6 +65,7 @@ from maasloop.identity.commands import CommandSealer, counters_of
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.rsmp.tls import supervisor_context
 from maasloop.runtime import broker
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
@@ -108,7 +109,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
         broker.connected(settings, NAME) as bus,
         neighbour(settings, "device-registry") as channel,
         neighbour(settings, "timeseries") as memory,
-        _ledger(dsn, codec, clock) as ledger,
+        _ledger(dsn, codec, clock, audited=settings.audit_keys_directory is not None) as ledger,
         _downlink(settings, bus) as down,
     ):
         city, conditions = City(), CelConditions()
@@ -141,7 +142,7 @@ async def assemble(settings: ActuationSettings) -> AsyncIterator[Service]:
                 "rsmp": lambda: rsmp.run(settings.rsmp_address, _rsmp_tls(settings)),
             },
             checks={**service.checks, "outbox": relay.check, "device-registry": registry.check},
-            notes={"timeseries": remembered.missing},
+            notes={**service.notes, "timeseries": remembered.missing},
         )
 
 
@@ -212,7 +213,8 @@ def _service(
     policies = PolicyDoor(
         parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock
     )
-    server = rpc_server(settings, _service_names(), parts.clock)
+    audit = open_audit_log(settings, pool, parts.bus, parts.clock)
+    server = rpc_server(settings, _service_names(), parts.clock, audit=audit.calls)
     commands.register(server)
     policies.register(server)
     street = StreetStream(parts.bus, Selector(parts.city, parts.conditions), steps, parts.clock)
@@ -228,8 +230,10 @@ def _service(
             "ledger": parts.ledger.run,
             "timekeeping": timekeeping.run,
             "forgetting": lambda: _forget(parts),
+            **audit.tasks,
         },
         checks={"database": lambda: check(pool), "ledger": parts.ledger.check},
+        notes=audit.notes,
     )
 
 
@@ -241,8 +245,8 @@ def _service_names() -> list[str]:
 
 
 @asynccontextmanager
-async def _ledger(dsn: str, codec: MessageCodec, clock: Clock) -> AsyncIterator[PostgresLedger]:
-    ledger = PostgresLedger(dsn, codec, clock)
+async def _ledger(dsn: str, codec: MessageCodec, clock: Clock, *, audited: bool) -> AsyncIterator[PostgresLedger]:
+    ledger = PostgresLedger(dsn, codec, clock, audited=audited)
     await ledger.open()
     try:
         yield ledger

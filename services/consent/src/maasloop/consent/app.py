@@ -21,6 +21,7 @@ from maasloop.consent.settings import ConsentSettings
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.postgres.pool import check, open_pool
 from maasloop.runtime import broker
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
@@ -58,11 +59,18 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
         )
         timer = ExpiryTimer(ExpireConsents(register, identifiers, clock), clock)
         services = [consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name]
-        server = rpc_server(settings, services, clock)
+        audit = open_audit_log(settings, pool, bus, clock)
+        server = rpc_server(settings, services, clock, audit=audit.calls)
         door.register(server)
         confirmed = subjects.CONSENT_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(
             doors=[server],
-            tasks={"outbox": relay.run, "confirm": lambda: voice.confirm(owner, confirmed), "expiry": timer.run},
+            tasks={
+                "outbox": relay.run,
+                "confirm": lambda: voice.confirm(owner, confirmed),
+                "expiry": timer.run,
+                **audit.tasks,
+            },
             checks={"database": lambda: check(pool), "outbox": relay.check},
+            notes=audit.notes,
         )

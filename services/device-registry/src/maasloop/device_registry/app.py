@@ -48,6 +48,7 @@ from maasloop.device_registry.ports import Request
 from maasloop.device_registry.settings import DeviceRegistrySettings
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.runtime import broker
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
@@ -171,12 +172,19 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
             device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name,
             credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
         ]
-        server = rpc_server(settings, services, clock)
+        audit = open_audit_log(settings, pool, bus, clock)
+        server = rpc_server(settings, services, clock, audit=audit.calls)
         door.register(server)
         credential_door(settings, pool, registry, clock, keeping).register(server)
         confirmed = subjects.DEVICE_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(
             doors=[server],
-            tasks={"outbox": relay.run, "confirm": lambda: voice.confirm(owner, confirmed), **keeping.tasks},
+            tasks={
+                "outbox": relay.run,
+                "confirm": lambda: voice.confirm(owner, confirmed),
+                **keeping.tasks,
+                **audit.tasks,
+            },
             checks={"database": lambda: check(pool), "outbox": relay.check},
+            notes=audit.notes,
         )

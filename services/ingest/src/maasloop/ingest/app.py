@@ -33,6 +33,7 @@ from maasloop.ingest.handlers.replay_quarantine import ReplayQuarantine
 from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.runtime import broker
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
@@ -82,7 +83,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
-        server = rpc_server(settings, [SERVICE.full_name], clock)
+        audit = open_audit_log(settings, pool, bus, clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
@@ -104,8 +106,10 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "qos0": mqtt.hear_unproven,
                 "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
+                **audit.tasks,
             },
             checks={"database": lambda: check(pool), "nats": partial(_linked, bus, bulk), "devices": devices.check},
+            notes=audit.notes,
         )
 
 

@@ -25,6 +25,7 @@ from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.runtime import broker
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
@@ -123,7 +124,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         streams, reader, accounts = Streams(bus), PostgresReader(pool), PostgresAccounts(pool)
         aggregates = PostgresAggregates(pool)
         tail = StreamTail(bus, streams, _progress(writers.values(), partition, parts, accounts))
-        server = rpc_server(settings, [SERVICE.full_name], clock)
+        audit = open_audit_log(settings, pool, bus, clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock, audit=audit.calls)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, aggregates, visibility),
@@ -143,7 +145,9 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
                 "outbox": relay.run,
                 "balance": CustodyGauges(accounts, clock).run,
                 **_chores(parts, reader, FreeStreams(streams, _owners(), accounts, clock)),
+                **audit.tasks,
             },
+            notes=audit.notes,
             checks={
                 "database": lambda: check(pool),
                 "nats": partial(_linked, bus),
