@@ -14,6 +14,7 @@ from maasloop.stack.state import find_root
 
 from .addresses import Addresses, named_root, service_addresses
 from .nouns import (
+    access,
     account,
     alerts,
     approvals,
@@ -70,6 +71,7 @@ NOUNS = {
     "quarantine": quarantine.app,
     "streams": streams.app,
     "integrators": integrators.app,
+    "access": access.app,
 }
 
 

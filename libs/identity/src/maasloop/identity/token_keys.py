@@ -128,8 +128,9 @@ class TokenSigner:
 def make_signing_key(private: Path, public: Path) -> None:
     """Write a new key pair: the private half for the signer (0600), the public half for those who check."""
     key = OKPKey.generate_key("Ed25519", {"kid": secrets.token_hex(8), "use": "sig", "alg": OWN_ALGORITHM})
-    write_secret(private, json.dumps({"keys": [key.as_dict(private=True)]}).encode())
+    # The public half comes first: what exists is never a signer whom nobody can check.
     write_secret(public, json.dumps({"keys": [key.as_dict(private=False)]}).encode())
+    write_secret(private, json.dumps({"keys": [key.as_dict(private=True)]}).encode())
 
 
 def _key_set(text: bytes) -> KeySet:

@@ -6,9 +6,11 @@ import secrets
 from pathlib import Path
 
 from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
+from maasloop.identity.token_keys import make_signing_key
 
 KEY_BYTES = 32
 COMMANDS = "commands"
+TOKENS = "tokens"
 
 
 def command_key_file(directory: Path) -> Path:
@@ -21,10 +23,24 @@ def webhook_key_file(directory: Path) -> Path:
     return directory / "notification" / "webhook.key"
 
 
+def token_signing_key_file(directory: Path) -> Path:
+    """Return the key that signs tokens of programs."""
+    return directory / TOKENS / "signing-key.json"
+
+
+def program_keys_file(directory: Path) -> Path:
+    """Return the public keys by which every service checks them."""
+    return directory / TOKENS / "keys.json"
+
+
 def ensure_secrets(directory: Path) -> None:
     """Make what is not there yet."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     ensure_command_keys(directory / COMMANDS)
+    signing_key = token_signing_key_file(directory)
+    if not signing_key.exists():
+        signing_key.parent.mkdir(mode=0o700, exist_ok=True)
+        make_signing_key(signing_key, program_keys_file(directory))
     webhook_key = webhook_key_file(directory)
     if not webhook_key.exists():
         webhook_key.parent.mkdir(mode=0o700, exist_ok=True)
