@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import grpc
-
 from maasloop.api.device.v1.device_service_pb2 import ListDistrictsRequest
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
 from maasloop.bus.connection import connect
+from maasloop.bus.rights import OPERATOR
 from maasloop.stack.local import LocalStack
 
 
@@ -23,9 +22,10 @@ class Neighbour:
 @asynccontextmanager
 async def neighbours(stack: LocalStack) -> AsyncIterator[list[Neighbour]]:
     """Connect a gRPC client of the registry and a NATS client."""
+    user = stack.state(ready=True).nats_user(OPERATOR)
     async with (
-        grpc.aio.insecure_channel(stack.addresses["device-registry"].grpc) as channel,
-        connect(stack.nats.url, name="neighbour") as bus,
+        stack.channel("device-registry") as channel,
+        connect(**user.options(), name="neighbour") as bus,
     ):
         registry = DeviceServiceStub(channel)
         yield [

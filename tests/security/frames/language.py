@@ -34,12 +34,12 @@ class Burst:
     data: bytes
 
 
-def bursts(language: Language, seed: int) -> Iterator[Burst]:
-    """Yield what connections send, for ever and the same for the same seed."""
+def bursts(language: Language, seed: int, times: int = 1) -> Iterator[Burst]:
+    """Yield what connections send, for ever and the same for the same seed, with so many times the frames."""
     random = Random(f"{language.name} {seed} bursts")
     mutated = payloads(Target(language.name, _nothing, language.frames, language.words), seed)
     while True:
-        count = 1 + random.randrange(language.frames_max)
+        count = 1 + random.randrange(times * language.frames_max)
         parts = [random.choice(language.frames) if random.getrandbits(2) == 0 else next(mutated) for _ in range(count)]
         opening = language.opening if random.getrandbits(1) else b""
         yield Burst(count, opening + b"".join(parts))

@@ -17,6 +17,9 @@ from itertools import islice
 from tests.security.frames.language import LANGUAGES, bursts
 
 OPEN_MAX = 64
+CLEAR_EACH = 5
+TLS_FRAMES = 4
+"""How many times as many frames a connection in TLS has: the handshake costs both sides more than all of them."""
 PATIENCE_S = 5.0
 """Longest wait for a connection, a handshake or room to send."""
 DRAINED_BYTES = 65_536
@@ -31,7 +34,7 @@ class Order:
     frames: int
     seed: int
     tls: bool = False
-    """Speak TLS, without a certificate and without looking at the server's."""
+    """Speak TLS, without a certificate and without looking at the server's; one connection of ``CLEAR_EACH`` in clear."""
     greeted: bool = False
     """The server speaks first, in clear, and TLS follows (NATS)."""
     frames_per_s: float = 0.0
@@ -56,7 +59,7 @@ def send(order: Order) -> Sent:
     if order.language == "grpc":
         context.set_alpn_protocols(["h2"])
     began_s = time.monotonic()
-    for burst in bursts(LANGUAGES[order.language], order.seed):
+    for burst in bursts(LANGUAGES[order.language], order.seed, times=TLS_FRAMES if order.tls else 1):
         if sent.frames >= order.frames:
             break
         if order.frames_per_s:
@@ -64,7 +67,8 @@ def send(order: Order) -> Sent:
         sent.connections += 1
         sent.frames += burst.frames
         try:
-            opened.append(_connected(order, context))
+            secure = order.tls and sent.connections % CLEAR_EACH != 0
+            opened.append(_connected(order, context if secure else None))
         except OSError:
             sent.refused += 1
             continue
@@ -78,12 +82,12 @@ def send(order: Order) -> Sent:
     return sent
 
 
-def _connected(order: Order, context: ssl.SSLContext) -> socket.socket:
+def _connected(order: Order, context: ssl.SSLContext | None) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", order.port), PATIENCE_S)
     try:
-        if order.tls and order.greeted:
+        if context is not None and order.greeted:
             connection.recv(DRAINED_BYTES)
-        return context.wrap_socket(connection) if order.tls else connection
+        return connection if context is None else context.wrap_socket(connection)
     except OSError:
         connection.close()
         raise

@@ -25,7 +25,6 @@ from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.process import ManagedProcess
 
 FRAMES = 1_000_000
-SHARES: Mapping[str, float] = {"mqtt": 0.25, "nats": 0.25, "http": 0.25, "grpc": 0.25}
 WARM_UP_FRAMES = 20_000
 PACED_FRAMES_PER_S = 1_000.0
 WINDOW_S = 4.0
@@ -53,7 +52,8 @@ class _Door:
 
     language: str
     port: int
-    process: str
+    share: float
+    """Of the frames, by what they cost."""
 
 
 async def run(plan: Plan) -> Outcome:
@@ -112,10 +112,12 @@ async def _attack(stack: LocalStack, plan: Plan) -> Outcome:
 def _doors(stack: LocalStack) -> list[_Door]:
     ingest = stack.addresses["ingest"]
     return [
-        _Door("mqtt", stack.nats.ports.mqtt, "nats"),
-        _Door("nats", stack.nats.ports.client, "nats"),
-        _Door("http", _port(ingest.http), "ingest"),
-        _Door("grpc", _port(ingest.grpc), "ingest"),
+        _Door("mqtt", stack.nats.ports.mqtt, 0.2),
+        _Door("nats", stack.nats.ports.client, 0.2),
+        _Door("http", _port(ingest.http), 0.25),
+        _Door("grpc", _port(ingest.public), 0.25),
+        # Without a certificate the handshake is as far as anybody gets.
+        _Door("grpc", _port(ingest.grpc), 0.1),
     ]
 
 
@@ -128,9 +130,11 @@ def _orders(doors: Sequence[_Door], frames: int, seed: int, frames_per_s: float 
         Order(
             door.language,
             door.port,
-            max(1, round(frames * SHARES[door.language])),
+            max(1, round(frames * door.share)),
             seed,
-            frames_per_s=frames_per_s * SHARES[door.language],
+            tls=True,
+            greeted=door.language == "nats",
+            frames_per_s=frames_per_s * door.share,
         )
         for door in doors
     ]
