@@ -20,7 +20,7 @@ LINE_TIMEOUT_S = 60
 
 
 @pytest.fixture(name="environment", scope="module")
-def _environment(shared_stack: LocalStack) -> dict[str, str]:
+def _environment(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     state = shared_stack.directory.read()
     services = {
         f"MAASLOOP_CLI__{name.upper().replace('-', '_')}_ADDRESS": one.grpc for name, one in state.services.items()
@@ -31,7 +31,7 @@ def _environment(shared_stack: LocalStack) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "MAASLOOP_CLI__ROOT": str(shared_stack.directory.root),
         "CREDENTIALS": str(Path(state.nats_users) / "integrator-guide.creds"),
-        "DEVICES": str(Path(state.nats_users) / "devices.creds"),
+        "SECRETS": str(tmp_path_factory.mktemp("secrets")),
         "CA": state.ca_file,
         "NATS": state.nats_url,
         "MQTT": f"mqtt://{state.mqtt_host}:{state.mqtt_port}",
@@ -98,6 +98,19 @@ def test_the_tutorial_for_integrators(environment: dict[str, str]) -> None:
         _run(line, environment)
 
     assert heard == "pm25 9.75\n"
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_the_tutorial_for_makers_of_devices(environment: dict[str, str]) -> None:
+    """A device enrols, is heard, is refused in three ways, and is heard again once it is released."""
+    printed = [_run(line, environment) for line in _lines("device.md") if line not in MAKE_TARGETS]
+
+    told = "".join(printed)
+    assert told.count("acknowledged") == 2
+    assert "CLAIM_INVALID" in told
+    assert told.count("refused: Not authorized") == 2
+    assert printed[-1] == "acknowledged\n"
 
 
 @pytest.mark.e2e

@@ -3,18 +3,33 @@
 import json
 import sys
 from pathlib import Path
+from threading import Event
 
 from paho.mqtt.client import CallbackAPIVersion, Client
 
 host, port = sys.argv[1].removeprefix("mqtt://").split(":")
-device = Client(CallbackAPIVersion.VERSION2, client_id="air-pier")
-# Any user name; the password is the token, the second line of the credentials file.
-device.username_pw_set("devices", Path(sys.argv[2]).read_text().splitlines()[1])
+credential = json.loads(Path(sys.argv[2]).read_text())
+answered, answers = Event(), []
+
+
+def connected(_client, _userdata, _flags, reason, _properties):
+    """Keep what the broker says to the name and the password."""
+    answers.append(reason)
+    answered.set()
+
+
+device = Client(CallbackAPIVersion.VERSION2, client_id=credential["clientId"], reconnect_on_failure=False)
+device.username_pw_set(credential["userName"], credential["password"])
 device.tls_set(ca_certs=sys.argv[3])
+device.on_connect = connected
 device.connect(host, int(port))
 device.loop_start()
+answered.wait(timeout=10)
+if not answers or answers[0].is_failure:
+    sys.exit(f"refused: {answers[0] if answers else 'no answer'}")
 reading = {"observations": [{"property": "pm25", "value": float(sys.argv[4])}]}
-sent = device.publish("dev/v1/delfshaven/air-pier/up/observations-json", json.dumps(reading), qos=1)
+topic = f"dev/v1/{credential['userName']}/up/observations-json"
+sent = device.publish(topic, json.dumps(reading), qos=1)
 sent.wait_for_publish(timeout=10)
 print("acknowledged" if sent.is_published() else "not acknowledged")
 device.disconnect()

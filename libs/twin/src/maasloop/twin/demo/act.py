@@ -18,6 +18,7 @@ from maasloop.twin.demo.account import Account, Accountant
 from maasloop.twin.demo.alerting import Receivers, create_alerting
 from maasloop.twin.demo.background import in_background
 from maasloop.twin.demo.earlier import quiet_demos
+from maasloop.twin.demo.enrolment import enrol
 from maasloop.twin.demo.picture import Picture, Scene
 from maasloop.twin.demo.places import Connections
 from maasloop.twin.demo.registration import create_policy, grant_consents, register_catalogue, register_district
@@ -89,6 +90,9 @@ async def _perform(cast: Cast, course: Course, props: Props) -> Outcome:
         cast.site, seed=course.seed, duration_s=course.duration_s, work_dir=props.work_dir / "street"
     )
     play = build_play(cast, simulation, _sockets(cast, props), course, clock)
+    if props.state.nats_users:
+        play.doors.identify(await enrol(connections.registry, cast.district, play.doors.devices))
+        props.tell(f"{len(play.doors.devices)} of them enrolled by one-time claims")
     story = ConsentStory(connections, cast.district, records[cast.rider], BICYCLE, play.tally, clock)
     accountant = Accountant(connections, play, watching, rows, clock)
     await watching.listen()

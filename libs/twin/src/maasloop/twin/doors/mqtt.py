@@ -6,6 +6,7 @@ connection, which is safe: a row is known by series and event time.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import aiomqtt
 import structlog
@@ -33,6 +34,7 @@ class MqttLink:
         self, listener: MqttListener, client_id: str, topics: Sequence[str], heard: Callable[[str, bytes], None]
     ) -> None:
         """Prepare; ``heard`` gets topic and payload and must not block."""
+        self._listener = listener
         self._options = listener.options()
         self._client_id = client_id
         self._topics = [(topic, 0) for topic in topics]
@@ -41,6 +43,10 @@ class MqttLink:
         self._connected = asyncio.Event()
         self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
         self.resent = 0
+
+    def identify(self, user_name: str, password: str) -> None:
+        """Connect as this user from the next time on."""
+        self._options = replace(self._listener, username=user_name, password=password).options()
 
     async def connected(self) -> None:
         """Wait until the link stands and its topics are subscribed."""

@@ -73,8 +73,21 @@ class Doors:
         def heard(topic: str, payload: bytes) -> None:
             self._hear(device, topic, payload)
 
-        client_id = f"{self._district}-{device}"
-        self._links[device] = MqttLink(self._mqtt, client_id, topics, heard)
+        self._links[device] = MqttLink(self._mqtt, self._name(device), topics, heard)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Whoever has a link of its own."""
+        return tuple(self._links)
+
+    def identify(self, passwords: Mapping[str, str]) -> None:
+        """Give devices the passwords of their credentials, before ``run``; the others stay the listener's user."""
+        for device, password in passwords.items():
+            self._links[device].identify(self._name(device), password)
+
+    def _name(self, device: str) -> str:
+        """Return the user name and the client id of a device."""
+        return f"{self._district}/{device}"
 
     async def run(self) -> None:
         """Keep every link up until cancelled."""
