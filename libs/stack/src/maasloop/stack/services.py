@@ -12,7 +12,7 @@ from maasloop.bus.rights import DOWNLINK
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.ports import LOOPBACK, free_ports
-from maasloop.stack.secrets import command_key_file, webhook_key_file
+from maasloop.stack.secrets import command_key_file, program_keys_file, token_signing_key_file, webhook_key_file
 from maasloop.stack.servers.databases import SERVICES
 from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.state import ServiceAddresses
@@ -105,11 +105,14 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         fields["tls_key_file"] = str(files.key)
         fields["tls_ca_file"] = str(files.authority)
         fields["public_grpc_address"] = own.public
+        fields["access__program_keys_file"] = str(program_keys_file(neighbours.secrets))
         audit = AuditFiles(neighbours.secrets.parent)
         fields["audit_keys_directory"] = str(audit.secrets)
         fields["audit_checkpoints_directory"] = str(audit.checkpoints)
     if own.http:
         fields["http_address"] = own.http
+    if service == "device-registry":
+        fields["token_signing_key_file"] = str(token_signing_key_file(neighbours.secrets))
     if service == "actuation":
         fields["command_key_file"] = str(command_key_file(neighbours.secrets))
     if service == "notification":

@@ -69,7 +69,7 @@ from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
-from maasloop.runtime.serving import neighbour, rpc_server
+from maasloop.runtime.serving import access_of, neighbour, rpc_server
 
 NAME = "actuation"
 PACKAGE = "maasloop.actuation"
@@ -214,7 +214,8 @@ def _service(
         parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock
     )
     audit = open_audit_log(settings, pool, parts.bus, parts.clock)
-    server = rpc_server(settings, _service_names(), parts.clock, audit=audit.calls)
+    access = access_of(settings, parts.bus, parts.clock)
+    server = rpc_server(settings, _service_names(), parts.clock, access=access, audit=audit.calls)
     commands.register(server)
     policies.register(server)
     street = StreetStream(parts.bus, Selector(parts.city, parts.conditions), steps, parts.clock)
@@ -227,6 +228,7 @@ def _service(
             "responses": responses.run,
         },
         tasks={
+            **access.tasks,
             "ledger": parts.ledger.run,
             "timekeeping": timekeeping.run,
             "forgetting": lambda: _forget(parts),

@@ -26,7 +26,7 @@ from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
 from maasloop.runtime.process import Service
-from maasloop.runtime.serving import rpc_server
+from maasloop.runtime.serving import access_of, rpc_server
 from maasloop.runtime.watching import Watching
 
 NAME = "consent"
@@ -60,12 +60,14 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
         timer = ExpiryTimer(ExpireConsents(register, identifiers, clock), clock)
         services = [consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name]
         audit = open_audit_log(settings, pool, bus, clock)
-        server = rpc_server(settings, services, clock, audit=audit.calls)
+        access = access_of(settings, bus, clock)
+        server = rpc_server(settings, services, clock, access=access, audit=audit.calls)
         door.register(server)
         confirmed = subjects.CONSENT_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(
             doors=[server],
             tasks={
+                **access.tasks,
                 "outbox": relay.run,
                 "confirm": lambda: voice.confirm(owner, confirmed),
                 "expiry": timer.run,

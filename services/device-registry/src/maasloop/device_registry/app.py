@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 
-from maasloop.api.device.v1 import credential_service_pb2, device_service_pb2
+from maasloop.api.device.v1 import access_service_pb2, credential_service_pb2, device_service_pb2
 from maasloop.bus import subjects
 from maasloop.bus.connection import Bus, connect
 from maasloop.core.clock import Clock, SystemClock
@@ -16,13 +16,16 @@ from maasloop.core.reasons import Reason
 from maasloop.device_registry.adapters.device_authority import FileDeviceAuthority
 from maasloop.device_registry.adapters.nats_servers import NatsServers
 from maasloop.device_registry.adapters.postgres import PostgresRegistry
+from maasloop.device_registry.adapters.postgres_api_keys import PostgresApiKeys
 from maasloop.device_registry.adapters.postgres_credentials import PostgresCredentials
+from maasloop.device_registry.adapters.token_giver import SignedTokens
 from maasloop.device_registry.domain.credential import device_holder
 from maasloop.device_registry.domain.resource import Key, Kind
 from maasloop.device_registry.entrypoints.callout import Callout, CalloutKeys
 from maasloop.device_registry.entrypoints.closing import ClosingRounds
 from maasloop.device_registry.entrypoints.messages import MessageCodec
 from maasloop.device_registry.entrypoints.rpc import DeviceDoor
+from maasloop.device_registry.entrypoints.rpc_access import AccessDoor
 from maasloop.device_registry.entrypoints.rpc_credentials import CredentialDoor
 from maasloop.device_registry.handlers.activate_device import ActivateDevice
 from maasloop.device_registry.handlers.admit_connection import AdmitConnection
@@ -31,21 +34,28 @@ from maasloop.device_registry.handlers.create_credential import CreateCredential
 from maasloop.device_registry.handlers.create_device import CreateDevice
 from maasloop.device_registry.handlers.create_resource import CreateResource
 from maasloop.device_registry.handlers.enrol_device import EnrolDevice
+from maasloop.device_registry.handlers.exchange_api_key import ExchangeApiKey
 from maasloop.device_registry.handlers.forget_connections import ForgetConnections
+from maasloop.device_registry.handlers.generate_api_key import GenerateApiKey
 from maasloop.device_registry.handlers.generate_claims import GenerateClaims
 from maasloop.device_registry.handlers.get_resource import GetResource
 from maasloop.device_registry.handlers.import_devices import ImportDevices
+from maasloop.device_registry.handlers.list_api_keys import ListApiKeys
 from maasloop.device_registry.handlers.list_credentials import ListCredentials
 from maasloop.device_registry.handlers.list_resources import ListResources
 from maasloop.device_registry.handlers.quarantine_device import QuarantineDevice
 from maasloop.device_registry.handlers.release_device import ReleaseDevice
 from maasloop.device_registry.handlers.retire_device import RetireDevice
+from maasloop.device_registry.handlers.revoke_api_key import RevokeApiKey
 from maasloop.device_registry.handlers.revoke_credential import RevokeCredential
+from maasloop.device_registry.handlers.revoke_principal import RevokePrincipal
 from maasloop.device_registry.handlers.rotate_credential import RotateCredential
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
 from maasloop.device_registry.ports import Request
 from maasloop.device_registry.settings import DeviceRegistrySettings
+from maasloop.identity.roles import Roles
+from maasloop.identity.token_keys import TokenSigner
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.runtime import broker
 from maasloop.runtime.audit_log import open_audit_log
@@ -53,7 +63,8 @@ from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
 from maasloop.runtime.process import Service
-from maasloop.runtime.serving import rpc_server
+from maasloop.runtime.revocations import RevocationWriter
+from maasloop.runtime.serving import access_of, rpc_server
 from maasloop.runtime.watching import Watching
 
 NAME = "device-registry"
@@ -140,6 +151,20 @@ def device_authority(settings: DeviceRegistrySettings) -> FileDeviceAuthority | 
     return FileDeviceAuthority(certificate, key) if certificate and key else None
 
 
+def access_door(settings: DeviceRegistrySettings, pool: Pool, bus: Bus, clock: Clock) -> AccessDoor:
+    """Make the door of keys and revocations."""
+    keys, log, signing = PostgresApiKeys(pool), RevocationWriter(bus, clock), settings.token_signing_key_file
+    giver = SignedTokens(TokenSigner(signing, clock)) if signing else None
+    return AccessDoor(
+        generate_api_key=GenerateApiKey(keys, clock),
+        list_api_keys=ListApiKeys(keys),
+        revoke_api_key=RevokeApiKey(keys, log, clock),
+        exchange_api_key=ExchangeApiKey(keys, giver, clock),
+        revoke_principal=RevokePrincipal(log),
+        roles=Roles.load(),
+    )
+
+
 @asynccontextmanager
 async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
     """Make the parts, in the order in which they need each other."""
@@ -171,15 +196,19 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
         services = [
             device_service_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name,
             credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
+            access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
         ]
         audit = open_audit_log(settings, pool, bus, clock)
-        server = rpc_server(settings, services, clock, audit=audit.calls)
+        access = access_of(settings, bus, clock)
+        server = rpc_server(settings, services, clock, access=access, audit=audit.calls)
         door.register(server)
         credential_door(settings, pool, registry, clock, keeping).register(server)
+        access_door(settings, pool, bus, clock).register(server)
         confirmed = subjects.DEVICE_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)
         yield Service(
             doors=[server],
             tasks={
+                **access.tasks,
                 "outbox": relay.run,
                 "confirm": lambda: voice.confirm(owner, confirmed),
                 **keeping.tasks,

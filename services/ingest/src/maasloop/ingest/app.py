@@ -41,7 +41,7 @@ from maasloop.runtime.http import HttpDoor
 from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection, State
-from maasloop.runtime.serving import neighbour, rpc_server
+from maasloop.runtime.serving import access_of, neighbour, rpc_server
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
@@ -84,7 +84,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             record=partial(record, quarantine=False),
         )
         audit = open_audit_log(settings, pool, bus, clock)
-        server = rpc_server(settings, [SERVICE.full_name], clock, audit=audit.calls)
+        access = access_of(settings, bus, clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
         http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
@@ -99,6 +100,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
             },
             tasks={
+                **access.tasks,
                 "devices": devices.run,
                 "consent": consents.run,
                 "fill": fill.run,

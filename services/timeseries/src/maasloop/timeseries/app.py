@@ -35,7 +35,7 @@ from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_projection
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
-from maasloop.runtime.serving import neighbour, rpc_server
+from maasloop.runtime.serving import access_of, neighbour, rpc_server
 from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.counting import StreamCounter
@@ -125,7 +125,8 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         aggregates = PostgresAggregates(pool)
         tail = StreamTail(bus, streams, _progress(writers.values(), partition, parts, accounts))
         audit = open_audit_log(settings, pool, bus, clock)
-        server = rpc_server(settings, [SERVICE.full_name], clock, audit=audit.calls)
+        access = access_of(settings, bus, clock)
+        server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, aggregates, visibility),
@@ -140,6 +141,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             doors=[server],
             pulling={"writers": partition.pull},
             tasks={
+                **access.tasks,
                 "devices": devices.run,
                 "consent": consents.run,
                 "outbox": relay.run,
