@@ -34,6 +34,7 @@ from maasloop.notification.handlers.create_subscription import CreateSubscriptio
 from maasloop.notification.handlers.delete_rule import DeleteRule
 from maasloop.notification.handlers.delete_subscription import DeleteSubscription
 from maasloop.notification.handlers.deliver_messages import IN_FLIGHT_PER_SUBSCRIPTION_MAX, DeliverMessages
+from maasloop.notification.handlers.grant_rule import GrantRule
 from maasloop.notification.handlers.judge_command import JudgeCommand
 from maasloop.notification.handlers.judge_readings import JudgeReadings
 from maasloop.notification.handlers.judge_silence import JudgeSilence
@@ -42,12 +43,15 @@ from maasloop.notification.handlers.refresh_watchlist import RefreshWatchlist
 from maasloop.notification.handlers.resolve_alert import ResolveAlert
 from maasloop.notification.settings import NotificationSettings
 from maasloop.postgres.pool import Pool, check, open_pool
+from maasloop.rpc.auditing import CallAudit
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime import broker
+from maasloop.runtime.access import Access
+from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.process import Service
-from maasloop.runtime.serving import neighbour, rpc_server
+from maasloop.runtime.serving import access_of, neighbour, rpc_server
 
 NAME = "notification"
 PACKAGE = "maasloop.notification"
@@ -158,25 +162,36 @@ def _service(parts: _Parts, relay: OutboxRelay) -> Service:
     readings = ReadingDoor(parts.bus, judge, raise_alerts, parts.clock)
     commands = CommandDoor(parts.bus, JudgeCommand(parts.watchlist, parts.conditions), raise_alerts)
     silence = JudgeSilence(parts.watchlist, parts.sightings, parts.registry, parts.clocks, parts.clock)
+    audit = open_audit_log(parts.settings, parts.pool, parts.bus, parts.clock)
+    access = access_of(parts.settings, parts.bus, parts.clock)
     return Service(
-        doors=[_server(parts)],
+        doors=[_server(parts, access, audit.calls)],
         pulling={"readings": readings.run, "commands": commands.run, "deliveries": parts.delivering.run},
         tasks={
+            **access.tasks,
             "outbox": relay.run,
             "registry": parts.registry.follow,
             "silence": SilenceTimer(readings, silence, raise_alerts, parts.clock).run,
             "sightings": parts.sighting_store.run,
             "watchlist": lambda: _refreshing(parts.refresh, parts.clock),
             "prune": parts.deliveries.prune,
+            **audit.tasks,
         },
         checks={"database": lambda: check(parts.pool), "outbox": relay.check, "registry": parts.registry.check},
+        notes=audit.notes,
     )
 
 
-def _server(parts: _Parts) -> RpcServer:
+def _server(parts: _Parts, access: Access, audit: CallAudit | None) -> RpcServer:
     subscriptions = parts.subscriptions
     door = NotificationDoor(
-        create_rule=CreateRule(parts.rules, parts.conditions),
+        create_rule=CreateRule(
+            parts.rules,
+            parts.conditions,
+            parts.clock,
+            mass_subscriptions_min=parts.settings.mass_subscriptions_min,
+        ),
+        grant_rule=GrantRule(parts.rules, parts.clock),
         delete_rule=DeleteRule(parts.alerts, parts.clock),
         acknowledge_alert=AcknowledgeAlert(parts.alerts, parts.clock),
         resolve_alert=ResolveAlert(parts.alerts, parts.watchlist, parts.clock),
@@ -189,7 +204,7 @@ def _server(parts: _Parts) -> RpcServer:
         rules_changed=parts.refresh,
     )
     services = [notification_service_pb2.DESCRIPTOR.services_by_name["NotificationService"].full_name]
-    server = rpc_server(parts.settings, services, parts.clock)
+    server = rpc_server(parts.settings, services, parts.clock, access=access, audit=audit)
     door.register(server)
     return server
 

@@ -200,6 +200,18 @@ class Rules(Protocol):
         """Return rules ordered by id."""
         ...
 
+    async def get(self, rule: str) -> AlertRule | None:
+        """Return a rule."""
+        ...
+
+    async def enable(self, rule: AlertRule) -> bool:
+        """Enable a rule that is disabled, with who agreed; tell whether it was."""
+        ...
+
+    async def audience(self, district: str, category: str) -> int:
+        """Return how many subscriptions an alert of a category tells."""
+        ...
+
 
 class Subscriptions(Protocol):
     """All subscriptions, durable."""

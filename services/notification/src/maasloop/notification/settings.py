@@ -31,6 +31,8 @@ class NotificationSettings(ServiceSettings, service="notification"):
     """Networks beside the public internet in which webhooks are called, on every port (``10.20.0.0/16``)."""
     webhook_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = (80, 443)
     """Ports of the public internet on which webhooks are called."""
+    mass_subscriptions_min: int = Field(default=100, ge=1, le=1_000)
+    """Subscriptions of a category from which a rule for it needs a second person before it tells anybody."""
     alerts_per_rule_minute_max: int = Field(default=60, ge=1, le=100_000)
     """Alerts that one rule raises a minute; what is beyond is counted and not raised."""
     retry_pauses_s: tuple[Annotated[float, Field(ge=0, le=PAUSE_MAX_S)], ...] = Field(

@@ -82,6 +82,22 @@ class PostgresRules:
             rows = await fetch(connection, sql.PAGE_RULES, (after, limit + 1))
         return Page([rule_of(row) for row in rows[:limit]], more=len(rows) > limit)
 
+    async def get(self, rule: str) -> AlertRule | None:
+        """Return a rule."""
+        async with transaction(self._pool) as connection:
+            found = await fetch(connection, sql.ONE_RULE, (rule,))
+        return rule_of(found[0]) if found else None
+
+    async def enable(self, rule: AlertRule) -> bool:
+        """Enable a rule that is disabled, with who agreed; tell whether it was."""
+        async with transaction(self._pool) as connection:
+            return (await connection.execute(sql.ENABLE_RULE, (rule.approver, rule.id))).rowcount > 0
+
+    async def audience(self, district: str, category: str) -> int:
+        """Return how many subscriptions an alert of a category tells."""
+        async with transaction(self._pool) as connection:
+            return int((await fetch(connection, sql.AUDIENCE, (district, category)))[0][0])
+
     async def all_rules(self) -> list[AlertRule]:
         """Return every rule."""
         async with transaction(self._pool) as connection:

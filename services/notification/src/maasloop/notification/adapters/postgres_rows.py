@@ -25,15 +25,20 @@ def rule_row(rule: AlertRule) -> Row:
     """Return a rule as a row."""
     watch = {"kind": _NAMES[type(rule.watch)], **asdict(rule.watch)}
     texts = Jsonb(dict(rule.title)), Jsonb(dict(rule.body))
-    return (rule.id, rule.district, rule.category, Jsonb(watch), *texts, rule.etag, rule.disabled)
+    return (rule.id, rule.district, rule.category, Jsonb(watch), *texts, rule.etag, rule.disabled, *_persons(rule))
 
 
 def rule_of(row: Row) -> AlertRule:
     """Return the rule of a row."""
-    id_, district, category, watch, title, body, etag, disabled = row
+    # An answer that was kept before rules had persons has none.
+    id_, district, category, watch, title, body, etag, disabled, *persons = row
     fields = dict(watch)
     kind = _KINDS[fields.pop("kind")]
-    return AlertRule(id_, district, category, kind(**fields), title, body, etag, disabled)
+    return AlertRule(id_, district, category, kind(**fields), title, body, etag, disabled, *persons)
+
+
+def _persons(rule: AlertRule) -> Row:
+    return rule.requester, rule.approver, rule.create_time_us
 
 
 def alert_row(alert: Alert) -> Row:

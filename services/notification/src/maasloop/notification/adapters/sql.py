@@ -1,7 +1,7 @@
 """The statements of notification, named by intent."""
 # ruff: noqa: S608 - put together from constants of this module
 
-RULE_COLUMNS = "id, district, category, watch, title, body, etag, disabled"
+RULE_COLUMNS = "id, district, category, watch, title, body, etag, disabled, requester, approver, create_time_us"
 ALERT_COLUMNS = (
     "district, id, rule, category, device, state, title, body, occurrence_count, raise_time, event_us,"
     " acknowledge_time, acknowledger, resolve_time"
@@ -26,10 +26,13 @@ LOCK_RESOURCES = "SELECT pg_advisory_xact_lock(hashtextextended('maasloop.notifi
 
 COUNT_RULES = "SELECT count(*) FROM alert_rules"
 ADD_RULE = f"""
-    INSERT INTO alert_rules ({RULE_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    INSERT INTO alert_rules ({RULE_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (id) DO NOTHING
 """
 PAGE_RULES = f"SELECT {RULE_COLUMNS} FROM alert_rules WHERE id > %s ORDER BY id LIMIT %s"
+ONE_RULE = f"SELECT {RULE_COLUMNS} FROM alert_rules WHERE id = %s"
+ENABLE_RULE = "UPDATE alert_rules SET disabled = false, approver = %s WHERE id = %s AND disabled"
+AUDIENCE = "SELECT count(*) FROM subscriptions WHERE district = %s AND (categories = '{}' OR %s = ANY(categories))"
 ALL_RULES = f"SELECT {RULE_COLUMNS} FROM alert_rules ORDER BY id"
 LOCK_RULES = "SELECT id, disabled FROM alert_rules WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 DELETE_RULE = "DELETE FROM alert_rules WHERE id = %s"

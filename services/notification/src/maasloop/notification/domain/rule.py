@@ -1,9 +1,9 @@
 """Alert rules: what is watched, and the texts that are said about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from maasloop.core.ids import require_id
 from maasloop.core.reasons import Reason
 
@@ -15,6 +15,9 @@ SILENCE_MIN_S = 1.0
 SILENCE_MAX_S = 30 * 86_400.0
 RULES_MAX = 1_000
 """Rules of one installation: every batch of readings is compared with all of its district's."""
+
+PATIENCE_US = 15 * 60 * 1_000_000
+"""Wall time in which a second person must agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,28 @@ class AlertRule:
     body: Mapping[str, str]
     etag: str = ""
     disabled: bool = False
+    requester: str = ""
+    """Who created it; empty where callers are not identified."""
+    approver: str = ""
+    """The second person, of a rule that needed one."""
+    create_time_us: int = 0
+    """Wall time."""
+
+
+def granted(rule: AlertRule, approver: str, *, by_person: bool, now_us: int) -> AlertRule:
+    """Return a rule that waited for a second person as enabled, or refuse; the same person may agree again."""
+    if not by_person or approver == rule.requester:
+        message = f"a person other than {rule.requester or 'its creator'} must agree"
+        raise PermissionDenied(Reason.APPROVAL_MISSING, message, {"principal": approver})
+    if not rule.disabled and rule.approver == approver:
+        return rule
+    if not rule.disabled:
+        message = f"alertRules/{rule.id} waits for nobody"
+        raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": "ENABLED"})
+    if now_us >= rule.create_time_us + PATIENCE_US:
+        message = f"alertRules/{rule.id} was not granted within 15 minutes; delete it and create it again"
+        raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": "EXPIRED"})
+    return replace(rule, disabled=False, approver=approver)
 
 
 def require_rule(rule: AlertRule) -> None:

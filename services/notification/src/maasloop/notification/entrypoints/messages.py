@@ -17,8 +17,8 @@ from maasloop.rpc.times import duration_from_s, s_from_duration, timestamp_from
 RULES = "alertRules"
 
 
-def rule_from(message: alert_pb2.AlertRule, id_: str, etag: str) -> AlertRule:
-    """Return the rule of a message under its id."""
+def rule_from(message: alert_pb2.AlertRule, id_: str, etag: str, requester: str) -> AlertRule:
+    """Return the rule of a message under its id, as somebody asks for it."""
     return AlertRule(
         id=id_,
         district=message.district,
@@ -27,6 +27,7 @@ def rule_from(message: alert_pb2.AlertRule, id_: str, etag: str) -> AlertRule:
         title=dict(message.title),
         body=dict(message.body),
         etag=etag,
+        requester=requester,
     )
 
 
@@ -53,6 +54,8 @@ def rule_message(rule: AlertRule) -> alert_pb2.AlertRule:
         body=rule.body,
         etag=rule.etag,
         disabled=rule.disabled,
+        requester=rule.requester,
+        approver=rule.approver,
     )
     watch = rule.watch
     if isinstance(watch, ObservationWatch):

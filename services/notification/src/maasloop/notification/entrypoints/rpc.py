@@ -15,6 +15,7 @@ from maasloop.core.clock import to_us
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.ids import DistrictName, parse_name, require_id
 from maasloop.core.reasons import Reason
+from maasloop.identity.principals import Kind
 from maasloop.notification.domain.alert import AlertState
 from maasloop.notification.domain.delivery import DeliveryState
 from maasloop.notification.entrypoints import messages
@@ -24,8 +25,10 @@ from maasloop.notification.handlers.create_rule import CreateRule
 from maasloop.notification.handlers.create_subscription import CreateSubscription
 from maasloop.notification.handlers.delete_rule import DeleteRule
 from maasloop.notification.handlers.delete_subscription import DeleteSubscription
+from maasloop.notification.handlers.grant_rule import GrantRule
 from maasloop.notification.handlers.resolve_alert import ResolveAlert
 from maasloop.notification.ports import Alerts, Deliveries, DeliveryFilter, Rules, Subscriptions
+from maasloop.rpc.authentication import caller
 from maasloop.rpc.server import RpcServer
 
 type Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +36,8 @@ type Context = grpc.aio.ServicerContext[Any, Any]
 ALERTS = ("districts", "alerts")
 SUBSCRIPTIONS = ("districts", "subscriptions")
 ETAG_DIGITS = 16
+PERSONS = frozenset({Kind.PERSON, Kind.OPERATOR})
+"""Who can be a second person: no program agrees to anything."""
 
 
 class NotificationDoor(NotificationServiceServicer):
@@ -42,6 +47,7 @@ class NotificationDoor(NotificationServiceServicer):
         self,
         *,
         create_rule: CreateRule,
+        grant_rule: GrantRule,
         delete_rule: DeleteRule,
         acknowledge_alert: AcknowledgeAlert,
         resolve_alert: ResolveAlert,
@@ -54,6 +60,7 @@ class NotificationDoor(NotificationServiceServicer):
         rules_changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._create_rule = create_rule
+        self._grant_rule = grant_rule
         self._delete_rule = delete_rule
         self._acknowledge_alert = acknowledge_alert
         self._resolve_alert = resolve_alert
@@ -72,11 +79,19 @@ class NotificationDoor(NotificationServiceServicer):
     async def CreateAlertRule(self, request: pb.CreateAlertRuleRequest, context: Context) -> alert_pb2.AlertRule:
         """Create a rule."""
         etag = digest(request.alert_rule).hex()[:ETAG_DIGITS]
-        wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag)
+        wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag, str(caller() or ""))
         stored = await self._create_rule(wanted, request_of(request, "CreateAlertRule"))
         # Readings that come after the answer are judged by the rule.
         await self._rules_changed()
         return messages.rule_message(stored)
+
+    async def GrantAlertRule(self, request: pb.GrantAlertRuleRequest, context: Context) -> alert_pb2.AlertRule:
+        """Agree to a rule that tells very many."""
+        who = caller()
+        by_person = who is not None and who.kind in PERSONS
+        rule = await self._grant_rule(parse_name(request.name, messages.RULES)[0], str(who or ""), by_person=by_person)
+        await self._rules_changed()
+        return messages.rule_message(rule)
 
     async def ListAlertRules(self, request: pb.ListAlertRulesRequest, context: Context) -> pb.ListAlertRulesResponse:
         """List rules."""

@@ -1,5 +1,10 @@
-"""A new alert rule."""
+"""A new alert rule; one that would tell very many waits for a second person."""
 
+from dataclasses import replace
+
+from maasloop.core.clock import Clock
+from maasloop.core.errors import FailedPrecondition
+from maasloop.core.reasons import Reason
 from maasloop.notification.domain.rule import AlertRule, require_rule
 from maasloop.notification.ports import Conditions, Request, Rules
 
@@ -7,12 +12,18 @@ from maasloop.notification.ports import Conditions, Request, Rules
 class CreateRule:
     """Validates a rule, compiles what it asks, and stores it."""
 
-    def __init__(self, rules: Rules, conditions: Conditions) -> None:
+    def __init__(self, rules: Rules, conditions: Conditions, clock: Clock, *, mass_subscriptions_min: int) -> None:
         self._rules = rules
         self._conditions = conditions
+        self._clock = clock
+        self._mass_subscriptions_min = mass_subscriptions_min
 
     async def __call__(self, rule: AlertRule, request: Request) -> AlertRule:
         """Return the stored rule."""
         require_rule(rule)
         self._conditions.require_valid(rule)
-        return await self._rules.add(rule, request)
+        mass = await self._rules.audience(rule.district, rule.category) >= self._mass_subscriptions_min
+        if mass and not rule.requester:
+            message = "it would tell very many, and callers are not identified here: nobody could be the second person"
+            raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": "CALLERS_UNKNOWN"})
+        return await self._rules.add(replace(rule, disabled=mass, create_time_us=self._clock.now_us()), request)

@@ -77,6 +77,8 @@ class AlertRule(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. `alertRules/{alert_rule}`."""
     district: _builtins.str
@@ -86,7 +88,11 @@ class AlertRule(_message.Message):
     etag: _builtins.str
     """Changes with every change."""
     disabled: _builtins.bool
-    """Output only. A disabled rule raises nothing."""
+    """Output only. A disabled rule raises nothing: it waits for a second person, or was not granted in time."""
+    requester: _builtins.str
+    """Output only. Who created it; empty where callers are not identified."""
+    approver: _builtins.str
+    """Output only. The second person, of a rule that needed one."""
     @_builtins.property
     def observation(self) -> Global___ObservationCondition:
         """A condition on readings."""
@@ -122,10 +128,12 @@ class AlertRule(_message.Message):
         body: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         etag: _builtins.str = ...,
         disabled: _builtins.bool = ...,
+        requester: _builtins.str = ...,
+        approver: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "observation", b"observation", "silence", b"silence", "watch", b"watch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "category", b"category", "command", b"command", "disabled", b"disabled", "district", b"district", "etag", b"etag", "name", b"name", "observation", b"observation", "silence", b"silence", "title", b"title", "watch", b"watch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "body", b"body", "category", b"category", "command", b"command", "disabled", b"disabled", "district", b"district", "etag", b"etag", "name", b"name", "observation", b"observation", "requester", b"requester", "silence", b"silence", "title", b"title", "watch", b"watch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_watch: _TypeAlias = _typing.Literal["observation", "command", "silence"]  # noqa: Y015
     _WhichOneofArgType_watch: _TypeAlias = _typing.Literal["watch", b"watch"]  # noqa: Y015

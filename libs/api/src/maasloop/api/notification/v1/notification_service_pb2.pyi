@@ -106,6 +106,28 @@ class ListAlertRulesResponse(_message.Message):
 Global___ListAlertRulesResponse: _TypeAlias = ListAlertRulesResponse  # noqa: Y015
 
 @_typing.final
+class GrantAlertRuleRequest(_message.Message):
+    """Request of GrantAlertRule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `alertRules/{alert_rule}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantAlertRuleRequest: _TypeAlias = GrantAlertRuleRequest  # noqa: Y015
+
+@_typing.final
 class DeleteAlertRuleRequest(_message.Message):
     """Request of DeleteAlertRule."""
 

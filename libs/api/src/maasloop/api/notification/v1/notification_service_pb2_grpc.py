@@ -41,6 +41,11 @@ class NotificationServiceStub:
                 request_serializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.CreateAlertRuleRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.FromString,
                 _registered_method=True)
+        self.GrantAlertRule = channel.unary_unary(
+                '/maasloop.api.notification.v1.NotificationService/GrantAlertRule',
+                request_serializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.GrantAlertRuleRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.FromString,
+                _registered_method=True)
         self.ListAlertRules = channel.unary_unary(
                 '/maasloop.api.notification.v1.NotificationService/ListAlertRules',
                 request_serializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.ListAlertRulesRequest.SerializeToString,
@@ -93,7 +98,18 @@ class NotificationServiceServicer:
     """
 
     def CreateAlertRule(self, request, context):
-        """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile.
+        """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
+        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
+        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantAlertRule(self, request, context):
+        """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
+        enabled at once. PERMISSION_DENIED (APPROVAL_MISSING) for the one who created it and for programs,
+        FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted, needs nobody, or is too old.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +187,11 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     request_deserializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.CreateAlertRuleRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.SerializeToString,
             ),
+            'GrantAlertRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantAlertRule,
+                    request_deserializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.GrantAlertRuleRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.SerializeToString,
+            ),
             'ListAlertRules': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAlertRules,
                     request_deserializer=maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.ListAlertRulesRequest.FromString,
@@ -244,6 +265,33 @@ class NotificationService:
             target,
             '/maasloop.api.notification.v1.NotificationService/CreateAlertRule',
             maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.CreateAlertRuleRequest.SerializeToString,
+            maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantAlertRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.notification.v1.NotificationService/GrantAlertRule',
+            maasloop_dot_api_dot_notification_dot_v1_dot_notification__service__pb2.GrantAlertRuleRequest.SerializeToString,
             maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2.AlertRule.FromString,
             options,
             channel_credentials,

@@ -35,7 +35,15 @@ class NotificationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NotificationServiceAsyncStub: ...
     CreateAlertRule: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.CreateAlertRuleRequest, _alert_pb2.AlertRule]
-    """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile."""
+    """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
+    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
+    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    """
+    GrantAlertRule: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.GrantAlertRuleRequest, _alert_pb2.AlertRule]
+    """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
+    enabled at once. PERMISSION_DENIED (APPROVAL_MISSING) for the one who created it and for programs,
+    FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted, needs nobody, or is too old.
+    """
     ListAlertRules: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.ListAlertRulesRequest, _notification_service_pb2.ListAlertRulesResponse]
     """Lists rules, ordered by name."""
     DeleteAlertRule: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteAlertRuleRequest, _notification_service_pb2.DeleteAlertRuleResponse]
@@ -63,7 +71,15 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAlertRule: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.CreateAlertRuleRequest, _alert_pb2.AlertRule]  # type: ignore[assignment]
-    """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile."""
+    """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
+    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
+    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    """
+    GrantAlertRule: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.GrantAlertRuleRequest, _alert_pb2.AlertRule]  # type: ignore[assignment]
+    """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
+    enabled at once. PERMISSION_DENIED (APPROVAL_MISSING) for the one who created it and for programs,
+    FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted, needs nobody, or is too old.
+    """
     ListAlertRules: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListAlertRulesRequest, _notification_service_pb2.ListAlertRulesResponse]  # type: ignore[assignment]
     """Lists rules, ordered by name."""
     DeleteAlertRule: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteAlertRuleRequest, _notification_service_pb2.DeleteAlertRuleResponse]  # type: ignore[assignment]
@@ -94,7 +110,21 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_service_pb2.CreateAlertRuleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alert_pb2.AlertRule, _abc.Awaitable[_alert_pb2.AlertRule]]:
-        """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile."""
+        """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
+        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
+        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        """
+
+    @_abc_1.abstractmethod
+    def GrantAlertRule(
+        self,
+        request: _notification_service_pb2.GrantAlertRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alert_pb2.AlertRule, _abc.Awaitable[_alert_pb2.AlertRule]]:
+        """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
+        enabled at once. PERMISSION_DENIED (APPROVAL_MISSING) for the one who created it and for programs,
+        FAILED_PRECONDITION (STATE_FORBIDS) for one that is granted, needs nobody, or is too old.
+        """
 
     @_abc_1.abstractmethod
     def ListAlertRules(
