@@ -18,7 +18,9 @@ CHART = ROOT / "deploy" / "helm" / "maasloop"
 SKELETON = CHART / "values.schema.yaml"
 EVERY_SERVICE = "every service"
 PLACEHOLDER = "settingsOf"
-BY_THE_CHART = frozenset({"nats_url", "grpc_address", "health_address", "tls_certificate_file", "tls_key_file"})
+BY_THE_CHART = frozenset(
+    {"nats_url", "nats_credentials_file", "grpc_address", "health_address", "tls_certificate_file", "tls_key_file"}
+)
 """What all services have but the values of the chart give in another place, or cannot give to all alike."""
 
 NEVER = frozenset({"insecure_on_loopback"})
@@ -72,7 +74,9 @@ def _shared(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the schema of the settings that all services have and that can be told to all at once."""
     first, *others = (schema["properties"] for schema in schemas.values())
     names = [name for name in first if name not in BY_THE_CHART | NEVER and all(name in other for other in others)]
-    return {"type": "object", "additionalProperties": False, "properties": {name: first[name] for name in names}}
+    shared = {"type": "object", "additionalProperties": False, "properties": {name: first[name] for name in names}}
+    parts = next(iter(schemas.values())).get("$defs", {})
+    return shared | ({"$id": "settings/all", "$defs": parts} if parts else {})
 
 
 if __name__ == "__main__":

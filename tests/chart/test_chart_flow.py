@@ -146,7 +146,8 @@ def test_the_streams_job_says_what_the_command_takes(library: HelmLibrary) -> No
 
     assert container["command"][1:] == ["streams", "ensure", "--scale", "2.5", "--replicas", "3"]
     assert told.exit_code == 0
-    assert {variable["name"] for variable in container["env"]} == {"MAASLOOP_CLI__NATS_URL", "MAASLOOP_CLI__MQTT_URL"}
+    names = ("NATS_URL", "MQTT_URL", "NATS_CREDENTIALS_FILE", "NATS_DEVICES_CREDENTIALS_FILE", "NATS_CA_FILE")
+    assert {variable["name"] for variable in container["env"]} == {f"MAASLOOP_CLI__{name}" for name in names}
     assert any(durable.stream.startswith("$MQTT") for durable in DURABLES)
 
 

@@ -48,7 +48,18 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            {{- if .natsSecret }}
+            - name: nats
+              mountPath: /run/maasloop/nats
+              readOnly: true
+            {{- end }}
       volumes:
+        {{- with .natsSecret }}
+        - name: nats
+          secret:
+            secretName: {{ . }}
+            defaultMode: 0440
+        {{- end }}
         {{- include "maasloop.temporaryFiles" . | nindent 8 }}
 {{- end -}}
 

@@ -15,6 +15,9 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- end -}}
 {{- if .Values.streams.enabled -}}
+{{- if not .Values.streams.natsSecret -}}
+{{- fail "streams.natsSecret is empty, so NATS would not let the job in: name a Secret with ensure.creds, ensure-devices.creds and ca.crt" -}}
+{{- end -}}
 {{- include "maasloop.requireImage" (dict "name" "streams.image" "image" .Values.streams.image) -}}
 {{- end -}}
 {{- end -}}
@@ -23,6 +26,9 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- $settings := include "maasloop.settings" . | fromJson -}}
 {{- if not (index .root.Values .key).tlsSecret -}}
 {{- fail (printf "%s.tlsSecret is empty, so nobody could be identified: name a Secret with tls.crt, tls.key and ca.crt" .key) -}}
+{{- end -}}
+{{- if not (index .root.Values .key).natsSecret -}}
+{{- fail (printf "%s.natsSecret is empty, so NATS would not let it in: name a Secret with user.creds and ca.crt" .key) -}}
 {{- end -}}
 {{- range $name := list "grpc" "public_grpc" "health" "http" -}}
 {{- with index $settings (printf "%s_address" $name) -}}

@@ -31,6 +31,10 @@ way that other readers take for text.
 {{- range $setting, $file := dict "tls_certificate_file" "tls.crt" "tls_key_file" "tls.key" "tls_ca_file" "ca.crt" -}}
 {{- $_ := set $settings $setting (printf "/run/maasloop/tls/%s" $file) -}}
 {{- end -}}
+{{- $natsFiles := dict "nats_credentials_file" "user.creds" "nats_ca_file" "ca.crt" "downlink_credentials_file" "downlink.creds" "callout_directory" "" -}}
+{{- range $setting, $file := $natsFiles -}}
+{{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "/run/maasloop/nats/%s" $file | trimSuffix "/") }}{{ end -}}
+{{- end -}}
 {{- range $neighbour := include "maasloop.neighbours" . | fromJsonArray -}}
 {{- $there := dict "root" $.root "key" $neighbour -}}
 {{- $listens := (index $.root.Values $neighbour).settings.grpc_address | default "0.0.0.0:50051" -}}

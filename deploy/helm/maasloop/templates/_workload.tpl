@@ -1,7 +1,8 @@
 {{- /*
 Workloads. A service file includes "maasloop.deployment" or "maasloop.statefulset"; both hold the same pod. The settings
 are a file from the ConfigMap, whose checksum rolls the pods when it changes; the connection string comes from the
-Secret. Certificates are mounted whole, never by subPath, so that renewed ones arrive while the process runs. A process ends within twice drain_s and 10 s, so a pod gets 5 s more than that.
+Secret. Certificates and credentials of NATS are mounted whole, never by subPath, so that renewed ones arrive while the
+process runs. A process ends within twice drain_s and 10 s, so a pod gets 5 s more than that.
 */ -}}
 
 {{- define "maasloop.deployment" -}}
@@ -69,6 +70,10 @@ template:
         secret:
           secretName: {{ $values.tlsSecret }}
           defaultMode: 0440
+      - name: nats
+        secret:
+          secretName: {{ $values.natsSecret }}
+          defaultMode: 0440
       {{- include "maasloop.temporaryFiles" . | nindent 6 }}
     {{- range $name := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
     {{- with index $values $name }}
@@ -110,6 +115,9 @@ volumeMounts:
     readOnly: true
   - name: tls
     mountPath: /run/maasloop/tls
+    readOnly: true
+  - name: nats
+    mountPath: /run/maasloop/nats
     readOnly: true
   - name: tmp
     mountPath: /tmp
