@@ -19,7 +19,7 @@ def log_sql(service: str, role: str) -> str:
     return f"""
         INSERT INTO audit.logs (name, role) VALUES ('{service}', '{role}') ON CONFLICT DO NOTHING;
         GRANT USAGE ON SCHEMA audit TO "{role}";
-        GRANT EXECUTE ON FUNCTION audit.append(text[]), audit.read(bigint, integer),
+        GRANT EXECUTE ON FUNCTION audit.append(text[]), audit.size(), audit.read(bigint, integer),
             audit.keep(bigint, bytea[], text), audit.newest(integer) TO "{role}";
     """  # noqa: S608 - names were checked above
 

@@ -1,5 +1,5 @@
 -- The audit logs of a database, made by its administrator; running this a second time changes nothing.
--- Each service role may call three functions about its own log and has no right on any table. The owner of the tables
+-- Each service role may call the functions below about its own log and has no right on any table. The owner of the tables
 -- can't log in, and even for the owner the triggers refuse every change of a row and every deletion.
 DO $$
 BEGIN
@@ -87,6 +87,12 @@ BEGIN
 END
 $$;
 
+-- Returns how many entries the log of the role that logged in has.
+CREATE OR REPLACE FUNCTION audit.size() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT size FROM audit.logs WHERE role = session_user
+$$;
+
 -- Reads the log of the role that logged in, in order.
 CREATE OR REPLACE FUNCTION audit.read(after bigint, upto integer)
 RETURNS TABLE (place bigint, entry text, link bytea)
@@ -121,8 +127,9 @@ ALTER TABLE audit.logs OWNER TO maasloop_audit;
 ALTER TABLE audit.entries OWNER TO maasloop_audit;
 ALTER TABLE audit.checkpoints OWNER TO maasloop_audit;
 ALTER FUNCTION audit.append(text[]) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.size() OWNER TO maasloop_audit;
 ALTER FUNCTION audit.read(bigint, integer) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.keep(bigint, bytea[], text) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.newest(integer) OWNER TO maasloop_audit;
-REVOKE ALL ON FUNCTION audit.append(text[]), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest(integer)
+REVOKE ALL ON FUNCTION audit.append(text[]), audit.size(), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest(integer)
     FROM PUBLIC;

@@ -1,4 +1,4 @@
-"""Signs what a service's audit log is: soon after an entry in quiet times, once a minute in busy ones.
+"""Signs what a service's audit log is: as soon as it rests, and once a minute while it grows.
 
 The keeper of a log trusts its own signature and nothing else: the tree goes on from the last checkpoint that its key has
 signed, and every entry since is hashed again before it is signed. Where what is stored does not follow from what was
@@ -28,11 +28,13 @@ from maasloop.postgres.pool import Connection, Pool
 from maasloop.telemetry import metrics
 
 INTERVAL_S = 60.0
-"""Shortest time between two checkpoints of a log that grows."""
+"""Longest time between two checkpoints of a log that grows."""
 LOOK_S = 2.0
+"""A log without a new entry for this long rests."""
 READ_ENTRIES_MAX = 5_000
 
 _LEAD = "SELECT pg_try_advisory_xact_lock(hashtextextended('maasloop.audit.' || session_user, 0))"
+_SIZE = "SELECT audit.size()"
 _NEWEST = "SELECT entries, roots, signed FROM audit.newest(2)"
 _READ = "SELECT place, entry, link FROM audit.read(%s, %s)"
 _KEEP = "SELECT audit.keep(%s, %s, %s)"
@@ -74,6 +76,7 @@ class Checkpointer:
         self._unpublished: tuple[int, AuditCheckpointed] | None = None
         self._told_size = -1
         self._signed_at_s = float("-inf")
+        self._seen_size = 0
         self._fault = ""
 
     async def run(self) -> None:
@@ -91,12 +94,21 @@ class Checkpointer:
 
     async def look(self, *, at_once: bool = False) -> None:
         """Sign what is new, if it is time, or ``at_once``, and publish what was not published yet."""
-        if self._unpublished is None and (at_once or self._clock.monotonic_s() - self._signed_at_s >= INTERVAL_S):
+        if self._unpublished is None and (await self._due() or at_once):
             await self._sign()
         if self._unpublished is not None:
             self._told_size, message = self._unpublished
             await self._publish(message)
             self._unpublished = None
+
+    async def _due(self) -> bool:
+        with translated():
+            async with self._pool.connection() as connection:
+                row: Any = await (await connection.execute(_SIZE)).fetchone()
+        size, before = int(row[0] or 0), self._seen_size
+        self._seen_size = size
+        rests = size == before and size != self._told_size
+        return rests or self._clock.monotonic_s() - self._signed_at_s >= INTERVAL_S
 
     async def _sign(self) -> None:
         try:
