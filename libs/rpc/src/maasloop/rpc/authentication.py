@@ -24,7 +24,7 @@ from maasloop.telemetry import metrics
 
 from . import statuses
 from .auditing import AuditedCall, CallAudit
-from .authorization import Authorizer
+from .authorization import Authorizer, permission_of
 
 AUTHORIZATION = "authorization"
 BEARER = "bearer "
@@ -79,9 +79,14 @@ class Gate:
             message = f"{security.tls.files.certificate} has no name of the form spiffe://…, so nobody can be its peer"
             raise ValueError(message)
 
-    async def identify(self, context: _Context, method: str) -> Principal:
-        """Return the caller of a method (``/package.Service/Method``), or raise ``Unauthenticated``."""
+    async def identify(self, context: _Context, method: str) -> Principal | None:
+        """Return the caller of a method (``/package.Service/Method``), or raise ``Unauthenticated``.
+
+        None is nobody: a method whose request carries its own proof asks for no other.
+        """
         try:
+            if context.auth_context().get(_URI_NAMES) is None and needs_nobody(method):
+                return None
             return await self._identified(context)
         except Unauthenticated as error:
             if self._audit is not None:
@@ -115,7 +120,9 @@ class Gate:
             raise Unauthenticated(Reason.CREDENTIALS_INVALID, "no tokens are taken here")
         return await self._tokens.principal(token)
 
-    async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
+    async def authorize(
+        self, principal: Principal | None, method: str, request: Message, *, continued: bool = False
+    ) -> None:
         """Raise ``PermissionDenied`` unless the caller may call the method (``/package.Service/Method``) with this."""
         try:
             await self._judge(principal, method, request, continued=continued)
@@ -124,7 +131,11 @@ class Gate:
                 self._audit.refused(principal, method, error)
             raise
 
-    async def _judge(self, principal: Principal, method: str, request: Message, *, continued: bool) -> None:
+    async def _judge(self, principal: Principal | None, method: str, request: Message, *, continued: bool) -> None:
+        if needs_nobody(method):
+            return
+        if principal is None:
+            raise PermissionDenied(Reason.PERMISSION_MISSING, f"nobody may call {method}")
         if principal.kind is Kind.SERVICE:
             if not may_call(principal.name, method):
                 raise _denied(principal, method)
@@ -158,6 +169,12 @@ def calling(principal: Principal | None) -> Iterator[None]:
         yield
     finally:
         _caller.reset(token)
+
+
+@lru_cache(maxsize=1024)
+def needs_nobody(method: str) -> bool:
+    """Tell whether the requests of a method carry their own proof."""
+    return permission_of(method).anonymous
 
 
 def known_only(gate: Gate, method: str, handler: _Handler) -> _Handler:

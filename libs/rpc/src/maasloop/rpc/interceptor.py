@@ -192,7 +192,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     yield self._each_admitted(principal, method, _each_validated(request, read), audited)
 
     async def _each_admitted(
-        self, principal: Principal, method: str, requests: AsyncIterator[Message], audited: AuditedCall | None
+        self, principal: Principal | None, method: str, requests: AsyncIterator[Message], audited: AuditedCall | None
     ) -> AsyncIterator[Message]:
         assert self._gate is not None  # noqa: S101 - asked by who calls this
         continued = False
