@@ -88,14 +88,14 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
     backlog = arguments.backlog > 0
     lamps = [f"lamp-{number:05}" for number in range(arguments.loops * (len(backgrounds) + backlog))]
     others = [f"air-{number:05}" for number in range(max(arguments.devices - len(lamps) - 2, 1_000))]
-    host, port = stack.nats.mqtt_address
+    listener = stack.mqtt
     options = [("grpc.max_receive_message_length", 8 << 20)]
     async with (
         stack.channel("device-registry", options=options) as registry,
         stack.channel("actuation") as actuation,
         stack.channel("ingest") as ingest,
-        aiomqtt.Client(host, port, identifier="bench-cabinet", max_inflight_messages=200) as client,
-        _floor(stack) as floor,
+        aiomqtt.Client(**listener.options(), identifier="bench-cabinet", max_inflight_messages=200) as client,
+        contextlib.nullcontext() if arguments.secure else _floor(stack) as floor,
     ):
         client.pending_calls_threshold = 1_000
         await register(registry, lamps, others)
@@ -124,7 +124,7 @@ async def _under(
     rate: int,
     *,
     lamp_field: Device,
-    floor: Floor,
+    floor: Floor | None,
     lamps: list[str],
     loops_per_s: float,
 ) -> dict[str, Any]:
@@ -135,12 +135,13 @@ async def _under(
         for number in range(ROUNDS):
             part = lamps[number * len(lamps) // ROUNDS : (number + 1) * len(lamps) // ROUNDS]
             counted[0], began_s = 0, time.perf_counter()
-            floors += await take(floor.pass_by, floor.arrived, [f"{lamp}-{rate}" for lamp in part], loops_per_s)
+            if floor is not None:
+                floors += await take(floor.pass_by, floor.arrived, [f"{lamp}-{rate}" for lamp in part], loops_per_s)
             loops += await take(lamp_field.pass_by, lamp_field.arrived, part, loops_per_s)
             recorded, counted_s = recorded + counted[0], counted_s + time.perf_counter() - began_s
     return {
         **summary("loop_latency", loops, len(lamps)),
-        **summary("loop_floor", floors, len(lamps)),
+        **(summary("loop_floor", floors, len(lamps)) if floor is not None else {}),
         "background_observations_per_s": round(recorded / counted_s),
     }
 
@@ -277,7 +278,9 @@ async def _floor(stack: LocalStack) -> AsyncIterator[Floor]:
 
 async def run(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Start a platform of its own, measure, and stop it."""
-    async with LocalStack(root, StackOptions(services=SERVICES, durable_initdb=False, secure=False)) as stack:
+    async with LocalStack(
+        root, StackOptions(services=SERVICES, durable_initdb=False, secure=arguments.secure)
+    ) as stack:
         try:
             found = await measure(stack, arguments)
         finally:
@@ -312,6 +315,9 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=0, help="rows to be read in while the loop is measured")
     parser.add_argument("--devices", type=int, default=10_000, help="registered devices, lamps included")
     parser.add_argument("--keep-logs", default="", help="folder to copy the logs to")
+    parser.add_argument(
+        "--secure", action="store_true", help="with identities and TLS, without the floor and a backlog"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
     BENCHES.mkdir(parents=True, exist_ok=True)
