@@ -7,6 +7,7 @@ from pathlib import Path
 from google.protobuf.descriptor_pool import Default
 
 from maasloop.api.consent.v1 import consent_service_pb2 as _consent  # noqa: F401 - registers its descriptors
+from maasloop.api.device.v1 import access_service_pb2 as _access  # noqa: F401 - registers its descriptors
 from maasloop.api.device.v1 import device_service_pb2 as _device  # noqa: F401 - registers its descriptors
 from maasloop.api.observation.v1 import series_service_pb2 as _series  # noqa: F401 - registers its descriptors
 from maasloop.identity.callers import calls_of_services
@@ -14,7 +15,12 @@ from maasloop.stack.services import NEIGHBOURS, module_name
 
 ROOT = Path(__file__).parents[2]
 FOLLOWING = ROOT / "libs/runtime/src/maasloop/runtime/following.py"
-SERVERS = {"DeviceService": "device-registry", "ConsentService": "consent", "SeriesService": "timeseries"}
+SERVERS = {
+    "AccessService": "device-registry",
+    "DeviceService": "device-registry",
+    "ConsentService": "consent",
+    "SeriesService": "timeseries",
+}
 
 
 def test_services_may_call_what_they_call() -> None:
@@ -61,7 +67,12 @@ def _stubs(tree: ast.AST) -> dict[str, str]:
     """Return the full name of each gRPC service whose stub a module imports."""
     names = [name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names]
     short = [name.removesuffix("Stub") for name in names if name.endswith("ServiceStub")]
-    packages = {"DeviceService": "device", "ConsentService": "consent", "SeriesService": "observation"}
+    packages = {
+        "AccessService": "device",
+        "DeviceService": "device",
+        "ConsentService": "consent",
+        "SeriesService": "observation",
+    }
     return {name: f"maasloop.api.{packages[name]}.v1.{name}" for name in short}
 
 

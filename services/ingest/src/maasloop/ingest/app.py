@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from grpc.aio import Channel
+
 from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
@@ -12,12 +14,14 @@ from maasloop.ingest.adapters.bus import BusPublisher
 from maasloop.ingest.adapters.counts import MetricCounts
 from maasloop.ingest.adapters.external_names import ExternalNames
 from maasloop.ingest.adapters.fill import StreamFill
+from maasloop.ingest.adapters.key_exchange import KeyExchange
 from maasloop.ingest.adapters.mqtt_space import MqttSpace
 from maasloop.ingest.adapters.postgres import PostgresQuarantine
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import Facts, PropertyFacts
 from maasloop.ingest.entrypoints.chirpstack import ChirpstackDoor
 from maasloop.ingest.entrypoints.http import ObservationsDoor
+from maasloop.ingest.entrypoints.http_callers import HttpCallers
 from maasloop.ingest.entrypoints.mqtt import MqttDoor
 from maasloop.ingest.entrypoints.payloads import decode_entry
 from maasloop.ingest.entrypoints.rpc import SERVICE, IngestDoor
@@ -33,6 +37,7 @@ from maasloop.ingest.handlers.replay_quarantine import ReplayQuarantine
 from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.runtime import broker
+from maasloop.runtime.access import Access
 from maasloop.runtime.audit_log import open_audit_log
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
@@ -88,7 +93,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
-        http = ObservationsDoor(record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock)
+        http = ObservationsDoor(
+            record=record,
+            refuse=refuse,
+            name_of=name_of,
+            unit_of=unit_of,
+            clock=clock,
+            callers=_http_callers(settings, access, registry_channel, clock),
+        )
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
         yield Service(
@@ -113,6 +125,15 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             checks={"database": lambda: check(pool), "nats": partial(_linked, bus, bulk), "devices": devices.check},
             notes=audit.notes,
         )
+
+
+def _http_callers(
+    settings: IngestSettings, access: Access, registry_channel: Channel, clock: Clock
+) -> HttpCallers | None:
+    """Return who asks callers of the HTTP door who they are; nobody where nobody is identified."""
+    if settings.tls is None or settings.http_anonymous:
+        return None
+    return HttpCallers(access.tokens.principal, KeyExchange(registry_channel, clock).token, access.authorizer)
 
 
 def _device_doors(

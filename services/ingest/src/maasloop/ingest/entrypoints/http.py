@@ -17,9 +17,18 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import InvalidArgument, MaasloopError, NotFound, ResourceExhausted, Retryable
+from maasloop.core.errors import (
+    InvalidArgument,
+    MaasloopError,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Retryable,
+    Unauthenticated,
+)
 from maasloop.core.ids import require_id
 from maasloop.core.reasons import Reason
+from maasloop.identity.principals import Principal
 from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
@@ -28,6 +37,7 @@ from maasloop.ingest.ports import Batch
 from .answers import count_refused
 from .batches import NameOf
 from .events import Unreadable, decode_event, push_type
+from .http_callers import HttpCallers
 from .payloads import CSV, JSON, SENML, SENML_CBOR, Received, UnitOf, decode
 
 PATH = "/v1/observations"
@@ -40,8 +50,9 @@ REQUESTS_MAX = 256
 SENSOR_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROBLEM = "application/problem+json"
 
-_OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNSUPPORTED = 200, 400, 404, 413, 415
-_TOO_MANY, _INTERNAL, _UNAVAILABLE = 429, 500, 503
+_OK, _BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED = 200, 400, 413, 415
+_INTERNAL, _UNAVAILABLE = 500, 503
+_STATUSES = {Unauthenticated: 401, PermissionDenied: 403, NotFound: 404, ResourceExhausted: 429}
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
 
@@ -50,9 +61,20 @@ class ObservationsDoor:
     """The ASGI application of the door."""
 
     def __init__(
-        self, *, record: Record, refuse: RefusePayload, name_of: NameOf, unit_of: UnitOf, clock: Clock
+        self,
+        *,
+        record: Record,
+        refuse: RefusePayload,
+        name_of: NameOf,
+        unit_of: UnitOf,
+        clock: Clock,
+        callers: HttpCallers | None = None,
     ) -> None:
-        """``record`` is the pipeline, ``refuse`` what becomes of a payload that is none."""
+        """``record`` is the pipeline, ``refuse`` what becomes of a payload that is none.
+
+        Without ``callers`` nobody is asked who they are.
+        """
+        self._callers = callers
         self._record = record
         self._refuse = refuse
         self._name_of = name_of
@@ -85,10 +107,12 @@ class ObservationsDoor:
 
     async def _post(self, request: Request) -> Response:
         receipt_time_us = self._clock.now_us()
+        caller = await self._identified(request)
         district = require_id(request.query_params.get("district", ""), "district")
         device = request.query_params.get("device", "")
         if device:
             require_id(device, "device")
+        await self._authorize(caller, district)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in HEARD:
             heard = ", ".join(HEARD)
@@ -108,6 +132,7 @@ class ObservationsDoor:
 
     async def _push(self, request: Request) -> Response:
         receipt_time_us = self._clock.now_us()
+        caller = await self._identified(request)
         sensor = request.headers.get("x-sensor", "").strip()
         if SENSOR_PATTERN.fullmatch(sensor) is None:
             message = "the header X-Sensor names the sensor, for example esp8266-12345678"
@@ -116,6 +141,7 @@ class ObservationsDoor:
         received = Received(Door.SENSOR_COMMUNITY, "", "", receipt_time_us, push_type(sensor), payload)
         try:
             batch = decode_event(received, self._name_of, self._unit_of)
+            await self._authorize(caller, batch.district)
         except Unreadable as error:
             known = replace(received, district=error.named.district, sender=error.named.device)
             await self._refuse_whole(error, known)
@@ -124,6 +150,13 @@ class ObservationsDoor:
             await self._refuse_whole(error, received)
             raise
         return _answer(await self._record(batch))
+
+    async def _identified(self, request: Request) -> Principal | None:
+        return await self._callers.identify(request.headers.get("authorization", "")) if self._callers else None
+
+    async def _authorize(self, caller: Principal | None, district: str) -> None:
+        if self._callers is not None and caller is not None:
+            await self._callers.authorize(caller, district)
 
     async def _refuse_whole(self, error: InvalidArgument, received: Received) -> None:
         await self._refuse(
@@ -166,6 +199,8 @@ async def _problem_of(_request: Request, error: Exception) -> Response:
     assert isinstance(error, MaasloopError)  # noqa: S101 - registered for this class
     count_refused(Door.HTTP, error.reason)
     headers = {"retry-after": str(math.ceil(error.retry_after_s))} if isinstance(error, Retryable) else {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     return _problem(_status(error), error.reason, error.message, headers)
 
 
@@ -181,10 +216,9 @@ async def _internal(_request: Request, _error: Exception) -> Response:
 def _status(error: MaasloopError) -> int:
     if error.reason == Reason.PAYLOAD_TOO_LARGE:
         return _TOO_LARGE
-    if isinstance(error, NotFound):
-        return _NOT_FOUND
-    if isinstance(error, ResourceExhausted):
-        return _TOO_MANY
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return status
     return _UNAVAILABLE if isinstance(error, Retryable) else _BAD_REQUEST
 
 
