@@ -157,9 +157,7 @@ def test_a_witness_remembers(audit: Callable[..., Any], city: City, tmp_path: Pa
     audit("export", "consent", str(file))
     assert audit("witness", "--export", str(file)).status == 0
 
-    with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA audit CASCADE")
-    _make_anew(city)
+    _make_anew(city, audit)
     city.checkpoint.unlink()
     city.add(city.entry("districts/oost"), city.entry("districts/oost"), city.entry("districts/oost"))
     forked = audit("witness", "--once")
@@ -169,9 +167,21 @@ def test_a_witness_remembers(audit: Callable[..., Any], city: City, tmp_path: Pa
     assert len(list(city.files.witness.glob("fork-*.txt"))) == 1
 
 
-def _make_anew(city: City) -> None:
-    from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
+def test_a_deployment_gets_its_keys(audit: Callable[..., Any], tmp_path: Path) -> None:
+    """Keys are made once, 0600, and kept; what is public fits what is secret."""
+    files = AuditFiles(tmp_path / "city")
+    assert audit("keys", str(files.state)).status == 0
+    made = {path.name: path.read_text() for path in files.secrets.iterdir()}
+    assert audit("keys", str(files.state)).status == 0
 
+    assert {path.name: path.read_text() for path in files.secrets.iterdir()} == made
+    assert {path.stat().st_mode & 0o777 for path in files.secrets.iterdir()} == {0o600}
+    assert str(SigningKey.parse(made["ingest.key"]).verifying) in {text.strip() for text in files.log_keys()}
+
+
+def _make_anew(city: City, audit: Callable[..., Any]) -> None:
+    """Make the schema as an administrator does."""
     with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
-        for statement in (schema_sql(), auditor_sql(), log_sql("consent", "maasloop_consent")):
+        connection.execute("DROP SCHEMA audit CASCADE")
+        for statement in json.loads(audit("schema", "--json").out):
             connection.execute(statement.encode())

@@ -25,7 +25,7 @@ PROMISED = [
     "alerts list", "alerts ack", "alerts resolve",
     "subscriptions list", "subscriptions add", "subscriptions remove", "deliveries list",
     "consent grant", "consent withdraw", "consent check",
-    "audit verify", "audit export", "audit who-touched", "audit witness",
+    "audit verify", "audit export", "audit who-touched", "audit witness", "audit keys", "audit schema",
     "catalogue apply", "streams ensure", "quarantine list", "quarantine replay", "rsmp-supervisor", "twin rsmp-site",
 ]  # fmt: skip
 WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"}
