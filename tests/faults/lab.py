@@ -31,6 +31,8 @@ from maasloop.core.clock import SystemClock
 from maasloop.stack.local import LocalStack, StackOptions, service_ready
 from maasloop.stack.process import ManagedProcess
 from maasloop.stack.servers.databases import DATABASE, role_name
+from maasloop.stack.servers.passwords import RolePasswords
+from maasloop.stack.state import StateDirectory
 from maasloop.testing.buses import core_bus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,9 +294,9 @@ async def running(
         if ports:
             added["MAASLOOP_INGEST__NATS_URL"] = f"nats://127.0.0.1:{ports[0]}"
             added["MAASLOOP_TIMESERIES__NATS_URL"] = f"nats://127.0.0.1:{ports[1]}"
-            added["MAASLOOP_TIMESERIES__POSTGRES_DSN"] = (
-                f"postgresql://{role_name('timeseries')}@127.0.0.1:{ports[2]}/{DATABASE}"
-            )
+            role = role_name("timeseries")
+            secret = RolePasswords(StateDirectory(root).secrets / "postgres").option(role)
+            added["MAASLOOP_TIMESERIES__POSTGRES_DSN"] = f"postgresql://{role}@127.0.0.1:{ports[2]}/{DATABASE}{secret}"
         options = StackOptions(
             services=SERVICES, modules=modules or {}, environment=added, progress=told.append, durable_initdb=False
         )

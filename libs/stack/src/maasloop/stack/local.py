@@ -101,6 +101,7 @@ class LocalStack:
             port=ports.get("postgres"),
             log_path=logs / "postgres.log",
             durable_initdb=self.options.durable_initdb,
+            secure=self.options.secure,
         )
         self.addresses = choose_addresses(ports)
         self.neighbours = Neighbours(
@@ -218,7 +219,7 @@ class LocalStack:
         self._tell("starting NATS and PostgreSQL")
         self.nats.start()
         self.postgres.start()
-        create_service_database(self.postgres.dsn(), self.postgres_dsn)
+        create_service_database(self.postgres.dsn(), self.postgres_dsn, passwords=self.postgres.passwords)
         if self.options.ensure_streams:
             self._tell("declaring streams")
             await self._ensure_streams()

@@ -33,7 +33,9 @@ class Town:
         certificates = DevelopmentCertificates(directory / "tls", clock)
         certificates.ensure([Holder("nats")])
         self.tls: TlsFiles = certificates.files("nats")
-        self.server = NatsServer(directory / "nats", identities=NatsIdentities(self.city, self.tls), extra_configuration=extra_configuration)
+        self.server = NatsServer(
+            directory / "nats", identities=NatsIdentities(self.city, self.tls), extra_configuration=extra_configuration
+        )
         self.server.start()
 
     @property

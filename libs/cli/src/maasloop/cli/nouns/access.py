@@ -86,4 +86,3 @@ def reinstate(context: typer.Context, kind: Kind, name: Name) -> None:
     known = pb.PRINCIPAL_KIND_PERSON if kind == "person" else pb.PRINCIPAL_KIND_PROGRAM
     ask(context, ACCESS, "ReinstatePrincipal", pb.ReinstatePrincipalRequest(kind=known, principal=name))
     say(f"{kind} {name} is let in again")
-

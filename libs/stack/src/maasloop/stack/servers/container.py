@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
+from maasloop.stack.servers.passwords import RolePasswords
 from maasloop.stack.servers.postgres import SETTINGS, PostgresServer, server_options
 
 TIMESCALE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
@@ -22,8 +23,17 @@ REMOVE_TIMEOUT_S = 30.0
 class ContainerPostgresServer(PostgresServer):
     """The same server as a container; its data directory is mounted."""
 
-    def __init__(self, runtime: str, data_directory: Path, *, port: int | None = None, log_path: Path) -> None:
+    def __init__(
+        self,
+        runtime: str,
+        data_directory: Path,
+        *,
+        port: int | None = None,
+        log_path: Path,
+        passwords: RolePasswords | None = None,
+    ) -> None:
         """Run by ``docker`` or ``podman``; the first start fetches the image."""
+        self.passwords = passwords
         self.data_directory = data_directory
         self.port = port if port is not None else free_ports(1)[0]
         self.account = None

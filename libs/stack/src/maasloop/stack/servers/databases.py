@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
+from maasloop.stack.servers.passwords import RolePasswords, set_password
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DATABASE = "maasloop"
@@ -23,13 +24,18 @@ def role_name(service: str) -> str:
     return f"maasloop_{schema_name(service)}"
 
 
-def create_service_database(server_dsn: str, database_dsn: str, name: str = DATABASE) -> None:
+def create_service_database(
+    server_dsn: str, database_dsn: str, name: str = DATABASE, *, passwords: RolePasswords | None = None
+) -> None:
     """Create the database with TimescaleDB, and roles and schemas of the services, where they are missing.
 
     ``server_dsn`` reaches any database of the server as superuser, ``database_dsn`` the new one.
     """
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         _create_roles(connection)
+        if passwords is not None:
+            for role in map(role_name, SERVICES):
+                set_password(connection, role, passwords.of(role))
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
         if found is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -1,7 +1,8 @@
 """A PostgreSQL 17 server with TimescaleDB that keeps what it has committed.
 
 Nothing that belongs to durability is switched off: fsync, full page writes, synchronous commit and checksums are on.
-It listens on loopback only and trusts who connects there, as a development server does.
+It listens on loopback only. With passwords every role has one of its own (SCRAM, RFC 7677); without, it trusts who connects,
+as a server of tests does.
 """
 
 import os
@@ -19,6 +20,7 @@ from maasloop.stack.account import Account, as_account, database_account
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import LOOPBACK, free_ports
 from maasloop.stack.process import ManagedProcess
+from maasloop.stack.servers.passwords import RolePasswords, set_password
 from maasloop.stack.waiting import POLL_S, wait_until_ready
 
 BINARY_DIRECTORY = Path("/usr/lib/postgresql/17/bin")
@@ -31,6 +33,9 @@ STOP_TIMEOUT_S = 20.0
 """What the fast shutdown gets, and a predecessor on the same data."""
 CONNECT_TIMEOUT_S = 2
 """Longest attempt to connect while the server starts."""
+
+PASSWORDS_ONLY = "host all all all scram-sha-256\n"
+"""Who is let in, in the form of pg_hba.conf; from where is for ``listen_addresses``."""
 
 SETTINGS: dict[str, str] = {
     "listen_addresses": LOOPBACK,
@@ -76,8 +81,10 @@ class PostgresServer:
         log_path: Path,
         settings: Mapping[str, str] | None = None,
         durable_initdb: bool = True,
+        passwords: RolePasswords | None = None,
     ) -> None:
         """Keep data under ``data_directory``, which the server's account must be able to reach."""
+        self.passwords = passwords
         self.data_directory = data_directory
         self.port = port if port is not None else free_ports(1)[0]
         self.account: Account | None = database_account()
@@ -99,7 +106,8 @@ class PostgresServer:
 
     def dsn(self, database: str = "postgres", role: str = SUPERUSER) -> str:
         """Return the connection string of a role and a database."""
-        return f"postgresql://{role}@{LOOPBACK}:{self.port}/{database}"
+        secret = self.passwords.option(role) if self.passwords else ""
+        return f"postgresql://{role}@{LOOPBACK}:{self.port}/{database}{secret}"
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Make the data directory if there is none, start, and return when a connection succeeds."""
@@ -108,6 +116,8 @@ class PostgresServer:
         self._wait_for_predecessor()
         self.process.start()
         wait_until_ready(self.process, self.ready, timeout_s)
+        if self.passwords is not None:
+            self._require_passwords(self.passwords)
 
     def stop(self) -> None:
         """End the server with a fast shutdown."""
@@ -129,6 +139,16 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def _require_passwords(self, passwords: RolePasswords) -> None:
+        """Let nobody in without a password; a data directory that was just made has not been told yet."""
+        rules = self.data_directory / "pg_hba.conf"
+        if rules.read_text(encoding="utf-8") == PASSWORDS_ONLY:
+            return
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            set_password(connection, SUPERUSER, passwords.of(SUPERUSER))
+            rules.write_text(PASSWORDS_ONLY, encoding="utf-8")
+            connection.execute("SELECT pg_reload_conf()")
 
     def _wait_for_predecessor(self) -> None:
         """Wait for a server on this data whose parent died and which is still writing its last checkpoint."""
