@@ -56,8 +56,8 @@ async def _ended(town: "Town", lamp: str) -> Command:
 
 async def _on_the_command_line(town: "Town") -> dict[str, tuple[str, str, str]]:
     """Return state, reason and detail by device, as an operator's terminal tells them."""
-    address = f"actuation={town.stack.addresses['actuation'].grpc}"
-    command = (Path(sys.executable).with_name("maasloop"), "--address", address, "commands", "list", town.district)
+    root = str(town.stack.directory.root)
+    command = (Path(sys.executable).with_name("maasloop"), "--root", root, "commands", "list", town.district)
     process = await asyncio.create_subprocess_exec(*command, "--json", stdout=asyncio.subprocess.PIPE)
     printed, _ = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
     assert process.returncode == 0

@@ -17,8 +17,8 @@ START_S = 1_750_000_000
 
 
 def _command(city: "City", file: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    address = f"ingest={city.stack.addresses['ingest'].grpc}"
-    arguments = ["--address", address, "import-observations", str(file), "--district", "noord", "--json"]
+    root = str(city.stack.directory.root)
+    arguments = ["--root", root, "import-observations", str(file), "--district", "noord", "--json"]
     command = (sys.executable, "-c", "from maasloop.cli.main import run; run()", *arguments)
     return program(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
 
