@@ -37,7 +37,9 @@ async def _maasloop(town: "Town", *arguments: str) -> tuple[int, Any]:
     )
     process = await asyncio.create_subprocess_exec(*command, "--json", stdout=asyncio.subprocess.PIPE)
     printed, _ = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
-    return int(process.returncode or 0), json.loads(printed)
+    # A witness tells one thing a line.
+    told = [json.loads(line) for line in printed.splitlines()] if "witness" in arguments else json.loads(printed)
+    return int(process.returncode or 0), told
 
 
 async def _act(town: "Town") -> None:
@@ -79,6 +81,9 @@ async def test_who_did_what_stays_written(town: "Town") -> None:
     status, logs = await _maasloop(town, "verify")
     assert (status, {log["holds"] for log in logs}) == (0, {True})
     assert len(logs) >= 3
+    status, seen = await _maasloop(town, "witness", "--once")
+    assert (status, {each["cosigned"] for each in seen}) == (0, {True})
+    assert len({each["text"].partition(":")[0] for each in seen}) >= 3
 
     with psycopg.connect(town.stack.postgres_dsn, autocommit=True) as connection:
         connection.execute("ALTER TABLE audit.entries DISABLE TRIGGER only_grows")
