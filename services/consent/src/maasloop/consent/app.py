@@ -8,6 +8,7 @@ from maasloop.bus import subjects
 from maasloop.consent.adapters.identifiers import RandomIdentifiers
 from maasloop.consent.adapters.postgres import PostgresRegister
 from maasloop.consent.entrypoints.messages import MessageCodec
+from maasloop.consent.entrypoints.places import RecordPlaces
 from maasloop.consent.entrypoints.rpc import ConsentDoor
 from maasloop.consent.entrypoints.timer import ExpiryTimer
 from maasloop.consent.handlers.check_consent import CheckConsent
@@ -48,19 +49,20 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
         identifiers = RandomIdentifiers()
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox")
+        reading = ReadRegister(register)
         door = ConsentDoor(
             create_activity=CreateActivity(register),
             grant_consent=GrantConsent(register, identifiers, clock),
             withdraw_consent=WithdrawConsent(register, identifiers, clock),
             object_to_processing=ObjectToProcessing(register, identifiers, clock),
             check_consent=CheckConsent(register, clock),
-            read_register=ReadRegister(register),
+            read_register=reading,
             watching=watching,
         )
         timer = ExpiryTimer(ExpireConsents(register, identifiers, clock), clock)
         services = [consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name]
         audit = open_audit_log(settings, pool, bus, clock)
-        access = access_of(settings, bus, clock)
+        access = access_of(settings, bus, clock, RecordPlaces(reading))
         server = rpc_server(settings, services, clock, access=access, audit=audit.calls)
         door.register(server)
         confirmed = subjects.CONSENT_CONFIRMED.subject(subjects.ALL_DISTRICTS, NAME)

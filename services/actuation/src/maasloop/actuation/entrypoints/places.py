@@ -1,0 +1,36 @@
+"""Which domain a command or an override belongs to, for the judgement of calls that name only the resource."""
+
+from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint
+from maasloop.actuation.ports import Records
+from maasloop.core.domains import Domain
+from maasloop.rpc.authorization import Place
+
+DISTRICTS, COMMANDS, OVERRIDES = "districts", "commands", "overrides"
+_PARTS = 4
+
+
+class SetpointPlaces:
+    """Answers from what is durable."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def __call__(self, name: str) -> Place | None:
+        """Return district and domain; none for what is neither a command nor an override that is known."""
+        parts = name.split("/")
+        if len(parts) != _PARTS or parts[0] != DISTRICTS:
+            return None
+        _, district, collection, resource_id = parts
+        found = None
+        if collection == COMMANDS:
+            found = await self._records.command(district, resource_id)
+        elif collection == OVERRIDES:
+            found = await self._records.override(district, resource_id)
+        return None if found is None else Place(district=district, domain=_domain(found.setpoint))
+
+
+def _domain(setpoint: Setpoint) -> str | None:
+    """Return the domain as the contract gives it to kinds of setpoints; local control has none."""
+    if isinstance(setpoint, LocalControl):
+        return None
+    return Domain.LIGHT if isinstance(setpoint, LightLevel) else Domain.TRAFFIC
