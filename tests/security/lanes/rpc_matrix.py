@@ -9,17 +9,19 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
+import httpx2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from tests.security.matrix import requests
+from tests.security.matrix import requests, routes
 from tests.security.matrix.expected import CITY, FOREIGN, OWN, Caller, Expectation
 from tests.security.outcome import NO_SABOTAGE, Outcome, Plan
 
@@ -116,7 +118,7 @@ async def run(plan: Plan) -> Outcome:
     expectation = Expectation()
     tried, unexpected, missing = 0, [], []
     share = max(1, round(1 / plan.scale)) if plan.sabotage == NO_SABOTAGE else 1
-    async with _city(plan.sabotage) as (channel, key):
+    async with _city(plan.sabotage) as (channel, door, key):
         tokens = {caller: _token(key, caller) for caller in expectation.callers()}
         waiting: list[Case] = []
 
@@ -133,6 +135,14 @@ async def run(plan: Plan) -> Outcome:
         waiting += [case for index, case in enumerate(cases(expectation)) if index % share == 0]
         tried = len(waiting)
         await asyncio.gather(*(judge() for _ in range(AT_ONCE)))
+        for route, caller, objects in product(routes.ROUTES, expectation.callers(), (OWN, FOREIGN)):
+            tried += 1
+            reached = await routes.reached(door, route, IDS[objects][0], tokens[caller])
+            may = expectation.may(caller, "RecordObservations", routes.PERMISSION, objects)
+            if reached and not may:
+                unexpected.append(f"{caller} posted to {route} for {objects}")
+            elif may and not reached and route == routes.ROUTES[0]:
+                missing.append(f"{caller} posted to {route} for {objects}")
     return Outcome.of(
         LANE,
         {
@@ -149,7 +159,7 @@ async def run(plan: Plan) -> Outcome:
 
 
 @asynccontextmanager
-async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, ECKey]]:
+async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, httpx2.AsyncClient, ECKey]]:
     """Serve the whole contract behind the platform's gate."""
     with TemporaryDirectory() as scratch:
         made = DevelopmentCertificates(Path(scratch) / "tls", SystemClock())
@@ -160,12 +170,8 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, ECKey]]:
         keys.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
         roles = Roles.load()
         judged = WithoutScope(roles.table, roles.permissions) if sabotage == SCOPE_JOIN_OFF else roles
-        security = Security(
-            tls=LiveTls(files),
-            public_address="127.0.0.1:0",
-            tokens=Tokens(keys, roles),
-            authorizer=RoleAuthorizer(judged),
-        )
+        tokens, authorizer = Tokens(keys, roles), RoleAuthorizer(judged)
+        security = Security(tls=LiveTls(files), public_address="127.0.0.1:0", tokens=tokens, authorizer=authorizer)
         server = RpcServer("127.0.0.1:0", security=security)
         for name, handlers in _handlers().items():
             server.registrar.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
@@ -173,8 +179,11 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, ECKey]]:
         await server.start()
         trusted = grpc.ssl_channel_credentials(files.authority.read_bytes())
         options = [("grpc.ssl_target_name_override", "localhost")]
-        async with grpc.aio.secure_channel(server.public_address, trusted, options=options) as channel:
-            yield channel, key
+        async with (
+            grpc.aio.secure_channel(server.public_address, trusted, options=options) as channel,
+            routes.http_door(tokens.principal, authorizer) as door,
+        ):
+            yield channel, door, key
         await server.stop(0)
 
 
