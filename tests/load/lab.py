@@ -179,9 +179,10 @@ async def laboratory(
     services: tuple[str, ...] = DATA_PATH,
     environment: dict[str, str] | None = None,
     retention: str = city.RETENTION,
+    secure: bool = True,
 ) -> AsyncIterator[Lab]:
     """Start servers and services on empty state, register the devices, and stop everything at the end."""
-    options = StackOptions(services=services, restart=False, environment=environment or {})
+    options = StackOptions(services=services, restart=False, environment=environment or {}, secure=secure)
     with directory() as root:
         async with (
             LocalStack(root, options) as stack,
