@@ -12,7 +12,7 @@ from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsReq
 from maasloop.bus.columns import build_columns
 from maasloop.bus.connection import Bus
 from maasloop.bus.subjects import MQTT_STREAM, UplinkKind, mqtt_topic, uplink
-from maasloop.testing.buses import core_bus
+from maasloop.testing.buses import core_bus, devices_bus
 
 if TYPE_CHECKING:
     from tests.integration.data_path.conftest import City
@@ -82,9 +82,9 @@ async def test_mqtt_withholds_its_acknowledgement_when_nothing_more_can_be_kept(
     topic = mqtt_topic(uplink(city.district, "station", UplinkKind.OBSERVATIONS_JSON))
     acknowledged: list[int] = []
     first_us = city.now_us() - 3_600_000_000
-    async with core_bus(city.stack) as bus:
+    async with core_bus(city.stack) as bus, devices_bus(city.stack) as behind_door:
         await _bound(bus, "OBSERVATIONS", 1)
-        await _bound(bus, MQTT_STREAM, 20_000)
+        await _bound(behind_door, MQTT_STREAM, 20_000)
         withheld = False
         for number in range(1_000):
             reading: dict[str, object] = {"property": "pm25", "time": first_us + number, "value": 1}
@@ -96,7 +96,7 @@ async def test_mqtt_withholds_its_acknowledgement_when_nothing_more_can_be_kept(
                 break
             acknowledged.append(first_us + number)
         await _bound(bus, "OBSERVATIONS", 1024**3)
-        await _bound(bus, MQTT_STREAM, 1024**3)
+        await _bound(behind_door, MQTT_STREAM, 1024**3)
 
     assert withheld
     assert acknowledged
