@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import aiomqtt
@@ -21,6 +22,7 @@ from maasloop.rpc import client
 from maasloop.rpc.client import call
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime.process import Service
+from maasloop.stack.audit_keys import AuditFiles
 from maasloop.testing.town import Town, running_town
 
 if TYPE_CHECKING:
@@ -87,15 +89,18 @@ def _town() -> Iterator[Town]:
 
 
 @pytest.fixture(name="doors")
-async def _doors(town: Town, service_dsn: Callable[[str], str]) -> AsyncIterator[Doors]:
+async def _doors(town: Town, service_dsn: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Doors]:
     dsn = service_dsn("device-registry")
     await migrate(dsn, of_package(PACKAGE))
+    audit = AuditFiles(tmp_path)
+    audit.ensure(["device-registry"])
     settings = DeviceRegistrySettings(
         postgres_dsn=SecretStr(dsn),
         nats_url=town.server.url,
         nats_credentials_file=town.city.credentials("device-registry"),
         nats_ca_file=town.tls.authority,
         callout_directory=town.callout_directory,
+        audit_keys_directory=audit.secrets,
         insecure_on_loopback=True,
     )
     async with AsyncExitStack() as stack:

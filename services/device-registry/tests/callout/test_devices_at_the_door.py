@@ -4,11 +4,13 @@ import asyncio
 
 import aiomqtt
 import nats
+import psycopg
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from maasloop.api.device.v1 import credential_service_pb2 as pb
+from maasloop.audit.entries import Verb, decode
 from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unauthenticated
 from maasloop.identity.nats.keys import KeyPair, Role
 from maasloop.rpc.client import call
@@ -45,6 +47,22 @@ async def test_a_device_gets_in_with_its_own_credential_only(doors: Doors) -> No
             async with doors.mqtt(issued, **changed):
                 pass
         assert _refusals(reason) == before + 1
+
+
+async def test_who_is_refused_is_written_down(doors: Doors) -> None:
+    """A refused client leaves an entry in the audit log: whose door it was and why, and nothing it brought."""
+    issued = await doors.enrolled("lamp-1")
+    with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+        async with doors.mqtt(issued, password="mld_" + "x" * 43):
+            pass
+
+    async with asyncio.timeout(WAIT_S), await psycopg.AsyncConnection.connect(doors.dsn, autocommit=True) as connection:
+        while not (rows := await (await connection.execute("SELECT entry FROM audit.read(0, 10)")).fetchall()):  # noqa: ASYNC110 - a table has no event
+            await asyncio.sleep(0.05)
+
+    (entry,) = (decode(row[0]) for row in rows)
+    assert (entry.verb, entry.actor, entry.reason) == (Verb.REFUSED, "nobody", "proof-wrong")
+    assert entry.resource == "districts/noord/devices/lamp-1"
 
 
 async def test_rights_end_at_the_own_subjects(doors: Doors) -> None:

@@ -1,12 +1,14 @@
 """The composition root: what the registry is made of, and who is given what."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 
 from maasloop.api.device.v1 import access_service_pb2, credential_service_pb2, device_service_pb2
+from maasloop.audit.entries import Entry, Verb
+from maasloop.audit.sink import AuditSink
 from maasloop.bus import subjects
 from maasloop.bus.connection import Bus, connect
 from maasloop.core.clock import Clock, SystemClock
@@ -59,6 +61,7 @@ from maasloop.identity.token_keys import TokenSigner
 from maasloop.postgres.pool import Pool, check, open_pool
 from maasloop.runtime import broker
 from maasloop.runtime.audit_log import open_audit_log
+from maasloop.runtime.auditing import AuditTrail
 from maasloop.runtime.confirming import OwnerVoice
 from maasloop.runtime.outbox import OutboxRelay
 from maasloop.runtime.owning import Owner
@@ -69,6 +72,8 @@ from maasloop.runtime.watching import Watching
 
 NAME = "device-registry"
 PACKAGE = "maasloop.device_registry"
+BESIDE, REVOKED = f"service/{NAME}", "QUARANTINED"
+"""Who revokes beside a dead service has its database role and no other name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,10 @@ def as_user(settings: DeviceRegistrySettings, name: str, credentials: Path) -> A
 
 
 @asynccontextmanager
-async def doorkeeping(settings: DeviceRegistrySettings, clock: Clock) -> AsyncIterator[Doorkeeping]:
-    """Make it, with connections of its own to the broker and the database."""
+async def doorkeeping(
+    settings: DeviceRegistrySettings, clock: Clock, told: AuditSink | None
+) -> AsyncIterator[Doorkeeping]:
+    """Make it, with connections of its own to the broker and the database; ``told`` hears whom it refuses."""
     directory = settings.callout_directory
     if directory is None:
         yield Doorkeeping()
@@ -101,7 +108,7 @@ async def doorkeeping(settings: DeviceRegistrySettings, clock: Clock) -> AsyncIt
         credentials, servers = PostgresCredentials(pool), NatsServers(system)
         close = CloseConnections(credentials, servers, clock)
         rounds = ClosingRounds(close, ForgetConnections(credentials, servers, clock), clock)
-        callout = Callout(asked, keys, AdmitConnection(credentials, clock, SystemRandom()), clock)
+        callout = Callout(asked, keys, AdmitConnection(credentials, clock, SystemRandom()), clock, told)
         yield Doorkeeping(close, {"callout": callout.run, "close": rounds.close, "forget": rounds.forget})
 
 
@@ -122,6 +129,9 @@ async def revoke(settings: DeviceRegistrySettings, device: str) -> int:
     ):
         registry = PostgresRegistry(Owner(pool, clock), MessageCodec(), lambda: None)
         await QuarantineDevice(registry, clock)(Key(Kind.DEVICE, *name), "", Request("", "", b""))
+        trail = AuditTrail(pool, clock)
+        trail.note(Entry(time_us=clock.now_us(), verb=Verb.CHANGED, actor=BESIDE, resource=device, outcome=REVOKED))
+        await trail.flush()
         close = CloseConnections(PostgresCredentials(pool), NatsServers(system), clock)
         return await close(device_holder(*name))
 
@@ -173,7 +183,8 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
     async with (
         open_pool(dsn, name=NAME, size_max=settings.postgres_connections_max) as pool,
         broker.connected(settings, NAME) as bus,
-        doorkeeping(settings, clock) as keeping,
+        nullcontext(open_audit_log(settings, pool, bus, clock)) as audit,
+        doorkeeping(settings, clock, audit.trail) as keeping,
     ):
         owner = Owner(pool, clock)
         watching = Watching(owner)
@@ -198,7 +209,6 @@ async def assemble(settings: DeviceRegistrySettings) -> AsyncIterator[Service]:
             credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
             access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
         ]
-        audit = open_audit_log(settings, pool, bus, clock)
         access = access_of(settings, bus, clock)
         server = rpc_server(settings, services, clock, access=access, audit=audit.calls)
         door.register(server)

@@ -12,10 +12,13 @@ from typing import Protocol, Self
 
 import structlog
 
+from maasloop.audit.entries import Entry, Verb
+from maasloop.audit.sink import AuditSink
 from maasloop.bus.connection import Bus
 from maasloop.bus.device_rights import NETWORK_SERVER_RIGHTS, device_limits, device_rights
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError
+from maasloop.core.ids import valid_id
 from maasloop.device_registry.domain.admission import Admission, Knock, Refused
 from maasloop.device_registry.domain.credential import HolderKind, Method, digest
 from maasloop.device_registry.handlers.admit_connection import AdmitConnection
@@ -27,6 +30,7 @@ from maasloop.identity.nats.keys import CurveKey, KeyPair
 log = structlog.get_logger(__name__)
 
 QUEUE = "callout"
+NOBODY, OUTCOME = "nobody", "UNAUTHENTICATED"
 AT_ONCE_MAX = 64
 WAITING_MAX = 1_024
 """Requests that wait; the server gives up on one after 2 s, so that more would be answered in vain."""
@@ -73,12 +77,15 @@ class Question(Protocol):
 class Callout:
     """Answers until it is cancelled."""
 
-    def __init__(self, bus: Bus, keys: CalloutKeys, admit: AdmitConnection, clock: Clock) -> None:
-        """Listen on a connection of the account that the callout answers for."""
+    def __init__(
+        self, bus: Bus, keys: CalloutKeys, admit: AdmitConnection, clock: Clock, told: AuditSink | None = None
+    ) -> None:
+        """Listen on a connection of the account that the callout answers for; ``told`` hears of refusals."""
         self._bus = bus
         self._keys = keys
         self._admit = admit
         self._clock = clock
+        self._told = told
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -123,6 +130,8 @@ class Callout:
             CONNECTS.labels(refused.refusal.value).inc()
             shown = request.user[:NAME_SHOWN_MAX]
             log.info("connect_refused", user=shown, host=request.host, reason=refused.refusal.value)
+            if self._told is not None:
+                self._told.note_refusal(_entry(request.user, refused.refusal.value, self._clock.now_us()))
             return self._keys.codec.refuse(request, server_key, refused.refusal.value, issued_at=issued_at)
         CONNECTS.labels("accepted").inc()
         return self._keys.codec.accept(
@@ -134,6 +143,21 @@ class Callout:
             issued_at=issued_at,
             expires_at=int(admission.expire_time.timestamp()),
         )
+
+
+def _entry(user: str, reason: str, time_us: int) -> Entry:
+    """Return the entry of a refused client; a user name that could be a device's says whose door it was."""
+    district, _, device = user.partition("/")
+    resource = f"districts/{district}/devices/{device}" if valid_id(district) and valid_id(device) else ""
+    return Entry(
+        time_us=time_us,
+        verb=Verb.REFUSED,
+        actor=NOBODY,
+        method=SUBJECT,
+        resource=resource,
+        outcome=OUTCOME,
+        reason=reason,
+    )
 
 
 def knock_of(request: ConnectRequest) -> Knock:
