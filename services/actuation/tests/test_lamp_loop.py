@@ -132,13 +132,14 @@ async def test_the_same_request_gives_the_same_command(world: Any) -> None:
     )
     first = await world.commands.IssueCommand(request)
     second = await world.commands.IssueCommand(request)
-    request.command.device = "lamp-1"
-    request.command.setpoint.light_level.level_percent = 60.0
-    with pytest.raises(grpc.aio.AioRpcError) as reused:
-        await world.commands.IssueCommand(request)
+    for device, level in (("lamp-1", 60.0), ("lamp-2", 50.0)):
+        request.command.device = device
+        request.command.setpoint.light_level.level_percent = level
+        with pytest.raises(grpc.aio.AioRpcError) as reused:
+            await world.commands.IssueCommand(request)
+        assert reused.value.code() == grpc.StatusCode.ALREADY_EXISTS
 
     assert first.name == second.name
-    assert reused.value.code() == grpc.StatusCode.ALREADY_EXISTS
     await world.until(lambda: world.known)
     assert len(world.known) == 1
 

@@ -13,10 +13,12 @@ import pytest
 
 from maasloop.actuation.adapters.postgres_ledger import LeaseLost, PostgresLedger
 from maasloop.actuation.domain.batch import Batch
+from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.override import Override, ended
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.messages import MessageCodec
+from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.core.clock import SystemClock
 from maasloop.postgres.migrate import migrate, of_package
 
@@ -83,6 +85,27 @@ async def test_state_and_events_are_durable_together(dsn: str) -> None:
     assert events == [("c1-issued",), ("c1-dispatched",)]
 
 
+async def test_events_leave_in_the_order_in_which_things_happened(dsn: str) -> None:
+    """A command that is withdrawn before its commit began is told as issued first and then as settled."""
+    nothing: Any = None
+    sent: Any = _sent
+    async with _ledger(dsn) as ledger:
+        steps = Steps(
+            City(), SystemClock(), ledger, evaluate=nothing, decide=nothing, verify=nothing, expire=nothing,
+            pass_time=nothing, dispatch=sent, tell=nothing,
+        )  # fmt: skip
+        steps.start(Batch(commands=[COMMAND]))
+        ledger.defer(Batch(commands=[replace(COMMAND, state=State.SUPERSEDED, reason="COMMAND_CANCELLED")]))
+        await steps.land()
+        events = await _rows(dsn, "SELECT ce_id FROM outbox ORDER BY id")
+
+    assert events == [("c1-issued",), ("c1-settled",)]
+
+
+async def _sent(*_: object, **__: object) -> None:
+    """Send nothing."""
+
+
 async def test_a_row_never_goes_backward(dsn: str) -> None:
     """A late copy of an older state changes nothing in the table."""
     async with _ledger(dsn) as ledger:
@@ -94,7 +117,7 @@ async def test_a_row_never_goes_backward(dsn: str) -> None:
 
 
 async def test_an_older_state_in_the_same_transaction_undoes_nothing(dsn: str) -> None:
-    """Steps hand over what they did in another order than they did it: a command that ended stays ended."""
+    """In whatever order states are handed over, a command that ended stays ended."""
     superseded = replace(COMMAND, state=State.SUPERSEDED, reason="LOCAL_CONTROL")
     async with _ledger(dsn) as ledger:
         ledger.defer(Batch(commands=[superseded]))

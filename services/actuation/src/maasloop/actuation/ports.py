@@ -1,6 +1,6 @@
 """What the handlers need from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,11 @@ from .domain.signal_decision import SignalDecision
 class Ledger(Protocol):
     """Where state and events become durable together; one writer, group commits."""
 
-    async def commit(self, batch: Batch, *, urgent: bool = True) -> None:
-        """Return when the batch is durable; it is tried again until it is. What is not urgent may wait for company."""
+    def commit(self, batch: Batch, *, urgent: bool = True) -> Awaitable[None]:
+        """Take the batch at once, in the order of calls; what is returned ends when it is durable.
+
+        It is tried again until it is. What is not urgent may wait for company.
+        """
         ...
 
     def defer(self, batch: Batch) -> None:

@@ -8,7 +8,7 @@ instance had it meanwhile, our state is not the truth any more and the process e
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -125,21 +125,22 @@ class PostgresLedger:
         if self._connection is not None:
             await self._connection.close()
 
-    async def commit(self, batch: Batch, *, urgent: bool = True) -> None:
-        """Return when the batch, and everything handed over before it, is durable.
+    def commit(self, batch: Batch, *, urgent: bool = True) -> Awaitable[None]:
+        """Take the batch at once; what is returned ends when it, and everything handed over before it, is durable.
 
         What is not urgent waits up to ``DEFER_MAX_S`` for company.
         """
-        if not batch and not self._pending.batch:
-            return
-        if len(self._pending.batch.commands) > WAITING_COMMANDS_MAX:
-            message = "the database does not take changes at present"
-            raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "database"})
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._add(batch)
-        self._pending.waiters.append(waiter)
-        (self._urgent if urgent else self._deferred).set()
-        await waiter
+        if not batch and not self._pending.batch:
+            waiter.set_result(None)
+        elif len(self._pending.batch.commands) > WAITING_COMMANDS_MAX:
+            message = "the database does not take changes at present"
+            waiter.set_exception(Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "database"}))
+        else:
+            self._add(batch)
+            self._pending.waiters.append(waiter)
+            (self._urgent if urgent else self._deferred).set()
+        return waiter
 
     def defer(self, batch: Batch) -> None:
         """Make the batch durable with the next commit, or within ``DEFER_MAX_S``."""

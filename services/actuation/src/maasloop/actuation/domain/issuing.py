@@ -44,12 +44,13 @@ class Request:
     issuer: str
     cause: str
     seed: str
-    """What makes the command one: the same issuer, device and seed give the same id, also after a restart."""
+    """What makes the command one: the same issuer, seed and device, or digest, give the same id, also after a restart."""
     not_before_us: int = 0
     """District's clock; 0 = as soon as may be."""
     expire_us: int = 0
     """District's clock; 0 = the default of the setpoint."""
     digest: str = ""
+    """What else must be the same where the seed is an idempotency key that a caller chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ class Refusal:
 
 
 def command_id(district: str, request: Request) -> str:
-    """Return the id of the command that a request leads to."""
-    text = f"{district}\n{request.device}\n{request.issuer}\n{request.seed}"
+    """Return the id of the command that a request leads to: a key that came with one device is refused with another."""
+    device = "" if request.digest else request.device
+    text = f"{district}\n{device}\n{request.issuer}\n{request.seed}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -119,9 +119,14 @@ class Steps:
     ) -> None:
         """Make a batch durable and send what is accepted in it, beside others; then run ``after``.
 
-        ``stored_ns`` is when the broker stored the first message that led to it.
+        ``stored_ns`` is when the broker stored the first message that led to it. Call it without a pause after what
+        changed the state: a later change of the same command must not be written down first.
         """
-        task = asyncio.create_task(self._fly(batch, after, stored_ns), name="commit-and-dispatch")
+        durable: Awaitable[None] | None = None
+        if batch:
+            # What only has to be written down waits for company: each commit under way holds up the next command.
+            durable = self.ledger.commit(batch, urgent=bool(batch.accepted() or batch.decisions))
+        task = asyncio.create_task(self._fly(batch, durable, after, stored_ns), name="commit-and-dispatch")
         self._flights.add(task)
         task.add_done_callback(self._landed)
 
@@ -168,11 +173,16 @@ class Steps:
         batch.merge(self._pass_time(district, moment))
         return batch
 
-    async def _fly(self, batch: Batch, after: Callable[[], Awaitable[None]] | None, stored_ns: int | None) -> None:
-        if batch:
+    async def _fly(
+        self,
+        batch: Batch,
+        durable: Awaitable[None] | None,
+        after: Callable[[], Awaitable[None]] | None,
+        stored_ns: int | None,
+    ) -> None:
+        if durable is not None:
+            await durable
             accepted = batch.accepted()
-            # What only has to be written down waits for company: each commit under way holds up the next command.
-            await self.ledger.commit(batch, urgent=bool(accepted or batch.decisions))
             await self.send(accepted)
             if accepted and stored_ns is not None:
                 metrics.REACTION_SECONDS.observe(self.clock.now_us() / 1e6 - stored_ns / 1e9)

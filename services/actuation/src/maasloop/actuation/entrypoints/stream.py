@@ -55,7 +55,9 @@ class StreetStream:
             await self._steps.land()
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        await self._steps.room()
         batch = Batch()
+        poison: list[tuple[Delivery, Exception]] = []
         good: list[Delivery] = []
         done: list[Delivery] = []
         touched: dict[str, District] = {}
@@ -65,7 +67,7 @@ class StreetStream:
                 district = self._steps.city.district(selection.district)
                 batch.merge(self._hear(district, selection, delivery))
             except Exception as error:
-                await bury(self._bus, STREET, delivery, error)
+                poison.append((delivery, error))
                 continue
             good.append(delivery)
             if (second := _waits_for(district, selection)) is None:
@@ -77,9 +79,10 @@ class StreetStream:
             decided, messages = self._steps.decide_ready(district)
             batch.merge(decided)
             done += messages
-        await self._steps.room()
         stored_ns = min((delivery.stored_ns for delivery in good), default=None)
         self._steps.start(batch, acknowledging(done), stored_ns=stored_ns)
+        for delivery, why in poison:
+            await bury(self._bus, STREET, delivery, why)
 
     def _hear(self, district: District, selection: Selection, delivery: Delivery) -> Batch:
         metrics.READINGS.labels("used").inc(len(selection.readings))

@@ -44,6 +44,7 @@ class Timekeeping:
         self._ticks += 1
         second = self._clock.now_us() // 1_000_000
         new_second, self._second = second != self._second, second
+        await self._steps.room()
         batch, done = Batch(), []
         for district in list(self._steps.city.districts.values()):
             decided, messages = self._steps.decide_ready(district)
@@ -52,7 +53,6 @@ class Timekeeping:
             if new_second:
                 batch.merge(self._steps.pass_second(district))
         if batch:
-            await self._steps.room()
             self._steps.start(batch, acknowledging(done))
         await acknowledging(self._steps.in_hand.overdue(self._clock.monotonic_s()))()
         if self._ticks % RESEND_EVERY_TICKS == 0:

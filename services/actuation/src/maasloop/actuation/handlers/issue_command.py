@@ -54,7 +54,7 @@ class IssueCommand:
 
 def digest_of(request: Request) -> str:
     """Return what must be the same when an idempotency key comes again."""
-    text = repr((request.setpoint, request.authority, request.not_before_us, request.expire_us))
+    text = repr((request.device, request.setpoint, request.authority, request.not_before_us, request.expire_us))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
