@@ -3,30 +3,23 @@
 import json
 import sys
 from pathlib import Path
-from threading import Event
+from queue import Queue
 
 from paho.mqtt.client import CallbackAPIVersion, Client
 
 host, port = sys.argv[1].removeprefix("mqtt://").split(":")
 credential = json.loads(Path(sys.argv[2]).read_text())
-answered, answers = Event(), []
-
-
-def connected(_client, _userdata, _flags, reason, _properties):
-    """Keep what the broker says to the name and the password."""
-    answers.append(reason)
-    answered.set()
-
-
+answers = Queue()
 device = Client(CallbackAPIVersion.VERSION2, client_id=credential["clientId"], reconnect_on_failure=False)
 device.username_pw_set(credential["userName"], credential["password"])
 device.tls_set(ca_certs=sys.argv[3])
-device.on_connect = connected
+# Its fourth argument is what the broker says to the name and the password.
+device.on_connect = lambda *told: answers.put(told[3])
 device.connect(host, int(port))
 device.loop_start()
-answered.wait(timeout=10)
-if not answers or answers[0].is_failure:
-    sys.exit(f"refused: {answers[0] if answers else 'no answer'}")
+answer = answers.get(timeout=10)
+if answer.is_failure:
+    sys.exit(f"refused: {answer}")
 reading = {"observations": [{"property": "pm25", "value": float(sys.argv[4])}]}
 topic = f"dev/v1/{credential['userName']}/up/observations-json"
 sent = device.publish(topic, json.dumps(reading), qos=1)

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiomqtt
 import pytest
@@ -90,18 +89,28 @@ def _town() -> Iterator[Town]:
 
 @pytest.fixture(name="doors")
 async def _doors(town: Town, service_dsn: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Doors]:
-    dsn = service_dsn("device-registry")
-    await migrate(dsn, of_package(PACKAGE))
     audit = AuditFiles(tmp_path)
     audit.ensure(["device-registry"])
+    async with running_doors(town, service_dsn("device-registry"), audit_keys_directory=audit.secrets) as doors:
+        yield doors
+
+
+@asynccontextmanager
+async def running_doors(
+    town: Town,
+    dsn: str,
+    **more: Any,  # noqa: ANN401 - any setting
+) -> AsyncIterator[Doors]:
+    """Run a registry for a town, with ``more`` settings."""
+    await migrate(dsn, of_package(PACKAGE))
     settings = DeviceRegistrySettings(
         postgres_dsn=SecretStr(dsn),
         nats_url=town.server.url,
         nats_credentials_file=town.city.credentials("device-registry"),
         nats_ca_file=town.tls.authority,
         callout_directory=town.callout_directory,
-        audit_keys_directory=audit.secrets,
         insecure_on_loopback=True,
+        **more,
     )
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(assemble(settings))

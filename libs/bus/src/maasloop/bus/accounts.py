@@ -32,6 +32,8 @@ AUDIT = "AUDIT"
 AUTH = "AUTH"
 STORAGE = StorageLimits(UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED)
 """JetStream as far as the server has room: streams bound themselves."""
+LEAF_NODES_MAX = 8
+"""Servers that may join for the devices of a tenant: one that takes client certificates."""
 INTEGRATOR_CONNECTIONS_MAX = 16
 INTEGRATOR_SUBSCRIPTIONS_MAX = 1_000
 
@@ -131,7 +133,7 @@ def core_account(keys: Mapping[str, str], tenant: str, activate: Activate) -> Ac
 def devices_claims(keys: Mapping[str, str], tenant: str, activate: Activate, signing_key: str) -> Account:
     """Return the account of a tenant's devices, whose users the holder of ``signing_key`` may sign."""
     return Account(
-        AccountLimits(storage=STORAGE),
+        AccountLimits(leaf_nodes=LEAF_NODES_MAX, storage=STORAGE),
         exports=_exports(from_devices()),
         imports=(
             *_imports(devices_account(tenant), CORE, keys, receipts(), activate),

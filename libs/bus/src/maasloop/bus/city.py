@@ -21,6 +21,7 @@ from typing import Any
 from maasloop.core.clock import Clock
 from maasloop.identity.nats.claims import (
     Account,
+    AccountLimits,
     ConnectionType,
     Rights,
     User,
@@ -107,7 +108,7 @@ class City:
         callout = read_unverified(self._credentials(rights.CALLOUT)[0]).subject
         signing = self.key(_DEVICES_SIGNING).public_key
         return {
-            SYSTEM: Account(),
+            SYSTEM: Account(AccountLimits(leaf_nodes=accounts.LEAF_NODES_MAX)),
             CORE: accounts.core_account(keys, self.tenant, self.activation),
             DOWNLINK: accounts.downlink_account(),
             AUDIT: accounts.audit_account(keys, self.activation),
@@ -131,6 +132,15 @@ class City:
         """Make the user that speaks for all devices, and return its credentials."""
         user = User(rights.devices_rights(), connection_types=(ConnectionType.MQTT,), bearer=True)
         return self.write_user(CityUser(rights.DEVICES, self.devices, user))
+
+    def add_leaf(self) -> tuple[Path, Path]:
+        """Return the credentials with which a second server joins, for the devices' account and for the system's.
+
+        It is a server of the city and stands for every device at its listener, so it may say all that the account may.
+        """
+        whole = User(Rights((">",), (">",)), connection_types=(ConnectionType.LEAFNODE,))
+        devices = self.write_user(CityUser("leaf-devices", self.devices, whole))
+        return devices, self.write_user(CityUser("leaf-system", SYSTEM, whole))
 
     def revoke(self, account: str, user_public_key: str = "*") -> str:
         """Make every token of a user (``*`` = of all) that is signed by now void, and return the account's new token."""

@@ -24,7 +24,7 @@ WAIT_S = 60
 class Town:
     """A server in operator mode, with TLS at both doors."""
 
-    def __init__(self, directory: Path, *, extra_configuration: str = "") -> None:
+    def __init__(self, directory: Path, *, extra_configuration: str = "", domain: str = "") -> None:
         """Make identities and start the server."""
         clock = SystemClock()
         self.directory = directory
@@ -34,7 +34,10 @@ class Town:
         certificates.ensure([Holder("nats")])
         self.tls: TlsFiles = certificates.files("nats")
         self.server = NatsServer(
-            directory / "nats", identities=NatsIdentities(self.city, self.tls), extra_configuration=extra_configuration
+            directory / "nats",
+            identities=NatsIdentities(self.city, self.tls),
+            extra_configuration=extra_configuration,
+            domain=domain,
         )
         self.server.start()
 
@@ -77,10 +80,10 @@ class Town:
 
 
 @contextmanager
-def running_town(*, extra_configuration: str = "") -> Iterator[Town]:
+def running_town(*, extra_configuration: str = "", domain: str = "") -> Iterator[Town]:
     """Run a town on empty state."""
     with scratch_directory() as directory:
-        town = Town(directory, extra_configuration=extra_configuration)
+        town = Town(directory, extra_configuration=extra_configuration, domain=domain)
         try:
             yield town
         finally:

@@ -84,9 +84,12 @@ class Doorkeeping:
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
 
-def as_user(settings: DeviceRegistrySettings, name: str, credentials: Path) -> AbstractAsyncContextManager[Bus]:
-    """Connect to the broker as a user of another account than the services'."""
-    return connect(settings.nats_url, name=name, credentials_file=credentials, authority_file=settings.nats_ca_file)
+def as_user(
+    settings: DeviceRegistrySettings, name: str, credentials: Path, url: str = ""
+) -> AbstractAsyncContextManager[Bus]:
+    """Connect to the broker, or to another server, as a user of another account than the services'."""
+    authority = settings.nats_ca_file
+    return connect(url or settings.nats_url, name=name, credentials_file=credentials, authority_file=authority)
 
 
 @asynccontextmanager
@@ -108,8 +111,21 @@ async def doorkeeping(
         credentials, servers = PostgresCredentials(pool), NatsServers(system)
         close = CloseConnections(credentials, servers, clock)
         rounds = ClosingRounds(close, ForgetConnections(credentials, servers, clock), clock)
-        callout = Callout(asked, keys, AdmitConnection(credentials, clock, SystemRandom()), clock, told)
-        yield Doorkeeping(close, {"callout": callout.run, "close": rounds.close, "forget": rounds.forget})
+        admit = AdmitConnection(credentials, clock, SystemRandom())
+
+        async def answer_for_certificates() -> None:
+            url = settings.certificate_nats_url
+            async with as_user(settings, name, directory / "callout.creds", url) as further:
+                await Callout(further, keys, admit, clock, told).run()
+
+        tasks = {
+            "callout": Callout(asked, keys, admit, clock, told).run,
+            "close": rounds.close,
+            "forget": rounds.forget,
+        }
+        if settings.certificate_nats_url:
+            tasks["callout-certificates"] = answer_for_certificates
+        yield Doorkeeping(close, tasks)
 
 
 async def revoke(settings: DeviceRegistrySettings, device: str) -> int:

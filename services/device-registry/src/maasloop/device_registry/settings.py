@@ -15,6 +15,8 @@ class DeviceRegistrySettings(ServiceSettings, service="device-registry"):
     callout_directory: Path | None = None
     """Directory with what answers the broker about clients (`account.seed`, `curve.seed`, `devices.seed`,
     `devices.account`, `callout.creds`) and closes their connections (`revoker.creds`). Without it no device is let in by this replica."""
+    certificate_nats_url: str = ""
+    """Address of a second nats-server, whose listener for devices takes client certificates and no passwords."""
     callout_connections_max: int = Field(default=4, ge=1, le=100)
     """Most connections to the database for clients at the broker's door."""
     device_authority_certificate_file: Path | None = None

@@ -87,8 +87,11 @@ class NatsServer:
         file_store_max_bytes: int | None = None,
         identities: NatsIdentities | None = None,
         extra_configuration: str = "",
+        domain: str = "",
     ) -> None:
         """Keep store and configuration under ``directory``; ``extra_configuration`` is appended as it is.
+
+        ``domain`` names JetStream for servers that join this one as leaf nodes.
 
         Without ``identities`` anybody on this machine may do anything: for tests of parts.
         """
@@ -98,6 +101,7 @@ class NatsServer:
         self.identities = identities
         self._file_store_max_bytes = file_store_max_bytes
         self._extra_configuration = extra_configuration
+        self._domain = domain
         self.process = ManagedProcess(
             "nats",
             [nats_server_binary(), "-c", str(self.configuration_path)],
@@ -135,6 +139,7 @@ http: "{LOOPBACK}:{self.ports.monitor}"
 max_payload: {PAYLOAD_MAX_BYTES}
 max_control_line: {CONTROL_LINE_MAX_BYTES}
 jetstream {{
+{f"  domain: {self._domain}" if self._domain else ""}
   store_dir: "{self.directory}"
   sync_interval: always
   max_file_store: {limit}
