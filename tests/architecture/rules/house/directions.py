@@ -24,7 +24,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "aiosmtplib": ("maasloop.notification.adapters.*",),
     "cel": ("maasloop.actuation.adapters.*", "maasloop.notification.adapters.*"),
     "grpc": (
-        *("maasloop.api*", "maasloop.rpc*", "maasloop.runtime.following", *CLIENTS),
+        *("maasloop.api*", "maasloop.rpc*", "maasloop.runtime.following", "maasloop.runtime.serving", *CLIENTS),
         *("maasloop.*.app", "maasloop.*.entrypoints.rpc*", "maasloop.*.adapters.*"),
     ),
     "httpx2": (*CLIENTS, "maasloop.*.adapters.*"),
@@ -35,7 +35,14 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "maasloop.rsmp": ("maasloop.rsmp*", *CLIENTS, *EDGES, "maasloop.*.app"),
     "nats": ("maasloop.bus*", "maasloop.testing*", "maasloop.stack*"),
     "psycopg": (
-        *("maasloop.postgres*", "maasloop.runtime.outbox*", "maasloop.testing*", "maasloop.stack*"),
+        # The settings read the host out of a connection string.
+        *(
+            "maasloop.postgres*",
+            "maasloop.runtime.outbox*",
+            "maasloop.runtime.settings",
+            "maasloop.testing*",
+            "maasloop.stack*",
+        ),
         *("maasloop.twin.demo.rows", *TABLES),
     ),
     "psycopg_pool": ("maasloop.postgres*", "maasloop.testing*", "maasloop.stack*", *TABLES),

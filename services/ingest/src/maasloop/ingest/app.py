@@ -93,13 +93,9 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
+        callers = _http_callers(settings, access, registry_channel, clock)
         http = ObservationsDoor(
-            record=record,
-            refuse=refuse,
-            name_of=name_of,
-            unit_of=unit_of,
-            clock=clock,
-            callers=_http_callers(settings, access, registry_channel, clock),
+            record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock, callers=callers
         )
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)

@@ -104,14 +104,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         devices = Follower(bus, known, devices_from, clock)
         fence = PostgresFence(pool, settings.share)
         parts = _Parts(bus, dsn, pool, fence, settings.share, known, clock, stack)
-        writer = partial(_writer, parts)
-        lanes = _lanes(writer, parts)
-        writers: dict[str, Writer | Lanes] = {
-            OBSERVATION_ROWS.name: lanes,
-            PERSONAL_ROWS.name: writer(PERSONAL_ROWS)[0],
-            QUARANTINE_COUNT.name: writer(QUARANTINE_COUNT)[0],
-            IMPORT_ROWS.name: writer(IMPORT_ROWS, behind=lanes)[0],
-        }
+        writers = _writers(parts)
         partition = Partition(
             parts.share.partition,
             lease=Lease(bus, lease_subject(NAME, parts.share.partition), clock),
@@ -173,6 +166,18 @@ class _Parts:
     known: Projection[Facts]
     clock: Clock
     stack: AsyncExitStack
+
+
+def _writers(parts: _Parts) -> dict[str, Writer | Lanes]:
+    """Return what writes each stream down, by the name of its durable."""
+    writer = partial(_writer, parts)
+    lanes = _lanes(writer, parts)
+    return {
+        OBSERVATION_ROWS.name: lanes,
+        PERSONAL_ROWS.name: writer(PERSONAL_ROWS)[0],
+        QUARANTINE_COUNT.name: writer(QUARANTINE_COUNT)[0],
+        IMPORT_ROWS.name: writer(IMPORT_ROWS, behind=lanes)[0],
+    }
 
 
 def _writer(
