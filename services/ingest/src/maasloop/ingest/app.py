@@ -69,7 +69,6 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         devices = Follower(bus, known.projection, devices_from, clock)
         consents = Follower(bus, consented, consent_from, clock)
         resolver, name_of, unit_of = known.resolver, known.name_of, known.unit_of
-        gate = ConsentGate(consented, clock)
         fill, counts, store = StreamFill(bus), MetricCounts(), PostgresQuarantine(pool)
         publisher = BusPublisher(bus, clock, bulk=bulk, fill=fill)
         record = RecordObservations(
@@ -77,7 +76,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             speaks_for=resolver.speaks_for,
             personal=resolver.personal,
             counts_payloads=resolver.counts_payloads,
-            gate=gate,
+            gate=ConsentGate(consented, clock),
             publisher=publisher,
             counts=counts,
             clock=clock,
@@ -88,8 +87,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
-        audit = open_audit_log(settings, pool, bus, clock)
-        access = access_of(settings, bus, clock)
+        audit, access = open_audit_log(settings, pool, bus, clock), access_of(settings, bus, clock)
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
