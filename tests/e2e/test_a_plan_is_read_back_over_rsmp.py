@@ -37,8 +37,8 @@ CLI_TIMEOUT_S = 60
 
 async def _maasloop(town: "Town", *words: str) -> Any:  # noqa: ANN401 - JSON
     """Run the command line, and return the JSON that it prints."""
-    addresses = [f"--address={name}={each.grpc}" for name, each in town.stack.addresses.items()]
-    command = [str(Path(sys.executable).with_name("maasloop")), *addresses, *words, "--json"]
+    root = str(town.stack.directory.root)
+    command = [str(Path(sys.executable).with_name("maasloop")), "--root", root, *words, "--json"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     printed, _ = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
     assert process.returncode == 0, words
