@@ -11,6 +11,7 @@ REQUIREMENTS = CHART / "templates" / "_requirements.tpl"
 REFUSED: dict[str, dict[str, Any]] = {
     "ingest.tlsSecret is empty, so nobody could be identified": at("ingest.tlsSecret", ""),
     "ingest.natsSecret is empty, so NATS would not let it in": at("ingest.natsSecret", ""),
+    "ingest.keysSecret is empty, so nothing could be signed": at("ingest.keysSecret", ""),
     "streams.natsSecret is empty, so NATS would not let the job in": at("streams.natsSecret", ""),
     "ingest.settings.http_address=127.0.0.1:8081: nobody outside the pod": at(
         "ingest.settings.http_address", "127.0.0.1:8081"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -86,6 +86,22 @@ def test_without_certificates_a_service_does_not_start(tmp_path: Path, missing: 
     files[missing].unlink()
     with pytest.raises(ValueError, match=missing):
         _ = AirLabSettings(postgres_dsn=SECRET, **files).tls
+
+
+def test_without_its_keys_a_service_does_not_start(tmp_path: Path) -> None:
+    """A service that signs or seals names the file of its key; on loopback, for benches, it may have none."""
+
+    class Signing(AirLabSettings, service="air-lab"):
+        """A service with a key."""
+
+        keys: ClassVar[tuple[str, ...]] = ("signing_key_file",)
+        signing_key_file: Path | None = None
+
+    files = _files(tmp_path)
+    with pytest.raises(ValueError, match="signing_key_file must name a file"):
+        Signing(postgres_dsn=SECRET, **files).require_identities()
+    Signing(postgres_dsn=SECRET, **files, signing_key_file=files["tls_key_file"]).require_identities()
+    Signing(postgres_dsn=SECRET, insecure_on_loopback=True).require_identities()
 
 
 def test_without_an_audit_log_a_service_does_not_start(tmp_path: Path) -> None:

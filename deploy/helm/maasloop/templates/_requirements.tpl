@@ -30,6 +30,9 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- if not (index .root.Values .key).natsSecret -}}
 {{- fail (printf "%s.natsSecret is empty, so NATS would not let it in: name a Secret with user.creds and ca.crt" .key) -}}
 {{- end -}}
+{{- if not (index .root.Values .key).keysSecret -}}
+{{- fail (printf "%s.keysSecret is empty, so nothing could be signed: name a Secret with the keys of this service and pseudonyms.key" .key) -}}
+{{- end -}}
 {{- range $name := list "grpc" "public_grpc" "health" "http" -}}
 {{- with index $settings (printf "%s_address" $name) -}}
 {{- if or (regexMatch "^(127\\.|localhost:|\\[::1\\])" .) (not (regexMatch ":[1-9][0-9]*$" .)) -}}

@@ -35,6 +35,10 @@ way that other readers take for text.
 {{- range $setting, $file := $natsFiles -}}
 {{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "/run/maasloop/nats/%s" $file | trimSuffix "/") }}{{ end -}}
 {{- end -}}
+{{- $keyFiles := dict "audit_keys_directory" "" "command_key_file" "command.key" "webhook_key_file" "webhook.key" -}}
+{{- range $setting, $file := $keyFiles -}}
+{{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "/run/maasloop/keys/%s" $file | trimSuffix "/") }}{{ end -}}
+{{- end -}}
 {{- range $neighbour := include "maasloop.neighbours" . | fromJsonArray -}}
 {{- $there := dict "root" $.root "key" $neighbour -}}
 {{- $listens := (index $.root.Values $neighbour).settings.grpc_address | default "0.0.0.0:50051" -}}

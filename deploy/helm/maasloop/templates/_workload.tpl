@@ -74,6 +74,10 @@ template:
         secret:
           secretName: {{ $values.natsSecret }}
           defaultMode: 0440
+      - name: keys
+        secret:
+          secretName: {{ $values.keysSecret }}
+          defaultMode: 0440
       {{- include "maasloop.temporaryFiles" . | nindent 6 }}
     {{- range $name := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
     {{- with index $values $name }}
@@ -118,6 +122,9 @@ volumeMounts:
     readOnly: true
   - name: nats
     mountPath: /run/maasloop/nats
+    readOnly: true
+  - name: keys
+    mountPath: /run/maasloop/keys
     readOnly: true
   - name: tmp
     mountPath: /tmp

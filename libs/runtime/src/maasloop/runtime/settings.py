@@ -46,6 +46,8 @@ class ServiceSettings(BaseSettings):
     )
 
     service: ClassVar[str] = ""
+    keys: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a file of keys without which the service does not serve."""
     listeners: ClassVar[tuple[str, ...]] = ("grpc_address", "public_grpc_address", "health_address")
     """Fields that name an address to listen on; a service with more doors adds them."""
 
@@ -134,7 +136,7 @@ class ServiceSettings(BaseSettings):
                     f"insecure_on_loopback identifies nobody, so this may not lie beyond loopback: {', '.join(beyond)}"
                 )
                 raise ValueError(message)
-        elif missing := [name for name in _IDENTITY if not readable(getattr(self, name))]:
+        elif missing := [name for name in (*_IDENTITY, *self.keys) if not readable(getattr(self, name))]:
             message = (
                 f"nobody would be identified: {', '.join(missing)} must name a file or directory that can be read"
                 " (insecure_on_loopback is for benches)"

@@ -11,6 +11,7 @@ from maasloop.runtime.settings import ServiceSettings, loopback
 class ActuationSettings(ServiceSettings, service="actuation"):
     """What actuation can be told."""
 
+    keys: ClassVar[tuple[str, ...]] = ("command_key_file",)
     listeners: ClassVar[tuple[str, ...]] = (*ServiceSettings.listeners, "rsmp_address")
 
     device_registry_address: str = "127.0.0.1:7002"
@@ -20,7 +21,7 @@ class ActuationSettings(ServiceSettings, service="actuation"):
     downlink_credentials_file: Path | None = None
     """File of the NATS user that sends commands, in an account apart (``.creds``); without it the service's own does."""
     command_key_file: Path | None = None
-    """File of the Ed25519 key (PKCS #8) that signs what native devices are told; without it commands are not signed."""
+    """File of the Ed25519 key (PKCS #8) that signs what native devices are told."""
     postgres_connections_max: int = Field(default=4, ge=1, le=100)
     """Most connections for reads; the ledger and the outbox have one each beside."""
     rsmp_address: str = ""

@@ -1,7 +1,7 @@
 """Settings of notification: ``MAASLOOP_NOTIFICATION__…``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, IPvAnyNetwork
 
@@ -16,6 +16,8 @@ LEASE_MAX_S = 600.0
 class NotificationSettings(ServiceSettings, service="notification"):
     """What notification can be told."""
 
+    keys: ClassVar[tuple[str, ...]] = ("webhook_key_file",)
+
     device_registry_address: str = "127.0.0.1:50052"
     """Host and port of the registry, which says what clock a district has."""
     smtp_host: str = "127.0.0.1"
@@ -25,8 +27,8 @@ class NotificationSettings(ServiceSettings, service="notification"):
     smtp_sender: str = Field(default="maasloop@localhost", pattern=r"^[^\s@]+@[^\s@]+$")
     """Address that mail comes from; its domain is also that of Message-IDs."""
     webhook_key_file: Path | None = None
-    """File of the keys (base64 of 32 bytes a line, the newest first) that seal the secrets of webhooks in the database;
-    without it they lie there as they are."""
+    """File of the keys (base64 of 32 bytes a line, the newest first) that seal the secrets of webhooks in the
+    database."""
     webhook_networks: tuple[IPvAnyNetwork, ...] = ()
     """Networks beside the public internet in which webhooks are called, on every port (``10.20.0.0/16``)."""
     webhook_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = (80, 443)
