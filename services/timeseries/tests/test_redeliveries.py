@@ -8,6 +8,7 @@ import pytest
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import OBSERVATION_ROWS, OBSERVATIONS
 from maasloop.core.clock import SystemClock
+from maasloop.timeseries.adapters.streams import Streams
 
 if TYPE_CHECKING:
     from services.timeseries.tests.conftest import Rig
@@ -55,6 +56,38 @@ async def test_what_was_refused_comes_again_out_of_order_and_is_stored_once(rig:
     assert await rig.custody() == {"accepted": 7, "stored": 7}
     assert await rig.query("SELECT sequence FROM positions_in_streams") == [(7,)]
     assert await rig.query("SELECT lost FROM producers") == [(0,)]
+
+
+async def test_what_nobody_delivered_is_looked_up_many_at_a_time(rig: "Rig", at_us: int) -> None:
+    """A hundred messages, some of them deleted, are found in their order with few questions, up to where it was asked."""
+    for number in range(100):
+        await rig.publish(("a", "pm25", at_us + number, float(number)))
+    gone = {1, 7, 50, 51, 52, 100}
+    for sequence in gone:
+        assert "error" not in await rig.bus.api(f"STREAM.MSG.DELETE.{OBSERVATIONS.name}", {"seq": sequence})
+    streams, at, found, turns = Streams(rig.bus), 1, [], 0
+    while at < 99:
+        at, messages = await streams.some_from(OBSERVATIONS.name, at, 99)
+        found += [each.sequence for each in messages]
+        turns += 1
+
+    assert found == [sequence for sequence in range(1, 99) if sequence not in gone]
+    assert turns == 4
+    assert await streams.some_from(OBSERVATIONS.name, 100, 200) == (200, ())
+
+
+async def test_what_a_dead_taker_has_in_hand_is_stored_without_waiting_for_it(rig: "Rig", at_us: int) -> None:
+    """What was delivered to who never answers is looked up when the next message comes, and stored once, in order."""
+    async with Pull(rig.bus, OBSERVATION_ROWS, outstanding_max=80) as pull:
+        for number in range(80):
+            await rig.publish(("a", "pm25", at_us + number, float(number)))
+        await _take(pull, 80)
+    async with rig.writing():
+        await rig.publish(("a", "pm25", at_us + 80, 80.0))
+        await rig.until_accepted(81)
+
+    assert [reading[3] for reading in await rig.numbers()] == [float(number) for number in range(81)]
+    assert await rig.custody() == {"accepted": 81, "stored": 81}
 
 
 async def _make_anew(rig: "Rig") -> None:

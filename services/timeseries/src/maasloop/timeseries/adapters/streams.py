@@ -1,6 +1,8 @@
 """What the writer asks the broker about a stream: its birth and reach, one message of it, room in it."""
 
+import asyncio
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +14,8 @@ from maasloop.core.reasons import Reason
 from maasloop.timeseries.ports.streams import StreamInfo, StreamMessage
 
 FORGOTTEN_AFTER_S = 7 * 86_400
+TOGETHER_MAX = 32
+"""Messages that are asked for at once."""
 _NO_MESSAGE = 10037
 """JetStream error code: no message found."""
 
@@ -38,6 +42,18 @@ class Streams:
     async def first_from(self, stream: str, sequence: int) -> StreamMessage | None:
         """Return the first message at or after a sequence, or nothing where the stream has none."""
         return await self._get(stream, {"seq": sequence, "next_by_subj": ">"})
+
+    async def some_from(self, stream: str, sequence: int, end: int) -> tuple[int, Sequence[StreamMessage]]:
+        """Return the first messages from a sequence on and before ``end``, in order, and where to go on.
+
+        What is missing most often lies side by side: behind the first, many are asked for at once.
+        """
+        first = await self.first_from(stream, sequence)
+        if first is None or first.sequence >= end:
+            return end, ()
+        upto = min(first.sequence + TOGETHER_MAX, end)
+        others = await asyncio.gather(*(self.get(stream, each) for each in range(first.sequence + 1, upto)))
+        return upto, [first, *(each for each in others if each is not None)]
 
     async def _get(self, stream: str, which: dict[str, Any]) -> StreamMessage | None:
         answer = await self._bus.api(f"STREAM.MSG.GET.{stream}", which)

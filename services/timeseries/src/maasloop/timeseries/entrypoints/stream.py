@@ -380,20 +380,18 @@ class Writer:
         return replace(taken, settled=True) if settled else taken
 
     async def _holes(self, sequence: int) -> AsyncIterator[Taken]:
-        """Look up what was not delivered before a message, one at a time; most often there is nothing."""
+        """Look up what was not delivered before a message; most often there is nothing."""
         holes, found = self._cursor.holes_before(sequence), 0
         if not holes:
             return
         at = holes.start
         while at < holes.stop:
-            message = await self._lots.patiently(partial(self._streams.first_from, self._durable.stream, at))
-            if message is None or message.sequence >= holes.stop:
-                break
-            at, found = message.sequence + 1, found + 1
-            if self._cursor.take(message.sequence):
-                taken = await self._sifted(
-                    Taken(message.sequence, message.subject, message.headers, message.body, None)
-                )
-                if taken is not None:
-                    yield taken
+            look = partial(self._streams.some_from, self._durable.stream, at, holes.stop)
+            at, messages = await self._lots.patiently(look)
+            found += len(messages)
+            for each in messages:
+                if self._cursor.take(each.sequence):
+                    taken = await self._sifted(Taken(each.sequence, each.subject, each.headers, each.body, None))
+                    if taken is not None:
+                        yield taken
         log.info("holes_looked_up", stream=self._durable.stream, count=len(holes), found=found)

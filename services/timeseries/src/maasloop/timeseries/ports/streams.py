@@ -1,6 +1,6 @@
 """Streams of the broker, looked at from outside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,4 +52,8 @@ class StreamReader(StreamBrowser, Protocol):
 
     async def first_from(self, stream: str, sequence: int) -> StreamMessage | None:
         """Return the first message at or after a sequence, or nothing where the stream has none."""
+        ...
+
+    async def some_from(self, stream: str, sequence: int, end: int) -> tuple[int, Sequence[StreamMessage]]:
+        """Return the first messages from a sequence on and before ``end``, in order, and where to go on."""
         ...
