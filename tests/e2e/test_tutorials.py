@@ -109,6 +109,7 @@ def test_the_tutorial_for_makers_of_devices(environment: dict[str, str]) -> None
     told = "".join(printed)
     assert told.count("acknowledged") == 2
     assert "CLAIM_INVALID" in told
+    assert "devices/air-park is in quarantine; 0 of its connections are not gone" in told
     assert told.count("refused: Not authorized") == 2
     assert printed[-1] == "acknowledged\n"
 
