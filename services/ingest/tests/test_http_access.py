@@ -11,8 +11,8 @@ import pytest
 from maasloop.bus.connection import Bus, connect
 from maasloop.bus.ensure import ensure
 from maasloop.core.clock import SystemClock
-from maasloop.core.errors import Unauthenticated
-from maasloop.identity.principals import Grant
+from maasloop.core.errors import MaasloopError, Unauthenticated
+from maasloop.identity.principals import Grant, Principal
 from maasloop.identity.roles import Roles
 from maasloop.identity.token_keys import FileKeys, TokenSigner, make_signing_key
 from maasloop.identity.tokens import OWN_ALGORITHM, OWN_ISSUER, Issuers, Programs, Verifier
@@ -42,6 +42,8 @@ class Reach(NamedTuple):
     client: httpx2.AsyncClient
     token: str
     recorded: list[str]
+    refused: list[tuple[str, str]]
+    """Who was refused, and why."""
 
 
 @pytest.fixture(name="bus")
@@ -63,6 +65,11 @@ async def _reach(bus: Bus, tmp_path: Path) -> AsyncIterator[Reach]:
             raise Unauthenticated("CREDENTIALS_INVALID", "there is no such key")
         return token
 
+    refused: list[tuple[str, str]] = []
+
+    def told(principal: Principal | None, _method: str, error: MaasloopError) -> None:
+        refused.append((str(principal), error.reason))
+
     async def record(batch: Batch) -> Recorded:
         recorded.append(batch.district)
         return Recorded(len(batch.columns), 0, ())
@@ -74,10 +81,10 @@ async def _reach(bus: Bus, tmp_path: Path) -> AsyncIterator[Reach]:
         name_of=lambda _: None,
         unit_of=lambda _: None,
         clock=CLOCK,
-        callers=HttpCallers(tokens.principal, exchange, RoleAuthorizer(Roles.load())),
+        callers=HttpCallers(tokens.principal, exchange, RoleAuthorizer(Roles.load()), told),
     )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=door.app), base_url="http://door") as client:
-        yield Reach(client, token, recorded)
+        yield Reach(client, token, recorded, refused)
 
 
 async def _post(reach: Reach, authorization: str | None, district: str = "noord") -> tuple[int, str]:
@@ -95,11 +102,13 @@ async def test_a_token_opens_the_door_for_its_district(reach: Reach) -> None:
     assert await _post(reach, f"Bearer {reach.token}") == (200, "")
     assert await _post(reach, f"Bearer {reach.token}", "zuid") == (403, "PERMISSION_MISSING")
     assert reach.recorded == ["noord"]
+    assert reach.refused == [("program/app", "PERMISSION_MISSING")]
 
 
 async def test_nobody_is_let_in(reach: Reach) -> None:
     """No header, another scheme, a foreign token: 401 with a reason, and nothing is recorded."""
     assert await _post(reach, None) == (401, "CREDENTIALS_MISSING")
+    assert reach.refused == [("None", "CREDENTIALS_MISSING")]
     for said in ("Bearer", "Bearer x", f"Bearer {reach.token[:-4]}AAAA", "Digest x", "Basic x", "Basic eA=="):
         assert await _post(reach, said) == (401, "CREDENTIALS_INVALID")
     answer = await reach.client.post("/v1/sensor-community", content=b"{}", headers={"x-sensor": "esp8266-1"})

@@ -38,7 +38,7 @@ from maasloop.ingest.settings import IngestSettings
 from maasloop.postgres.pool import check, open_pool
 from maasloop.runtime import broker
 from maasloop.runtime.access import Access
-from maasloop.runtime.audit_log import open_audit_log
+from maasloop.runtime.audit_log import AuditLog, open_audit_log
 from maasloop.runtime.following import Follower, Owner
 from maasloop.runtime.following import consent as consent_owner
 from maasloop.runtime.following import devices as devices_owner
@@ -91,7 +91,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
-        callers = _http_callers(settings, access, registry_channel, clock)
+        callers = _http_callers(settings, access, audit, registry_channel, clock)
         http = ObservationsDoor(
             record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock, callers=callers
         )
@@ -122,12 +122,14 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
 
 
 def _http_callers(
-    settings: IngestSettings, access: Access, registry_channel: Channel, clock: Clock
+    settings: IngestSettings, access: Access, audit: AuditLog, registry_channel: Channel, clock: Clock
 ) -> HttpCallers | None:
     """Return who asks callers of the HTTP door who they are; nobody where nobody is identified."""
     if settings.tls is None or settings.http_anonymous:
         return None
-    return HttpCallers(access.tokens.principal, KeyExchange(registry_channel, clock).token, access.authorizer)
+    exchange = KeyExchange(registry_channel, clock).token
+    refused = audit.calls.refused if audit.calls is not None else None
+    return HttpCallers(access.tokens.principal, exchange, access.authorizer, refused)
 
 
 def _device_doors(
