@@ -144,8 +144,9 @@ def rights(who: Principal) -> tuple[list[str], list[str], list[str]]:
 
 
 def pulling(name: str, stream: str) -> list[str]:
-    """Return what a service publishes to read its durables of a stream."""
-    made = [form.format(stream, durable) for durable in DURABLES[name][stream] for form in PULLS]
+    """Return what a service publishes to read its durables of a stream; one that only keeps space is never read."""
+    forms = {durable: PULLS[2:] if durable.endswith("-space") else PULLS for durable in DURABLES[name][stream]}
+    made = [form.format(stream, durable) for durable, its in forms.items() for form in its]
     return [
         one.replace("$JS.API.CONSUMER.INFO", "$JS.devices.API.CONSUMER.INFO") if stream == MQTT else one for one in made
     ]
