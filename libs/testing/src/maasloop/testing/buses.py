@@ -7,7 +7,7 @@ from dataclasses import replace
 from maasloop.bus.accounts import CORE
 from maasloop.bus.city import BOTH, CityUser
 from maasloop.bus.connection import Bus, connect
-from maasloop.bus.rights import DEVICES_API
+from maasloop.bus.rights import DEVICES_API, SERVICES
 from maasloop.identity.nats.claims import Rights, User
 from maasloop.stack.doors import MqttListener, NatsUser, token_of
 from maasloop.stack.local import LocalStack
@@ -47,6 +47,14 @@ async def devices_bus(stack: LocalStack, name: str = "test") -> AsyncIterator[Bu
     """Connect among the devices."""
     async with connect(**devices_user(stack).options(), name=name) as bus:
         yield bus
+
+
+def refused_to_services(stack: LocalStack) -> list[str]:
+    """Return what NATS refused services, as its log says: each line is a right that is missing, or one used wrongly."""
+    path = stack.nats.process.log_path
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    named = tuple(f':{service}"' for service in SERVICES) + tuple(f":{service}-" for service in SERVICES)
+    return [line for line in lines if " Violation - " in line and any(name in line for name in named)]
 
 
 def _user(stack: LocalStack, account: str, name: str, rights: Rights) -> NatsUser:

@@ -19,6 +19,7 @@ from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.servers.databases import DATABASE, create_service_database, role_name
 from maasloop.stack.servers.nats import NatsServer
 from maasloop.stack.servers.postgres import PostgresServer
+from maasloop.testing.buses import refused_to_services
 from maasloop.testing.databases import TestDatabases
 from maasloop.testing.endpoints import NatsEndpoint, TimescaleEndpoint
 from maasloop.testing.providers import (
@@ -211,3 +212,5 @@ def running_stack(options: StackOptions | None = None) -> Iterator[LocalStack]:
             yield stack
         finally:
             asyncio.run(stack.__aexit__(None, None, None))
+        refused = refused_to_services(stack)
+        assert not refused, f"NATS refused services what they tried: {refused}"
