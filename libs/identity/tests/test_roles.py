@@ -83,5 +83,5 @@ def test_a_service_has_no_grant() -> None:
 
 def test_a_table_that_names_a_foreign_role_is_refused() -> None:
     """A typing mistake in a row is an error, not a role that nobody has."""
-    with pytest.raises(RolesInvalid, match="veiwer"):
-        Roles.parsed('[roles]\nviewer = {title = "x"}\n[permissions]\n"a.read" = ["veiwer"]\n[own]\n')
+    with pytest.raises(RolesInvalid, match="lamplighter"):
+        Roles.parsed('[roles]\nviewer = {title = "x"}\n[permissions]\n"a.read" = ["lamplighter"]\n[own]\n')
