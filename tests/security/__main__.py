@@ -8,11 +8,13 @@ import argparse
 import asyncio
 import importlib
 import importlib.util
+import logging
 import signal
 import sys
 import traceback
 from dataclasses import replace
 
+import structlog
 from tests.security import report
 from tests.security.outcome import NO_SABOTAGE, Outcome, Plan, Result
 
@@ -54,6 +56,8 @@ def main() -> int:
     parser.add_argument("--sabotage", choices=tuple(SABOTAGES), help="run only this fault's lane, with the fault")
     parser.add_argument("--no-report", action="store_true", help="write neither page nor figures")
     arguments = parser.parse_args()
+    # Parts of services run in this process, and what they tell of each call would hide the table.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     clock = SystemClock()
     began_s = clock.monotonic_s()
     if arguments.sabotage:

@@ -10,6 +10,8 @@ from typing import Any
 PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n(.*?)-----END", re.DOTALL)
 SEED = re.compile(r"\bS[OAUXCN][A-Z2-7]{50,}")
 TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
+PASSFILE = re.compile(r"^[^:\n]+:[^:\n]*:[^:\n]*:[^:\n]*:(\S+)$", re.MULTILINE)
+"""The last of five fields in PostgreSQL's password file."""
 PUBLIC = re.compile(r"[AUOXCN][A-Z2-7]{55}")
 """Public keys of NATS."""
 WORD = re.compile(r"\S{16,200}")
@@ -31,7 +33,7 @@ def _secrets(text: str) -> list[str]:
     if text.lstrip().startswith("{"):
         return list(_members(json.loads(text)))
     made = [line for body in PEM.findall(text) for line in body.split() if len(line) >= LINE_MIN]
-    made += SEED.findall(text)
+    made += SEED.findall(text) + PASSFILE.findall(text)
     made += [token.rpartition(".")[2] for token in TOKEN.findall(text) if _bears(token)]
     if not made and "-----" not in text and not TOKEN.search(text):
         made += [word for word in WORD.findall(text) if not PUBLIC.fullmatch(word)]

@@ -28,11 +28,12 @@ def test_a_secret_in_a_log_is_found(tmp_path: Path) -> None:
     City(tmp_path / "nats", SystemClock()).ensure()
     DevelopmentCertificates(tmp_path / "tls", SystemClock()).ensure([Holder("nats")])
     (tmp_path / "password").write_text("correct-horse-battery-staple\n")
+    (tmp_path / "passfile").write_text("127.0.0.1:5432:*:ingest:staple-battery-horse\n")
 
     secrets = secrets_below(tmp_path)
     kinds = {name.partition("/")[0].partition("#")[0] for name in secrets}
 
-    assert kinds == {"nats", "tls", "password"}
+    assert kinds == {"nats", "tls", "password", "passfile"}
     assert all(
         hits({name: secret}, {"log": b"before " + secret.encode() + b" after"}) for name, secret in secrets.items()
     )
