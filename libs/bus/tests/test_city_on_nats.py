@@ -5,9 +5,13 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from ssl import create_default_context
+from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from maasloop.bus import subjects
 from maasloop.bus.city import BOTH, City, CityUser
@@ -181,10 +185,7 @@ async def test_nothing_that_a_stream_delivers_reaches_a_device(town: Town) -> No
 async def test_an_integrator_hears_what_is_open(town: Town) -> None:
     """An account that comes while the server runs hears readings that are no person's, and nothing else."""
     path = town.city.add_integrator("weather")
-    async with town.connected("accounts") as system:
-        token = town.city.token("INTEGRATOR-weather").encode()
-        answer = json.loads(await system.ask("$SYS.REQ.CLAIMS.UPDATE", token, timeout_s=WAIT_S))
-    assert answer["data"]["code"] == 200
+    await _tell(town, "INTEGRATOR-weather")
     assert path == town.city.credentials("integrator-weather")
     heard: asyncio.Queue[str] = asyncio.Queue()
 
@@ -202,6 +203,37 @@ async def test_an_integrator_hears_what_is_open(town: Town) -> None:
         assert heard.empty()
         for subject in ("$JS.API.STREAM.INFO.OBSERVATIONS", "maasloop.observation.recorded.v1.noord.air", UP):
             assert await _refused(weather, subject)
+
+
+async def test_who_is_revoked_is_out_at_once(town: Town) -> None:
+    """The connection of a revoked integrator is closed and its credentials are void; new ones let it in again."""
+    user, old = "integrator-noise", town.city.add_integrator("noise")
+    await _tell(town, "INTEGRATOR-noise")
+    options: dict[str, Any] = {"user_credentials": str(old), "tls": create_default_context(cafile=town.tls.authority)}
+    closed = asyncio.Event()
+
+    async def gone() -> None:
+        closed.set()
+
+    link = Client()
+    await link.connect(town.server.url, **options, allow_reconnect=False, disconnected_cb=gone)
+    town.city.revoke("INTEGRATOR-noise")
+    await _tell(town, "INTEGRATOR-noise")
+    await asyncio.wait_for(closed.wait(), WAIT_S)
+    await link.close()
+    refused = Client()
+    with pytest.raises(NatsError):
+        await refused.connect(town.server.url, **options, allow_reconnect=False)
+    await refused.close()
+    town.city.add_integrator("noise")
+    async with town.connected(user) as again:
+        await again.check()
+
+
+async def _tell(town: Town, account: str) -> None:
+    async with town.connected("accounts") as system:
+        answer = await system.ask("$SYS.REQ.CLAIMS.UPDATE", town.city.token(account).encode(), timeout_s=WAIT_S)
+    assert json.loads(answer)["data"]["code"] == 200
 
 
 @asynccontextmanager

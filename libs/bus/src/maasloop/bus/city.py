@@ -121,11 +121,16 @@ class City:
         }
 
     def add_integrator(self, name: str) -> Path:
-        """Make an integrator's account and its user, and return the credentials; the server is told by ``token``."""
+        """Make an integrator's account and its user, and return the credentials; the server is told by ``token``.
+
+        One who was revoked gets a new key; the old credentials stay void.
+        """
         account = accounts.integrator_account(name)
         keys = {each: self.key(each).public_key for each in (account, CORE)}
         self.write_account(account, accounts.integrator_claims(keys, name, self.activation))
         user = f"integrator-{name}"
+        if self._revoked(account, user):
+            self.credentials(user).unlink()
         return self.write_user(CityUser(user, account, User(rights.integrator_rights(user))))
 
     def add_devices(self) -> Path:
@@ -185,17 +190,16 @@ class City:
         claims = user.user.claims()
         if not token or not _same(token, claims, account.public_key):
             public = KeyPair(seed).public_key
-            token = sign(claims, subject=public, name=user.name, signer=account, issued_at=self._now_s())
+            # A token of the second in which all were revoked would be void too.
+            issued_at = max(self._now_s(), self._revocations(user.account).get("*", 0) + 1)
+            token = sign(claims, subject=public, name=user.name, signer=account, issued_at=issued_at)
             write_secret(path, credentials_text(token, seed).encode())
         return path
 
     def write_account(self, name: str, account: Account) -> None:
         """Sign an account's token anew if it says something else; who was revoked stays revoked."""
-        path, revoked = self._account_path(name), {}
-        if path.exists():
-            revoked = read_unverified(self.token(name)).nats.get("revocations", {})
-        claims = replace(account, revocations=revoked).claims()
-        self._token(path, claims, self.key(name).public_key, name, self.key(OPERATOR))
+        claims = replace(account, revocations=self._revocations(name)).claims()
+        self._token(self._account_path(name), claims, self.key(name).public_key, name, self.key(OPERATOR))
 
     def server_configuration(self, resolver_directory: Path) -> str:
         """Return what a server's configuration says of identities."""
@@ -243,6 +247,18 @@ resolver_preload: {json.dumps(preload)}
     def _sign(self, path: Path, claims: Mapping[str, Any], subject: str, name: str) -> None:
         token = sign(claims, subject=subject, name=name, signer=self.key(OPERATOR), issued_at=self._now_s())
         write_secret(path, token.encode())
+
+    def _revocations(self, account: str) -> dict[str, int]:
+        """Return by public key (``*`` = everybody) the second until which tokens are void."""
+        if not self._account_path(account).exists():
+            return {}
+        return dict(read_unverified(self.token(account)).nats.get("revocations", {}))
+
+    def _revoked(self, account: str, user: str) -> bool:
+        if not self.credentials(user).exists():
+            return False
+        token, revoked = read_unverified(self._credentials(user)[0]), self._revocations(account)
+        return token.issued_at <= max(revoked.get("*", 0), revoked.get(token.subject, 0))
 
     def _account_path(self, name: str) -> Path:
         return self.directory / "accounts" / f"{name}.jwt"
