@@ -111,6 +111,16 @@ def test_without_an_audit_log_a_service_does_not_start(tmp_path: Path) -> None:
         AirLabSettings(postgres_dsn=SECRET, **files).require_identities()
 
 
+def test_a_password_that_is_guessed_keeps_a_service_from_starting(tmp_path: Path) -> None:
+    """A weak password of the database is refused with a sentence; a random one, and none, are not."""
+    files = _files(tmp_path)
+    weak = AirLabSettings(postgres_dsn=SecretStr("postgresql://me:maasloop-maasloop@db/db"), **files)
+    with pytest.raises(ValueError, match="the secret in postgres_dsn is too weak"):
+        weak.require_identities()
+    for dsn in ("postgresql://me:Jx8rVw2qLm5ZtYc9@db/db", "postgresql://me@db/db?passfile=/run/pgpass"):
+        AirLabSettings(postgres_dsn=SecretStr(dsn), **files).require_identities()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

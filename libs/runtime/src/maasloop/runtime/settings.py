@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from maasloop.identity.certificates import TlsFiles
+from maasloop.identity.strength import require_strong
 from maasloop.telemetry import LogFormat
 
 from .access import AccessSettings
@@ -129,7 +130,10 @@ class ServiceSettings(BaseSettings):
         return TlsFiles(*(Path(str(getattr(self, name))) for name in _TLS))
 
     def require_identities(self) -> None:
-        """Refuse, with ``ValueError``, to serve where callers would not be identified; migrations serve nobody."""
+        """Refuse, with ``ValueError``, to serve where callers would not be identified, or a secret could be guessed.
+
+        Migrations serve nobody, so they are not asked.
+        """
         if self.insecure_on_loopback:
             if beyond := self.beyond_loopback():
                 message = (
@@ -142,6 +146,8 @@ class ServiceSettings(BaseSettings):
                 " (insecure_on_loopback is for benches)"
             )
             raise ValueError(message)
+        elif (password := _database_password(self.postgres_dsn.get_secret_value())) is not None:
+            require_strong("postgres_dsn", password)
 
     def beyond_loopback(self) -> list[str]:
         """Return the listeners, neighbours and servers that are not on loopback, as ``field=address``; no secret."""
@@ -210,6 +216,15 @@ def _database_host(dsn: str) -> str:
         return "unreadable"
     hosts = str(host or "/").split(",")
     return next((each for each in hosts if not loopback(f"{each}:0")), hosts[0])
+
+
+def _database_password(dsn: str) -> str | None:
+    """Return the password of a connection string; none where a file or a certificate proves the role."""
+    try:
+        password = conninfo_to_dict(dsn).get("password")
+    except ProgrammingError:
+        return None
+    return None if password is None else str(password)
 
 
 def _refuse_unknown(prefix: str, variables: Mapping[str, str], fields: Mapping[str, object]) -> None:
