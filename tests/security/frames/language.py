@@ -160,7 +160,7 @@ HTTP = Language(
         b"%00",
         b"/",
     ),
-    6,
+    12,
 )
 
 
@@ -207,6 +207,6 @@ GRPC = Language(
         b"grpc-timeout",
         b"\x3f\xe1\x1f",
     ),
-    12,
+    24,
 )
 LANGUAGES = {language.name: language for language in (MQTT, NATS, HTTP, GRPC)}

@@ -112,10 +112,10 @@ async def _attack(stack: LocalStack, plan: Plan) -> Outcome:
 def _doors(stack: LocalStack) -> list[_Door]:
     ingest = stack.addresses["ingest"]
     return [
-        _Door("mqtt", stack.nats.ports.mqtt, 0.2),
-        _Door("nats", stack.nats.ports.client, 0.2),
-        _Door("http", _port(ingest.http), 0.25),
-        _Door("grpc", _port(ingest.public), 0.25),
+        _Door("mqtt", stack.nats.ports.mqtt, 0.12),
+        _Door("nats", stack.nats.ports.client, 0.13),
+        _Door("http", _port(ingest.http), 0.3),
+        _Door("grpc", _port(ingest.public), 0.35),
         # Without a certificate the handshake is as far as anybody gets.
         _Door("grpc", _port(ingest.grpc), 0.1),
     ]
