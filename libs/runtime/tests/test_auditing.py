@@ -104,8 +104,13 @@ async def _server(made: DevelopmentCertificates, trail: AuditTrail, door: Door) 
 
 
 async def entries(trail: AuditTrail, dsn: str) -> list[Entry]:
-    """Return what the log says."""
+    """Return what the log says, with what waits."""
     await trail.flush()
+    return await stored(dsn)
+
+
+async def stored(dsn: str) -> list[Entry]:
+    """Return what the log says."""
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         rows = await (await connection.execute("SELECT entry FROM audit.read(0, 1000)")).fetchall()
     return [decode(row[0]) for row in rows]
@@ -197,6 +202,22 @@ async def test_what_has_happened_waits_for_the_log(
 
     assert [entry.time_us for entry in await entries(trail, dsn)] == [0, 1, 2, 3]
     assert not trail.trouble()
+
+
+async def test_what_has_happened_is_written_at_the_end(pool: Pool, dsn: str) -> None:
+    """A process that is told to stop writes what still waits, also what it had in hand."""
+    trail = AuditTrail(pool, SystemClock())
+    running = asyncio.create_task(trail.run())
+    await asyncio.sleep(0)
+    for number in range(5):
+        trail.note(Entry(time_us=number, verb=Verb.CHANGED, actor="operator/local"))
+    # It takes the entries in hand, and is cancelled while the database has them.
+    await asyncio.sleep(0)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+    assert {entry.time_us for entry in await stored(dsn)} == {0, 1, 2, 3, 4}
 
 
 async def test_a_flood_of_refusals_fills_no_disk(pool: Pool, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ the database role that the pool logs in with (``maasloop.audit.schema``). Task: 
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +25,7 @@ WAITING_MAX = 10_000
 """Entries in memory; what would come beyond is refused, or dropped and counted if it tells what has happened."""
 COMMIT_ENTRIES_MAX = 1_000
 RETRY_PAUSE_S = 0.5
+FLUSH_TIMEOUT_S = 3.0
 REFUSALS_BURST = 200.0
 REFUSALS_PER_S = 20.0
 """Refusals that are written: at this rate for ever, 1.7 million a day, about 600 MB."""
@@ -91,12 +93,18 @@ class AuditTrail:
         self.note(entry)
 
     async def run(self) -> None:
-        """Write for ever."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._write(self._taken())
+        """Write for ever; at the end, what waits still goes."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._write(self._taken())
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                    await self.flush()
+            raise
 
     def trouble(self) -> str:
         """Return why entries are not written, or nothing."""
@@ -127,6 +135,10 @@ class AuditTrail:
             with translated():
                 async with self._pool.connection() as connection:
                     await connection.execute(APPEND, ([each.text for each in lot],))
+        except asyncio.CancelledError:
+            # Perhaps it was committed all the same: an entry twice is better than none.
+            self._waiting.extendleft(reversed(lot))
+            raise
         except Exception as error:
             # Whatever is wrong with the log, those who wait are told, and the others are kept.
             await self._failed(lot, error)
