@@ -1,5 +1,7 @@
 """Which domain a command or an override belongs to, for the judgement of calls that name only the resource."""
 
+from maasloop.actuation.domain.command import Command
+from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint
 from maasloop.actuation.ports import Records
 from maasloop.core.domains import Domain
@@ -21,7 +23,7 @@ class SetpointPlaces:
         if len(parts) != _PARTS or parts[0] != DISTRICTS:
             return None
         _, district, collection, resource_id = parts
-        found = None
+        found: Command | Override | None = None
         if collection == COMMANDS:
             found = await self._records.command(district, resource_id)
         elif collection == OVERRIDES:
