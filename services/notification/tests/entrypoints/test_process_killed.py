@@ -50,6 +50,8 @@ async def test_a_killed_process_loses_nothing(
         "device_registry_address": registry[1],
         "delivery_lease_s": "1",
         "retry_pauses_s": "[0.1, 0.1, 0.1]",
+        "insecure_on_loopback": "true",
+        "webhook_networks": '["127.0.0.0/8"]',
     }
     environment = {setting_name("notification", field): value for field, value in given.items()}
     async with _started(environment) as first, client.connected(address) as channel:
