@@ -58,6 +58,7 @@ async def test_a_killed_process_loses_nothing(
         stub = NotificationServiceStub(channel)
 
         async def subscribed() -> Subscription | None:
+            assert first.returncode is None, "the process ended: its settings are refused"
             wanted = Subscription(language="nl", webhook=Webhook(url=receiver.url))
             request = pb.CreateSubscriptionRequest(
                 parent="districts/noord", subscription_id="desk", subscription=wanted
