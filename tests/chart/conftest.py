@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rendered import PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
+from rendered import KEDA, PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".maasloop" / "tools"
@@ -31,6 +31,11 @@ def _command(tmp_path_factory: pytest.TempPathFactory) -> HelmCommand:
 @pytest.fixture(name="command_with_prometheus", scope="session")
 def _command_with_prometheus(command: HelmCommand) -> HelmCommand:
     return HelmCommand(command.binary, command.home, (PROMETHEUS_OPERATOR,))
+
+
+@pytest.fixture(name="command_with_all", scope="session")
+def _command_with_all(command: HelmCommand) -> HelmCommand:
+    return HelmCommand(command.binary, command.home, (PROMETHEUS_OPERATOR, KEDA))
 
 
 @pytest.fixture(name="helm", scope="session", params=["library", "command"])

@@ -27,7 +27,7 @@ from rendered import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-KUBERNETES_VERSIONS = ("1.29", "1.37")
+KUBERNETES_VERSIONS = ("1.29", "1.36", "1.37")
 NAME_LENGTH_MAX = 63
 SELECTOR = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
 EXAMPLES: dict[str, Values] = {

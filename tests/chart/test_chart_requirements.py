@@ -28,7 +28,18 @@ REFUSED: dict[str, dict[str, Any]] = {
         "timeseries.extraEnv.MAASLOOP_TIMESERIES__PARTITION", "1"
     ),
     "actuation.replicas=3: it has one partition": at("actuation.replicas", 3),
-    "actuation.autoscaling.enabled=true: its pods are partitions": at("actuation.autoscaling.enabled", True),
+    "actuation.autoscaling: its pods are partitions": at("actuation.autoscaling.enabled", True),
+    "ingest.autoscaling: both enabled and lag.enabled": merged(
+        at("ingest.autoscaling.enabled", True), at("ingest.autoscaling.lag.enabled", True)
+    ),
+    "ingest.autoscaling.lag: KEDA would not know what to read": at("ingest.autoscaling.lag.enabled", True),
+    "ingest.autoscaling.lag.enabled=true: the cluster has no KEDA": merged(
+        at("ingest.autoscaling.lag", {"enabled": True, "stream": "S", "consumer": "c"}),
+        {"nats": {"monitoringEndpoint": "nats:8222", "account": "A"}},
+    ),
+    "actuation.settings.rsmp_address=127.0.0.1:12111: nobody outside the pod": at(
+        "actuation.settings.rsmp_address", "127.0.0.1:12111"
+    ),
     "ingest.autoscaling: min is larger than max": at("ingest.autoscaling", {"enabled": True, "min": 3, "max": 2}),
     "notification.pdb: set either minAvailable or maxUnavailable": at("notification.pdb.minAvailable", 1),
     "consent.pdb: set either minAvailable or maxUnavailable": at("consent.pdb.maxUnavailable", ""),

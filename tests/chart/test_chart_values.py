@@ -26,6 +26,7 @@ SPECIAL: dict[str, object] = {
     "service.pdb.maxUnavailable": "2",
     "service.pdb.minAvailable": "1",
     "service.affinity": {"nodeAffinity": {}},
+    "rsmp.type": "NodePort",
 }
 """Another value of what has a form of its own."""
 ONLY_DEPLOYMENTS = ("service.replicas", "service.autoscaling.", "service.pdb.")
@@ -41,12 +42,17 @@ def _leaves(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield f"{before}{key}", value
 
 
-OF_THE_CHART = dict(_leaves({key: value for key, value in VALUES.items() if key not in BLOCKS}))
-OF_A_SERVICE = {
+ELSEWHERE = re.compile(
+    r"service\.serviceMonitor\.(interval|labels)|service\.autoscaling\.lag\..+|nats\.(monitoringE|acc).+"
+)
+"""Rendered only where the Prometheus operator or KEDA runs, and tested there."""
+OF_THE_CHART = {
     path: value
-    for path, value in _leaves({ONE_FOR_ALL: VALUES["ingest"]})
-    # Rendered only where the Prometheus operator runs, and tested there.
-    if path not in {"service.serviceMonitor.interval", "service.serviceMonitor.labels"}
+    for path, value in _leaves({key: value for key, value in VALUES.items() if key not in BLOCKS})
+    if not ELSEWHERE.fullmatch(path)
+}
+OF_A_SERVICE = {
+    path: value for path, value in _leaves({ONE_FOR_ALL: VALUES["ingest"]}) if not ELSEWHERE.fullmatch(path)
 }
 
 
@@ -68,9 +74,10 @@ def test_every_key_is_described() -> None:
 @pytest.mark.parametrize("path", OF_THE_CHART)
 def test_every_value_is_used(library: HelmLibrary, path: str) -> None:
     """Another value renders something else, or is refused by a sentence."""
+    base = at("actuation.settings.rsmp_address", "0.0.0.0:12111") if path.startswith("rsmp.") else MINIMAL
     changed = at(path, _other(path, OF_THE_CHART[path]))
 
-    assert _outcome(library, MINIMAL) != _outcome(library, merged(MINIMAL, changed))
+    assert _outcome(library, base) != _outcome(library, merged(base, changed))
 
 
 @pytest.mark.parametrize("path", OF_A_SERVICE)

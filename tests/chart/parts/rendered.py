@@ -16,6 +16,7 @@ RELEASE = "city"
 NAMESPACE = "maas"
 HELM_TIMEOUT_S = 30.0
 PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"
+KEDA = "keda.sh/v1alpha1"
 MINIMAL: Mapping[str, Any] = {}
 """The least that must be said."""
 BLOCKS = {

@@ -40,6 +40,21 @@ that of a migration job, still fits a label (63 characters).
 {{- hasKey (include "maasloop.schema" . | fromJson).properties "partitions" | ternary "true" "" -}}
 {{- end -}}
 
+{{- /* Whether something else than the chart decides on the number of pods. */ -}}
+{{- define "maasloop.autoscaled" -}}
+{{- $autoscaling := (index .root.Values .key).autoscaling -}}
+{{- or $autoscaling.enabled $autoscaling.lag.enabled | ternary "true" "" -}}
+{{- end -}}
+
+{{- /* Priority classes belong to the cluster, so their names hold the namespace. */ -}}
+{{- define "maasloop.priorityClass" -}}
+{{- printf "%s-%s" (include "maasloop.name" .) .root.Release.Namespace | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "maasloop.priority" -}}
+{{- (index .root.Values .key).priorityClassName | default (.root.Values.priorityClasses.enabled | ternary (include "maasloop.priorityClass" .) "") -}}
+{{- end -}}
+
 {{- /* The image of (dict "root" $ "image" …). */ -}}
 {{- define "maasloop.image" -}}
 {{- $name := .image.name -}}

@@ -28,9 +28,17 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       ports:
-        {{- range $name, $_ := omit $ports "health" }}
+        {{- range $name, $_ := omit $ports "health" "rsmp" }}
         - port: {{ $name }}
         {{- end }}
+    {{- if hasKey $ports "rsmp" }}
+    - ports:
+        - port: rsmp
+      {{- with .root.Values.rsmp.from }}
+      from:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- end }}
     {{- with $values.networkPolicy.metricsFrom }}
     - from:
         {{- toYaml . | nindent 8 }}

@@ -19,7 +19,7 @@ spec:
     - name: {{ $name }}
       port: {{ $port }}
       targetPort: {{ $name }}
-      appProtocol: {{ eq $name "health" | ternary "http" "https" }}
+      appProtocol: {{ get (dict "health" "http" "rsmp" "tcp") $name | default "https" }}
     {{- end }}
 {{- end }}
 {{- end -}}
@@ -48,7 +48,7 @@ automountServiceAccountToken: false
 
 {{- define "maasloop.pdb" -}}
 {{- $values := index .root.Values .key -}}
-{{- $pods := $values.autoscaling.enabled | ternary $values.autoscaling.min $values.replicas | int -}}
+{{- $pods := eq (include "maasloop.autoscaled" .) "true" | ternary $values.autoscaling.min $values.replicas | int -}}
 {{- if and $values.enabled $values.pdb.enabled (gt $pods 1) -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -87,6 +87,44 @@ spec:
         target:
           type: Utilization
           averageUtilization: {{ $values.autoscaling.targetCPU }}
+{{- end }}
+{{- end -}}
+
+{{- /* By the messages that wait for a durable: KEDA reads them from the monitoring page of NATS. */ -}}
+{{- define "maasloop.scaledobject" -}}
+{{- $values := index .root.Values .key -}}
+{{- if and $values.enabled $values.autoscaling.lag.enabled -}}
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  {{- include "maasloop.metadata" . | nindent 2 }}
+spec:
+  scaleTargetRef:
+    name: {{ include "maasloop.name" . }}
+  minReplicaCount: {{ $values.autoscaling.min }}
+  maxReplicaCount: {{ $values.autoscaling.max }}
+  triggers:
+    - type: nats-jetstream
+      metadata:
+        natsServerMonitoringEndpoint: {{ .root.Values.nats.monitoringEndpoint | quote }}
+        account: {{ .root.Values.nats.account | quote }}
+        stream: {{ $values.autoscaling.lag.stream | quote }}
+        consumer: {{ $values.autoscaling.lag.consumer | quote }}
+        lagThreshold: {{ $values.autoscaling.lag.threshold | quote }}
+{{- end }}
+{{- end -}}
+
+{{- /* Actuation stands above all: where nodes are short of room, the others go before it. */ -}}
+{{- define "maasloop.priorityclass" -}}
+{{- if and (index .root.Values .key).enabled .root.Values.priorityClasses.enabled -}}
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata:
+  name: {{ include "maasloop.priorityClass" . }}
+  labels:
+    {{- include "maasloop.labels" . | nindent 4 }}
+value: {{ eq .key "actuation" | ternary .root.Values.priorityClasses.actuation .root.Values.priorityClasses.others | int }}
+description: {{ printf "Pods of %s in %s" (include "maasloop.component" .) .root.Release.Namespace | quote }}
 {{- end }}
 {{- end -}}
 

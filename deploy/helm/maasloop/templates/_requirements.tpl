@@ -33,7 +33,7 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- if not (index .root.Values .key).keysSecret -}}
 {{- fail (printf "%s.keysSecret is empty, so nothing could be signed: name a Secret with the keys of this service and pseudonyms.key" .key) -}}
 {{- end -}}
-{{- range $name := list "grpc" "public_grpc" "health" "http" -}}
+{{- range $name := list "grpc" "public_grpc" "health" "http" "rsmp" -}}
 {{- with index $settings (printf "%s_address" $name) -}}
 {{- if or (regexMatch "^(127\\.|localhost:|\\[::1\\])" .) (not (regexMatch ":[1-9][0-9]*$" .)) -}}
 {{- fail (printf "%s.settings.%s_address=%s: nobody outside the pod could reach it; take 0.0.0.0 and a port that is not 0" $.key $name .) -}}
@@ -63,11 +63,12 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- else if gt (int $values.replicas) 1 -}}
 {{- fail (printf "%s.replicas=%d: it has one partition, so a second pod would have nothing to do; leave it at 1" .key (int $values.replicas)) -}}
 {{- end -}}
-{{- if $values.autoscaling.enabled -}}
-{{- fail (printf "%s.autoscaling.enabled=true: its pods are partitions, and only you change their number; switch it off" .key) -}}
+{{- if include "maasloop.autoscaled" . -}}
+{{- fail (printf "%s.autoscaling: its pods are partitions, and only you change their number; switch it off" .key) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.min) (int $values.autoscaling.max)) -}}
+{{- include "maasloop.requireLag" . -}}
+{{- if and (include "maasloop.autoscaled" .) (gt (int $values.autoscaling.min) (int $values.autoscaling.max)) -}}
 {{- fail (printf "%s.autoscaling: min is larger than max; swap them" .key) -}}
 {{- end -}}
 {{- if and $values.pdb.enabled (eq (empty (toString $values.pdb.minAvailable)) (empty (toString $values.pdb.maxUnavailable))) -}}
@@ -75,6 +76,21 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- if and $values.serviceMonitor.enabled (not (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
 {{- fail (printf "%s.serviceMonitor.enabled=true: the cluster has no Prometheus operator (monitoring.coreos.com/v1); install it first, or switch it off" .key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireLag" -}}
+{{- $autoscaling := (index .root.Values .key).autoscaling -}}
+{{- if $autoscaling.lag.enabled -}}
+{{- if $autoscaling.enabled -}}
+{{- fail (printf "%s.autoscaling: both enabled and lag.enabled, so two would decide on the number of pods; take one" .key) -}}
+{{- end -}}
+{{- if not (and $autoscaling.lag.stream $autoscaling.lag.consumer .root.Values.nats.monitoringEndpoint .root.Values.nats.account) -}}
+{{- fail (printf "%s.autoscaling.lag: KEDA would not know what to read; set its stream and consumer, and nats.monitoringEndpoint and nats.account" .key) -}}
+{{- end -}}
+{{- if not (.root.Capabilities.APIVersions.Has "keda.sh/v1alpha1") -}}
+{{- fail (printf "%s.autoscaling.lag.enabled=true: the cluster has no KEDA (keda.sh/v1alpha1); install it first, or scale by CPU" .key) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -69,7 +69,7 @@ way that other readers take for text.
 {{- define "maasloop.ports" -}}
 {{- $settings := include "maasloop.settings" . | fromJson -}}
 {{- $ports := dict -}}
-{{- range $name := list "grpc" "public-grpc" "health" "http" -}}
+{{- range $name := list "grpc" "public-grpc" "health" "http" "rsmp" -}}
 {{- with index $settings (printf "%s_address" (snakecase $name)) }}{{ $_ := set $ports $name (include "maasloop.portOf" . | int) }}{{ end -}}
 {{- end -}}
 {{- $ports | toJson -}}

@@ -13,7 +13,7 @@ kind: Deployment
 metadata:
   {{- include "maasloop.metadata" . | nindent 2 }}
 spec:
-  {{- if not $values.autoscaling.enabled }}
+  {{- if not (include "maasloop.autoscaled" .) }}
   replicas: {{ $values.replicas }}
   {{- end }}
   strategy:
@@ -58,6 +58,9 @@ template:
   spec:
     serviceAccountName: {{ include "maasloop.name" . }}
     terminationGracePeriodSeconds: {{ include "maasloop.setting" (merge (dict "setting" "drain_s") .) | float64 | mulf 2 | addf 15 | ceil | int }}
+    {{- with include "maasloop.priority" . }}
+    priorityClassName: {{ . }}
+    {{- end }}
     {{- include "maasloop.podSecurity" .root | nindent 4 }}
     containers:
       - name: {{ include "maasloop.component" . }}
