@@ -86,9 +86,8 @@ def test_a_lorawan_device_is_connected_as_the_page_says(
     eui = "70b3d57ed0051234"
     event = {"deviceInfo": {"devEui": eui}, "fCnt": 1, "fPort": 1, "data": _coded("01 67 00 fa 02 68 50")}
 
-    state = shared_stack.directory.read()
     client = Client(CallbackAPIVersion.VERSION2, client_id="chirpstack")
-    listener = state.mqtt_listener()
+    listener = shared_stack.mqtt
     client.username_pw_set(listener.username, listener.password)
     if (context := listener.context()) is not None:
         client.tls_set_context(context)

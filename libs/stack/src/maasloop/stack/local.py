@@ -12,7 +12,7 @@ import os
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +20,13 @@ from typing import Any, Self
 import grpc
 
 from maasloop.bus.city import City
+from maasloop.bus.rights import DEVICES
 from maasloop.core.clock import SystemClock
 from maasloop.identity.tls import client_context
 from maasloop.rpc.client import Peer, channel
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import NATS, StackCertificates
-from maasloop.stack.doors import MqttListener
+from maasloop.stack.doors import MqttListener, token_of
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
@@ -186,8 +187,11 @@ class LocalStack:
 
     @property
     def mqtt(self) -> MqttListener:
-        """How devices connect over MQTT."""
-        return self.state(ready=True).mqtt_listener()
+        """How one user connects over MQTT who speaks for all devices, for tests and benches that enrol none."""
+        listener = self.state(ready=True).mqtt_listener()
+        if self.certificates is None:
+            return listener
+        return replace(listener, username=DEVICES, password=token_of(self.city.add_devices()))
 
     async def __aenter__(self) -> Self:
         """Start everything and return when every service is ready."""
@@ -209,7 +213,6 @@ class LocalStack:
         ensure_secrets(self.directory.secrets)
         if self.certificates is not None:
             self.city.ensure()
-            self.city.add_devices()
             self.certificates.ensure()
             AuditFiles(self.directory.path).ensure(SERVICES)
         for log in self.directory.logs.glob("*.log"):

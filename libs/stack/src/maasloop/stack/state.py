@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from maasloop.bus.rights import DEVICES
 from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
-from maasloop.stack.doors import MqttListener, NatsUser, token_of
+from maasloop.stack.doors import MqttListener, NatsUser
 from maasloop.stack.errors import StackError, StackRunningError
 from maasloop.stack.secrets import COMMANDS
 
@@ -85,12 +84,9 @@ class StackState:
             return NatsUser(self.nats_url)
         return NatsUser(self.nats_url, Path(self.nats_users) / f"{user}.creds", Path(self.ca_file))
 
-    def mqtt_listener(self, user: str = DEVICES) -> MqttListener:
-        """Return how devices connect over MQTT, as one user who speaks for all of them."""
-        if not self.nats_users:
-            return MqttListener(self.mqtt_host, self.mqtt_port)
-        token = token_of(Path(self.nats_users) / f"{user}.creds")
-        return MqttListener(self.mqtt_host, self.mqtt_port, user, token, self.ca_file)
+    def mqtt_listener(self) -> MqttListener:
+        """Return where devices connect over MQTT; each has a user name and a password of its own."""
+        return MqttListener(self.mqtt_host, self.mqtt_port, authority_file=self.ca_file)
 
     operator: OperatorFiles | None = None
     """None where nobody is identified and nothing is encrypted."""
