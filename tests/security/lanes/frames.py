@@ -142,28 +142,38 @@ def _orders(doors: Sequence[_Door], frames: int, seed: int, frames_per_s: float 
 
 async def _send(orders: Sequence[Order]) -> list[dict[str, int]]:
     """Give each order to a process of its own and wait for all."""
-    return list(await asyncio.gather(*(_sender(order) for order in orders)))
+    return await _obeyed(await _senders(len(orders)), orders)
 
 
-async def _sender(order: Order) -> dict[str, int]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.security.frames.sender",
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+async def _senders(count: int) -> list[asyncio.subprocess.Process]:
+    """Start processes and return when all are ready: their start is no part of what is measured."""
+    pipe, module = asyncio.subprocess.PIPE, "tests.security.frames.sender"
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-m", module, cwd=ROOT, stdin=pipe, stdout=pipe)
+        for _ in range(count)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        await process.stdout.readline()
+    return started
+
+
+async def _obeyed(senders: Sequence[asyncio.subprocess.Process], orders: Sequence[Order]) -> list[dict[str, int]]:
+    """Return what each process sent."""
     try:
-        told, _ = await process.communicate(json.dumps(asdict(order)).encode())
+        asked = (
+            sender.communicate(json.dumps(asdict(order)).encode())
+            for sender, order in zip(senders, orders, strict=True)
+        )
+        told = await asyncio.gather(*asked)
     finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        message = f"the sender of {order.language} ended with {process.returncode}"
+        for sender in senders:
+            if sender.returncode is None:
+                sender.kill()
+    if any(sender.returncode for sender in senders):
+        message = f"senders ended with {[sender.returncode for sender in senders]}"
         raise RuntimeError(message)
-    found: dict[str, int] = json.loads(told)
-    return found
+    return [json.loads(out) for out, _ in told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +195,12 @@ async def _waits(others: Sequence[Neighbour], doors: Sequence[_Door], plan: Plan
     for window in range(2 * WINDOWS):
         taken = loud if window % 2 else quiet
         orders = _orders(doors, round(PACED_FRAMES_PER_S * WINDOW_S), plan.seed + 10 + window, PACED_FRAMES_PER_S)
-        senders = asyncio.create_task(_send(orders)) if window % 2 else None
+        ready = await _senders(len(orders)) if window % 2 else []
+        sending = asyncio.create_task(_obeyed(ready, orders)) if ready else None
         until_s = time.monotonic() + WINDOW_S
         await asyncio.gather(*(_ask(other, until_s, taken[other.name]) for other in others))
-        if senders is not None:
-            await senders
+        if sending is not None:
+            await sending
     return [_Wait(name, _p99_ms(quiet[name]), _p99_ms(loud[name])) for name in quiet]
 
 
