@@ -57,6 +57,7 @@ class AuditTrail:
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._allowed = REFUSALS_BURST
         self._allowed_at_s = clock.monotonic_s()
         self._failing = ""
@@ -111,9 +112,11 @@ class AuditTrail:
         return self._failing
 
     async def flush(self) -> None:
-        """Write what waits, once; for the end of a process."""
+        """Return when what waits, and what is being written, is durable, or could not be; for the end of a process."""
         while self._waiting and not self._failing:
             await self._write(self._taken())
+        async with self._writing:
+            pass
 
     def _add(self, waiting: _Waiting) -> bool:
         if len(self._waiting) >= WAITING_MAX:
@@ -133,7 +136,7 @@ class AuditTrail:
         started_s = self._clock.monotonic_s()
         try:
             with translated():
-                async with self._pool.connection() as connection:
+                async with self._writing, self._pool.connection() as connection:
                     await connection.execute(APPEND, ([each.text for each in lot],))
         except asyncio.CancelledError:
             # Perhaps it was committed all the same: an entry twice is better than none.
