@@ -51,7 +51,7 @@ class Writers:
     def start(self, partition: int, partitions: int) -> None:
         """Start a process; the first answers where the city asks."""
         stack = self.city.stack
-        grpc_port, health_port = free_ports(2)
+        grpc_port, public_port, health_port = free_ports(3)
         first = stack.addresses[TIMESERIES]
         self.health[partition] = f"{LOOPBACK}:{health_port}"
         settings = {
@@ -60,6 +60,7 @@ class Writers:
             "device_registry_address": stack.addresses["device-registry"].grpc,
             "consent_address": stack.addresses["consent"].grpc,
             "grpc_address": first.grpc if partition == 0 else f"{LOOPBACK}:{grpc_port}",
+            "public_grpc_address": f"{LOOPBACK}:{public_port}",
             "health_address": self.health[partition],
             "partitions": str(partitions),
             "partition": str(partition),
