@@ -2,6 +2,7 @@
 
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ from rendered import BLOCKS, MINIMAL, HelmLibrary, Object, at, component, merged
 ACCESS = "maasloop.io/access-"
 COMPONENT = "app.kubernetes.io/component"
 NATS, POSTGRES, MQTT, GRPC = 4222, 5432, 1883, 50051
-SERVERS = {53, NATS, POSTGRES}
+DNS = 53
+SERVERS = {DNS, NATS, POSTGRES}
+FLOW_PAGE = Path(__file__).resolve().parents[2] / "docs" / "flows" / "observe-to-actuate.md"
+PORTS = {"NATS": NATS, "MQTT": MQTT, "PostgreSQL": POSTGRES, "mail": 25, "webhooks": 443}
 
 
 @pytest.fixture(name="objects", scope="module")
@@ -39,7 +43,7 @@ def test_pods_may_call_their_neighbours_and_no_others(objects: list[Object]) -> 
 def test_everything_not_listed_is_denied(objects: list[Object]) -> None:
     """Every pod is under a policy for both directions, and in comes only who has the label."""
     policies = of_kind(objects, "NetworkPolicy")
-    assert policies.keys() == {*BLOCKS.values(), "migrate", "streams"}
+    assert policies.keys() == {*BLOCKS.values(), "migrate", "streams", "preflight", "selftest"}
     for name, policy in policies.items():
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         expected = [{"podSelector": {"matchLabels": {f"{ACCESS}{name}": "true"}}}]
@@ -55,7 +59,29 @@ def test_only_servers_of_the_flow_are_reached(objects: list[Object]) -> None:
     assert beyond.pop("notification") == SERVERS | {25, 443}
     assert beyond.pop("migrate") == {53, POSTGRES}
     assert beyond.pop("streams") == {53, NATS, MQTT}
+    assert beyond.pop("preflight") == {53, NATS, MQTT, POSTGRES}
+    assert beyond.pop("selftest") == {53, MQTT}
     assert all(ports == SERVERS for ports in beyond.values())
+
+
+def test_the_page_of_the_flow_says_the_same(objects: list[Object]) -> None:
+    """The table tells for every policy whom it lets its pods call, and which servers they reach."""
+    lines = FLOW_PAGE.read_text().partition("## Who calls whom")[2].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    told = {who: (_listed(calls), {PORTS[each] for each in _listed(reached)}) for who, calls, reached in cells}
+    found = {
+        name: (
+            {
+                peer["podSelector"]["matchLabels"][COMPONENT]
+                for rule in policy["spec"]["egress"]
+                for peer in rule.get("to", [])
+            },
+            _open_ports(policy) - {DNS},
+        )
+        for name, policy in of_kind(objects, "NetworkPolicy").items()
+    }
+
+    assert told == found
 
 
 def test_policies_follow_the_settings(library: HelmLibrary) -> None:
@@ -116,7 +142,7 @@ def test_images_are_those_of_their_service(objects: list[Object]) -> None:
             (container["image"], container["command"][2])
             for template in pod_templates(objects).values()
             for container in template["spec"]["containers"]
-            if container["command"][2] == module_name(service)
+            if container["command"][2:3] == [module_name(service)]
         }
         assert started == {(f"maasloop-{service}:0.1.0", module_name(service))}
 
@@ -124,9 +150,10 @@ def test_images_are_those_of_their_service(objects: list[Object]) -> None:
 def test_jobs_run_before_everything_else(objects: list[Object]) -> None:
     """A migration a service and the streams are hooks, and what they need is there before them."""
     jobs = [each for each in objects if each["kind"] == "Job"]
-    policies = {name: each for name, each in of_kind(objects, "NetworkPolicy").items() if name not in BLOCKS.values()}
+    policies = of_kind(objects, "NetworkPolicy")
     assert {job["metadata"]["name"].removeprefix("city-maasloop-") for job in jobs} == {
         "streams",
+        "preflight",
         *(f"migrate-{service}" for service in BLOCKS.values()),
     }
     for job in jobs:
@@ -151,7 +178,7 @@ def test_the_streams_job_says_what_the_command_takes(library: HelmLibrary) -> No
     assert any(durable.stream.startswith("$MQTT") for durable in DURABLES)
 
 
-@pytest.mark.parametrize("job", ["migrate", "streams"])
+@pytest.mark.parametrize("job", ["migrate", "streams", "preflight", "selftest"])
 def test_a_job_may_be_left_out(library: HelmLibrary, job: str) -> None:
     """Who runs a job in another way switches it off, its policy with it."""
     objects = library.render(merged(MINIMAL, at(f"{job}.enabled", False)))
@@ -173,6 +200,10 @@ def _lets_in(policy: Object, pod: dict[str, str]) -> bool:
 def _open_ports(policy: Object) -> set[Any]:
     """Return the ports that a policy opens to every address."""
     return {port["port"] for rule in policy["spec"]["egress"] if "to" not in rule for port in rule["ports"]}
+
+
+def _listed(cell: str) -> set[str]:
+    return {each.strip() for each in cell.split(",") if each.strip()}
 
 
 def _hook(each: Object) -> tuple[set[str], int]:

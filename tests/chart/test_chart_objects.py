@@ -13,6 +13,8 @@ from rendered import (
     BLOCKS,
     CHART,
     MINIMAL,
+    PROFILES,
+    SERVERS,
     STATEFUL,
     Helm,
     HelmCommand,
@@ -31,7 +33,8 @@ KUBERNETES_VERSIONS = ("1.29", "1.36", "1.37")
 NAME_LENGTH_MAX = 63
 SELECTOR = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
 EXAMPLES: dict[str, Values] = {
-    path.name: yaml.safe_load(path.read_text()) for path in sorted((CHART / "ci").glob("*-values.yaml"))
+    **{path.name: yaml.safe_load(path.read_text()) for path in sorted((CHART / "ci").glob("*-values.yaml"))},
+    **PROFILES,
 }
 
 
@@ -128,7 +131,7 @@ def test_partitioned_services_are_stateful_sets(objects: list[Object]) -> None:
     """A writer and a controller run at most once an ordinal; the others are deployments."""
     sets, deployments = of_kind(objects, "StatefulSet"), of_kind(objects, "Deployment")
 
-    assert sets.keys() == STATEFUL
+    assert sets.keys() - SERVERS == STATEFUL
     assert deployments.keys() == set(BLOCKS.values()) - STATEFUL
     for name, each in sets.items():
         service = of_kind(objects, "Service")[name]
@@ -155,7 +158,7 @@ def test_each_pod_of_timeseries_writes_a_partition(library: HelmLibrary) -> None
 def test_ports_are_named_and_reached(objects: list[Object]) -> None:
     """Every port of a service, and of a probe, is a port that the container listens on."""
     workloads = of_kind(objects, "Deployment") | of_kind(objects, "StatefulSet")
-    for name, service in of_kind(objects, "Service").items():
+    for name, service in ((each, of_kind(objects, "Service")[each]) for each in BLOCKS.values()):
         (container,) = workloads[name]["spec"]["template"]["spec"]["containers"]
         listening = {port["name"]: port["containerPort"] for port in container["ports"]}
         probes = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}

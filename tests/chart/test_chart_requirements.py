@@ -13,6 +13,14 @@ REFUSED: dict[str, dict[str, Any]] = {
     "ingest.natsSecret is empty, so NATS would not let it in": at("ingest.natsSecret", ""),
     "ingest.keysSecret is empty, so nothing could be signed": at("ingest.keysSecret", ""),
     "streams.natsSecret is empty, so NATS would not let the job in": at("streams.natsSecret", ""),
+    "nats.embedded.replicas=3: the chart's own server is one": at("nats.embedded", {"enabled": True, "replicas": 3}),
+    "postgres.embedded.replicas=2: the chart's own server is one": at(
+        "postgres.embedded", {"enabled": True, "replicas": 2}
+    ),
+    "nats.embedded.secret is empty, so it would let nobody in": at("nats.embedded", {"enabled": True, "secret": ""}),
+    "streams.replicas=3: the chart's own NATS is one server": merged(
+        at("nats.embedded.enabled", True), at("streams.replicas", 3)
+    ),
     "ingest.settings.http_address=127.0.0.1:8081: nobody outside the pod": at(
         "ingest.settings.http_address", "127.0.0.1:8081"
     ),

@@ -159,7 +159,7 @@ def test_the_command_refuses_a_secret_in_values(command: HelmCommand) -> None:
 
 
 def test_the_connection_string_comes_from_the_secret(library: HelmLibrary) -> None:
-    """The pod and its migration take it from the Secret that was named, and the ConfigMap holds no secret."""
+    """The pod, its migration and the preflight take it from the Secret that was named, and the ConfigMap holds no secret."""
     objects = library.render(merged(MINIMAL, *(at(f"{key}.existingSecret", f"mine-{key}") for key in BLOCKS)))
     for key, service in BLOCKS.items():
         variable = f"{environment_prefix(service)}POSTGRES_DSN"
@@ -170,7 +170,10 @@ def test_the_connection_string_comes_from_the_secret(library: HelmLibrary) -> No
             for entry in container["env"]
             if entry["name"] == variable
         ]
-        assert taken == [{"name": f"mine-{key}", "key": "postgres-dsn"}] * 2
+        assert {each.pop("optional", False) for each in taken} == {False, True}, (
+            "the preflight tells where it is missing"
+        )
+        assert taken == [{"name": f"mine-{key}", "key": "postgres-dsn"}] * 3
         assert not set(settings_file(objects, service)) & set(secrets(settings_class(service)))
 
 

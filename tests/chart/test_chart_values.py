@@ -21,6 +21,12 @@ SPECIAL: dict[str, object] = {
     "service.settings": {"log_level": "debug"},
     "service.image.digest": f"sha256:{'1' * 64}",
     "service.image.pullPolicy": "Always",
+    "nats.embedded.storage": "7Gi",
+    "postgres.embedded.storage": "7Gi",
+    "nats.embedded.image.digest": f"sha256:{'1' * 64}",
+    "postgres.embedded.image.digest": f"sha256:{'1' * 64}",
+    "nats.embedded.image.pullPolicy": "Always",
+    "postgres.embedded.image.pullPolicy": "Always",
     "streams.image.digest": f"sha256:{'1' * 64}",
     "streams.image.pullPolicy": "Always",
     "service.pdb.maxUnavailable": "2",
@@ -42,6 +48,12 @@ def _leaves(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield f"{before}{key}", value
 
 
+MATTERS_WITH: dict[str, Values] = {
+    r"rsmp\.": at("actuation.settings.rsmp_address", "0.0.0.0:12111"),
+    r"nats\.embedded\.(?!enabled)": at("nats.embedded.enabled", True),
+    r"postgres\.embedded\.(?!enabled)": at("postgres.embedded.enabled", True),
+}
+"""Without which values at a path (a pattern of its beginning) change nothing."""
 ELSEWHERE = re.compile(
     r"service\.serviceMonitor\.(interval|labels)|service\.autoscaling\.lag\..+|nats\.(monitoringE|acc).+"
 )
@@ -74,7 +86,7 @@ def test_every_key_is_described() -> None:
 @pytest.mark.parametrize("path", OF_THE_CHART)
 def test_every_value_is_used(library: HelmLibrary, path: str) -> None:
     """Another value renders something else, or is refused by a sentence."""
-    base = at("actuation.settings.rsmp_address", "0.0.0.0:12111") if path.startswith("rsmp.") else MINIMAL
+    base = next((values for before, values in MATTERS_WITH.items() if re.match(before, path)), MINIMAL)
     changed = at(path, _other(path, OF_THE_CHART[path]))
 
     assert _outcome(library, base) != _outcome(library, merged(base, changed))

@@ -26,7 +26,7 @@ PROMISED = [
     "subscriptions list", "subscriptions add", "subscriptions remove", "deliveries list",
     "consent grant", "consent withdraw", "consent check",
     "audit verify", "audit export", "audit who-touched", "audit witness", "audit keys", "audit schema",
-    "catalogue apply", "streams ensure", "quarantine list", "quarantine replay", "rsmp-supervisor", "twin rsmp-site",
+    "catalogue apply", "streams ensure", "database ensure", "preflight", "selftest", "cluster-secrets", "quarantine list", "quarantine replay", "rsmp-supervisor", "twin rsmp-site",
 ]  # fmt: skip
 WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"}
 

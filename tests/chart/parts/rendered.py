@@ -35,6 +35,11 @@ type Values = Mapping[str, Any]
 type Object = dict[str, Any]
 
 
+def _profile(*names: str) -> Values:
+    """Return the values of files that stand above each other."""
+    return merged(*(yaml.safe_load((CHART / f"values-{name}.yaml").read_text()) for name in names))
+
+
 class ChartRefused(Exception):
     """Helm refused the values: by the schema, or by a sentence of the chart."""
 
@@ -131,6 +136,15 @@ def at(path: str, value: object) -> dict[str, Any]:
     return value
 
 
+PROFILES: Mapping[str, Values] = {
+    "laptop": _profile("laptop"),
+    "test": _profile("laptop", "test"),
+    "city": _profile("city"),
+}
+SERVERS = frozenset({"nats", "postgres"})
+"""Components that are servers of the chart's own."""
+
+
 def of_kind(objects: Iterable[Object], kind: str) -> dict[str, Object]:
     """Return the objects of a kind by component; of several of one component the last."""
     return {component(each): each for each in objects if each["kind"] == kind}
@@ -142,11 +156,11 @@ def component(rendered: Object) -> str:
 
 
 def pod_templates(objects: Iterable[Object]) -> dict[str, Object]:
-    """Return the pod template of every object that has one, by its kind and name."""
+    """Return the pod template of every object that has one, and every pod, by its kind and name."""
     return {
-        f"{each['kind']} {each['metadata']['name']}": each["spec"]["template"]
+        f"{each['kind']} {each['metadata']['name']}": each if each["kind"] == "Pod" else each["spec"]["template"]
         for each in objects
-        if "template" in each.get("spec", {})
+        if each["kind"] == "Pod" or "template" in each.get("spec", {})
     }
 
 

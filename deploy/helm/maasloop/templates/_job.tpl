@@ -2,18 +2,25 @@
 Jobs before an install and an upgrade. Hooks run before any other object of the release exists, so a job brings all that
 it needs as variables, and its own network policy, a hook of lower weight. Called with (dict "root" $ "component" "…"
 "suffix" "…" "values" …): the block of values with limits and resources. Helm deletes them when they have succeeded; a
-failed one stays, to be read.
+failed one stays, to be read. Where the release has servers of its own, jobs are plain ones (_embedded.tpl), in the order of
+maasloop.io/step, and try again until what they need is there.
 */ -}}
 
 {{- define "maasloop.jobMetadata" -}}
-name: {{ printf "%s-%s" (include "maasloop.fullname" .root) .suffix }}
+{{- $plain := include "maasloop.embedded" .root }}
+name: {{ printf "%s-%s" (include "maasloop.fullname" .root) .suffix }}{{ if and $plain .step }}-{{ .root.Release.Revision }}{{ end }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "maasloop.jobLabels" . | nindent 2 }}
+{{- if not $plain }}
 annotations:
-  helm.sh/hook: pre-install,pre-upgrade
+  helm.sh/hook: {{ .hook | default "pre-install,pre-upgrade" }}
   helm.sh/hook-weight: {{ .weight | quote }}
   helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- else if .step }}
+annotations:
+  maasloop.io/step: {{ .step | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "maasloop.jobLabels" -}}
@@ -24,7 +31,7 @@ annotations:
 apiVersion: batch/v1
 kind: Job
 metadata:
-  {{- include "maasloop.jobMetadata" (merge (dict "weight" "0") .) | nindent 2 }}
+  {{- include "maasloop.jobMetadata" (merge (dict "weight" (.weight | default "0") "step" (.step | default "2")) .) | nindent 2 }}
 spec:
   backoffLimit: {{ .values.backoffLimit }}
   activeDeadlineSeconds: {{ .values.activeDeadlineSeconds }}
@@ -48,17 +55,24 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
-            {{- if .natsSecret }}
-            - name: nats
-              mountPath: /run/maasloop/nats
+            {{- range .secrets }}
+            - name: {{ .name }}
+              mountPath: {{ .path }}
               readOnly: true
             {{- end }}
       volumes:
-        {{- with .natsSecret }}
-        - name: nats
+        {{- range .secrets }}
+        - name: {{ .name }}
           secret:
-            secretName: {{ . }}
+            secretName: {{ .secret }}
             defaultMode: 0440
+            {{- with .publicKeys }}
+            optional: true
+            items:
+              {{- range . }}
+              - {key: {{ . }}, path: {{ . }}}
+              {{- end }}
+            {{- end }}
         {{- end }}
         {{- include "maasloop.temporaryFiles" . | nindent 8 }}
 {{- end -}}

@@ -9,6 +9,14 @@ that of a migration job, still fits a label (63 characters).
 {{- list "ingest" "deviceRegistry" "timeseries" "actuation" "notification" "consent" | toJson -}}
 {{- end -}}
 
+{{- define "maasloop.enabledServices" -}}
+{{- $enabled := list -}}
+{{- range $key := include "maasloop.services" . | fromJsonArray -}}
+{{- if (index $.Values $key).enabled }}{{ $enabled = append $enabled $key }}{{ end -}}
+{{- end -}}
+{{- $enabled | toJson -}}
+{{- end -}}
+
 {{- define "maasloop.fullname" -}}
 {{- $name := .Values.fullnameOverride | default (contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name)) -}}
 {{- $name | trunc 38 | trimSuffix "-" -}}

@@ -14,11 +14,27 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- include "maasloop.requireImage" (dict "name" (printf "%s.image" $key) "image" (index $.Values $key).image) -}}
 {{- end -}}
 {{- end -}}
+{{- include "maasloop.requireEmbedded" . -}}
 {{- if .Values.streams.enabled -}}
 {{- if not .Values.streams.natsSecret -}}
 {{- fail "streams.natsSecret is empty, so NATS would not let the job in: name a Secret with ensure.creds, ensure-devices.creds and ca.crt" -}}
 {{- end -}}
 {{- include "maasloop.requireImage" (dict "name" "streams.image" "image" .Values.streams.image) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireEmbedded" -}}
+{{- range $server := list "nats" "postgres" -}}
+{{- $embedded := (index $.Values $server).embedded -}}
+{{- if and $embedded.enabled (gt (int $embedded.replicas) 1) -}}
+{{- fail (printf "%s.embedded.replicas=%d: the chart's own server is one, for a laptop and for tests; take a chart or an operator that knows how to run several" $server (int $embedded.replicas)) -}}
+{{- end -}}
+{{- if and $embedded.enabled (not $embedded.secret) -}}
+{{- fail (printf "%s.embedded.secret is empty, so it would let nobody in: name the Secret that `maasloop cluster-secrets` made" $server) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.nats.embedded.enabled (gt (int .Values.streams.replicas) 1) -}}
+{{- fail (printf "streams.replicas=%d: the chart's own NATS is one server; set it to 1, or nats.embedded.enabled=false and nats.url to a cluster" (int .Values.streams.replicas)) -}}
 {{- end -}}
 {{- end -}}
 

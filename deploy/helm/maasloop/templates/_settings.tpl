@@ -24,7 +24,7 @@ way that other readers take for text.
 {{- define "maasloop.settings" -}}
 {{- $properties := (include "maasloop.schema" . | fromJson).properties -}}
 {{- $values := index .root.Values .key -}}
-{{- $settings := dict "nats_url" .root.Values.nats.url "migrate_at_start" (not .root.Values.migrate.enabled) -}}
+{{- $settings := dict "nats_url" (include "maasloop.natsUrl" .root) "migrate_at_start" (not .root.Values.migrate.enabled) -}}
 {{- range $setting, $port := dict "grpc_address" 50051 "health_address" 8080 "http_address" 8081 -}}
 {{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "0.0.0.0:%d" $port) }}{{ end -}}
 {{- end -}}

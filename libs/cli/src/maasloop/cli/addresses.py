@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from maasloop.bus.rights import ENSURE_DEVICES
-from maasloop.stack.doors import NatsUser
+from maasloop.stack.doors import MqttListener, NatsUser
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import StackState, StateDirectory
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
 CREDENTIALS = {ENSURE_DEVICES: "NATS_DEVICES_CREDENTIALS_FILE"}
 """Variables that name the credentials of users who are not the one of the command."""
+MQTT_PORT = 1883
 LOOPBACK_PREFIXES = ("127.", "localhost:", "[::1]:")
 
 
@@ -82,6 +84,18 @@ class Addresses:
             return given
         stack = self.stack()
         return f"mqtt://{stack.mqtt_host}:{stack.mqtt_port}"
+
+    def mqtt_listener(self) -> MqttListener:
+        """Return where devices connect; each has a user name and a password of its own."""
+        given = self.mqtt or _environment("MQTT_URL")
+        if not given:
+            return self.stack().mqtt_listener()
+        url = urlsplit(given)
+        return MqttListener(url.hostname or "", url.port or MQTT_PORT, authority_file=_environment("NATS_CA_FILE"))
+
+    def command_keys(self) -> Path:
+        """Return the file of the keys whose commands devices obey."""
+        return _file("COMMAND_KEYS_FILE") or Path(self.stack().command_keys)
 
 
 def named_root() -> Path | None:

@@ -194,6 +194,11 @@ def read_pair(certificate: Path, key: Path) -> Pair | None:
     return pair if own.public_bytes(*form) == private.public_key().public_bytes(*form) else None
 
 
+def end_of(certificate: bytes) -> datetime:
+    """Return until when a certificate (PEM) holds; raises ``ValueError`` for what is none."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
 def uris_of(certificate: bytes) -> Sequence[str]:
     """Return the URI names of a certificate (PEM)."""
     found = x509.load_pem_x509_certificate(certificate)

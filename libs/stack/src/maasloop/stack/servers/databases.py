@@ -4,14 +4,42 @@ In production the same separation is made by whoever runs the database; here it 
 time changes nothing.
 """
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
-from maasloop.stack.servers.passwords import RolePasswords, set_password
+from maasloop.stack.servers.passwords import set_password
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DATABASE = "maasloop"
+
+
+class Passwords(Protocol):
+    """The passwords of roles."""
+
+    def of(self, role: str) -> str:
+        """Return the password of a role."""
+        ...
+
+
+class GivenPasswords:
+    """Passwords as the connection strings of roles hold them."""
+
+    def __init__(self, dsns: Mapping[str, str]) -> None:
+        """Take a connection string by role."""
+        self._dsns = dsns
+
+    def of(self, role: str) -> str:
+        """Return the password of a role; raises ``ValueError`` for a string of another role or without one."""
+        found = conninfo_to_dict(self._dsns[role])
+        if found.get("user") != role or not found.get("password"):
+            message = f"the connection string of {role} must name that role and its password"
+            raise ValueError(message)
+        return str(found["password"])
 
 
 def schema_name(service: str) -> str:
@@ -25,7 +53,7 @@ def role_name(service: str) -> str:
 
 
 def create_service_database(
-    server_dsn: str, database_dsn: str, name: str = DATABASE, *, passwords: RolePasswords | None = None
+    server_dsn: str, database_dsn: str, name: str = DATABASE, *, passwords: Passwords | None = None
 ) -> None:
     """Create the database with TimescaleDB, and roles and schemas of the services, where they are missing.
 

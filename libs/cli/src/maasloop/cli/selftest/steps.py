@@ -1,0 +1,135 @@
+"""The steps of the selftest; each ends when the city has shown that it can, or with a sentence."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from maasloop.api.command.v1.command_pb2 import Command
+from maasloop.core.clock import Clock
+from maasloop.stack.doors import MqttListener
+from maasloop.stack.errors import StackError
+
+from .city import AIR, BIKE, LAMP, METER, POWER, City, until
+from .lamp import Lamp
+
+LEVEL_PERCENT = 100.0
+WITHDRAWAL_S = 5.0
+"""Longest way of a withdrawal to the door and to queries."""
+ENDED = {Command.STATE_VERIFIED, Command.STATE_FAILED, Command.STATE_EXPIRED, Command.STATE_REFUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was shown, and how long it took."""
+
+    step: str
+    seconds: float
+
+
+class Selftest:
+    """An observation there and back, a lamp command verified by the lamp's meter, and a consent withdrawn."""
+
+    def __init__(self, city: City, lamp: Lamp, listener: MqttListener, clock: Clock, wait_s: float) -> None:
+        """Wait at most ``wait_s`` for each answer of the city."""
+        self._city, self._lamp, self._listener = city, lamp, listener
+        self._clock, self._wait_s = clock, wait_s
+
+    async def run(self, *, load_s: float = 0.0, readings_per_s: int = 0) -> list[Step]:
+        """Try all, and then send readings for ``load_s``; raises ``StackError`` with the step that failed."""
+        await self._city.describe()
+        await self._city.add_devices(self._lamp.installed)
+        steps = [
+            await self._tried("an observation is stored and read", self._observation),
+            await self._tried("a lamp obeys, and its meter proves it", self._command),
+            await self._tried("a withdrawn consent silences a series", self._withdrawal),
+        ]
+        if load_s:
+
+            async def load() -> None:
+                await self._load(load_s, readings_per_s)
+
+            steps.append(await self._tried("what was acknowledged is stored, once", load))
+        return steps
+
+    async def _tried(self, name: str, step: Callable[[], Awaitable[None]]) -> Step:
+        began_s = self._clock.monotonic_s()
+        try:
+            await step()
+        except TimeoutError:
+            message = f"not shown within {self._clock.monotonic_s() - began_s:.0f} s: {name}"
+            raise StackError("selftest", message, next_step="read the logs of the services") from None
+        return Step(name, round(self._clock.monotonic_s() - began_s, 1))
+
+    async def _observation(self) -> None:
+        time_us, power_w = self._clock.now_us(), self._lamp.installed.power_w(80.0)
+
+        async def accepted() -> bool:
+            return bool((await self._city.record(LAMP, POWER, [(time_us, power_w)])).accepted_count)
+
+        async def shown() -> bool:
+            return (await self._city.latest()).get(LAMP) == power_w
+
+        await until(accepted, self._wait_s)
+        await until(shown, self._wait_s)
+
+    async def _load(self, load_s: float, readings_per_s: int) -> None:
+        """Send a batch a second until each is acknowledged, whoever restarts meanwhile, and count what is stored."""
+        sent, first_us, last_us = 0, self._clock.now_us(), 0
+        ends_s = self._clock.monotonic_s() + load_s
+        while self._clock.monotonic_s() < ends_s:
+            began_s, last_us = self._clock.monotonic_s(), self._clock.now_us()
+            batch = [(last_us - number, float(number)) for number in range(readings_per_s)]
+
+            async def acknowledged(batch: list[tuple[int, float]] = batch) -> bool:
+                return (await self._city.record(METER, POWER, batch)).accepted_count == len(batch)
+
+            await until(acknowledged, self._wait_s)
+            sent += len(batch)
+            await self._clock.sleep(max(0.0, began_s + 1.0 - self._clock.monotonic_s()))
+
+        async def stored() -> int:
+            return await self._city.count(METER, first_us - readings_per_s, last_us)
+
+        async def all_stored() -> bool:
+            return await stored() >= sent
+
+        with contextlib.suppress(TimeoutError):
+            await until(all_stored, self._wait_s)
+        if (found := await stored()) != sent:
+            raise StackError("selftest", f"{sent} readings were acknowledged and {found} are stored")
+
+    async def _command(self) -> None:
+        async with self._lamp.living(self._listener, await self._city.enrol()):
+
+            async def issued() -> Command:
+                return await self._city.issue(LEVEL_PERCENT)
+
+            command = await until(issued, self._wait_s)
+
+            async def ended() -> Command | None:
+                found = await self._city.command(command.name)
+                return found if found.state in ENDED else None
+
+            found = await until(ended, self._wait_s) or command
+        if found.state != Command.STATE_VERIFIED:
+            message = f"the lamp's command ended as {Command.State.Name(found.state)} ({found.reason})"
+            raise StackError("selftest", message, next_step=f"maasloop commands list {self._city.district}")
+
+    async def _withdrawal(self) -> None:
+        value = 12.0
+
+        async def accepted() -> bool:
+            return bool((await self._city.record(BIKE, AIR, [(self._clock.now_us(), value)])).accepted_count)
+
+        async def shown() -> bool:
+            return BIKE in await self._city.latest()
+
+        async def silent() -> bool:
+            refusals = (await self._city.record(BIKE, AIR, [(self._clock.now_us(), value)])).refusals
+            return [each.reason for each in refusals] == ["CONSENT_MISSING"] and not await shown()
+
+        record = await self._city.grant()
+        await until(accepted, self._wait_s)
+        await until(shown, self._wait_s)
+        await self._city.withdraw(record)
+        await until(silent, WITHDRAWAL_S)

@@ -1,0 +1,1 @@
+"""The chart on a cluster: installed, tested, upgraded under load, killed, scaled and taken away again."""
