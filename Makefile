@@ -3,7 +3,7 @@
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
 	bench-report bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
-	security sbom audit-dependencies
+	security sbom audit-dependencies kind kube-test
 
 BIN := .venv/bin
 STACK := $(BIN)/python -m maasloop.stack
@@ -25,6 +25,12 @@ KILL_AT ?=
 RESTART_AT ?=
 PLATFORM ?=
 KEEP ?=
+
+# A cluster: its kubeconfig, the command that brings an image to it ({image} is its name), a registry, the name for kind.
+KUBECONFIG ?=
+IMAGE_LOADER ?=
+REGISTRY ?=
+KIND ?= maasloop
 
 # A fault of the lanes of security.
 SABOTAGE ?=
@@ -82,6 +88,13 @@ proto-breaking: ## compare the contracts with the released ones
 
 drift: ## is everything generated equal to its source?
 	@$(BIN)/pytest -q tests -k drift
+
+kind: ## a cluster on this machine, by kind, and its images (KIND names it)
+	@kind create cluster --name $(KIND) && $(MAKE) images
+
+kube-test: setup ## the chart on a cluster: install, test, upgrade under load, kill, scale, remove (KUBECONFIG IMAGE_LOADER REGISTRY)
+	@$(BIN)/python scripts/kube_test.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) \
+		$(if $(IMAGE_LOADER),--image-loader '$(IMAGE_LOADER)') $(if $(REGISTRY),--registry $(REGISTRY)) $(ARGS)
 
 chart: ## lint, render and round-trip the Helm chart
 	@$(BIN)/pytest -q tests/chart
