@@ -174,12 +174,11 @@ def service(name: str) -> tuple[list[str], list[str], list[str]]:
         publish += [ASKS[0], "$KV.maasloop-leases.timeseries.*"]
         publish.append("$JS.API.STREAM.MSG.GET.KV_maasloop-leases")
         publish += [form.format(stream) for stream in OWNED for form in READS]
-        own = [(stream, f"timeseries-{stream.lower()}") for stream in OWNED[:4]]
-        publish += [f"$JS.API.CONSUMER.DURABLE.CREATE.{s}.{d}{lane}" for s, d in own for lane in ("", "-live")]
+        publish += [f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*" for stream in OWNED[:4]]
         foreign = [
             (s, d) for other in DURABLES if other != name for s, ds in DURABLES[other].items() for d in ds if s in OWNED
         ]
-        taken = (PULLS[0], "$JS.API.CONSUMER.DELETE.{0}.{1}", PULLS[1])
+        taken = (*(f"$JS.API.CONSUMER.{verb}.{{0}}.{{1}}" for verb in ("DURABLE.CREATE", "DELETE")), *PULLS[:2])
         denied = [form.format(stream, durable) for stream, durable in foreign for form in taken]
     return publish, denied, subscribe
 

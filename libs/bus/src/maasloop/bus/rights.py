@@ -158,9 +158,8 @@ def owning(stream: Stream, service: str) -> tuple[list[str], list[str]]:
     Its readers are consumers that the broker names, hence the wildcards.
     """
     name = stream.name
-    own = [each for each in DURABLES if each.stream == name and each.service == service]
-    others = [each for each in DURABLES if each.stream == name and each.service != service]
-    lanes = [replace(each, name=f"{each.name}-live") for each in own]
+    here = [each for each in DURABLES if each.stream == name]
+    others = [each for each in here if each.service != service]
     allowed = [
         f"{API}.STREAM.INFO.{name}",
         f"{API}.STREAM.MSG.GET.{name}",
@@ -170,12 +169,15 @@ def owning(stream: Stream, service: str) -> tuple[list[str], list[str]]:
         f"{API}.CONSUMER.MSG.NEXT.{name}.*",
         f"{API}.CONSUMER.DELETE.{name}.*",
         f"$JS.ACK.{name}.*.>",
-        *(_consumer("DURABLE.CREATE", each) for each in [*own, *lanes]),
     ]
+    if len(others) < len(here):
+        # A partition's durable is named by its number and theirs: `…-2-of-3`.
+        allowed.append(f"{API}.CONSUMER.DURABLE.CREATE.{name}.*")
     denied = [
         subject
         for each in others
         for subject in (
+            _consumer("DURABLE.CREATE", each),
             _consumer("MSG.NEXT", each),
             _consumer("DELETE", each),
             f"$JS.ACK.{name}.{each.name}.>",
