@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.faults import report, sabotaged
 from tests.faults.lab import Lab, running
-from tests.faults.lanes import devices, disks, kills, links, replays, sabotages
+from tests.faults.lanes import devices, disks, kills, links, replays, rolls, sabotages
 from tests.faults.lanes.outcome import Outcome, Result
 from tests.faults.nemesis import Nemesis
 
@@ -55,6 +55,7 @@ def _power(*, sync_always: bool) -> Alone:
 
 DIRECT: dict[str, InLab] = {
     "kills": _kills(2, "kill -9 of each process"),
+    "rolls": rolls.rolling,
     "stops": kills.stops,
     "slow": devices.slow_consumers,
     "replays": replays.replays,
@@ -75,8 +76,11 @@ ALONE: dict[str, Alone] = {
     "sabotage-unfenced": sabotages.unfenced_writer,
 }
 HISTORIES = Path(".maasloop/faults")
-CI = ("kills", "between", "power", "sabotage-sync")
-SMALL: dict[str, InLab] = {"kills": _kills(1, "kill -9 of each process, once", timed=False)}
+CI = ("kills", "rolls", "between", "power", "sabotage-sync")
+SMALL: dict[str, InLab] = {
+    "kills": _kills(1, "kill -9 of each process, once", timed=False),
+    "rolls": lambda lab, nemesis: rolls.rolling(lab, nemesis, timed=False),
+}
 MANY: dict[str, InLab] = {"kills": _many_kills}
 
 
