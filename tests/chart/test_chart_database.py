@@ -1,0 +1,75 @@
+"""The embedded PostgreSQL, run by its own configuration, and what the database job makes in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import typer.testing
+from psycopg.conninfo import make_conninfo
+
+from maasloop.cli.main import build
+from maasloop.stack.preflight import database_findings
+from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
+from maasloop.stack.servers.postgres import PostgresServer
+from maasloop.stack.services import setting_name
+from maasloop.testing.providers import scratch_directory
+from rendered import PROFILES, HelmLibrary, of_kind
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+LOCAL_SUPERUSER = "host all postgres 127.0.0.1/32 trust\n"
+"""Before the chart's own rules: the test makes no Secret for it."""
+
+
+@pytest.fixture(name="server")
+def _server(library: HelmLibrary) -> Iterator[PostgresServer]:
+    """A server with the files of the ConfigMap, by the paths of this machine."""
+    files = of_kind(library.render(PROFILES["laptop"]), "ConfigMap")["postgres"]["data"]
+    with scratch_directory() as directory:
+        rules = directory / "pg_hba.conf"
+        rules.write_text(LOCAL_SUPERUSER + files["pg_hba.conf"])
+        configuration = directory / "postgresql.conf"
+        configuration.write_text(files["postgresql.conf"])
+        for path in (rules, configuration):
+            path.chmod(0o644)
+        told = {"config_file": str(configuration), "hba_file": str(rules)}
+        server = PostgresServer(
+            directory / "data", log_path=directory / "postgres.log", settings=told, durable_initdb=False
+        )
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def test_the_job_makes_what_services_need(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each role comes in by its password alone and owns its schema; a second run changes nothing."""
+    dsns = {
+        service: f"postgresql://{role_name(service)}:secret-of-{service}@127.0.0.1:{server.port}/{DATABASE}"
+        for service in SERVICES
+    }
+    monkeypatch.setenv("MAASLOOP_CLI__POSTGRES_DSN", server.dsn())
+    for service, dsn in dsns.items():
+        monkeypatch.setenv(setting_name(service, "postgres_dsn"), dsn)
+    runs = [typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--json"]) for _ in range(2)]
+
+    assert [run.exit_code for run in runs] == [0, 0], runs[0].output
+    assert list(database_findings(dsns)) == []
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(make_conninfo(dsns["ingest"], password="another"), connect_timeout=5)
+
+
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The job waits as long as it was told, and ends with what is missing."""
+    nowhere = f"postgresql://postgres@127.0.0.1:1/x?application_name={tmp_path.name}"
+    for service in SERVICES:
+        monkeypatch.setenv(setting_name(service, "postgres_dsn"), nowhere)
+    monkeypatch.setenv("MAASLOOP_CLI__POSTGRES_DSN", nowhere)
+    ended = typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--wait", "0"])
+    assert "whether it runs" in str(ended.exception)
+
+    monkeypatch.delenv(setting_name("consent", "postgres_dsn"))
+    ended = typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--wait", "0"])
+    assert "MAASLOOP_CONSENT__POSTGRES_DSN" in str(ended.exception)
