@@ -66,16 +66,23 @@ type: ## types, strict
 	@$(BIN)/mypy libs services scripts tests
 
 test: setup ## everything that must pass to land
-	@scripts/check && scripts/tests -m "integration or e2e"
+	@scripts/check && scripts/tests -m "(integration or e2e) and not containers"
 
 check: setup ## lint, types, layers, protos, drift, unit tests: two minutes
 	@scripts/check
 
 integration: setup ## tests that need NATS or TimescaleDB
-	@scripts/tests -m integration
+	@scripts/tests -m "integration and not containers"
 
 e2e: setup ## stories through the whole stack
 	@scripts/tests -m e2e
+
+images: setup ## build the container images with podman, without a registry (ARGS="--only ingest --twice --json")
+	@$(BIN)/python scripts/build_images.py $(ARGS)
+
+containers: setup ## the shipped images, run: installs podman where it is missing, builds, stops them under load
+	@$(BIN)/python scripts/build_images.py --install --only device-registry cli nats && \
+		$(BIN)/pytest -m containers tests/containers
 
 proto: ## generate stubs and error reasons from proto/
 	@$(BIN)/python scripts/generate_protos.py

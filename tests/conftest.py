@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-MARKS = {"integration": pytest.mark.integration, "e2e": pytest.mark.e2e}
+MARKS = {"integration": pytest.mark.integration, "e2e": pytest.mark.e2e, "containers": pytest.mark.containers}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies below ``tests/integration`` and ``tests/e2e``."""
+    """Mark what lies below ``tests/integration``, ``tests/e2e`` and ``tests/containers``."""
     for item in items:
         for folder, mark in MARKS.items():
             if item.path.is_relative_to(ROOT / folder):
