@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kubecluster.tools import packaged
-from rendered import KEDA, PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
+from rendered import CERT_MANAGER, KEDA, PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".maasloop" / "tools"
@@ -28,7 +28,7 @@ def _command_with_prometheus(command: HelmCommand) -> HelmCommand:
 
 @pytest.fixture(name="command_with_all", scope="session")
 def _command_with_all(command: HelmCommand) -> HelmCommand:
-    return HelmCommand(command.binary, command.home, (PROMETHEUS_OPERATOR, KEDA))
+    return HelmCommand(command.binary, command.home, (PROMETHEUS_OPERATOR, KEDA, CERT_MANAGER))
 
 
 @pytest.fixture(name="helm", scope="session", params=["library", "command"])

@@ -13,6 +13,10 @@ REFUSED: dict[str, dict[str, Any]] = {
     "ingest.natsSecret is empty, so NATS would not let it in": at("ingest.natsSecret", ""),
     "ingest.keysSecret is empty, so nothing could be signed": at("ingest.keysSecret", ""),
     "streams.natsSecret is empty, so NATS would not let the job in": at("streams.natsSecret", ""),
+    "certManager.issuerRef.name is empty, so nobody would sign": at("certManager.enabled", True),
+    "certManager.enabled=true: the cluster has no cert-manager": at(
+        "certManager", {"enabled": True, "issuerRef": {"name": "city", "kind": "Issuer"}}
+    ),
     "nats.embedded.replicas=3: the chart's own server is one": at("nats.embedded", {"enabled": True, "replicas": 3}),
     "postgres.embedded.replicas=2: the chart's own server is one": at(
         "postgres.embedded", {"enabled": True, "replicas": 2}

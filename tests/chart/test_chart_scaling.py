@@ -13,13 +13,16 @@ OF_KUBERNETES = ("v1", "apps/v1", "batch/v1", "policy/v1", "autoscaling/v2")
 OF_KUBERNETES_TOO = ".k8s.io/v1"
 RSMP = at("actuation.settings.rsmp_address", "0.0.0.0:12111")
 LAG = {"enabled": True, "stream": "FACTS", "consumer": "it", "threshold": 50}
+CERTIFIED = {"enabled": True, "issuerRef": {"name": "city", "kind": "ClusterIssuer"}, "trustDomain": "city.example"}
 NATS = {"nats": {"monitoringEndpoint": "nats.nats:8222", "account": "ACITY"}}
 
 
 def test_every_kind_of_an_operator_has_a_schema(command_with_all: HelmCommand) -> None:
     """What Kubernetes itself does not know has the form that its operator takes; a kind without a schema fails."""
     wanted = [at(f"{key}.serviceMonitor.enabled", True) for key in BLOCKS]
-    objects = command_with_all.render(merged(MINIMAL, *wanted, at("ingest.autoscaling.lag", LAG), NATS))
+    objects = command_with_all.render(
+        merged(MINIMAL, *wanted, at("ingest.autoscaling.lag", LAG), NATS, at("certManager", CERTIFIED))
+    )
     others = [each for each in objects if not _of_kubernetes(each)]
 
     assert {each["kind"] for each in others} == {path.stem for path in SCHEMAS.glob("*.yaml")}
@@ -44,6 +47,19 @@ def test_lag_decides_alone(command_with_all: HelmCommand, key: str) -> None:
         "consumer": "it",
         "lagThreshold": "50",
     }
+
+
+def test_certificates_name_services(command_with_all: HelmCommand) -> None:
+    """Each service gets the one that its neighbours ask for, in the Secret that its pods mount."""
+    objects = command_with_all.render(merged(MINIMAL, at("certManager", CERTIFIED)))
+    certificates = of_kind(objects, "Certificate")
+
+    assert certificates.keys() == set(BLOCKS.values())
+    for name, each in certificates.items():
+        assert each["spec"]["secretName"] == f"maasloop-{name}-tls"
+        assert each["spec"]["uris"] == [f"spiffe://city.example/service/{name}"]
+        assert each["spec"]["dnsNames"][0] == f"{name}.city.example"
+        assert each["spec"]["issuerRef"] == {"name": "city", "kind": "ClusterIssuer"}
 
 
 def test_actuation_stands_above_all(library: HelmLibrary) -> None:

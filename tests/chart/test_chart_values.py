@@ -55,9 +55,9 @@ MATTERS_WITH: dict[str, Values] = {
 }
 """Without which values at a path (a pattern of its beginning) change nothing."""
 ELSEWHERE = re.compile(
-    r"service\.serviceMonitor\.(interval|labels)|service\.autoscaling\.lag\..+|nats\.(monitoringE|acc).+"
+    r"service\.serviceMonitor\.(interval|labels)|service\.autoscaling\.lag\..+|nats\.(monitoringE|acc).+|certManager\.(i|t).+"
 )
-"""Rendered only where the Prometheus operator or KEDA runs, and tested there."""
+"""Rendered only where the Prometheus operator, KEDA or cert-manager runs, and tested there."""
 OF_THE_CHART = {
     path: value
     for path, value in _leaves({key: value for key, value in VALUES.items() if key not in BLOCKS})

@@ -17,6 +17,7 @@ NAMESPACE = "maas"
 HELM_TIMEOUT_S = 30.0
 PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"
 KEDA = "keda.sh/v1alpha1"
+CERT_MANAGER = "cert-manager.io/v1"
 MINIMAL: Mapping[str, Any] = {}
 """The least that must be said."""
 BLOCKS = {

@@ -128,6 +128,30 @@ description: {{ printf "Pods of %s in %s" (include "maasloop.component" .) .root
 {{- end }}
 {{- end -}}
 
+{{- /* By cert-manager: who a service is, and the names under which it answers (README.md). */ -}}
+{{- define "maasloop.certificate" -}}
+{{- $values := index .root.Values .key -}}
+{{- $by := .root.Values.certManager -}}
+{{- if and $values.enabled $by.enabled -}}
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  {{- include "maasloop.metadata" . | nindent 2 }}
+spec:
+  secretName: {{ $values.tlsSecret }}
+  duration: 24h
+  renewBefore: 8h
+  privateKey: {algorithm: ECDSA, size: 256, rotationPolicy: Always}
+  usages: ["digital signature", "server auth", "client auth"]
+  uris: [{{ printf "spiffe://%s/service/%s" $by.trustDomain (include "maasloop.component" .) | quote }}]
+  dnsNames:
+    - {{ include "maasloop.component" . }}.{{ $by.trustDomain }}
+    - {{ include "maasloop.name" . }}
+    - {{ include "maasloop.name" . }}.{{ .root.Release.Namespace }}.svc
+  issuerRef: {{ toJson $by.issuerRef }}
+{{- end }}
+{{- end -}}
+
 {{- define "maasloop.servicemonitor" -}}
 {{- $values := index .root.Values .key -}}
 {{- if and $values.enabled $values.serviceMonitor.enabled -}}

@@ -15,11 +15,23 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- end -}}
 {{- include "maasloop.requireEmbedded" . -}}
+{{- include "maasloop.requireCertManager" . -}}
 {{- if .Values.streams.enabled -}}
 {{- if not .Values.streams.natsSecret -}}
 {{- fail "streams.natsSecret is empty, so NATS would not let the job in: name a Secret with ensure.creds, ensure-devices.creds and ca.crt" -}}
 {{- end -}}
 {{- include "maasloop.requireImage" (dict "name" "streams.image" "image" .Values.streams.image) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireCertManager" -}}
+{{- if .Values.certManager.enabled -}}
+{{- if not .Values.certManager.issuerRef.name -}}
+{{- fail "certManager.issuerRef.name is empty, so nobody would sign the certificates: name an Issuer or a ClusterIssuer" -}}
+{{- end -}}
+{{- if not (.Capabilities.APIVersions.Has "cert-manager.io/v1") -}}
+{{- fail "certManager.enabled=true: the cluster has no cert-manager (cert-manager.io/v1); install it first, or make the Secrets yourself" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
