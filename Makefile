@@ -106,8 +106,16 @@ kube-test: setup ## the chart on a cluster: install, test, upgrade under load, k
 chart: ## lint, render and round-trip the Helm chart
 	@$(BIN)/pytest -q tests/chart
 
-docs: ## generate docs/reference/ and the schema of the chart's values
-	@$(BIN)/python scripts/generate_reference.py && $(BIN)/python scripts/generate_chart_schema.py
+docs: ## generate docs/reference/, the schema of the chart's values and the dashboards
+	@$(BIN)/python scripts/generate_reference.py && $(BIN)/python scripts/generate_chart_schema.py && \
+		$(BIN)/python scripts/generate_dashboards.py
+
+.PHONY: pictures bench-telemetry
+pictures: setup ## draw what the dashboards show of a running loop, into docs/explanations/dashboards/
+	@MAASLOOP_TEST_PICTURES=docs/explanations/dashboards $(BIN)/pytest -q tests/e2e/test_what_the_city_shows.py
+
+bench-telemetry: setup ## what metrics and traces cost the data path: the same load with and without, in turns
+	@$(BIN)/python -m tests.load.telemetry
 
 bench-sustained: setup ## 25,000 readings/s and 1,000 MQTT singles/s for five minutes
 	@$(BIN)/python -m tests.load.sustained sustained

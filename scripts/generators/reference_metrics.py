@@ -8,10 +8,12 @@ from typing import NamedTuple
 from generators.pages import code, page, section, table
 
 KINDS = ("counter", "gauge", "histogram")
+UNITS = ("seconds", "bytes", "ratio")
 
 _INTRODUCTION = """
-Every process serves its metrics at `/metrics` of its health address, in Prometheus' text format. A label `reason` holds one
-of the [error reasons](error-reasons.md).
+Every process serves its metrics at `/metrics` of its health address, in Prometheus' text format, and sends them by OTLP where
+`otlp_metrics` says so. A label `reason` holds one of the [error reasons](error-reasons.md). Spans are listed in the
+[explanation of observability](../explanations/observability.md).
 """
 
 
@@ -23,15 +25,20 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     meaning: str
 
+    @property
+    def unit(self) -> str:
+        """What one is: the name says it, after the manner of Prometheus."""
+        return next((word for word in UNITS if self.name.removesuffix("_total").endswith(word)), "count")
+
 
 def metrics_page(root: Path) -> str:
     """Return the page."""
     sections = []
     for member in sorted(path.parent for path in root.glob("[ls]*s/*/pyproject.toml")):
         found = {each for path in member.glob("src/**/*.py") for each in metrics(path.read_text())}
-        rows = [(code(each.name), each.kind, ", ".join(each.labels), each.meaning) for each in sorted(found)]
+        rows = [(code(each.name), each.kind, each.unit, ", ".join(each.labels), each.meaning) for each in sorted(found)]
         if rows:
-            sections.append(section(member.name, table(("metric", "kind", "labels", "meaning"), rows)))
+            sections.append(section(member.name, table(("metric", "kind", "unit", "labels", "meaning"), rows)))
     return page("Metrics", "the sources", _INTRODUCTION, *sections)
 
 

@@ -12,6 +12,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 OF_KUBERNETES = ("v1", "apps/v1", "batch/v1", "policy/v1", "autoscaling/v2")
 OF_KUBERNETES_TOO = ".k8s.io/v1"
 RSMP = at("actuation.settings.rsmp_address", "0.0.0.0:12111")
+RULES = at("observability.rules.enabled", True)
 LAG = {"enabled": True, "stream": "FACTS", "consumer": "it", "threshold": 50}
 CERTIFIED = {"enabled": True, "issuerRef": {"name": "city", "kind": "ClusterIssuer"}, "trustDomain": "city.example"}
 NATS = {"nats": {"monitoringEndpoint": "nats.nats:8222", "account": "ACITY"}}
@@ -21,7 +22,7 @@ def test_every_kind_of_an_operator_has_a_schema(command_with_all: HelmCommand) -
     """What Kubernetes itself does not know has the form that its operator takes; a kind without a schema fails."""
     wanted = [at(f"{key}.serviceMonitor.enabled", True) for key in BLOCKS]
     objects = command_with_all.render(
-        merged(MINIMAL, *wanted, at("ingest.autoscaling.lag", LAG), NATS, at("certManager", CERTIFIED))
+        merged(MINIMAL, *wanted, RULES, at("ingest.autoscaling.lag", LAG), NATS, at("certManager", CERTIFIED))
     )
     others = [each for each in objects if not _of_kubernetes(each)]
 

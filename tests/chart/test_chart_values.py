@@ -52,10 +52,12 @@ MATTERS_WITH: dict[str, Values] = {
     r"rsmp\.": at("actuation.settings.rsmp_address", "0.0.0.0:12111"),
     r"nats\.embedded\.(?!enabled)": at("nats.embedded.enabled", True),
     r"postgres\.embedded\.(?!enabled)": at("postgres.embedded.enabled", True),
+    r"observability\.dashboards\.labels": at("observability.dashboards.enabled", True),
 }
 """Without which values at a path (a pattern of its beginning) change nothing."""
 ELSEWHERE = re.compile(
     r"service\.serviceMonitor\.(interval|labels)|service\.autoscaling\.lag\..+|nats\.(monitoringE|acc).+|certManager\.(i|t).+"
+    r"|observability\.rules\.labels"
 )
 """Rendered only where the Prometheus operator, KEDA or cert-manager runs, and tested there."""
 OF_THE_CHART = {

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import grpc
@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from tests.observability.collector import Collector, collecting
+from tests.observability.prometheus import Prometheus, watching
 
 from maasloop.api.command.v1.command_pb2 import Command, DeviceCommand, LightLevel, Setpoint
 from maasloop.api.command.v1.command_service_pb2 import IssueCommandRequest, ListCommandsRequest
@@ -34,9 +36,11 @@ from maasloop.bus.subjects import DownlinkKind, UplinkKind, downlink, mqtt_topic
 from maasloop.core.clock import SystemClock
 from maasloop.identity.command_keys import Keys, KeySetFile
 from maasloop.identity.commands import CommandGuard
+from maasloop.runtime.settings import environment_prefix
 from maasloop.stack.doors import MqttListener
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.ports import free_ports
+from maasloop.stack.servers.databases import SERVICES
 from maasloop.testing.plugin import running_stack
 from maasloop.twin.demo.registration import register_catalogue
 from maasloop.twin.devices.commands import Answer, read_command, write_answer
@@ -248,3 +252,22 @@ def _rsmp_town() -> Iterator[tuple[Town, int]]:
     settings = {"MAASLOOP_ACTUATION__RSMP_ADDRESS": f"127.0.0.1:{port}", "E2E_RSMP_CODE": "2222"}
     with running_stack(StackOptions(environment=settings)) as stack:
         yield _built(stack), port
+
+
+class Shown(NamedTuple):
+    """A town that tells a collector of OTLP and a Prometheus what it does."""
+
+    town: Town
+    collector: Collector
+    prometheus: Prometheus
+
+
+@pytest.fixture(name="shown", scope="module")
+def _shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    with collecting() as (collector, endpoint):
+        told = {"OTLP_ENDPOINT": endpoint, "OTLP_METRICS": "true", "TRACES_PER_SECOND_MAX": "1000"}
+        settings = {environment_prefix(one) + name: value for one in SERVICES for name, value in told.items()}
+        with running_stack(StackOptions(environment=settings)) as stack:
+            targets = {name: addresses.health for name, addresses in stack.addresses.items()}
+            with watching(targets, tmp_path_factory.mktemp("prometheus")) as prometheus:
+                yield Shown(_built(stack), collector, prometheus)

@@ -5,7 +5,7 @@ doubt the answer is no: an unknown activity, or a projection that is not confirm
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -42,6 +42,8 @@ class RecordFacts:
     state: RecordState
     expire_us: int
     """When it ends by itself, microseconds since the epoch; 0 = never."""
+    update_us: int = field(default=0, compare=False)
+    """When it last changed at its owner, microseconds since the epoch."""
 
 
 type ConsentFacts = ActivityFacts | RecordFacts

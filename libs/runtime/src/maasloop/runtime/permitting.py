@@ -3,16 +3,31 @@
 Everybody who may hold or show personal readings asks the same gate over a projection of their own.
 """
 
+from collections.abc import Mapping
+
 from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
 from maasloop.api.consent.v1.events_pb2 import ConsentResource
 from maasloop.core.clock import Clock
 from maasloop.core.permission import ActivityFacts, Basis, ConsentBook, ConsentFacts, RecordFacts, RecordState
 from maasloop.rpc.times import us_from_timestamp
+from maasloop.telemetry import metrics
 
 from .projection import Projection
 
 CONFIRM_WITHIN_S = 3.0
 """A projection of consent that lacks the owner's confirmation for longer is closed."""
+
+MEASURED_MAX_S = 60.0
+"""A change that is heard later was made while the gate was closed, for want of a confirmation."""
+
+CONFIRMED_AGE = metrics.gauge(
+    "maasloop_consent_gate_confirmed_age_seconds",
+    "Since the owner of consent last confirmed what the gate holds; the gate is closed beyond 3 s",
+)
+WITHDRAWAL_SECONDS = metrics.histogram(
+    "maasloop_consent_gate_withdrawal_seconds",
+    "From the end of a consent at its owner (withdrawal, objection, erasure) to the gate that obeys it",
+)
 
 _BASES = {
     ProcessingActivity.LEGAL_BASIS_CONSENT: Basis.CONSENT,
@@ -49,6 +64,7 @@ def _record(record: ConsentRecord) -> RecordFacts:
         processing_activity=record.processing_activity.removeprefix("processingActivities/"),
         state=_STATES.get(record.state, RecordState.ENDED),
         expire_us=us_from_timestamp(record.expire_time) if record.HasField("expire_time") else 0,
+        update_us=us_from_timestamp(record.update_time) if record.HasField("update_time") else 0,
     )
 
 
@@ -61,7 +77,16 @@ class ConsentGate:
         self._clock = clock
         self._book = ConsentBook()
         projection.listen(self._book.put)
+        projection.listen(self._measure)
+        CONFIRMED_AGE.set_function(projection.confirmed_age_s)
 
     def permits(self, data_subject: str, processing_activity: str) -> bool:
         """Tell whether readings of this person may be processed now."""
         return self._projection.open and self._book.permits(data_subject, processing_activity, self._clock.now_us())
+
+    def _measure(self, changed: Mapping[str, ConsentFacts | None]) -> None:
+        for facts in changed.values():
+            if isinstance(facts, RecordFacts) and facts.state is not RecordState.GIVEN:
+                age_s = (self._clock.now_us() - facts.update_us) / 1e6
+                if age_s <= MEASURED_MAX_S:
+                    WITHDRAWAL_SECONDS.observe(max(age_s, 0.0))

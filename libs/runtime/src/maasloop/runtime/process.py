@@ -82,6 +82,8 @@ def run[S: ServiceSettings](assemble: Assemble[S], settings: S, migrations: Sequ
         log_format=settings.log_format,
         log_level=settings.log_level,
         otlp_endpoint=settings.otlp_endpoint,
+        otlp_metrics=settings.otlp_metrics,
+        traces_per_second_max=settings.traces_per_second_max,
     )
     if settings.insecure_on_loopback:
         _log.warning("insecure_on_loopback", meaning="nobody is identified and nothing is encrypted")

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from maasloop.identity.certificates import TlsFiles
 from maasloop.identity.strength import require_strong
 from maasloop.telemetry import LogFormat
+from maasloop.telemetry.tracing import TRACES_PER_SECOND_MAX
 
 from .access import AccessSettings
 
@@ -86,6 +87,10 @@ class ServiceSettings(BaseSettings):
     """``console`` for people, ``json`` for collectors."""
     otlp_endpoint: str | None = None
     """Address of an OTLP/gRPC collector of traces; none switches them off."""
+    otlp_metrics: bool = False
+    """Send the metrics to that collector too, every 15 s; they are served at `/metrics` in any case."""
+    traces_per_second_max: float = Field(default=TRACES_PER_SECOND_MAX, ge=0, le=10_000)
+    """Traces that may begin in this process each second, of readings and calls that nobody traces already."""
     drain_s: float = Field(default=10.0, gt=0, le=600)
     """Seconds that work in flight gets at shutdown; the process ends within twice that and 10 s more."""
     migrate_at_start: bool = True

@@ -7,7 +7,7 @@ line has a UTC time, the bound context, the trace it belongs to, and no secret.
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -16,6 +16,8 @@ from opentelemetry import trace
 from . import tracing
 
 LogFormat = Literal["console", "json"]
+
+_at_flush: list[Callable[[float], None]] = []
 
 _REDACTED = "[redacted]"
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "dsn", "authorization", "credential", "private_key")
@@ -32,9 +34,14 @@ def configure(
     log_format: LogFormat = "console",
     log_level: str = "info",
     otlp_endpoint: str | None = None,
+    otlp_metrics: bool = False,
+    traces_per_second_max: float = tracing.TRACES_PER_SECOND_MAX,
     stream: TextIO | None = None,
 ) -> None:
-    """Set up logging to ``stream`` (standard error) and, if an OTLP endpoint is given, tracing to it."""
+    """Set up logging to ``stream`` (standard error) and, if an OTLP endpoint is given, tracing to it.
+
+    ``otlp_metrics`` sends the metrics there as well.
+    """
     level = logging.getLevelNamesMapping()[log_level.upper()]
     output = sys.stderr if stream is None else stream
     shared: list[structlog.typing.Processor] = [
@@ -55,12 +62,20 @@ def configure(
     )
     _route_standard_library(shared, renderer, level, output)
     if otlp_endpoint:
-        tracing.export_to(otlp_endpoint, service)
+        tracing.export_to(otlp_endpoint, service, traces_per_second_max)
+    if otlp_endpoint and otlp_metrics:
+        # Imported here because the exporter costs start-up time that most processes never use.
+        from .otlp_metrics import export_metrics_to  # noqa: PLC0415 - costs its start only where it is used
+
+        sender = export_metrics_to(otlp_endpoint, service)
+        _at_flush.append(sender.shut_down)
 
 
 def flush(timeout_s: float = 5.0) -> None:
-    """Send what tracing still holds; the last step of a shutdown."""
+    """Send what tracing and metrics still hold; the last step of a shutdown."""
     tracing.shut_down(timeout_s)
+    while _at_flush:
+        _at_flush.pop()(timeout_s)
 
 
 def _renderer(log_format: LogFormat, *, colours: bool) -> structlog.typing.Processor:
@@ -103,6 +118,7 @@ def _add_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
     return event
 
 

@@ -5,15 +5,16 @@ is called next.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.trace import Link, Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 TRACEPARENT = "traceparent"
+TRACES_PER_SECOND_MAX = 10.0
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer("maasloop")
@@ -28,32 +29,55 @@ def inject() -> str:
     return carrier.get(TRACEPARENT, "")
 
 
+def sampled(traceparent: str) -> bool:
+    """Tell whether the trace that a ``traceparent`` names is recorded."""
+    flags = traceparent.rpartition("-")[2]
+    return bool(int(flags or "0", 16) & trace.TraceFlags.SAMPLED)
+
+
 def extract(traceparent: str | None) -> otel_context.Context:
     """Return the context that a ``traceparent`` names; a malformed one names none."""
     return _PROPAGATOR.extract({TRACEPARENT: traceparent} if traceparent else {}, context=otel_context.Context())
 
 
 @contextmanager
-def span(name: str, *, parent: str | None = None, **attributes: AttributeValue) -> Iterator[Span]:
-    """Run the block in a span of this name, below ``parent`` (a ``traceparent``) or below the current span."""
+def span(
+    name: str, *, parent: str | None = None, cause: str | None = None, **attributes: AttributeValue
+) -> Iterator[Span]:
+    """Run the block in a span of this name, below ``parent`` (a ``traceparent``) or below the current span.
+
+    ``cause`` is the ``traceparent`` of another trace that led to it, which becomes a link.
+    """
     if not _exporting():
         with _carried(parent):
             yield trace.INVALID_SPAN
         return
     context = extract(parent) if parent else None
-    with _TRACER.start_as_current_span(name, context=context, attributes=attributes) as current:
+    links = [Link(_span_context(cause))] if cause else []
+    with _TRACER.start_as_current_span(name, context=context, attributes=attributes, links=links) as current:
         yield current
 
 
-def export_to(endpoint: str, service: str) -> None:
-    """Send spans to an OTLP/gRPC endpoint from here on; once a process."""
+def follow(
+    name: str, parent: str | None, *, cause: str | None = None, **attributes: AttributeValue
+) -> AbstractContextManager[Span | None]:
+    """Run the block in a span below ``parent``; without one in none, so that no trace begins here."""
+    return span(name, parent=parent, cause=cause, **attributes) if parent else nullcontext()
+
+
+def export_to(endpoint: str, service: str, traces_per_second_max: float = TRACES_PER_SECOND_MAX) -> None:
+    """Send spans to an OTLP/gRPC endpoint from here on, of so many traces that begin here; once a process."""
     # Imported here because the SDK and its exporter cost start-up time that most processes never use.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - costs its start only where it is used
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - costs its start only where it is used
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - costs its start only where it is used
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - costs its start only where it is used
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"maasloop-{service}"}))
+    from .sampling import sampler  # noqa: PLC0415 - as above
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"maasloop-{service}"}), sampler=sampler(traces_per_second_max)
+    )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -65,6 +89,10 @@ def shut_down(timeout_s: float) -> None:
     force_flush = getattr(provider, "force_flush", None)
     if force_flush is not None:
         force_flush(timeout_millis=int(timeout_s * 1_000))
+
+
+def _span_context(traceparent: str) -> trace.SpanContext:
+    return trace.get_current_span(extract(traceparent)).get_span_context()
 
 
 def _exporting() -> bool:

@@ -3,7 +3,9 @@
 from maasloop.telemetry import metrics
 
 COMMANDS = metrics.counter(
-    "maasloop_actuation_commands_total", "Changes of commands by new state and reason", ["state", "reason"]
+    "maasloop_actuation_commands_total",
+    "Changes of commands by what they set (LightLevel, SignalSequence, …), new state and reason",
+    ["setpoint", "state", "reason"],
 )
 COMMIT_SECONDS = metrics.histogram("maasloop_actuation_commit_seconds", "Time of a group commit")
 REACTION_SECONDS = metrics.histogram(

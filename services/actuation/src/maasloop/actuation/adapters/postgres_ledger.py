@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 from psycopg import InterfaceError, OperationalError
 
-from maasloop.actuation import metrics
+from maasloop.actuation import command_traces, metrics
 from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.audit_entries import audit_entries
 from maasloop.actuation.adapters.decisions import message_id
@@ -175,6 +175,8 @@ class PostgresLedger:
             urgent.cancel()
 
     def _add(self, batch: Batch) -> None:
+        # In the step that changed them, so that a caller's span is the present one.
+        command_traces.begin(batch.commands)
         self._pending.batch.merge(batch)
         del self._pending.batch.signal_decisions[:-WAITING_SIGNAL_DECISIONS_MAX]
         # Who handed them over tells them.
@@ -242,7 +244,7 @@ class PostgresLedger:
 
     def _tell(self, changes: Sequence[tuple[Command, int]]) -> None:
         for command, _ in changes:
-            metrics.COMMANDS.labels(str(command.state), command.reason).inc()
+            metrics.COMMANDS.labels(type(command.setpoint).__name__, str(command.state), command.reason).inc()
         if changes:
             for listener in self._listeners:
                 listener(changes)
@@ -340,6 +342,7 @@ def _events(batch: Batch, codec: Codec) -> list[OutboxRow]:
                 ce_id=f"{command.id}-{fact.verb}",
                 ce_type=fact.message,
                 body=body,
+                traceparent=command_traces.parent(command.district, command.id),
             )
             for fact in facts
         ]

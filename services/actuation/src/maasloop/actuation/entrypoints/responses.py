@@ -6,6 +6,7 @@ Task: ``run``.
 import asyncio
 from collections.abc import Sequence
 
+from maasloop.actuation import command_traces
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.entrypoints.steps import Steps
 from maasloop.actuation.handlers.record_answer import AnswerKind, DeviceAnswer, RecordAnswer
@@ -14,6 +15,7 @@ from maasloop.bus.connection import Bus
 from maasloop.bus.consume import bury
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import SETTLEMENTS
+from maasloop.telemetry import tracing
 
 TAKE_MAX = 256
 TAKE_WAIT_S = 0.5
@@ -52,7 +54,10 @@ class ResponseStream:
                 await bury(self._bus, SETTLEMENTS, delivery, error)
                 continue
             good.append(delivery)
-            batch.merge(self._recorded(recorded))
+            told = command_traces.parent(recorded.district, recorded.response.command_id)
+            cause = delivery.headers.get(tracing.TRACEPARENT)
+            with tracing.follow("acknowledge_command", told, cause=cause, command=recorded.response.command_id):
+                batch.merge(self._recorded(recorded))
         await self._steps.ledger.commit(batch, urgent=False)
         for delivery in good:
             await delivery.ack()

@@ -1,10 +1,12 @@
 """The door for what drivers know of their commands, within this process."""
 
+from maasloop.actuation import command_traces
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.handlers.record_answer import DeviceAnswer, RecordAnswer
 from maasloop.actuation.ports import Ledger
 from maasloop.core.clock import Clock
+from maasloop.telemetry import tracing
 
 
 class Settling:
@@ -20,7 +22,9 @@ class Settling:
     def settle(self, district: str, answer: DeviceAnswer) -> None:
         """Take what is known of a command."""
         found = self._city.district(district)
-        batch = self._record(found, answer, self._moment(found))
+        told = command_traces.parent(district, answer.command)
+        with tracing.follow("settle_command", told, command=answer.command, answer=str(answer.kind)):
+            batch = self._record(found, answer, self._moment(found))
         if batch:
             self._ledger.defer(batch)
 

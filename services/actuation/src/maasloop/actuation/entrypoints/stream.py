@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from maasloop.actuation import metrics
+from maasloop.actuation import command_traces, metrics
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.district import District
 from maasloop.actuation.domain.reading import SECOND_US, Reading
@@ -22,6 +22,7 @@ from maasloop.bus.consume import bury
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import STREET
 from maasloop.core.clock import Clock
+from maasloop.telemetry import tracing
 
 TAKE_MAX = 128
 OUTSTANDING_MAX = 1_024
@@ -60,12 +61,15 @@ class StreetStream:
         poison: list[tuple[Delivery, Exception]] = []
         good: list[Delivery] = []
         done: list[Delivery] = []
-        touched: dict[str, District] = {}
+        touched: dict[str, tuple[District, Delivery]] = {}
         for delivery in deliveries:
             try:
                 selection = self._selector.select(delivery.body)
                 district = self._steps.city.district(selection.district)
-                batch.merge(self._hear(district, selection, delivery))
+                with tracing.follow("decide", _traceparent(delivery), district=district.id):
+                    heard = self._hear(district, selection, delivery)
+                    command_traces.heard(heard.commands)
+                batch.merge(heard)
             except Exception as error:
                 poison.append((delivery, error))
                 continue
@@ -74,9 +78,11 @@ class StreetStream:
                 done.append(delivery)
             else:
                 self._steps.in_hand.hold(district.id, second, delivery, self._clock.monotonic_s())
-            touched[district.id] = district
-        for district in touched.values():
-            decided, messages = self._steps.decide_ready(district)
+            touched[district.id] = district, delivery
+        for district, last in touched.values():
+            with tracing.follow("decide_second", _traceparent(last), district=district.id):
+                decided, messages = self._steps.decide_ready(district)
+                command_traces.heard(decided.commands)
             batch.merge(decided)
             done += messages
         stored_ns = min((delivery.stored_ns for delivery in good), default=None)
@@ -116,6 +122,10 @@ class StreetStream:
             self._steps.skip(district, second)
             return
         district.barrier.announce(second, sent, self._clock.monotonic_s())
+
+
+def _traceparent(delivery: Delivery) -> str:
+    return delivery.headers.get(tracing.TRACEPARENT, "")
 
 
 def _waits_for(district: District, selection: Selection) -> int | None:

@@ -8,6 +8,7 @@ Task: ``run``; a step that fails is logged and the next one comes.
 
 import structlog
 
+from maasloop.actuation import command_traces
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.entrypoints.in_hand import acknowledging
@@ -53,6 +54,7 @@ class Timekeeping:
             if new_second:
                 batch.merge(self._steps.pass_second(district))
         if batch:
+            command_traces.passed(batch.commands)
             self._steps.start(batch, acknowledging(done))
         await acknowledging(self._steps.in_hand.overdue(self._clock.monotonic_s()))()
         if self._ticks % RESEND_EVERY_TICKS == 0:

@@ -9,6 +9,7 @@ Tasks: one a message, so that a caller that is cancelled takes nobody else's rea
 """
 
 import asyncio
+import contextvars
 import hashlib
 import secrets
 from collections import defaultdict
@@ -59,6 +60,7 @@ class _Waiting:
     receipt_time_us: int
     size: int
     done: asyncio.Future[None]
+    traceparent: str
 
 
 class _Place(NamedTuple):
@@ -165,7 +167,8 @@ class BusPublisher:
             if not properties:
                 await self._record_alone(place, columns, portion.receipt_time_us, size)
                 return
-        waiting = _Waiting(columns, portion.receipt_time_us, size, asyncio.get_running_loop().create_future())
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(columns, portion.receipt_time_us, size, done, tracing.inject())
         lane = self._lanes.get((place, properties))
         if lane is None:
             lane = self._lanes[place, properties] = _Lane(place, properties)
@@ -185,7 +188,8 @@ class BusPublisher:
         if lane.ready:
             lane.under_way += 1
             name = f"publish {lane.place.district} {lane.place.key}"
-            task = asyncio.create_task(self._publish_waiting(lane), name=name)
+            # In no caller's context: the message belongs to all who wait for it.
+            task = asyncio.create_task(self._publish_waiting(lane), name=name, context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif lane.idle:
@@ -210,8 +214,9 @@ class BusPublisher:
     async def _publish_together(self, lane: _Lane, together: Sequence[_Waiting], joined: Columns) -> None:
         """Publish a message and tell everybody who waits for it."""
         try:
-            for part in parts(joined):
-                await self._publish(lane.place, part, together[0].receipt_time_us)
+            with tracing.follow("publish_readings", _told(together), domain=lane.place.key, batches=len(together)):
+                for part in parts(joined):
+                    await self._publish(lane.place, part, together[0].receipt_time_us)
         except Exception as error:
             self._fail(together, error)
             if isinstance(error, Unavailable):
@@ -320,6 +325,12 @@ class BusPublisher:
         return await bus.store(
             subject, message.SerializeToString(), {**envelope.headers(), **more}, patience_s=PATIENCE_S
         )
+
+
+def _told(together: Sequence[_Waiting]) -> str:
+    """Return the trace of a message: that of the first who is recorded, or of the first who has any."""
+    told = [waiting.traceparent for waiting in together if waiting.traceparent]
+    return next((one for one in told if tracing.sampled(one)), told[0] if told else "")
 
 
 def _messages(lane: _Lane, taken: Sequence[_Waiting]) -> Sequence[tuple[Sequence[_Waiting], Columns]]:

@@ -33,6 +33,7 @@ from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.ingest.domain.readings import PAYLOAD_MAX_BYTES
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
+from maasloop.telemetry import tracing
 
 from .answers import count_refused
 from .batches import NameOf
@@ -128,7 +129,7 @@ class ObservationsDoor:
         except InvalidArgument as error:
             await self._refuse_whole(error, received)
             raise
-        return _answer(await self._record(batch))
+        return await self._recorded(request, batch)
 
     async def _push(self, request: Request) -> Response:
         receipt_time_us = self._clock.now_us()
@@ -149,7 +150,11 @@ class ObservationsDoor:
         except InvalidArgument as error:
             await self._refuse_whole(error, received)
             raise
-        return _answer(await self._record(batch))
+        return await self._recorded(request, batch)
+
+    async def _recorded(self, request: Request, batch: Batch) -> Response:
+        with tracing.span("record_http", parent=request.headers.get(tracing.TRACEPARENT)):
+            return _answer(await self._record(batch))
 
     async def _identified(self, request: Request) -> Principal | None:
         return await self._callers.identify(request.headers.get("authorization", "")) if self._callers else None

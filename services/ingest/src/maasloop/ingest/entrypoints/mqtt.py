@@ -46,6 +46,7 @@ from maasloop.ingest.handlers.record_response import RecordResponse
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
 from maasloop.rpc.times import timestamp_from_us
+from maasloop.telemetry import tracing
 from maasloop.telemetry.metrics import counter
 
 from .answers import refusals
@@ -184,7 +185,8 @@ class MqttDoor:
             return []
         alone: set[int] = set(range(len(taken)))
         try:
-            alone = set((await self._together(*gathering.batch())).tolist())
+            with tracing.span("record_mqtt", messages=len(taken)):
+                alone = set((await self._together(*gathering.batch())).tolist())
         except MaasloopError as error:
             log.info("mqtt_batch_refused", reason=error.reason, messages=len(taken))
         except Exception:
@@ -216,7 +218,8 @@ class MqttDoor:
                 payload=delivery.body,
             )
             return
-        await self._take(uplink, delivery.body, receipt_time_us)
+        with tracing.span("record_mqtt", messages=1):
+            await self._take(uplink, delivery.body, receipt_time_us)
 
     async def _heard(self, message: Any) -> None:  # noqa: ANN401 - a message of the driver
         if (message.headers or {}).get(QOS_HEADER, "0") != "0":

@@ -22,6 +22,7 @@ from maasloop.ingest.handlers.keep_quarantined import KeepQuarantined
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch, QuarantineEntry
 from maasloop.rpc.times import us_from_timestamp
+from maasloop.telemetry import tracing
 
 from .answers import count_refused, response
 from .rpc import batch_of, read_request
@@ -54,15 +55,18 @@ class RequestDoor:
             await subscription.unsubscribe()
 
     async def _heard(self, message: Any) -> None:  # noqa: ANN401 - a message of the driver
-        task = asyncio.create_task(self._answer(str(message.reply), bytes(message.data)))
+        task = asyncio.create_task(
+            self._answer(str(message.reply), bytes(message.data), (message.headers or {}).get(tracing.TRACEPARENT))
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, reply: str, body: bytes) -> None:
+    async def _answer(self, reply: str, body: bytes, traceparent: str | None) -> None:
         if not reply:
             return
         try:
-            answer = await self._recorded(body)
+            with tracing.span("record_nats", parent=traceparent):
+                answer = await self._recorded(body)
         except MaasloopError as error:
             count_refused(Door.NATS, error.reason)
             await self._bus.tell(reply, error.message.encode(), refusal_headers(error))

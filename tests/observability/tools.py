@@ -1,0 +1,40 @@
+"""Prometheus and its tool: the machine's own, else those of the distribution's packages, unpacked into ``.maasloop/tools``.
+
+Installing the package would start a server at every boot; nobody who only tests wants that.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[2] / ".maasloop" / "tools" / "prometheus"
+TIMEOUT_S = 150.0
+
+
+def binary(name: str) -> str:
+    """Return the path of ``prometheus`` or ``promtool``, each in a package of its name."""
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    unpacked = TOOLS / name / "usr" / "bin" / name
+    if not unpacked.is_file():
+        _unpack(name)
+    return str(unpacked)
+
+
+def _unpack(package: str) -> None:
+    part = TOOLS / f"{package}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        subprocess.run(
+            ["/usr/bin/apt-get", "download", package], cwd=part, check=True, capture_output=True, timeout=TIMEOUT_S
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"no {package} here, and its package cannot be had: apt-get install --no-install-recommends {package}"
+        raise RuntimeError(message) from error
+    (archive,) = part.glob("*.deb")
+    subprocess.run(
+        ["/usr/bin/dpkg-deb", "--extract", archive, part], check=True, capture_output=True, timeout=TIMEOUT_S
+    )
+    part.replace(TOOLS / package)
