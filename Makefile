@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
-	bench-report bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
+	bench-report bench-cost sim-scale bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
 	security sbom audit-dependencies kind kube-test
 
 BIN := .venv/bin
@@ -84,6 +84,15 @@ containers: setup ## the shipped images, run: installs podman where it is missin
 	@$(BIN)/python scripts/build_images.py --install --only device-registry cli nats && \
 		$(BIN)/pytest -m containers tests/containers
 
+kube-play: setup ## the chart's laptop profile in podman, without a cluster, and the loop tried once (needs make images)
+	@$(BIN)/python scripts/kube_play.py up $(ARGS)
+
+kube-play-down: ## remove all that kube-play made
+	@$(BIN)/python scripts/kube_play.py down
+
+compose-files: setup ## settings and secrets that deploy/compose.yaml mounts, below .maasloop/compose
+	@$(BIN)/python scripts/kube_play.py compose-files
+
 proto: ## generate stubs and error reasons from proto/
 	@$(BIN)/python scripts/generate_protos.py
 
@@ -131,6 +140,12 @@ soak: setup ## half the sustained load for half an hour: slopes of memory and de
 
 profile: setup ## where the processor time of the data path goes, as a picture (needs perf)
 	@$(BIN)/python -m tests.load.profile
+
+bench-cost: setup ## what a reading, a lamp's command and a junction cost: the figures of `maasloop size`
+	@$(BIN)/python -m tests.load.cost
+
+sim-scale: setup ## a hundred cities of different sizes: partitions, hot districts, a year of failures; docs/reports/scale.md
+	@$(BIN)/python -m tests.country
 
 bench-report: setup ## write the figures of the last benches into docs/reports/data-path.md
 	@$(BIN)/python -m tests.load.report

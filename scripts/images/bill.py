@@ -33,7 +33,7 @@ def packed(tag: str, image: Image, layout: Path) -> int:
     run(["podman", "push", "--quiet", tag, f"oci:{layout}:{image.name}"])
     index = json.loads((layout / "index.json").read_text())["manifests"]
     named = "org.opencontainers.image.ref.name"
-    (entry,) = (each for each in index if each["annotations"].get(named) == image.name)
+    (entry,) = (each for each in index if each.get("annotations", {}).get(named) == image.name)
     manifest = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
     return sum(int(layer["size"]) for layer in manifest["layers"])
 

@@ -1,0 +1,1 @@
+"""The chart without a cluster: its manifests, translated for ``podman kube play``."""
