@@ -17,6 +17,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "certManager.enabled=true: the cluster has no cert-manager": at(
         "certManager", {"enabled": True, "issuerRef": {"name": "city", "kind": "Issuer"}}
     ),
+    "observability.rules.enabled=true: the cluster has no Prometheus operator": at("observability.rules.enabled", True),
     "nats.embedded.replicas=3: the chart's own server is one": at("nats.embedded", {"enabled": True, "replicas": 3}),
     "postgres.embedded.replicas=2: the chart's own server is one": at(
         "postgres.embedded", {"enabled": True, "replicas": 2}

@@ -148,3 +148,9 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- fail (printf "%s.tag=latest names another image every day; name a version or a digest" .name) -}}
 {{- end -}}
 {{- end -}}
+
+{{- define "maasloop.requireObservability" -}}
+{{- if and .Values.observability.rules.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "observability.rules.enabled=true: the cluster has no Prometheus operator (monitoring.coreos.com/v1); install it first, or switch it off" -}}
+{{- end -}}
+{{- end -}}
