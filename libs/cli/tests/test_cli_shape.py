@@ -26,9 +26,12 @@ PROMISED = [
     "subscriptions list", "subscriptions add", "subscriptions remove", "deliveries list",
     "consent grant", "consent withdraw", "consent check",
     "audit verify", "audit export", "audit who-touched", "audit witness", "audit keys", "audit schema",
+    "backup", "restore", "size", "rotate certificates", "rotate nats-users", "rotate passwords", "rotate command-key",
     "catalogue apply", "streams ensure", "database ensure", "preflight", "selftest", "cluster-secrets", "quarantine list", "quarantine replay", "rsmp-supervisor", "twin rsmp-site",
 ]  # fmt: skip
-WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"}
+WITHOUT_JSON = {"up", "down", "reset", "demo", "subscriptions remove"} | {
+    f"rotate {what}" for what in ("certificates", "nats-users", "passwords", "command-key")
+}
 
 
 @pytest.mark.parametrize("command", PROMISED)
@@ -80,6 +83,8 @@ def test_a_service_that_is_away_is_named(maasloop: Any) -> None:
         ["subscriptions", "add", "noord/me"],
         ["quarantine", "replay"],
         ["account", "--devices"],
+        ["size"],
+        ["size", "--readings-per-second", "1", "--door", "pigeon"],
         ["trace-reading", "noord/a", "pm25", "yesterday"],
     ],
 )

@@ -183,10 +183,18 @@ class City:
         subject = self.key(importer).public_key
         return sign(claims, subject=subject, name=shared.name, signer=self.key(exporter), issued_at=1)
 
-    def write_user(self, user: CityUser) -> Path:
-        """Keep a user's key and sign its token anew if it says something else; returns its credentials file."""
+    def renew_user(self, name: str) -> tuple[str, str]:
+        """Give a user that every city has a new key; returns its account and the public key it had, for ``revoke``."""
+        user = next(each for each in self.users() if each.name == name)
+        before = read_unverified(self._credentials(name)[0]).subject
+        self.write_user(user, anew=True)
+        return user.account, before
+
+    def write_user(self, user: CityUser, *, anew: bool = False) -> Path:
+        """Keep a user's key (``anew``: make another) and sign its token if it says something else; returns its file."""
         path, account = self.credentials(user.name), self.key(user.account)
-        token, seed = self._credentials(user.name) if path.exists() else ("", KeyPair.generate(Role.USER).seed)
+        kept = path.exists() and not anew
+        token, seed = self._credentials(user.name) if kept else ("", KeyPair.generate(Role.USER).seed)
         claims = user.user.claims()
         if not token or not _same(token, claims, account.public_key):
             public = KeyPair(seed).public_key

@@ -8,6 +8,9 @@ import asyncio
 from nats.aio.client import Client
 from nats.errors import StaleConnectionError
 
+_NOT_HIM = "authentication "
+"""In what the server says before it closes the link of a user who was revoked or whose token has run out."""
+
 
 class MendedClient(Client):
     """A client that is not deaf after a broker stood still."""
@@ -24,6 +27,13 @@ class MendedClient(Client):
             # A subject is bytes to the server and to whoever may publish below a prefix; one that is no text would end the
             # reader, and with it the link, each time it is delivered. Escaped it is a subject that nobody knows.
             await super()._process_msg(sid, _text(subject), _text(reply), data, headers)
+
+    async def _process_err(self, err_msg: str) -> None:
+        # Whoever was revoked, or whose token ran out, would be closed for good, though its file may hold another by then.
+        if self.is_connected and _NOT_HIM in err_msg.lower():
+            await self._process_op_err(StaleConnectionError())
+            return
+        await super()._process_err(err_msg)
 
     async def _process_pong(self) -> None:
         # A ping that was given up is still answered, and its future, which is cancelled, would end the reader.

@@ -44,6 +44,8 @@ CALLOUT = "callout"
 """Decides which devices enter."""
 WITNESS = "witness"
 """Hears the checkpoints of the audit logs."""
+KEEPER = "keeper"
+"""Copies streams for a backup and makes them again from one; a city has this user once somebody backed it up."""
 
 CUSTODY_OWNER = "timeseries"
 """Who reads the custody streams at will, and gives space back in them."""
@@ -241,6 +243,16 @@ def callout_rights() -> Rights:
 def witness_rights() -> Rights:
     """Return what hears checkpoints, in the account ``AUDIT``."""
     return _rights(WITNESS, [], checkpoints())
+
+
+def keeper_rights() -> Rights:
+    """Return what copies the streams of ``CORE`` out and in, in that account; it reads no message and records none."""
+    names = [stream.name for stream in STREAMS]
+    publish = [
+        *(f"{API}.STREAM.{verb}.{name}" for name in names for verb in ("INFO", "SNAPSHOT", "DELETE", "RESTORE")),
+        *(f"$JS.SNAPSHOT.{step}.{name}.>" for name in names for step in ("ACK", "RESTORE")),
+    ]
+    return _rights(KEEPER, publish, [])
 
 
 def integrator_rights(user: str) -> Rights:

@@ -42,6 +42,10 @@ class StackCertificates:
         """Make what is missing or due."""
         return self._made.ensure(HOLDERS)
 
+    def reissue(self) -> list[str]:
+        """Make all of them anew, due or not."""
+        return self._made.reissue(HOLDERS)
+
     async def renew(self, renewed: Callable[[list[str]], None]) -> None:
         """Renew for ever what is due; services take up the files by themselves."""
         while True:

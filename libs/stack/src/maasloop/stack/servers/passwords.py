@@ -35,6 +35,11 @@ class RolePasswords:
             write_secret(file, f"*:*:*:{role}:{secrets.token_urlsafe(PASSWORD_BYTES)}\n".encode())
         return file.read_text(encoding="utf-8").strip().rpartition(":")[2]
 
+    def renew(self, role: str) -> str:
+        """Make another password for a role and return it; who connects from then on reads it."""
+        self._file(role).unlink(missing_ok=True)
+        return self.of(role)
+
     def _file(self, role: str) -> Path:
         return self._directory / f"{role}.pgpass"
 

@@ -1,0 +1,188 @@
+"""The pages on operating a platform hold: their blocks are run, line by line, against running stacks."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from maasloop.api.device.v1.device_pb2 import Device
+from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
+from maasloop.api.observation.v1.ingest_service_pb2_grpc import IngestServiceStub
+from maasloop.stack.backup import Manifest
+from maasloop.stack.local import LocalStack
+from maasloop.testing.providers import scratch_directory
+from maasloop.twin.devices.readings import Reading, to_columns
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Town
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "operate"
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINE_TIMEOUT_S = 150
+READINGS = 50
+CALLERS = 4
+
+type Run = Callable[[str], str]
+type Record = Callable[[RecordObservationsRequest], Awaitable[RecordObservationsResponse]]
+
+
+def _blocks(page: str) -> list[list[str]]:
+    text = (PAGES / page).read_text(encoding="utf-8")
+    return [block.strip().splitlines() for block in BLOCK.findall(text)]
+
+
+def _shell(root: Path, names: dict[str, str]) -> Run:
+    """Return what runs a line of a page for the stack of a directory, with the page's names replaced."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MAASLOOP_CLI__ROOT": str(root)}
+
+    def run(line: str) -> str:
+        for name, value in names.items():
+            line = re.sub(rf"\b{name}\b", value, line)
+        done = subprocess.run(
+            ["/bin/sh", "-euc", line],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LINE_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@contextmanager
+def _stopped_at_the_end(run: Run) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        run("maasloop down")
+
+
+async def _lived_in(town: "Town") -> None:
+    """Give the town devices, readings that are rows, a command and two consents of which one is withdrawn."""
+    devices = [
+        Device(name="lamp-1", device_type="deviceTypes/streetlight", config=_lamp()),
+        Device(name="dusk", device_type="deviceTypes/light-sensor"),
+    ]
+    await town.add_devices(devices, Reading("dusk", "illuminance", town.now_us(), 2.0))
+    at_us = town.now_us()
+    await town.record(*(Reading("dusk", "illuminance", at_us + number, float(number)) for number in range(READINGS)))
+    await town.issue("lamp-1", 50.0)
+    await town.grant("anna", "bike-air")
+    await town.withdraw(await town.grant("bert", "bike-noise"))
+
+
+def _lamp() -> Struct:
+    config = Struct()
+    config.update(
+        {"installed_power_w": 36.0, "standby_power_w": 0.8, "class_level_percent": 80.0, "floor_percent": 30.0}
+    )
+    return config
+
+
+def _credentials(stack: LocalStack) -> str:
+    return (stack.directory.secrets / "nats" / "users" / "ingest.creds").read_text(encoding="ascii")
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """Return what a terminal tells of a stack."""
+    return {
+        "devices": json.loads(run("maasloop devices list noord --json")),
+        "commands": sorted(row["name"] for row in json.loads(run("maasloop commands list noord --json"))),
+        "balance": {term: json.loads(run("maasloop account --json"))[term] for term in ("stored", "balanced", "lost")},
+    }
+
+
+@pytest.mark.timeout(600)
+async def test_a_backup_is_restored_as_the_page_says(town: "Town", shared_stack: LocalStack, tmp_path: Path) -> None:
+    """Every table and stream comes back with as much as it had, and the services go on from there."""
+    await _lived_in(town)
+
+    async def at_rest() -> bool:
+        return bool(json.loads(taking("maasloop account --json"))["at_rest"])
+
+    keys = tmp_path / "keys"
+    names = {"OLD": str(shared_stack.directory.root), "KEYS": str(keys), "BACKUP": str(tmp_path / "backup")}
+    taking = _shell(shared_stack.directory.root, names)
+    await town.until(at_rest)
+    before = _told(taking)
+    back_up, restore = _blocks("back-up-and-restore.md")
+    for line in back_up:
+        taking(line)
+
+    with scratch_directory() as new:
+        restoring = _shell(new, {**names, "NEW": str(new)})
+        with _stopped_at_the_end(restoring):
+            printed = "".join(restoring(line) for line in restore)
+            after = _told(restoring)
+
+    assert before["balance"]["stored"] > READINGS
+    assert before["commands"]
+    assert after == before
+    manifest = Manifest.read(tmp_path / "backup")
+    counts = len(manifest.tables) + len(manifest.streams)
+    assert f"{counts} of {counts} counts are equal" in printed
+    assert sum(rows for table, rows in manifest.tables.items() if table.startswith("consent.")) >= 2
+
+
+@pytest.mark.timeout(400)
+async def test_secrets_are_rotated_under_load_as_the_page_says(town: "Town", shared_stack: LocalStack) -> None:
+    """No call fails while each is replaced, and every acknowledged reading is a row."""
+    await town.add_devices(
+        [Device(name="night", device_type="deviceTypes/light-sensor")],
+        Reading("night", "illuminance", town.now_us(), 1.0),
+    )
+    run = _shell(shared_stack.directory.root, {})
+    (block,) = _blocks("rotate-secrets.md")
+    sent: set[int] = set()
+    ending = asyncio.Event()
+
+    async def load(record: Record) -> None:
+        while not ending.is_set():
+            at_us = town.now_us()
+            columns = to_columns([Reading("night", "illuminance", at_us, 1.0)])
+            answer = await record(RecordObservationsRequest(parent=town.parent, observations=columns))
+            assert answer.accepted_count == 1, answer
+            sent.add(at_us)
+
+    async def more(count: int) -> None:
+        wanted = len(sent) + count
+        while len(sent) < wanted and not loads[0].done():  # noqa: ASYNC110 - answers of another process
+            await asyncio.sleep(0.05)
+
+    before = _credentials(shared_stack)
+    async with town.channel("ingest") as channel:
+        ingest: Any = IngestServiceStub(channel)
+        loads = [asyncio.create_task(load(ingest.RecordObservations)) for _ in range(CALLERS)]
+        try:
+            for line in block:
+                await more(20)
+                await asyncio.to_thread(run, line)
+            await more(50)
+        finally:
+            ending.set()
+            ended = await asyncio.gather(*loads, return_exceptions=True)
+
+    assert ended == [None] * CALLERS
+    assert _credentials(shared_stack) != before
+
+    async def stored() -> bool:
+        found = town.rows(
+            "SELECT extract(epoch FROM n.time) * 1000000 FROM timeseries.numbers n JOIN timeseries.series s"
+            " ON s.id = n.series WHERE s.device = 'night'"
+        )
+        return sent <= {round(at_us) for (at_us,) in found}
+
+    await town.until(stored)
