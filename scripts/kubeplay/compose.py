@@ -12,25 +12,23 @@ import yaml
 from kubeplay.translate import Played, Translation
 
 POD_USER = "10001:10001"
-DONE, STARTED = "service_completed_successfully", "service_started"
 STATE = "../.maasloop/compose"
 """Where the files are, seen from ``deploy/``."""
 
 
 def compose(translation: Translation, state: Path) -> dict[str, Any]:
-    """Return the content of ``compose.yaml``; servers first, then jobs one after the other, then services."""
+    """Return the content of ``compose.yaml``.
+
+    Nothing waits for anything, because podman-compose starts nothing behind a job that has ended: what comes too early ends
+    and is started again, jobs until they succeeded.
+    """
     services: dict[str, Any] = {}
-    after: dict[str, dict[str, str]] = {}
-    for pod in translation.servers:
-        services[_name(pod)] = _service(pod, state, after)
-    after = {_name(pod): {"condition": STARTED} for pod in translation.servers}
+    for pod in (*translation.servers, *translation.services):
+        services[_name(pod)] = _service(pod, state) | {"restart": "unless-stopped"}
     for job in translation.jobs:
-        services[_name(job)] = _service(job, state, after) | {"restart": "on-failure"}
-        after = after | {_name(job): {"condition": DONE}}
-    for pod in translation.services:
-        services[_name(pod)] = _service(pod, state, after)
+        services[_name(job)] = _service(job, state) | {"restart": "on-failure"}
     for test in translation.tests:
-        services[_name(test)] = _service(test, state, {}) | {"restart": "no", "profiles": ["test"]}
+        services[_name(test)] = _service(test, state) | {"restart": "no", "profiles": ["test"]}
     return {"name": "maasloop", "services": services}
 
 
@@ -70,7 +68,7 @@ def _container(pod: Played) -> dict[str, Any]:
     return container
 
 
-def _service(pod: Played, state: Path, after: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _service(pod: Played, state: Path) -> dict[str, Any]:
     container = _container(pod)
     folders = {each["name"]: each.get("hostPath", {}).get("path", "") for each in pod.manifest["spec"]["volumes"]}
     mounts = [(folders[each["name"]], each) for each in container.get("volumeMounts", [])]
@@ -80,7 +78,6 @@ def _service(pod: Played, state: Path, after: Mapping[str, Mapping[str, str]]) -
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
-        "restart": "unless-stopped",
         "stop_grace_period": f"{pod.manifest['spec'].get('terminationGracePeriodSeconds', 30)}s",
         "env_file": [f"{STATE}/variables/{_name(pod)}.env"],
         "tmpfs": [each["mountPath"] for folder, each in mounts if not folder],
@@ -94,6 +91,4 @@ def _service(pod: Played, state: Path, after: Mapping[str, Mapping[str, str]]) -
         service["entrypoint"] = container["command"]
     if "args" in container:
         service["command"] = container["args"]
-    if after:
-        service["depends_on"] = {name: dict(condition) for name, condition in after.items()}
     return service

@@ -165,14 +165,15 @@ def test_compose_names_secrets_and_holds_none(library: HelmLibrary, tmp_path: Pa
     assert any(password in content.decode() for content in variables(found).values())
 
 
-def test_compose_starts_in_the_order_of_the_chart() -> None:
-    """Each job waits for those before it, and services for all of them."""
-    found = _translated(_set(), _job("streams", {"maasloop.io/step": "2"}), _job("database", {"maasloop.io/step": "1"}))
-    services = compose(found, STATE)["services"]
+def test_compose_starts_again_what_came_too_early() -> None:
+    """A job is tried until it succeeded, and a service for ever."""
+    services = compose(_translated(_set(), _job("streams", {})), STATE)["services"]
 
-    assert "depends_on" not in services["database"]
-    assert services["streams"]["depends_on"] == {"database": {"condition": "service_completed_successfully"}}
-    assert set(services["city-ingest-0"]["depends_on"]) == {"database", "streams"}
+    assert {name: each["restart"] for name, each in services.items()} == {
+        "city-ingest-0": "unless-stopped",
+        "city-ingest-1": "unless-stopped",
+        "streams": "on-failure",
+    }
 
 
 def test_the_compose_file_has_no_drift(tmp_path: Path) -> None:
