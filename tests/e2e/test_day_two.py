@@ -137,6 +137,41 @@ async def test_a_backup_is_restored_as_the_page_says(town: "Town", shared_stack:
     assert sum(rows for table, rows in manifest.tables.items() if table.startswith("consent.")) >= 2
 
 
+@pytest.mark.timeout(180)
+async def test_a_district_is_added_as_the_page_says(town: "Town", shared_stack: LocalStack, tmp_path: Path) -> None:
+    """The files and lines of the page give a district whose device reports at once."""
+    page = (PAGES / "add-a-district.md").read_text(encoding="utf-8")
+    district, devices = (
+        re.search(r"^ +(\{.*\})$", page, re.MULTILINE),
+        re.search(r"^ +device,.*\n +.*$", page, re.MULTILINE),
+    )
+    assert district is not None
+    assert devices is not None
+    files = {"district.json": district[1], "devices.csv": re.sub(r"^ +", "", devices[0], flags=re.MULTILINE)}
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n", encoding="utf-8")
+    run = _shell(shared_stack.directory.root, {re.escape(name): str(tmp_path / name) for name in files})
+    (block,) = _blocks("add-a-district.md")
+
+    printed = [run(line) for line in block]
+
+    assert "air-7" in printed[-1]
+
+    async def shown() -> str:
+        rows = json.loads(run("maasloop observations latest zuid --json"))
+        return " ".join(str(row["device"]) for row in rows)
+
+    async def accepted() -> bool:
+        columns = to_columns([Reading("air-7", "pm25", town.now_us(), 4.0)])
+        async with town.channel("ingest") as channel:
+            ingest: Any = IngestServiceStub(channel)
+            request = RecordObservationsRequest(parent="districts/zuid", observations=columns)
+            return bool((await ingest.RecordObservations(request)).accepted_count)
+
+    await town.until(accepted)
+    assert "air-7" in await town.until(shown)
+
+
 @pytest.mark.timeout(400)
 async def test_secrets_are_rotated_under_load_as_the_page_says(town: "Town", shared_stack: LocalStack) -> None:
     """No call fails while each is replaced, and every acknowledged reading is a row."""

@@ -230,6 +230,18 @@ async def test_who_is_revoked_is_out_at_once(town: Town) -> None:
         await again.check()
 
 
+async def test_a_service_comes_back_by_the_credential_in_its_file(town: Town) -> None:
+    """A user that was given a new key before the old one became void is away for a moment only, on the same link."""
+    async with town.connected("ingest") as bus:
+        account, old = town.city.renew_user("ingest")
+        town.city.revoke(account, old)
+        again = asyncio.Event()
+        bus.on_reconnect(again.set)
+        await _tell(town, account)
+        await asyncio.wait_for(again.wait(), WAIT_S)
+        await bus.check()
+
+
 async def _tell(town: Town, account: str) -> None:
     async with town.connected("accounts") as system:
         answer = await system.ask("$SYS.REQ.CLAIMS.UPDATE", town.city.token(account).encode(), timeout_s=WAIT_S)
