@@ -23,13 +23,15 @@ def binary(name: str) -> str:
 
 
 def _unpack(package: str) -> None:
+    """Fetch a package with lists of its own: a machine may have none, and those of the system are not ours."""
     part = TOOLS / f"{package}.part"
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (part / folder).mkdir(parents=True)
+    apt = ["/usr/bin/apt-get", "-o", f"Dir::State::Lists={part}/lists", "-o", f"Dir::Cache={part}/cache"]
     try:
-        subprocess.run(
-            ["/usr/bin/apt-get", "download", package], cwd=part, check=True, capture_output=True, timeout=TIMEOUT_S
-        )
+        for step in (["update"], ["download", package]):
+            subprocess.run([*apt, *step], cwd=part, check=True, capture_output=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.SubprocessError) as error:
         message = f"no {package} here, and its package cannot be had: apt-get install --no-install-recommends {package}"
         raise RuntimeError(message) from error
@@ -37,4 +39,6 @@ def _unpack(package: str) -> None:
     subprocess.run(
         ["/usr/bin/dpkg-deb", "--extract", archive, part], check=True, capture_output=True, timeout=TIMEOUT_S
     )
+    for folder in ("lists", "cache"):
+        shutil.rmtree(part / folder)
     part.replace(TOOLS / package)
