@@ -3,6 +3,7 @@
 Installing the package would start a server at every boot; nobody who only tests wants that.
 """
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,8 +18,12 @@ def binary(name: str) -> str:
     if found is not None:
         return found
     unpacked = TOOLS / name / "usr" / "bin" / name
-    if not unpacked.is_file():
-        _unpack(name)
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    # Tests run side by side, and the second of two waits for what the first fetches.
+    with (TOOLS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not unpacked.is_file():
+            _unpack(name)
     return str(unpacked)
 
 
