@@ -83,3 +83,23 @@ async def test_a_subject_that_is_no_text_does_not_end_the_link(nats_process: Nat
     assert message.subject == r"dev.v1.harbour.lamp-1.up.\xb9"
     assert message.reply == r"to.\xff"
     assert lost == 0
+
+
+async def test_a_publish_on_a_link_that_is_made_anew_is_not_refused(nats_process: NatsServer) -> None:
+    """What was under way when the link went is sent again, however little patience its sender has with the broker."""
+    async with connect(nats_process.url, name="test") as bus:
+        await bus.api("STREAM.CREATE.FACTS", {"name": "FACTS", "subjects": ["facts"]}, timeout_s=20.0)
+        anew = asyncio.Event()
+        bus.on_reconnect(anew.set)
+        nats_process.process.pause()
+        try:
+            storing = asyncio.create_task(bus.store("facts", b"1", {"Nats-Msg-Id": "1"}, patience_s=1.0))
+            await asyncio.sleep(0.05)
+            await bus.client.abort()
+        finally:
+            nats_process.process.resume()
+        async with asyncio.timeout(50):
+            await anew.wait()
+            stored = await storing
+
+    assert stored.sequence == 1

@@ -70,6 +70,7 @@ class Bus:
         self.client = client
         self._devices_apart = devices_apart
         self._draining = False
+        self._reconnections = 0
         self._on_reconnect: set[Callable[[], None]] = set()
 
     @property
@@ -95,7 +96,7 @@ class Bus:
         deadline = loop.time() + PUBLISH_RETRY_S
         attempt, refused_s = 0, 0.0
         while True:
-            began_s, linked = loop.time(), self.connected
+            began_s, linked, link = loop.time(), self.connected, self._reconnections
             try:
                 timeout_s = min(PUBLISH_TIMEOUT_S, max(PUBLISH_TIMEOUT_MIN_S, patience_s - refused_s))
                 answer = await self.client.request(subject, body, timeout=timeout_s, headers=dict(headers))
@@ -103,7 +104,8 @@ class Bus:
             except (NatsError, TimeoutError, _NotReady) as error:
                 pause_s = PUBLISH_PAUSE_S[min(attempt, len(PUBLISH_PAUSE_S) - 1)]
                 attempt += 1
-                if linked and self.connected:
+                # What was under way on a link that is gone was refused by nobody.
+                if linked and self.connected and link == self._reconnections:
                     refused_s += loop.time() - began_s + pause_s
                 if self._draining or loop.time() + pause_s > deadline or refused_s > patience_s:
                     message = f"the broker did not confirm a publish on {subject}"
@@ -173,6 +175,7 @@ class Bus:
     async def reconnected(self) -> None:
         """Tell everybody who asked that what was under way on the old link is lost."""
         log.info("bus_reconnected")
+        self._reconnections += 1
         for call in tuple(self._on_reconnect):
             call()
 
