@@ -90,11 +90,11 @@ def test_ctrl_c_leaves_no_process_and_a_second_demo_says_that_one_runs(root: Pat
     second = start(root, "--duration", "60")
     told, _ = second.communicate()
     demo.send_signal(signal.SIGINT)
-    demo.communicate()
+    rest, _ = demo.communicate()
     while left := processes_of(root):
         time.sleep(POLL_S)
 
-    assert second.returncode == 1
+    assert second.returncode == 1, rest
     assert "already runs" in told
     assert demo.returncode == 130
     assert left == []
