@@ -84,7 +84,9 @@ def test_ctrl_c_leaves_no_process_and_a_second_demo_says_that_one_runs(root: Pat
     """A second demo beside a running one ends with a sentence; Ctrl-C ends the first with everything it started."""
     demo = start(root, "--duration", "600")
     assert demo.stdout is not None
+    said = []
     for line in demo.stdout:
+        said.append(line)
         if PLAYING in line:
             break
     second = start(root, "--duration", "60")
@@ -94,7 +96,7 @@ def test_ctrl_c_leaves_no_process_and_a_second_demo_says_that_one_runs(root: Pat
     while left := processes_of(root):
         time.sleep(POLL_S)
 
-    assert second.returncode == 1, rest
+    assert second.returncode == 1, "".join([*said, rest])
     assert "already runs" in told
     assert demo.returncode == 130
     assert left == []
