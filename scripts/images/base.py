@@ -9,10 +9,9 @@ import tempfile
 from pathlib import Path
 
 from images.machine import run
+from maasloop.stack.errors import StackError
 
 SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = ("ca-certificates", "python3")
 IMAGE = "localhost/maasloop-base"
@@ -43,9 +42,10 @@ def base_image(epoch: int, tag: str = SUITE) -> str:
     scratch = Path(tempfile.mkdtemp(prefix="maasloop-base-"))
     root = scratch / "root"
     try:
+        suites = archives()
         options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        run(["debootstrap", *options, SUITE, str(root), MIRROR])
-        _bring_up_to_date(root)
+        run(["debootstrap", *options, SUITE, str(root), suites[SUITE]])
+        _bring_up_to_date(root, suites)
         cut(root)
         archive = scratch / "root.tar"
         order = ["--sort=name", "--numeric-owner", "--clamp-mtime", f"--mtime=@{epoch}", "--format=gnu"]
@@ -65,14 +65,23 @@ def _remove(scratch: Path, root: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _bring_up_to_date(root: Path) -> None:
+def archives() -> dict[str, str]:
+    """Return the addresses from which this machine takes the suites of the release, by suite."""
+    form = "$(RELEASE) $(REPO_URI) $(COMPONENT)"
+    told = run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+    lines = (line.split() for line in told.splitlines())
+    found = {line[0]: line[1] for line in lines if line[0].startswith(SUITE) and line[2] == "main"}
+    if SUITE not in found:
+        raise StackError(
+            "images", f"apt of this machine knows no suite {SUITE}", next_step=f"add {SUITE} to its sources"
+        )
+    return found
+
+
+def _bring_up_to_date(root: Path, suites: dict[str, str]) -> None:
     """Take what was mended since the release; a mirror has the release only."""
-    suites = [
-        f"deb {MIRROR} {SUITE} main",
-        f"deb {MIRROR} {SUITE}-updates main",
-        f"deb {SECURITY} {SUITE}-security main",
-    ]
-    (root / "etc/apt/sources.list").write_text("\n".join(suites) + "\n")
+    lines = [f"deb {address} {suite} main\n" for suite, address in sorted(suites.items())]
+    (root / "etc/apt/sources.list").write_text("".join(lines))
     (root / "etc/dpkg/dpkg.cfg.d/without-documents").write_text(WITHOUT_DOCUMENTS)
     (root / "etc/apt/apt.conf.d/no-caches").write_text(CACHES)
     within = ["chroot", str(root), "/usr/bin/env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
