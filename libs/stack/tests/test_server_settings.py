@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from maasloop.core.clock import SystemClock
+from maasloop.stack import ports as ports_module
 from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import PORT_FIRST, PORT_LAST, PORTS_VARIABLE, configured_ports, free_ports
@@ -61,6 +62,14 @@ def test_ports_are_different_and_outside_the_outgoing_range() -> None:
 
     assert len(set(ports)) == 20
     assert all(PORT_FIRST <= port < PORT_LAST for port in ports)
+
+
+def test_a_process_chooses_no_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack asks several times before the first of its servers listens."""
+    monkeypatch.setattr(ports_module, "PORT_LAST", PORT_FIRST + 400)
+    chosen = [port for _ in range(10) for port in free_ports(10)]
+
+    assert len(set(chosen)) == len(chosen)
 
 
 def test_a_chosen_port_is_nobody_elses_before_its_server_listens() -> None:

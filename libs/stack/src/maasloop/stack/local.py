@@ -266,15 +266,18 @@ class LocalStack:
         await (self._supervision or asyncio.Event().wait())
 
     async def wait_ready(self, service: str, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Return when the service says that it is ready; raise when it ends or time runs out."""
-        process = self.services[service]
+        """Return when the service says that it is ready; raise when it, or one it may wait for, ends, or time runs out."""
         deadline_s = self._clock.monotonic_s() + timeout_s
+        started = [name for name, process in self.services.items() if process.alive]
         while not await asyncio.to_thread(service_ready, self.addresses[service].health):
+            ended = [] if self._supervision else [n for n in {service, *started} if not self.services[n].alive]
             late = self._clock.monotonic_s() > deadline_s
-            if late or not (process.alive or self._supervision):
-                problem = f"not ready after {timeout_s:.0f} s" if late else f"ended with status {process.exit_status}"
+            if late or ended:
+                # Who waits for a neighbour has nothing to tell: the log to read is that of the one that ended.
+                process = self.services[ended[0] if ended else service]
+                problem = f"ended with status {process.exit_status}" if ended else f"not ready after {timeout_s:.0f} s"
                 raise StackError(
-                    service,
+                    process.name,
                     f"{problem}\n{process.log_tail()}",
                     log_path=process.log_path,
                     next_step="read the log file",

@@ -2,7 +2,8 @@
 
 They come from below the range from which the kernel serves outgoing connections (32768 and up): there a client of
 another process can take the port of a server that is down for a second, and the restart fails. A port is claimed when it
-is chosen, because its server listens only later: two stacks that start at the same time never choose the same.
+is chosen, because its server listens only later: two stacks that start at the same time never choose the same, nor does
+one process twice.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import os
 import random
 import socket
 import tempfile
+from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cache
@@ -27,7 +29,12 @@ ATTEMPTS_MAX = 200
 PORTS_VARIABLE = "MAASLOOP_STACK__PORTS"
 """Environment variable with ports by listener, for example ``nats=4222 mqtt=1883 ingest-http=8080``."""
 
+CHOSEN_REMEMBERED = 2_000
+"""So many ports later a process may choose one again, if nothing listens on it."""
+
 _random = random.SystemRandom()
+_chosen: deque[int] = deque(maxlen=CHOSEN_REMEMBERED)
+"""A lock of the kernel keeps other processes away, never the one that holds it."""
 
 
 def configured_ports(listeners: Collection[str], environment: Mapping[str, str] = os.environ) -> dict[str, int]:
@@ -57,7 +64,8 @@ def free_ports(count: int) -> tuple[int, ...]:
         if len(found) == count:
             return tuple(sorted(found))
         port = _random.randrange(PORT_FIRST, PORT_LAST)
-        if claim(port) and port_free(port):
+        if port not in _chosen and claim(port) and port_free(port):
+            _chosen.append(port)
             found.add(port)
     msg = f"no {count} free ports between {PORT_FIRST} and {PORT_LAST} on {LOOPBACK}"
     raise OSError(msg)

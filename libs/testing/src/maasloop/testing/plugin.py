@@ -7,7 +7,7 @@ started once a session, which is once a worker.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,11 @@ WORKERS_MAX = 4
 """Workers of ``--numprocesses auto``: each has servers of its own."""
 NOT_RUN = "not run: "
 """Begins the reason of a skip that the end of every run tells: something that a full run compares is missing."""
+ERROR_LEVEL = "[error"
+ERROR_LINES_MAX = 60
+"""Lines of a service's log, from its first error on, that a failed test shows."""
+
+_running: list[LocalStack] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,6 +90,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not run")
         for reason, count in sorted(missed.items()):
             terminalreporter.line(f"{count} tests: {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test the errors in the logs of its services, which end with their stack."""
+    report = yield
+    if report.failed:
+        for stack in _running:
+            report.sections += [(f"errors of {name} ({item.name})", text) for name, text in _errors(stack)]
+    return report
+
+
+def _errors(stack: LocalStack) -> Iterator[tuple[str, str]]:
+    for name in stack.services:
+        log = stack.directory.logs / f"{name}.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+        first = next((place for place, line in enumerate(lines) if ERROR_LEVEL in line), None)
+        if first is not None:
+            yield name, "\n".join(lines[first : first + ERROR_LINES_MAX])
 
 
 @pytest.fixture(autouse=True)
@@ -208,9 +232,11 @@ def running_stack(options: StackOptions | None = None) -> Iterator[LocalStack]:
     with scratch_directory() as directory:
         stack = LocalStack(directory, replace(options or StackOptions(), restart=False, durable_initdb=False))
         asyncio.run(stack.__aenter__())
+        _running.append(stack)
         try:
             yield stack
         finally:
+            _running.remove(stack)
             asyncio.run(stack.__aexit__(None, None, None))
         refused = refused_to_services(stack)
         assert not refused, f"NATS refused services what they tried: {refused}"
