@@ -2,9 +2,10 @@
 
 import pytest
 
-from maasloop.actuation.adapters.conditions import EXPRESSION_LENGTH_MAX, CelConditions
+from maasloop.actuation.adapters.conditions import CelConditions
 from maasloop.actuation.domain.policy import Policy
 from maasloop.core.errors import InvalidArgument
+from maasloop.runtime.conditions import EXPRESSION_LENGTH_MAX
 
 LISTS = "[1, 2, 3, 4, 5, 6, 7, 8]"
 
@@ -40,6 +41,7 @@ def test_conditions_over_readings_are_taken(expression: str) -> None:
         ("value >", "not a condition"),
         ("value + 1.0", "true or false"),
         ("value > 5.0 && brightness > 1.0", "asks for brightness"),
+        ("value > 5.0 || type(value) == type(state)", "calls type"),
         (f"value < 9.0 || {LISTS}.all(a, {LISTS}.exists(b, a + b > 0))", "loops"),
         ("value > 1.0 || " * 200 + "false", f"longer than {EXPRESSION_LENGTH_MAX}"),
     ],

@@ -9,7 +9,6 @@ from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.policy import Mode, Policy
 from maasloop.actuation.domain.setpoint import LightLevel
-from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.actuation.entrypoints.readings import Selection, Selector
 from maasloop.api.observation.v1.events_pb2 import RowGroup
 from maasloop.api.observation.v1.observation_pb2 import SeriesDictionary, StateObservation
@@ -23,7 +22,7 @@ SECOND_US = 1_000_000
 def city() -> City:
     """Return a district with a field clock and a policy that looks at presence and illuminance."""
     found = City()
-    found.district("noord").clock.set(ClockKind.FIELD, "street-clock")
+    found.district("noord").clock.follow("street-clock")
     found.put_policy(
         Policy(
             id="follow",

@@ -22,7 +22,7 @@ WORLDLY = (
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "aiomqtt": (*CLIENTS, "maasloop.*.entrypoints.mqtt*"),
     "aiosmtplib": ("maasloop.notification.adapters.*",),
-    "cel": ("maasloop.actuation.adapters.*", "maasloop.notification.adapters.*"),
+    "cel": ("maasloop.runtime.conditions",),
     "grpc": (
         *("maasloop.api*", "maasloop.rpc*", "maasloop.runtime.following", "maasloop.runtime.serving", *CLIENTS),
         *("maasloop.*.app", "maasloop.*.entrypoints.rpc*", "maasloop.*.adapters.*"),

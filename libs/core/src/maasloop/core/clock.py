@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+SECOND_US = 1_000_000
+
 
 class Clock(Protocol):
     """What a component needs to know about time."""

@@ -14,7 +14,7 @@ class ActuationSettings(ServiceSettings, service="actuation"):
     keys: ClassVar[tuple[str, ...]] = ("command_key_file",)
     listeners: ClassVar[tuple[str, ...]] = (*ServiceSettings.listeners, "rsmp_address")
 
-    device_registry_address: str = "127.0.0.1:7002"
+    device_registry_address: str = "127.0.0.1:50052"
     """Host and port of the device registry."""
     timeseries_address: str = "127.0.0.1:50053"
     """Host and port of timeseries: what policies look up comes back from it after a start."""

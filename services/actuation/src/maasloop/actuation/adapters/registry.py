@@ -14,7 +14,6 @@ from google.protobuf.json_format import MessageToDict
 
 from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.facts import Capability, Device, read_device
-from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.device.v1.events_pb2 import RegistryResource
 from maasloop.bus.connection import Bus
@@ -55,8 +54,8 @@ class TypeItem:
 class DistrictItem:
     """What moves a district's clock."""
 
-    clock: ClockKind
     clock_device: str
+    """Empty for wall time."""
 
 
 Item = DeviceItem | TypeItem | DistrictItem
@@ -101,7 +100,7 @@ class Registry:
                     self._city.capabilities[key.rpartition("/")[2]] = capabilities
                     self._city.observed[key.rpartition("/")[2]] = observed
                 case DistrictItem():
-                    self._city.district(key.rpartition("/")[2]).clock.set(item.clock, item.clock_device)
+                    self._city.district(key.rpartition("/")[2]).clock.follow(item.clock_device)
                 case None:
                     self._drop(key)
 
@@ -124,8 +123,7 @@ def translated(resource: RegistryResource) -> tuple[str, Item | None] | None:
             return resource.device_type.name, TypeItem(capabilities, observed)
         case "district":
             field = resource.district.clock == device_pb2.District.CLOCK_FIELD
-            kind = ClockKind.FIELD if field else ClockKind.WALL
-            return resource.district.name, DistrictItem(kind, resource.district.clock_device)
+            return resource.district.name, DistrictItem(resource.district.clock_device if field else "")
         case _:
             return None
 

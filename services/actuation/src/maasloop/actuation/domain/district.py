@@ -6,6 +6,8 @@ Everything here is changed by one step at a time and without waiting in between,
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from maasloop.core.street_clock import StreetClock
+
 from .arbitration import Holder, stronger
 from .barrier import Barrier
 from .command import Command
@@ -18,7 +20,6 @@ from .policy import Latest, ScopeState
 from .reading import SECOND_US, Reading
 from .setpoint import SignalSequence, holds
 from .signals.neighbourhood import Exits, Neighbourhood
-from .street_clock import StreetClock
 
 LATEST_AGE_MAX_US = 3_600 * SECOND_US
 

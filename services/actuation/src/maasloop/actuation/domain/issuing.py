@@ -24,7 +24,6 @@ from .reading import SECOND_US
 from .setpoint import LightLevel, LocalControl, Setpoint, SignalSequence, holds
 from .signal_reasons import reason_of
 from .signals import kernel as signal_kernel
-from .street_clock import ClockKind
 from .verification import patience_us
 
 EXPIRY_LAMPS_S = 900
@@ -92,7 +91,7 @@ def issue(district: District, capabilities: AbstractSet[Capability], request: Re
 
 def _draft(district: District, request: Request, moment: Moment) -> Command:
     earliest_us = moment.street_us
-    if district.clock.kind is ClockKind.FIELD or isinstance(request.setpoint, SignalSequence):
+    if district.clock.is_field or isinstance(request.setpoint, SignalSequence):
         # What is decided on a second acts from the next one.
         earliest_us = (moment.street_us // SECOND_US + 1) * SECOND_US
     not_before_us = request.not_before_us or earliest_us

@@ -17,7 +17,6 @@ from maasloop.actuation.domain.city import City
 from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.reading import SECOND_US, Reading
-from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.actuation.domain.verification import SIGNAL_STATE
 from maasloop.actuation.entrypoints.in_hand import InHand
 from maasloop.actuation.handlers.decide_second import DecideSecond
@@ -82,7 +81,7 @@ class Steps:
         moment = self.moment(district)
         batch = self._verify(district, readings, moment)
         others = [reading for reading in readings if not _for_junction(district, reading)]
-        if district.clock.kind is ClockKind.WALL:
+        if not district.clock.is_field:
             batch.merge(self._evaluate(district, others, moment))
         else:
             pending = self._pending.setdefault(district.id, [])
@@ -108,7 +107,7 @@ class Steps:
         """Do what is due once a second of wall time, whatever moves the district's clock."""
         moment = self.moment(district)
         batch = self._due(district, moment)
-        if district.clock.kind is ClockKind.WALL:
+        if not district.clock.is_field:
             second = moment.street_us // SECOND_US
             self._decide.control_signals(district, second, moment, batch)
             batch.merge(self._evaluate.pass_second(district, moment))

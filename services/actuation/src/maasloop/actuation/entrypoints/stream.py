@@ -13,7 +13,6 @@ from maasloop.actuation import command_traces, metrics
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.district import District
 from maasloop.actuation.domain.reading import SECOND_US, Reading
-from maasloop.actuation.domain.street_clock import ClockKind
 from maasloop.actuation.entrypoints.in_hand import acknowledging
 from maasloop.actuation.entrypoints.readings import READINGS_SENT, STREET_SECOND, Selection, Selector
 from maasloop.actuation.entrypoints.steps import Steps
@@ -133,7 +132,7 @@ def _waits_for(district: District, selection: Selection) -> int | None:
 
     Readings of a second that is over wait for the next one.
     """
-    if district.clock.kind is not ClockKind.FIELD:
+    if not district.clock.is_field:
         return None
     seconds = [reading.second for reading in selection.readings]
     seconds += [reading.second for reading in selection.clock if reading.second > district.barrier.decided]

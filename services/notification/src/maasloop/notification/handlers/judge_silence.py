@@ -4,10 +4,10 @@ Silence is only what was listened to: while messages wait to be heard, the time 
 was. A retired device is not silent but gone.
 """
 
-from maasloop.core.clock import Clock
+from maasloop.core.clock import SECOND_US, Clock
 from maasloop.notification.domain.alert import Signal
 from maasloop.notification.domain.rule import AlertRule, SilenceWatch
-from maasloop.notification.domain.street_clock import SECOND_US, StreetClocks
+from maasloop.notification.domain.street_clock import StreetClocks
 from maasloop.notification.domain.watchlist import Watchlist
 from maasloop.notification.ports import Registry, Sightings
 
