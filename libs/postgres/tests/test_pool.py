@@ -88,6 +88,8 @@ async def test_a_connection_killed_by_the_server_is_replaced(postgres_dsn: str) 
         (psycopg.InterfaceError("closed"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
         (psycopg.errors.DeadlockDetected("deadlock"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
         (psycopg.errors.QueryCanceled("statement timeout"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.errors.ReadOnlySqlTransaction("a standby"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
+        (psycopg.errors.IdleInTransactionSessionTimeout("too slow"), Unavailable, "NEIGHBOUR_UNAVAILABLE"),
         (psycopg.errors.DiskFull("full"), ResourceExhausted, "OVERLOADED"),
         (PoolTimeout("busy"), ResourceExhausted, "OVERLOADED"),
     ],

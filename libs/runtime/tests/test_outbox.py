@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from maasloop.core.clock import FakeClock
 from maasloop.core.errors import Unavailable
@@ -176,6 +177,28 @@ async def test_a_lost_connection_is_opened_again(
     await _write(connection, 2)
 
     assert (await broker.hold(2))[-1] == "id-2"
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_server_that_takes_no_changes_is_waited_for(
+    postgres_dsn: str, connection: psycopg.AsyncConnection, broker: Broker
+) -> None:
+    """A relay that meets a standby after a failover goes on as soon as changes are taken again."""
+    name = sql.Identifier(connection.info.dbname)
+    await connection.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+    await connection.commit()
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE application_name = 'maasloop-test'"
+    )
+    await connection.commit()
+    await _write(connection, 1)
+    # Published, and published again because it could not be deleted.
+    assert await broker.hold(2) == ["id-1", "id-1"]
+
+    await connection.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+    await connection.commit()
+
+    await _emptied(connection)
 
 
 async def test_a_fact_that_waits_long_makes_the_service_unready(

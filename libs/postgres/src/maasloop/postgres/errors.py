@@ -1,7 +1,7 @@
 """What a failure of the database means to a caller, mapped once.
 
-Only what may succeed later becomes an error of Maasloop: a lost server, a full pool, a time-out, a deadlock. A violated
-constraint or a broken statement is for the adapter that knows its meaning, or a bug.
+Only what may succeed later becomes an error of Maasloop: a lost server, a full pool, a time-out, a deadlock, a server that
+another took over from. A violated constraint or a broken statement is for the adapter that knows its meaning, or a bug.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,16 @@ RETRY_AFTER_S = 1.0
 RETRY_AFTER_FULL_S = 10.0
 
 _NEIGHBOUR = {"neighbour": "database"}
+PASSING: tuple[type[psycopg.Error], ...] = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # psycopg takes all of SQLSTATE class 25 for errors of the program: a server that became a standby takes no changes
+    # until its clients are led to the other, and a transaction that waited too long for us may be begun again.
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+)
+"""Errors after which the same statement may succeed, on this connection or on another."""
 
 _failures = metrics.counter(
     "maasloop_postgres_failures_total", "Statements that failed for a reason that may pass", ["reason"]
@@ -32,7 +42,7 @@ def translate(error: psycopg.Error) -> Retryable | None:
     if isinstance(error, errors.DiskFull | errors.OutOfMemory):
         message = "the database has no space left"
         return ResourceExhausted("OVERLOADED", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_FULL_S)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if isinstance(error, PASSING):
         message = "the database does not answer at present"
         return Unavailable("NEIGHBOUR_UNAVAILABLE", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
     return None

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import structlog
-from psycopg import AsyncCursor, OperationalError, sql
+from psycopg import AsyncCursor, sql
 
 from maasloop.core.clock import Clock, SystemClock
+from maasloop.postgres.errors import PASSING
 from maasloop.postgres.pool import Connection, connect
 from maasloop.telemetry import metrics
 
@@ -133,7 +134,7 @@ class OutboxRelay:
                 async with connection:
                     await self._lead(connection)
                     await self._relay(connection)
-            except OperationalError as error:
+            except PASSING as error:
                 _log.warning("outbox_connection_lost", reason=str(error))
             await self._clock.sleep(PAUSE_FIRST_S)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from psycopg import InterfaceError, OperationalError
 
 from maasloop.actuation import command_traces, metrics
 from maasloop.actuation.adapters import sql
@@ -29,6 +28,7 @@ from maasloop.bus import subjects
 from maasloop.core.clock import Clock
 from maasloop.core.errors import Unavailable
 from maasloop.core.reasons import Reason
+from maasloop.postgres.errors import PASSING
 from maasloop.postgres.pool import Connection, connect
 from maasloop.runtime.outbox import OutboxRow, columns
 
@@ -198,7 +198,7 @@ class PostgresLedger:
                     await self.open()
                 changes = await self._write(pending.batch)
                 break
-            except (OperationalError, InterfaceError) as error:
+            except PASSING as error:
                 self._stuck_since_s = self._stuck_since_s or self._clock.monotonic_s()
                 _log.warning("ledger_write_retried", error=str(error).strip(), pause_s=pause_s)
                 await self._drop_connection()
