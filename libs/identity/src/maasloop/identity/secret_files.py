@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 DIRECTORY_MODE = 0o700
-FILE_MODE = 0o600
 
 
 def secret_directory(path: Path) -> Path:
