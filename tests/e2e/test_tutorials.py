@@ -16,34 +16,28 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAKE_TARGETS = {"make up": "up", "make down": "down", "make chart": "chart"}
 """Commands of the checkout itself: the fixture stands for them, and the Makefile must have them."""
+NAMED = 'eval "$(maasloop status --shell)"'
+OWN_SHELL = {". .venv/bin/activate", NAMED}
+"""What changes the reader's own shell; the fixture does it for every line."""
 LINE_TIMEOUT_S = 60
 
 
 @pytest.fixture(name="environment", scope="module")
 def _environment(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    state = shared_stack.directory.read()
-    services = {
-        f"MAASLOOP_CLI__{name.upper().replace('-', '_')}_ADDRESS": one.grpc for name, one in state.services.items()
-    }
-    return {
+    environment = {
         **os.environ,
-        **services,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "MAASLOOP_CLI__ROOT": str(shared_stack.directory.root),
-        "CREDENTIALS": str(Path(state.nats_users) / "integrator-guide.creds"),
+        "CREDENTIALS": str(Path(shared_stack.directory.read().nats_users) / "integrator-guide.creds"),
         "SECRETS": str(tmp_path_factory.mktemp("secrets")),
-        "CA": state.ca_file,
-        "NATS": state.nats_url,
-        "MQTT": f"mqtt://{state.mqtt_host}:{state.mqtt_port}",
-        "INGEST": state.services["ingest"].grpc,
-        "TIMESERIES": state.services["timeseries"].grpc,
-        "TLS": str(shared_stack.directory.secrets / "tls"),
     }
+    told = _run(f"{NAMED} && env", environment)
+    return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 
 
 def _lines(tutorial: str) -> Iterator[str]:
     for block in BLOCK.findall((TUTORIALS / tutorial).read_text(encoding="utf-8")):
-        yield from (line for line in block.splitlines() if line.strip())
+        yield from (line for line in block.splitlines() if line.strip() and line not in OWN_SHELL)
 
 
 def _run(line: str, environment: dict[str, str]) -> str:

@@ -1,6 +1,8 @@
 """``maasloop status | up | down | reset``: the stack of this checkout."""
 
+import shlex
 import shutil
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -19,9 +21,19 @@ COLUMNS = (
 )
 
 
-def status(context: typer.Context, as_json: Json = False) -> None:
+Shell = Annotated[
+    bool,
+    typer.Option("--shell", help='Print addresses and files as variables, for `eval "$(maasloop status --shell)"`.'),
+]
+
+
+def status(context: typer.Context, as_json: Json = False, shell: Shell = False) -> None:
     """Show the running stack: its addresses, and whether each service is ready."""
     state = _addresses(context).stack()
+    if shell:
+        for name, value in _variables(state, StateDirectory(_addresses(context).root)):
+            say(f"export {name}={shlex.quote(value)}")
+        return
     rows = [_row(state, name) for name in state.services]
     if as_json:
         mqtt = f"{state.mqtt_host}:{state.mqtt_port}"
@@ -71,6 +83,15 @@ def reset(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
 def _addresses(context: typer.Context) -> Addresses:
     found: Addresses = context.obj
     return found
+
+
+def _variables(state: StackState, directory: StateDirectory) -> Iterator[tuple[str, str]]:
+    yield "NATS", state.nats_url
+    yield "MQTT", f"mqtt://{state.mqtt_host}:{state.mqtt_port}"
+    yield "CA", state.ca_file
+    yield "TLS", str(directory.secrets / "tls")
+    for name, addresses in state.services.items():
+        yield name.upper().replace("-", "_"), addresses.grpc
 
 
 def _row(state: StackState, name: str) -> dict[str, Any]:
