@@ -1,6 +1,9 @@
 """The second wall, in PostgreSQL: it holds, and each way of leaving a hole in it is seen."""
 
+import json
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,8 +11,13 @@ from tests.security.lanes import readers
 from tests.security.outcome import Plan, Result
 from tests.security.readers import attacks
 from tests.security.readers.city import FOREIGN, OWN, READER, ReaderCity, reader_city
+from typer.testing import CliRunner
 
+from maasloop.cli.main import build
+from maasloop.core.errors import InvalidArgument
+from maasloop.stack.servers import readers as readers_of_sql
 from maasloop.stack.servers.databases import role_name
+from maasloop.stack.servers.passwords import RolePasswords
 
 pytestmark = pytest.mark.integration
 
@@ -81,3 +89,30 @@ async def test_a_chunk_grant_that_was_left_is_seen() -> None:
     assert outcome.result is Result.BROKEN
     assert any("right left: _timescaledb_internal" in note for note in outcome.notes)
     assert outcome.figures["sql_foreign_rows"] > 0
+
+
+def test_the_operator_admits_readers_by_a_command(
+    city: ReaderCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new role reads its districts and no others, is listed, and reads nothing when its districts are taken away."""
+    monkeypatch.setattr("maasloop.stack.servers.waiting.DATABASE", city.name)
+    monkeypatch.setenv("MAASLOOP_CLI__POSTGRES_DSN", city.dsn())
+    run = CliRunner().invoke
+    admit = ["database", "admit", "weather", "--passwords", str(tmp_path / "made"), "--json"]
+    try:
+        dsn = json.loads(run(build(), [*admit, "--district", FOREIGN]).stdout)["dsn"]
+        with psycopg.connect(dsn, autocommit=True) as reader:
+            found = reader.execute("SELECT DISTINCT district FROM timeseries.district_numbers").fetchall()
+            assert found == [(FOREIGN,)]
+            assert {"reader": "weather", "districts": [FOREIGN]} in json.loads(
+                run(build(), ["database", "readers", "--json"]).stdout
+            )
+            assert run(build(), admit).exit_code == 0
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute("SELECT * FROM timeseries.district_numbers")
+        assert stat.S_IMODE((tmp_path / "made" / "weather.pgpass").stat().st_mode) == 0o600
+        with pytest.raises(InvalidArgument, match="no name of a reader"):
+            readers_of_sql.admit(city.dsn(), role_name("ingest"), [OWN], RolePasswords(tmp_path / "made"))
+    finally:
+        with psycopg.connect(city.dsn(), autocommit=True) as superuser:
+            superuser.execute("DROP ROLE IF EXISTS weather")

@@ -6,10 +6,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from maasloop.audit.schema import AUDITOR
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.ports import LOOPBACK
 from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
-from maasloop.stack.servers.passwords import RolePasswords
+from maasloop.stack.servers.passwords import RolePasswords, dsn_of
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +22,7 @@ async def test_a_role_gets_in_with_its_own_password_only(checkout: Path) -> None
     async with LocalStack(checkout, SERVERS_ONLY) as stack:
         stack.postgres.restart()
         files = list((stack.directory.secrets / "postgres").iterdir())
-        assert len(files) == len(SERVICES) + 1
+        assert len(files) == len(SERVICES) + 2
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
         passwords = stack.postgres.passwords
         assert passwords is not None
@@ -34,7 +35,7 @@ async def test_a_role_gets_in_with_its_own_password_only(checkout: Path) -> None
         ):
             with pytest.raises(psycopg.OperationalError, match=r"password"):
                 psycopg.connect(f"postgresql://{role}@{LOOPBACK}:{stack.postgres.port}/{DATABASE}{secret}")
-        for dsn in (stack.service_dsns["consent"], stack.postgres_dsn):
+        for dsn in (stack.service_dsns["consent"], stack.postgres_dsn, dsn_of(stack.postgres_dsn, AUDITOR)):
             psycopg.connect(dsn).close()
 
 

@@ -78,6 +78,6 @@ def test_passwords_come_from_connection_strings() -> None:
     """A role gets the password of its own string, and a string of somebody else is refused."""
     given = GivenPasswords({"one": "postgresql://one:p%40ss@db/x", "two": "postgresql://one:secret@db/x"})
 
-    assert given.of("one") == "p@ss"
+    assert (given.of("one"), given.of("three")) == ("p@ss", "")
     with pytest.raises(ValueError, match="must name that role"):
         given.of("two")

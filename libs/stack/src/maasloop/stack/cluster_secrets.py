@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from maasloop.audit.schema import AUDITOR
 from maasloop.bus.city import City
 from maasloop.bus.rights import DOWNLINK, ENSURE, ENSURE_DEVICES, OPERATOR
 from maasloop.core.clock import Clock
@@ -17,7 +18,14 @@ from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.identity.principals import Kind, Principal
 from maasloop.identity.secret_files import secret_directory
 from maasloop.stack.audit_keys import AuditFiles
-from maasloop.stack.secrets import COMMANDS, command_key_file, ensure_secrets, webhook_key_file
+from maasloop.stack.secrets import (
+    COMMANDS,
+    command_key_file,
+    ensure_secrets,
+    program_keys_file,
+    token_signing_key_file,
+    webhook_key_file,
+)
 from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
 from maasloop.stack.servers.passwords import RolePasswords
 from maasloop.stack.servers.postgres import SUPERUSER
@@ -62,10 +70,15 @@ def cluster_secrets(directory: Path, release: Release, clock: Clock) -> Secrets:
         "maasloop-postgres": {
             "password": passwords.of(SUPERUSER).encode(),
             "postgres-dsn": _dsn(release, SUPERUSER, passwords, "postgres"),
+            "auditor-dsn": _dsn(release, AUDITOR, passwords, DATABASE),
         },
         "maasloop-streams-nats": {
             **{f"{user}.creds": city.credentials(user).read_bytes() for user in (ENSURE, ENSURE_DEVICES)},
             "ca.crt": certificates.files(NATS).authority.read_bytes(),
+        },
+        "maasloop-tokens": {
+            path.name: path.read_bytes()
+            for path in (token_signing_key_file(directory / "secrets"), program_keys_file(directory / "secrets"))
         },
         "maasloop-operator": {
             **_trusted_pair(certificates.files(OPERATOR)),

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import psycopg
 
+from maasloop.audit.schema import AUDITOR
 from maasloop.bus.accounts import CORE, DOWNLINK
 from maasloop.bus.city import City
 from maasloop.bus.connection import connect
@@ -56,10 +57,10 @@ async def rotate_nats_users(directory: StateDirectory, clock: Clock) -> list[str
 
 
 def rotate_passwords(directory: StateDirectory) -> list[str]:
-    """Give each service's role of the database a new password; connections that stand go on."""
+    """Give each service's role of the database, and the auditor's, a new password; connections that stand go on."""
     state: StackState = directory.read()
     passwords = RolePasswords(directory.secrets / PASSWORDS)
-    roles = [role_name(service) for service in SERVICES]
+    roles = [*(role_name(service) for service in SERVICES), AUDITOR]
     with closing(psycopg.connect(state.postgres_dsn, autocommit=True)) as connection:
         for role in roles:
             set_password(connection, role, passwords.renew(role))

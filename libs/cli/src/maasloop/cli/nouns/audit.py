@@ -200,5 +200,8 @@ def _files(context: typer.Context) -> AuditFiles:
 
 
 def _dsn(context: typer.Context, given: str) -> str:
+    from maasloop.audit.schema import AUDITOR
+    from maasloop.stack.servers.passwords import dsn_of
+
     addresses: Addresses = context.obj
-    return given or addresses.stack().postgres_dsn
+    return given or dsn_of(addresses.stack().postgres_dsn, AUDITOR)

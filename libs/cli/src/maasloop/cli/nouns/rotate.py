@@ -30,7 +30,7 @@ def nats_users(context: typer.Context) -> None:
 
 @app.command()
 def passwords(context: typer.Context) -> None:
-    """Give the services' roles of the database new passwords; connections that stand go on."""
+    """Give the services' roles of the database, and the auditor's, new passwords; connections that stand go on."""
     from maasloop.stack.rotation import rotate_passwords
 
     _told(rotate_passwords(_directory(context)))

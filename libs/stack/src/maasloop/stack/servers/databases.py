@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from maasloop.audit.schema import auditor_sql, log_sql, schema_sql
+from maasloop.audit.schema import AUDITOR, auditor_sql, log_sql, schema_sql
 from maasloop.stack.servers.passwords import set_password
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
@@ -22,7 +22,7 @@ class Passwords(Protocol):
     """The passwords of roles."""
 
     def of(self, role: str) -> str:
-        """Return the password of a role."""
+        """Return the password of a role; empty for one that has none, as which nobody can log in."""
         ...
 
 
@@ -34,7 +34,9 @@ class GivenPasswords:
         self._dsns = dsns
 
     def of(self, role: str) -> str:
-        """Return the password of a role; raises ``ValueError`` for a string of another role or without one."""
+        """Return the password of a role, empty without a string; raises ``ValueError`` for one of another role or without it."""
+        if role not in self._dsns:
+            return ""
         found = conninfo_to_dict(self._dsns[role])
         if found.get("user") != role or not found.get("password"):
             message = f"the connection string of {role} must name that role and its password"
@@ -71,6 +73,8 @@ def create_service_database(
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         _create_schemas(connection)
         _create_audit(connection)
+        if passwords is not None and (password := passwords.of(AUDITOR)):
+            set_password(connection, AUDITOR, password)
 
 
 def _create_roles(connection: psycopg.Connection) -> None:

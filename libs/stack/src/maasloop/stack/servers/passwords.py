@@ -5,10 +5,12 @@ Connection strings name the file, so that no password stands in an environment, 
 
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from maasloop.identity.secret_files import secret_directory, write_secret
 
@@ -24,11 +26,11 @@ class RolePasswords:
 
     def option(self, role: str) -> str:
         """Return what a connection string of the role says, as a query."""
-        return f"?passfile={quote(str(self._file(role)), safe='/')}"
+        return f"?passfile={quote(str(self.file(role)), safe='/')}"
 
     def of(self, role: str) -> str:
         """Return the password of a role; the first call makes it."""
-        file = self._file(role)
+        file = self.file(role)
         if not file.exists():
             secret_directory(self._directory)
             # Every host, port and database: the password is the role's.
@@ -37,11 +39,26 @@ class RolePasswords:
 
     def renew(self, role: str) -> str:
         """Make another password for a role and return it; who connects from then on reads it."""
-        self._file(role).unlink(missing_ok=True)
+        self.file(role).unlink(missing_ok=True)
         return self.of(role)
 
-    def _file(self, role: str) -> Path:
+    def file(self, role: str) -> Path:
+        """Return where the password of a role lies."""
         return self._directory / f"{role}.pgpass"
+
+
+def dsn_of(dsn: str, role: str, passfile: Path | None = None) -> str:
+    """Return how a role connects to the database of another role's string.
+
+    Its password is in the file, by default in the one that lies beside the other role's.
+    """
+    given: dict[str, Any] = {**conninfo_to_dict(dsn), "user": role}
+    given.pop("password", None)
+    if passfile is None and "passfile" in given:
+        passfile = Path(given["passfile"]).with_name(f"{role}.pgpass")
+    if passfile is not None:
+        given["passfile"] = str(passfile)
+    return make_conninfo(**given)
 
 
 def set_password(connection: psycopg.Connection, role: str, password: str) -> None:
