@@ -26,7 +26,8 @@ RESTART_AT ?=
 PLATFORM ?=
 KEEP ?=
 
-# A cluster: its kubeconfig, the command that brings an image to it ({image} is its name), a registry, the name for kind.
+# A cluster: its kubeconfig, the line for sh that brings an image to it ({image} is its name), the registry of image names,
+# the name for kind.
 KUBECONFIG ?=
 IMAGE_LOADER ?=
 REGISTRY ?=
@@ -80,9 +81,8 @@ e2e: setup ## stories through the whole stack
 images: setup ## build the container images with podman, without a registry (ARGS="--only ingest --twice --json")
 	@$(BIN)/python scripts/build_images.py $(ARGS)
 
-containers: setup ## the shipped images, run: installs podman where it is missing, builds, stops them under load
-	@$(BIN)/python scripts/build_images.py --install --only device-registry cli nats && \
-		$(BIN)/pytest -m containers tests/containers
+containers: setup ## the shipped images, run: installs podman where it is missing, builds, stops and hangs them (ARGS="--where-possible")
+	@$(BIN)/python scripts/containers.py $(ARGS)
 
 kube-play: setup ## the chart's laptop profile in podman, without a cluster, and the loop tried once (needs make images)
 	@$(BIN)/python scripts/kube_play.py up $(ARGS)
@@ -109,8 +109,7 @@ kind: ## a cluster on this machine, by kind, and its images (KIND names it)
 	@kind create cluster --name $(KIND) && $(MAKE) images
 
 kube-test: setup ## the chart on a cluster: install, test, upgrade under load, kill, scale, remove (KUBECONFIG IMAGE_LOADER REGISTRY)
-	@$(BIN)/python scripts/kube_test.py $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG)) \
-		$(if $(IMAGE_LOADER),--image-loader '$(IMAGE_LOADER)') $(if $(REGISTRY),--registry $(REGISTRY)) $(ARGS)
+	@$(BIN)/python scripts/kube_test.py $(ARGS)
 
 chart: ## lint, render and round-trip the Helm chart
 	@$(BIN)/pytest -q tests/chart

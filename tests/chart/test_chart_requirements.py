@@ -17,6 +17,10 @@ REFUSED: dict[str, dict[str, Any]] = {
     "certManager.enabled=true: the cluster has no cert-manager": at(
         "certManager", {"enabled": True, "issuerRef": {"name": "city", "kind": "Issuer"}}
     ),
+    "ingest: settings.access.provider_issuer=http://login would bring keys over an open line": at(
+        "settings.access.provider_issuer", "http://login"
+    ),
+    "access.grantsConfigMap is for people of an identity provider": at("access.grantsConfigMap", "grants"),
     "observability.rules.enabled=true: the cluster has no Prometheus operator": at("observability.rules.enabled", True),
     "nats.embedded.replicas=3: the chart's own server is one": at("nats.embedded", {"enabled": True, "replicas": 3}),
     "postgres.embedded.replicas=2: the chart's own server is one": at(

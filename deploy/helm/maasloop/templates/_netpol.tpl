@@ -1,7 +1,7 @@
 {{- /*
 Network policies. A policy that selects a pod denies all that it does not list, so each service's policy is its default
 deny and its exceptions in one: in, callers with the access label and the peers of allowFrom; out, names, NATS,
-PostgreSQL, the neighbours it calls, and what its settings name (traces, mail). A rule without peers allows every
+PostgreSQL, the neighbours it calls, and what its settings name (traces, mail, the identity provider). A rule without peers allows every
 address on its ports, which is why nats.peers and postgres.peers should be set where they are known. Probes come from
 the node, which network policies let pass.
 */ -}}
@@ -101,6 +101,10 @@ spec:
 {{- with $settings.otlp_endpoint }}
 - ports:
     - port: {{ regexFind ":[0-9]+" . | trimPrefix ":" | default "4317" }}
+{{- end }}
+{{- with ($settings.access | default dict).provider_issuer }}
+- ports:
+    - port: {{ regexFind ":[0-9]+" (trimPrefix "https://" .) | trimPrefix ":" | default "443" }}
 {{- end }}
 {{- if hasKey (include "maasloop.schema" . | fromJson).properties "smtp_port" }}
 - ports:

@@ -16,6 +16,7 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- include "maasloop.requireEmbedded" . -}}
 {{- include "maasloop.requireCertManager" . -}}
+{{- include "maasloop.requireProvider" . -}}
 {{- if .Values.streams.enabled -}}
 {{- if not .Values.streams.natsSecret -}}
 {{- fail "streams.natsSecret is empty, so NATS would not let the job in: name a Secret with ensure.creds, ensure-devices.creds and ca.crt" -}}
@@ -31,6 +32,23 @@ refused by values.schema.json. requirements.yaml calls this first; nothing else 
 {{- end -}}
 {{- if not (.Capabilities.APIVersions.Has "cert-manager.io/v1") -}}
 {{- fail "certManager.enabled=true: the cluster has no cert-manager (cert-manager.io/v1); install it first, or make the Secrets yourself" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maasloop.requireProvider" -}}
+{{- $known := false -}}
+{{- range $key := include "maasloop.enabledServices" . | fromJsonArray -}}
+{{- with (include "maasloop.accessSettings" (dict "root" $ "key" $key) | fromJson).provider_issuer -}}
+{{- $known = true -}}
+{{- if not (hasPrefix "https://" .) -}}
+{{- fail (printf "%s: settings.access.provider_issuer=%s would bring keys over an open line; take an https:// address" $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "grantsConfigMap" "providerCaConfigMap" -}}
+{{- if and (index $.Values.access $name) (not $known) -}}
+{{- fail (printf "access.%s is for people of an identity provider, and no service knows one: set settings.access.provider_issuer, or leave it empty" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

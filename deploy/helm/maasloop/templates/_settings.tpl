@@ -46,9 +46,30 @@ way that other readers take for text.
 {{- $_ := set $settings (printf "%s_address" (snakecase $neighbour)) $address -}}
 {{- end -}}
 {{- if include "maasloop.partitioned" . }}{{ $_ := set $settings "partitions" (int $values.replicas) }}{{ end -}}
+{{- if and .root.Values.access.tokensSecret (include "maasloop.signsTokens" .) -}}
+{{- $_ := set $settings "token_signing_key_file" "/run/maasloop/tokens/signing-key.json" -}}
+{{- end -}}
 {{- range $setting, $value := .root.Values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
 {{- range $setting, $value := $values.settings }}{{ $_ := set $settings $setting $value }}{{ end -}}
+{{- with include "maasloop.accessSettings" . | fromJson }}{{ $_ := set $settings "access" . }}{{ end -}}
 {{- $settings | toRawJson -}}
+{{- end -}}
+
+{{- /* The nested settings of access, of which each may be told in another place. */ -}}
+{{- define "maasloop.accessSettings" -}}
+{{- $access := dict -}}
+{{- if .root.Values.access.tokensSecret }}{{ $_ := set $access "program_keys_file" "/run/maasloop/tokens/keys.json" }}{{ end -}}
+{{- if .root.Values.access.grantsConfigMap }}{{ $_ := set $access "grants_file" "/run/maasloop/grants/grants.toml" }}{{ end -}}
+{{- if .root.Values.access.providerCaConfigMap }}{{ $_ := set $access "provider_ca_file" "/run/maasloop/provider/ca.crt" }}{{ end -}}
+{{- range list .root.Values.settings (index .root.Values .key).settings -}}
+{{- $access = mergeOverwrite $access (deepCopy (.access | default dict)) -}}
+{{- end -}}
+{{- $access | toRawJson -}}
+{{- end -}}
+
+{{- /* The service that exchanges keys of programs for tokens. */ -}}
+{{- define "maasloop.signsTokens" -}}
+{{- hasKey (include "maasloop.schema" . | fromJson).properties "token_signing_key_file" | ternary "true" "" -}}
 {{- end -}}
 
 {{- define "maasloop.setting" -}}

@@ -81,6 +81,7 @@ template:
         secret:
           secretName: {{ $values.keysSecret }}
           defaultMode: 0440
+      {{- with include "maasloop.accessVolumes" . | trim }}{{ . | nindent 6 }}{{ end }}
       {{- include "maasloop.temporaryFiles" . | nindent 6 }}
     {{- range $name := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
     {{- with index $values $name }}
@@ -129,6 +130,39 @@ volumeMounts:
   - name: keys
     mountPath: /run/maasloop/keys
     readOnly: true
+  {{- $access := .root.Values.access }}
+  {{- range $folder, $source := dict "tokens" $access.tokensSecret "grants" $access.grantsConfigMap "provider" $access.providerCaConfigMap }}
+  {{- if $source }}
+  - name: {{ $folder }}
+    mountPath: /run/maasloop/{{ $folder }}
+    readOnly: true
+  {{- end }}
+  {{- end }}
   - name: tmp
     mountPath: /tmp
+{{- end -}}
+
+{{- /* What a service needs to know people and programs by. Only the service that signs tokens sees the private key. */ -}}
+{{- define "maasloop.accessVolumes" -}}
+{{- with .root.Values.access.tokensSecret }}
+- name: tokens
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - {key: keys.json, path: keys.json}
+      {{- if include "maasloop.signsTokens" $ }}
+      - {key: signing-key.json, path: signing-key.json}
+      {{- end }}
+{{- end }}
+{{- with .root.Values.access.grantsConfigMap }}
+- name: grants
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- with .root.Values.access.providerCaConfigMap }}
+- name: provider
+  configMap:
+    name: {{ . }}
+{{- end }}
 {{- end -}}

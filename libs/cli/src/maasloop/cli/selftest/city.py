@@ -36,7 +36,7 @@ from maasloop.api.observation.v1.series_service_pb2 import (
 )
 from maasloop.cli.calling import COMMANDS, CONSENT, CREDENTIALS, DEVICES, INGEST, SERIES, Door
 from maasloop.core.domains import Domain, Retention
-from maasloop.core.errors import AlreadyExists, NotFound, Unavailable
+from maasloop.core.errors import AlreadyExists, NotFound, Retryable
 from maasloop.rpc import client
 
 LAMP, BIKE, METER = "lamp", "bike", "meter"
@@ -185,7 +185,7 @@ class City:
 
 
 async def until[Found](ask: Callable[[], Awaitable[Found]], timeout_s: float) -> Found:
-    """Ask until the answer is true, and return it; what is not known yet or not reached is asked again.
+    """Ask until the answer is true, and return it; what is not known yet, not reached or has no room is asked again.
 
     Raises ``TimeoutError``.
     """
@@ -194,6 +194,6 @@ async def until[Found](ask: Callable[[], Awaitable[Found]], timeout_s: float) ->
             try:
                 if answer := await ask():
                     return answer
-            except (NotFound, Unavailable):
+            except (NotFound, Retryable):
                 pass
             await asyncio.sleep(PAUSE_S)

@@ -35,21 +35,20 @@ class Selftest:
         self._clock, self._wait_s = clock, wait_s
 
     async def run(self, *, load_s: float = 0.0, readings_per_s: int = 0) -> list[Step]:
-        """Try all, and then send readings for ``load_s``; raises ``StackError`` with the step that failed."""
+        """Send readings for ``load_s``, and then try all; raises ``StackError`` with the step that failed."""
         await self._city.describe()
         await self._city.add_devices(self._lamp.installed)
-        steps = [
+
+        async def load() -> None:
+            await self._load(load_s, readings_per_s)
+
+        loaded = [await self._tried("what was acknowledged is stored, once", load)] if load_s else []
+        return [
+            *loaded,
             await self._tried("an observation is stored and read", self._observation),
             await self._tried("a lamp obeys, and its meter proves it", self._command),
             await self._tried("a withdrawn consent silences a series", self._withdrawal),
         ]
-        if load_s:
-
-            async def load() -> None:
-                await self._load(load_s, readings_per_s)
-
-            steps.append(await self._tried("what was acknowledged is stored, once", load))
-        return steps
 
     async def _tried(self, name: str, step: Callable[[], Awaitable[None]]) -> Step:
         began_s = self._clock.monotonic_s()
