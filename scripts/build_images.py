@@ -5,32 +5,25 @@ published image lies its bill of materials, in ``dist/images/``; ``report.json``
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from images import base, bill, machine
+from images import base, bill, machine, report
+from images.compare import contents, differences
 from images.plan import IMAGES, MIB, ROOT, Image, Source, build, source_of
+from images.report import Built
 from maasloop.core.clock import SystemClock
 from maasloop.stack.errors import StackError
 
 OUT = ROOT / "dist" / "images"
+PAGE = ROOT / "docs" / "reports" / "images.md"
+AGAIN = "again"
+"""Tag of what is built a second time."""
 CLOCK = SystemClock()
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What there is to tell of an image."""
-
-    image: str
-    unpacked_mib: float
-    compressed_mib: float
-    seconds: float
-    components: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,10 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=[each.member for each in IMAGES], help="these and no others")
     parser.add_argument("--base", default="", help="an image of Debian with apt, instead of the one made here")
     parser.add_argument("--fresh", action="store_true", help="make the base again, though there is one")
-    parser.add_argument("--twice", action="store_true", help="build a second time from nothing and compare the layers")
+    parser.add_argument("--twice", action="store_true", help="build two times from nothing, and compare")
     parser.add_argument("--install", action="store_true", help="install podman and debootstrap where they are missing")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--quick", action="store_true", help="neither bills of materials nor an OCI layout")
+    parser.add_argument("--report", action="store_true", help=f"write the figures into {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
+    if arguments.report and (arguments.only or arguments.quick or not arguments.twice):
+        parser.error("--report tells all of all images: with --twice, without --only and --quick")
     try:
         machine.require(install=arguments.install, log_directory=ROOT / ".maasloop" / "log")
         return _build_all(arguments)
@@ -56,24 +53,23 @@ def _build_all(arguments: argparse.Namespace) -> int:
     source = source_of(version)
     wanted = [each for each in IMAGES if not arguments.only or each.member in arguments.only]
     OUT.mkdir(parents=True, exist_ok=True)
-    base_name = arguments.base or _base(source, fresh=arguments.fresh)
-    built = [_built(image, source, base_name) for image in wanted]
-    (OUT / "report.json").write_text(json.dumps([asdict(each) for each in built], indent=2) + "\n")
-    if arguments.json:
-        print(json.dumps([asdict(each) for each in built]))
-    else:
-        _table(built)
-    status = 0
-    for image, figures in zip(wanted, built, strict=True):
-        if figures.unpacked_mib > image.unpacked_max_mib:
-            sys.stderr.write(f"{image.name} takes {figures.unpacked_mib} MiB, {image.unpacked_max_mib} are allowed\n")
-            status = 1
-        if arguments.twice and not _same_again(image, source, base_name):
-            status = 1
-    return status
+    base_name = arguments.base or _base(fresh=arguments.fresh or arguments.twice)
+    built = [_built(image, source, base_name, arguments) for image in wanted]
+    same = True
+    if arguments.twice:
+        same = bool(arguments.base) or _base_again(base_name)
+        built = [_same_again(image, source, base_name, figures) for image, figures in zip(wanted, built, strict=True)]
+    report.write_json(built, OUT / "report.json")
+    print(report.as_json(built) if arguments.json else report.table(built))
+    if arguments.report:
+        PAGE.write_text(report.page(built, _about_base(base_name, same=same)), encoding="utf-8")
+    large = [each for each in built if each.unpacked_mib > each.unpacked_max_mib]
+    for each in large:
+        sys.stderr.write(f"{each.image} takes {each.unpacked_mib} MiB, {each.unpacked_max_mib} are allowed\n")
+    return int(bool(large) or not same or any(each.same_again is False for each in built))
 
 
-def _base(source: Source, *, fresh: bool) -> str:
+def _base(*, fresh: bool) -> str:
     name = f"{base.IMAGE}:{base.SUITE}"
     started_s = CLOCK.monotonic_s()
     if not fresh:
@@ -84,40 +80,61 @@ def _base(source: Source, *, fresh: bool) -> str:
         else:
             _tell(f"images: base {name} is there (--fresh makes it again)")
             return name
-    made = base.base_image(source.epoch)
+    made = base.base_image()
     _tell(f"images: base {bill.unpacked_bytes(made) / MIB:.0f} MiB, {CLOCK.monotonic_s() - started_s:.0f} s")
     return made
 
 
-def _built(image: Image, source: Source, base_name: str) -> Built:
+def _built(image: Image, source: Source, base_name: str, arguments: argparse.Namespace) -> Built:
     started_s = CLOCK.monotonic_s()
     with tempfile.TemporaryDirectory(prefix="maasloop-image-") as scratch:
-        tag = build(image, source, base_name, Path(scratch))
+        tag = build(image, source, base_name, Path(scratch), cached=not arguments.twice)
     seconds = CLOCK.monotonic_s() - started_s
-    components = bill.write_bill(image, tag, OUT / f"{image.name}.cdx.json") if image.published else 0
-    compressed = bill.packed(tag, image, OUT / "oci")
-    unpacked = bill.unpacked_bytes(tag)
-    _tell(f"images: {image.name} {unpacked / MIB:.0f} MiB, {seconds:.0f} s")
-    return Built(image.name, round(unpacked / MIB, 1), round(compressed / MIB, 1), round(seconds, 1), components)
+    unpacked_mib = bill.unpacked_bytes(tag) / MIB
+    _tell(f"images: {image.name} {unpacked_mib:.0f} MiB, {seconds:.0f} s")
+    built = Built(image.name, round(unpacked_mib, 1), image.unpacked_max_mib, round(seconds, 1), bill.identity(tag))
+    if arguments.quick:
+        return built
+    return replace(
+        built,
+        compressed_mib=round(bill.packed(tag, image, OUT / "oci") / MIB, 1),
+        components=bill.write_bill(image, tag, OUT / f"{image.name}.cdx.json") if image.published else 0,
+    )
 
 
-def _same_again(image: Image, source: Source, base_name: str) -> bool:
-    tag = f"localhost/{image.name}:{source.version}"
-    before = bill.layers(tag)
+def _base_again(base_name: str) -> bool:
+    """Make the base a second time and say whether it is the same."""
+    again = base.base_image(AGAIN)
+    try:
+        return _compared("base", base_name, again)
+    finally:
+        machine.run(["podman", "rmi", again])
+
+
+def _same_again(image: Image, source: Source, base_name: str, figures: Built) -> Built:
+    """Build an image a second time, beside the first."""
     with tempfile.TemporaryDirectory(prefix="maasloop-image-") as scratch:
-        build(image, source, base_name, Path(scratch), cached=False)
-    after = bill.layers(tag)
-    different = [one for one, other in zip(before, after, strict=False) if one != other]
-    _tell(f"images: {image.name} built twice: {len(after) - len(different)} of {len(after)} layers alike")
-    return before == after
+        again = build(image, source, base_name, Path(scratch), cached=False, tag=AGAIN)
+    try:
+        return replace(figures, same_again=_compared(image.name, f"localhost/{image.name}:{source.version}", again))
+    finally:
+        machine.run(["podman", "rmi", again])
 
 
-def _table(built: Sequence[Built]) -> None:
-    print(f"{'image':<28} {'unpacked MiB':>12} {'compressed MiB':>14} {'seconds':>8} {'components':>10}")
-    for each in built:
-        print(
-            f"{each.image:<28} {each.unpacked_mib:>12.1f} {each.compressed_mib:>14.1f} {each.seconds:>8.1f} {each.components:>10}"
-        )
+def _compared(what: str, one: str, other: str) -> bool:
+    if bill.identity(one) == bill.identity(other):
+        _tell(f"images: {what} built twice: the same, {bill.identity(one)[:12]}")
+        return True
+    _tell(f"images: {what} built twice: not the same")
+    for path in differences(contents(one), contents(other)) or ["what is said of them, not their files"]:
+        _tell(f"    differs: {path}")
+    return False
+
+
+def _about_base(base_name: str, *, same: bool) -> str:
+    size = bill.unpacked_bytes(base_name) / MIB
+    digests = "the same digest twice" if same else "two digests"
+    return f"Base of all but the NATS server: `{base_name}`, {size:.0f} MiB, {digests}."
 
 
 def _tell(text: str) -> None:

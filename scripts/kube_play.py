@@ -59,11 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def release(values: Path, state: Path, operator: Path = OPERATOR) -> Translation:
+def release(values: Path, state: Path, operator: Path = OPERATOR, named: Release = RELEASE) -> Translation:
     """Render the chart with its Secrets and translate it."""
     chart = helm_python.Chart.load(CHART)
     given = yaml.safe_load(values.read_text(encoding="utf-8"))
-    texts = chart.render(given, name=RELEASE.fullname, namespace=RELEASE.namespace)
+    texts = chart.render(given, name=named.fullname, namespace=named.namespace)
     objects: list[dict[str, Any]] = [
         each
         for name, text in sorted(texts.items())
@@ -71,7 +71,7 @@ def release(values: Path, state: Path, operator: Path = OPERATOR) -> Translation
         for each in yaml.safe_load_all(text)
         if each
     ]
-    return translate([*objects, *manifests(cluster_secrets(operator, RELEASE, CLOCK))], state)
+    return translate([*objects, *manifests(cluster_secrets(operator, named, CLOCK))], state)
 
 
 def _do(action: str, translation: Translation, *, test: bool) -> None:
@@ -81,7 +81,7 @@ def _do(action: str, translation: Translation, *, test: bool) -> None:
         case "down":
             down([*pods, *translation.jobs, *translation.tests], STATE)
         case "watch":
-            play.watch(pods, until_ready=False)
+            play.watch(pods)
         case "up":
             machine.run(["podman", "--version"])
             for change in translation.changes:

@@ -1,10 +1,14 @@
 """The base: the smallest Debian by debootstrap, brought up to date, without what no container reads.
 
-The same packages give the same layer, byte by byte: files have the order of their names and no time after the commit's.
-What another day's Debian changes is in the list of packages.
+The same packages give the same image, byte by byte: files have the order of their names and no time after the newest that
+a package brought, and what tells one making from another is cut. What another day's Debian changes is in its packages.
 """
 
+import datetime as dt
+import hashlib
+import json
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -37,24 +41,53 @@ WITHOUT_DOCUMENTS = "".join(
 CACHES = "".join(f'DPkg::Post-Invoke {{ "rm -f {path} || true"; }};\n' for path in ("/var/cache/apt/archives/*.deb",))
 
 
-def base_image(epoch: int, tag: str = SUITE) -> str:
+def base_image(tag: str = SUITE) -> str:
     """Make the base and return its name."""
     scratch = Path(tempfile.mkdtemp(prefix="maasloop-base-"))
     root = scratch / "root"
+    begun_s = scratch.stat().st_mtime
+    name = f"{IMAGE}:{tag}"
     try:
         suites = archives()
         options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
         run(["debootstrap", *options, SUITE, str(root), suites[SUITE]])
         _bring_up_to_date(root, suites)
         cut(root)
-        archive = scratch / "root.tar"
-        order = ["--sort=name", "--numeric-owner", "--clamp-mtime", f"--mtime=@{epoch}", "--format=gnu"]
-        run(["tar", *order, "-C", str(root), "-cf", str(archive), "."])
-        name = f"{IMAGE}:{tag}"
-        run(["podman", "import", "--quiet", str(archive), name])
+        newest_s = newest_of_packages(root, begun_s)
+        order = ["--sort=name", "--numeric-owner", "--clamp-mtime", f"--mtime=@{newest_s}", "--format=gnu"]
+        run(["tar", *order, "-C", str(root), "-cf", str(scratch / "layer.tar"), "."])
+        run(["podman", "load", "--quiet", f"--input={_archive(scratch, name, newest_s)}"])
     finally:
         _remove(scratch, root)
     return name
+
+
+def newest_of_packages(root: Path, begun_s: float) -> int:
+    """Return the time of the newest file that a package brought; what the making wrote is younger."""
+    times = (path.lstat().st_mtime for path in root.rglob("*"))
+    return int(max(time for time in times if time < begun_s))
+
+
+def _archive(scratch: Path, name: str, made_s: int) -> Path:
+    """Pack ``layer.tar`` as an image that says of its making only what is the same each time (podman import says when)."""
+    with (scratch / "layer.tar").open("rb") as layer:
+        digest = hashlib.file_digest(layer, "sha256").hexdigest()
+    made = dt.datetime.fromtimestamp(made_s, dt.UTC).isoformat().replace("+00:00", "Z")
+    description = {
+        "architecture": run(["dpkg", "--print-architecture"]).strip(),
+        "os": "linux",
+        "created": made,
+        "config": {"Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        "history": [{"created": made, "created_by": f"debootstrap {SUITE}"}],
+    }
+    contents = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    (scratch / "config.json").write_text(json.dumps(description))
+    (scratch / "manifest.json").write_text(json.dumps(contents))
+    with tarfile.open(scratch / "image.tar", "w") as archive:
+        for part in ("manifest.json", "config.json", "layer.tar"):
+            archive.add(scratch / part, part)
+    return scratch / "image.tar"
 
 
 def _remove(scratch: Path, root: Path) -> None:
@@ -100,3 +133,8 @@ def cut(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
     for name in ("etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "var/lib/dpkg/diversions-old"):
         (root / name).unlink(missing_ok=True)
+    shadow = root / "etc/shadow"
+    if shadow.exists():
+        # The third field is the day of the last change of a password: nobody has one, and every making has its day.
+        entries = (line.split(":") for line in shadow.read_text().splitlines())
+        shadow.write_text("".join(":".join([*entry[:2], "", *entry[3:]]) + "\n" for entry in entries))

@@ -22,10 +22,9 @@ def unpacked_bytes(tag: str) -> int:
     return int(run(["podman", "image", "inspect", "--format", "{{.Size}}", tag]))
 
 
-def layers(tag: str) -> list[str]:
-    """Return the digests of the unpacked layers: the same for the same content."""
-    found: list[str] = json.loads(run(["podman", "image", "inspect", "--format", "{{json .RootFS.Layers}}", tag]))
-    return found
+def identity(tag: str) -> str:
+    """Return the digest of an image: of its layers, and of what is said of them."""
+    return run(["podman", "image", "inspect", "--format", "{{.Id}}", tag]).strip()
 
 
 def packed(tag: str, image: Image, layout: Path) -> int:

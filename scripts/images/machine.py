@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,23 +16,23 @@ PACKAGES = ("podman", "buildah", "runc", "nftables", "netavark", "aardvark-dns",
 """Debian's packages: podman with a runtime, a network whose containers find each other by name, and the base's maker."""
 PROGRAMS = ("podman", "debootstrap")
 COMMAND_TIMEOUT_S = 1_800.0
+TRIAL_TIMEOUT_S = 60.0
 LAST_LINES = 15
 LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
 
 
 def require(*, install: bool, log_directory: Path) -> None:
     """Raise ``StackError`` where a program is missing, after an attempt to install it if that is wished."""
-    missing = [name for name in PROGRAMS if _found(name) is None]
-    if missing and install and os.geteuid() == 0 and shutil.which("apt-get"):
-        command = packages.install_commands(PACKAGES)
-        steps = Steps(log_directory)
-        steps.run(
+    installable = install and os.geteuid() == 0 and shutil.which("apt-get") is not None
+    absent = tuple(sorted(set(PACKAGES) - packages.installed_packages(PACKAGES))) if installable else ()
+    if absent:
+        Steps(log_directory).run(
             "containers",
-            " ".join(PACKAGES),
-            [packages.update_command(), *command],
+            " ".join(absent),
+            [packages.update_command(), *packages.install_commands(absent)],
             next_step="check the network and /etc/apt",
         )
-        missing = [name for name in PROGRAMS if _found(name) is None]
+    missing = [name for name in PROGRAMS if _found(name) is None]
     if missing:
         raise StackError(
             "images",
@@ -40,6 +41,17 @@ def require(*, install: bool, log_directory: Path) -> None:
         )
     if os.geteuid() != 0:
         raise StackError("images", "debootstrap needs root", next_step="run it as root, or with --base IMAGE")
+
+
+def try_out(program: Path) -> None:
+    """Raise ``StackError`` where no container runs here; ``program`` is linked statically and knows ``--version``.
+
+    The container has a network of its own, as those of ``make kube-play`` have.
+    """
+    with tempfile.TemporaryDirectory(prefix="maasloop-trial-") as scratch:
+        shutil.copy2(program, Path(scratch) / "program")
+        options = ["--rm", "--network=bridge", "--read-only", "--cap-drop=ALL"]
+        run(["podman", "run", *options, "--rootfs", scratch, "/program", "--version"], timeout_s=TRIAL_TIMEOUT_S)
 
 
 def _found(name: str) -> str | None:

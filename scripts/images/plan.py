@@ -49,17 +49,17 @@ class Source:
     """Time of the commit, which all files of layers get (SOURCE_DATE_EPOCH)."""
 
 
-def build(image: Image, source: Source, base: str, scratch: Path, *, cached: bool = True) -> str:
-    """Build an image and return the name under which podman has it."""
-    tag = f"localhost/{image.name}:{source.version}"
+def build(image: Image, source: Source, base: str, scratch: Path, *, cached: bool = True, tag: str = "") -> str:
+    """Build an image and return the name under which podman has it; its tag is the version, or another."""
+    named = f"localhost/{image.name}:{tag or source.version}"
     file, context, arguments = _recipe(image, source, base, scratch)
     options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     options += ["--pull=never", "--network=host", f"--timestamp={source.epoch}", *build_limits()]
     options += [] if cached else ["--no-cache"]
     if HOST_AUTHORITIES.exists():
         options.append(f"--volume={HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro")
-    run(["podman", "build", *options, f"--file={file}", f"--tag={tag}", str(context)])
-    return tag
+    run(["podman", "build", *options, f"--file={file}", f"--tag={named}", str(context)])
+    return named
 
 
 def _recipe(image: Image, source: Source, base: str, scratch: Path) -> tuple[Path, Path, dict[str, str]]:

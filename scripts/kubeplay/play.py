@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -34,11 +34,12 @@ class Play:
     state: Path
     clock: Clock
     tell: Callable[[str], None]
+    network: str = NETWORK
 
     def up(self, translation: Translation) -> None:
         """Start everything; return when every service is ready."""
         self.write(translation)
-        run(["podman", "network", "create", "--ignore", NETWORK])
+        run(["podman", "network", "create", "--ignore", self.network])
         self._start(translation.servers)
         for job in translation.jobs:
             self.finish(job)
@@ -63,19 +64,18 @@ class Play:
             self.tell(f"{job.name}: status {status}, attempt {attempt} of {JOB_TRIES}")
         raise StackError(job.name, f"failed {JOB_TRIES} times\n{written}")
 
-    def watch(self, pods: Sequence[Played], *, until_ready: bool) -> None:
-        """Poll probes, restart pods whose liveness or startup probe fails; for ever, or until all are ready."""
+    def watch(self, pods: Sequence[Played]) -> None:
+        """Poll probes for ever, and restart pods whose liveness or startup probe fails."""
+        for _ in self.rounds(pods):
+            sleep(POLL_S)
+
+    def rounds(self, pods: Sequence[Played]) -> Iterator[Mapping[str, Watched]]:
+        """Ask what is due and restart what must be, once a step; yield what is known of each pod."""
         watched = {pod.name: Watched(pod.probes) for pod in pods}
-        deadline_s = self.clock.monotonic_s() + READY_TIMEOUT_S
         addresses: dict[str, str] = {}
-        while not (until_ready and all(each.ready for each in watched.values())):
-            if until_ready and self.clock.monotonic_s() > deadline_s:
-                late = [name for name, each in watched.items() if not each.ready]
-                raise StackError(
-                    "kube-play", f"not ready in {READY_TIMEOUT_S:.0f} s: {', '.join(late)}{_logs_of_pod(late[0])}"
-                )
+        while True:
             for name, each in watched.items():
-                address = addresses.setdefault(name, "") or _address(name)
+                address = addresses.setdefault(name, "") or self._address(name)
                 addresses[name] = address
                 why = each.look(address, self.clock.monotonic_s())
                 if why:
@@ -83,20 +83,40 @@ class Play:
                     run(["podman", "pod", "restart", name], timeout_s=PODMAN_TIMEOUT_S)
                     addresses[name] = ""
                     each.restarted()
+            yield watched
+
+    def wait_ready(self, pods: Sequence[Played]) -> None:
+        """Watch until all pods are ready."""
+        deadline_s = self.clock.monotonic_s() + READY_TIMEOUT_S
+        for watched in self.rounds(pods):
+            late = [name for name, each in watched.items() if not each.ready]
+            if not late:
+                return
+            if self.clock.monotonic_s() > deadline_s:
+                raise StackError(
+                    "kube-play", f"not ready in {READY_TIMEOUT_S:.0f} s: {', '.join(late)}{_logs_of_pod(late[0])}"
+                )
             sleep(POLL_S)
 
     def _start(self, pods: Sequence[Played]) -> None:
         started_s = self.clock.monotonic_s()
         for pod in pods:
             self._play(pod)
-        self.watch(pods, until_ready=True)
+        self.wait_ready(pods)
         self.tell(f"{', '.join(pod.name for pod in pods)}: ready in {self.clock.monotonic_s() - started_s:.1f} s")
 
     def _play(self, pod: Played) -> None:
         aliases = ",".join(f"alias={name}" for name in pod.aliases)
-        network = f"{NETWORK}:{aliases}" if aliases else NETWORK
+        network = f"{self.network}:{aliases}" if aliases else self.network
         text = yaml.safe_dump(pod.manifest, sort_keys=False).encode()
         run(["podman", "kube", "play", "--quiet", "--replace", f"--network={network}", "-"], given=text)
+
+    def _address(self, pod: str) -> str:
+        """Return the address of a pod on the network."""
+        described = json.loads(run(["podman", "pod", "inspect", pod]))
+        infra = (described[0] if isinstance(described, list) else described)["InfraContainerID"]
+        networks = json.loads(run(["podman", "inspect", "--format", "{{json .NetworkSettings.Networks}}", infra]))
+        return str(networks[self.network]["IPAddress"])
 
     def write(self, translation: Translation) -> None:
         """Write what pods read, for their user and nobody else."""
@@ -112,20 +132,12 @@ class Play:
             (self.state / path).chmod(0o440)
 
 
-def down(pods: Iterable[Played], state: Path) -> None:
+def down(pods: Iterable[Played], state: Path, network: str = NETWORK) -> None:
     """Remove everything: pods, network, files and data."""
     for pod in pods:
         run(["podman", "pod", "rm", "--force", "--ignore", "--time=30", pod.name], timeout_s=PODMAN_TIMEOUT_S)
-    run(["podman", "network", "rm", "--force", NETWORK])
+    run(["podman", "network", "rm", "--force", network])
     shutil.rmtree(state, ignore_errors=True)
-
-
-def _address(pod: str) -> str:
-    """Return the address of a pod on the network."""
-    described = json.loads(run(["podman", "pod", "inspect", pod]))
-    infra = (described[0] if isinstance(described, list) else described)["InfraContainerID"]
-    networks = json.loads(run(["podman", "inspect", "--format", "{{json .NetworkSettings.Networks}}", infra]))
-    return str(networks[NETWORK]["IPAddress"])
 
 
 def _logs(container: str) -> str:

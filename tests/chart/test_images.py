@@ -1,12 +1,15 @@
 """What images are made of: the chart's names, a base without ballast, servers of tests that are never published."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
+import containers
 from images import machine
-from images.base import NOT_READ, cut
+from images.base import NOT_READ, cut, newest_of_packages
+from images.compare import differences
 from images.plan import IMAGES
 from maasloop.stack.errors import StackError
 
@@ -49,9 +52,40 @@ def test_the_base_is_cut(tmp_path: Path) -> None:
     assert left == {"usr/share/zoneinfo/file"}
 
 
+def test_a_base_does_not_know_the_day_of_its_making(tmp_path: Path) -> None:
+    """Neither passwords nor files tell when it was made: the newest time is that of a package's file."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "shadow").write_text("root:*:20784:0:99999:7:::\n")
+    (tmp_path / "of-a-package").touch()
+    os.utime(tmp_path / "of-a-package", (1_000, 1_000))
+
+    cut(tmp_path)
+
+    assert (tmp_path / "etc" / "shadow").read_text() == "root:*::0:99999:7:::\n"
+    assert newest_of_packages(tmp_path, begun_s=2_000) == 1_000
+
+
+def test_what_differs_between_two_buildings_is_named() -> None:
+    """Changed, missing and added files are told; of many, the first and how many more."""
+    assert differences({"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"}) == ["b", "c", "d"]
+    assert differences({f"{each:02}": "1" for each in range(25)}, {})[-2:] == ["19", "5 more"]
+
+
+def test_a_machine_without_containers_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing can be run that is a failure; a lane that may be left out ends well, and never without a word."""
+    monkeypatch.setattr(machine, "PACKAGES", ())
+    monkeypatch.setattr(machine, "PROGRAMS", ("a-program-that-is-nowhere",))
+
+    assert containers.main([]) == 1
+    assert containers.main(["--where-possible"]) == 0
+    assert capsys.readouterr().err.count("containers: not run: images: a-program-that-is-nowhere not found") == 2
+
+
 def test_bytecode_is_never_compared_with_its_source() -> None:
     """Layers with one time for all files would have Python compile everything at each start."""
-    assert "PYC_INVALIDATION_MODE=UNCHECKED_HASH" in (DOCKER / "Dockerfile").read_text()
+    assert "compileall -q --invalidation-mode unchecked-hash" in (DOCKER / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("name", ["nats", "timescaledb"])

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from images.machine import run
+from images.machine import run, try_out
 from images.plan import IMAGES, MIB, Image
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
@@ -23,6 +24,7 @@ from maasloop.bus.ensure import ensure
 from maasloop.core.errors import MaasloopError
 from maasloop.rpc import client
 from maasloop.rpc.client import call
+from maasloop.stack.errors import StackError
 from maasloop.stack.ports import free_ports
 from maasloop.stack.services import setting_name
 
@@ -56,6 +58,17 @@ def _image(request: pytest.FixtureRequest) -> Image:
 def test_there_are_images() -> None:
     """The lane has something to judge: `make images` has run."""
     assert {"maasloop-device-registry", "maasloop-cli"} <= set(BUILT), "make images first"
+
+
+def test_the_trial_of_this_machine_can_fail(tmp_path: Path) -> None:
+    """What decides whether containers run here tells a container that ran from one that did not."""
+    broken = tmp_path / "broken"
+    broken.write_text("no program")
+    broken.chmod(0o755)
+
+    try_out(Path(sys.executable).parent / "nats-server")
+    with pytest.raises(StackError, match="podman run"):
+        try_out(broken)
 
 
 def test_an_image_is_small(image: Image) -> None:
