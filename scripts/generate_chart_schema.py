@@ -23,7 +23,7 @@ BY_THE_CHART = frozenset(
 )
 """What all services have but the values of the chart give in another place, or cannot give to all alike."""
 
-NEVER = frozenset({"http_anonymous", "insecure_on_loopback"})
+NEVER = frozenset({"insecure_on_loopback"})
 """What no pod may be told."""
 
 

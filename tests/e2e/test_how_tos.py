@@ -20,6 +20,7 @@ from maasloop.stack.local import LocalStack
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "how-to"
 DISTRICT = {"districts": [{"name": "districts/noord", "displayName": "Noord"}]}
+WINDOW = "device,device_type\nwindow-1,air-station\n"
 PROVED_TIMEOUT_S = 30.0
 
 type Maasloop = Callable[..., str]
@@ -111,17 +112,46 @@ def test_a_sensor_of_sensor_community_is_connected_as_the_page_says(
     maasloop(
         "devices", "import", _written(tmp_path, "devices.csv", _devices(page)), "--district", "noord", "--activate"
     )
+    made = re.search(r"`maasloop (access create-key .*)`", page)
+    assert made is not None
+    secret = json.loads(maasloop(*made.group(1).split(), "--json"))["secret"]
+
+    said = _curl(page, shared_stack, secret)
+
+    assert '"accepted_count":1' in said
+    assert _newest(maasloop, "balcony-3", 1) == {"pm25": 7.25}
+    assert "CREDENTIALS_INVALID" in _curl(page, shared_stack, "another")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_reading_is_posted_as_the_page_says(shared_stack: LocalStack, maasloop: Maasloop, tmp_path: Path) -> None:
+    """With the stack's own header curl records a reading; without it the door is closed."""
+    page = _page("run-on-one-machine.md")
+    maasloop("devices", "import", _written(tmp_path, "devices.csv", WINDOW), "--district", "noord", "--activate")
+
+    said = _curl(page, shared_stack)
+
+    assert '"accepted_count":1' in said
+    assert _newest(maasloop, "window-1", 1) == {"pm25": 7.5}
+    assert "CREDENTIALS_MISSING" in _curl(re.sub("-H @[^ ]+", "", page), shared_stack)
+
+
+def _curl(page: str, stack: LocalStack, secret: str = "") -> str:
+    """Run the command that a page shows on the stack, and return what the door answers."""
     shown = re.search(r"^ +(curl .*?)\n(?!      )", f"{page}\n", re.MULTILINE | re.DOTALL)
     assert shown is not None
-    state = shared_stack.directory.read()
-    assert state.tls is not None
-    command = shown.group(1).replace("HOST:PORT", state.services["ingest"].http)
-    command = command.replace("CA_FILE", str(state.tls.authority))
-
-    answer = subprocess.run(["/bin/sh", "-euc", command], capture_output=True, text=True, timeout=30, check=True)
-
-    assert '"accepted_count":1' in answer.stdout
-    assert _newest(maasloop, "balcony-3", 1) == {"pm25": 7.25}
+    state = stack.directory.read()
+    command = shown.group(1).replace("HOST:PORT", state.services["ingest"].http).replace("SECRET", secret)
+    command = command.replace("CA_FILE", state.ca_file)
+    return subprocess.run(
+        ["/bin/sh", "-euc", command],
+        cwd=stack.directory.root,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
 
 
 def _coded(octets: str) -> str:

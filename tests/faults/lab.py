@@ -89,6 +89,7 @@ class Lab:
             counters=str(self.directory / f"counters-{self._loads}"),
             grpc_address=addresses.grpc,
             http_address=addresses.http,
+            http_header_file=self.stack.state(ready=True).http_header_file,
             mqtt=asdict(self.stack.mqtt),
             operator=self.stack.state(ready=True).operator,
             first_value=self._loads * VALUES_A_LOAD,

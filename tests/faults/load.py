@@ -32,6 +32,7 @@ from maasloop.identity.tls import client_context
 from maasloop.rpc import client
 from maasloop.rpc.client import Peer
 from maasloop.stack.doors import MqttListener
+from maasloop.stack.recorder import read_header
 from maasloop.stack.state import OperatorFiles
 
 CALL_TIMEOUT_S = 5.0
@@ -62,6 +63,8 @@ class Plan:
     first_value: int
     operator: OperatorFiles | None = None
     """Certificate that the load shows; none where nobody is identified."""
+    http_header_file: str = ""
+    """Its token for the HTTP door; empty where nobody is identified."""
     grpc_clients: int = 8
     grpc_devices: int = 10
     grpc_readings: int = 100
@@ -152,7 +155,10 @@ class Load:
             clients.append(_Client("grpc", device, plan.grpc_devices, plan.grpc_readings, plan.grpc_calls_per_s, send))
             device += plan.grpc_devices
         trusted = client_context(plan.tls.authority) if plan.tls else ssl.create_default_context()
-        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=CALL_TIMEOUT_S, verify=trusted))
+        headers = read_header(Path(plan.http_header_file)) if plan.http_header_file else {}
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(timeout=CALL_TIMEOUT_S, verify=trusted, headers=headers)
+        )
         for _ in range(plan.http_clients):
             send = _by_http(http, f"http{'s' if plan.tls else ''}://{plan.http_address}")
             clients.append(_Client("http", device, plan.http_devices, plan.http_readings, plan.http_calls_per_s, send))

@@ -113,7 +113,8 @@ async def grpc_stream_singles(lab: Lab, *, readings: int) -> Measured:
 async def _http(lab: Lab, kind: str, bodies: Sequence[bytes], *, start_us: int, seconds: int, rows: int) -> Measured:
     address = lab.stack.addresses["ingest"].http
     target = f"/v1/observations?district={DISTRICT}"
-    made = [wire_http.post(address, target, kind, body) for body in bodies]
+    headers = {**lab.stack.http_headers, "content-type": kind}
+    made = [wire_http.post(address, target, headers, body) for body in bodies]
 
     async def send() -> None:
         await wire_http.send_all(

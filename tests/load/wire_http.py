@@ -2,19 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 _HEAD_END = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200"
 _LENGTH = b"content-length:"
 
 
-def post(address: str, target: str, content_type: str, body: bytes) -> bytes:
+def post(address: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
     """Return the bytes of a request."""
-    head = (
-        f"POST {target} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
-    )
-    return head.encode("ascii") + b"\r\n" + body
+    said = {"host": address, **headers, "content-length": str(len(body))}
+    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items()), "", ""]
+    return "\r\n".join(lines).encode("ascii") + body
 
 
 class _Sender(asyncio.Protocol):

@@ -97,7 +97,7 @@ async def poison(lab: Lab, nemesis: Nemesis) -> Outcome:
         ]
         async with (
             aiomqtt.Client(**lab.stack.mqtt.options(), identifier="poisoner") as mqtt,
-            httpx2.AsyncClient(timeout=10.0, verify=lab.stack.trust) as web,
+            httpx2.AsyncClient(timeout=10.0, verify=lab.stack.trust, headers=lab.stack.http_headers) as web,
         ):
             for payload in payloads:
                 for topic in topics:

@@ -107,7 +107,7 @@ async def test_http_takes_json_and_senml(shared_city: "City", coding: str) -> No
     }
     content_type, payload = payloads[coding]
     url = f"{shared_city.stack.http_url}/v1/observations?district={shared_city.district}"
-    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust, headers=shared_city.stack.http_headers) as client:
         answer = await client.post(url, content=json.dumps(payload), headers={"content-type": content_type})
 
     told = answer.json()
@@ -144,7 +144,7 @@ async def test_http_refuses_with_a_problem(
 ) -> None:
     """A payload that is none gives a problem of RFC 9457 with the reason."""
     url = f"{shared_city.stack.http_url}/v1/observations?district={shared_city.district}"
-    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust, headers=shared_city.stack.http_headers) as client:
         answer = await client.post(url, content=content, headers={"content-type": content_type})
 
     assert answer.status_code == status

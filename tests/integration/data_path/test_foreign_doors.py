@@ -118,7 +118,7 @@ async def test_a_push_of_sensor_community_becomes_rows(shared_city: "City") -> N
     values = [{"value_type": "SDS_P2", "value": "7.25"}, {"value_type": "BME280_temperature", "value": "11.5"}]
     push = {"software_version": "NRZ-2020-133", "sensordatavalues": values}
     url = f"{shared_city.stack.http_url}/v1/sensor-community"
-    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust, headers=shared_city.stack.http_headers) as client:
 
         async def accepted() -> int:
             answer = await client.post(url, json=push, headers={"X-Sensor": "esp8266-4711"})
@@ -145,7 +145,7 @@ async def test_cbor_and_csv_are_heard(shared_city: "City") -> None:
         await client.publish(topic, cbor2.dumps(records), qos=1)
     records[0][-3] += 1
     lines = f"time,device,property,value\n{time_us + 2_000_000},station,temperature,26.85\nx,station,pm25,1\n"
-    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust, headers=shared_city.stack.http_headers) as client:
         senml = await client.post(
             address, content=cbor2.dumps(records), headers={"content-type": "application/senml+cbor"}
         )
@@ -212,7 +212,7 @@ async def test_compressed_bombs_are_refused(shared_city: "City") -> None:
             await ingest.RecordObservations(bomb, compression=grpc.Compression.Gzip, timeout=20)
     url = f"{shared_city.stack.http_url}/v1/observations?district=noord"
     packed = gzip.compress(b'{"observations": [' + b" " * 16 * 1024 * 1024 + b"]}")
-    async with httpx2.AsyncClient(verify=shared_city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=shared_city.stack.trust, headers=shared_city.stack.http_headers) as client:
         headers = {"content-type": "application/json", "content-encoding": "gzip"}
         answer = await client.post(url, content=packed, headers=headers)
 

@@ -73,7 +73,7 @@ async def _post(city: "City", time_us: int) -> Any:  # noqa: ANN401 - a response
         for number in range(500)
     ]
     url = f"{city.stack.http_url}/v1/observations?district={city.district}"
-    async with httpx2.AsyncClient(verify=city.stack.trust) as client:
+    async with httpx2.AsyncClient(verify=city.stack.trust, headers=city.stack.http_headers) as client:
         return await client.post(url, content=city.payload(*readings), headers={"content-type": "application/json"})
 
 

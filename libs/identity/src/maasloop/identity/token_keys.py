@@ -99,18 +99,22 @@ class ProviderKeys:
 class TokenSigner:
     """Gives programs their tokens."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Read the private key of a file that ``make_signing_key`` wrote; the first of several signs."""
+    def __init__(self, path: Path, clock: Clock, *, lifetime_s: int = TOKEN_LIFETIME_S) -> None:
+        """Read the private key of a file that ``make_signing_key`` wrote; the first of several signs.
+
+        Tokens live ``lifetime_s`` at most; no service believes one that lives longer than a day.
+        """
         found = KeySet.import_key_set(json.loads(_limited(path)))
         self._key = found.keys[0]
         self._clock = clock
+        self._lifetime_s = lifetime_s
 
     def token(
-        self, program: str, key_id: str, grants: tuple[Grant, ...], *, most_s: int = TOKEN_LIFETIME_S
+        self, program: str, key_id: str, grants: tuple[Grant, ...], *, most_s: int | None = None
     ) -> tuple[str, int]:
         """Return a token for the holder of an API key and the seconds that it lives, ``most_s`` at most."""
         now = int(self._clock.now().timestamp())
-        lifetime_s = min(TOKEN_LIFETIME_S, max(most_s, 1))
+        lifetime_s = self._lifetime_s if most_s is None else min(self._lifetime_s, max(most_s, 1))
         claims = {
             "iss": OWN_ISSUER,
             "aud": AUDIENCE,

@@ -30,7 +30,8 @@ from maasloop.stack.doors import MqttListener, token_of
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import configured_ports
 from maasloop.stack.process import ManagedProcess
-from maasloop.stack.secrets import ensure_secrets
+from maasloop.stack.recorder import keep_header, read_header, write_header
+from maasloop.stack.secrets import ensure_secrets, recorder_header_file, token_signing_key_file
 from maasloop.stack.servers.databases import DATABASE, SERVICES, create_service_database, role_name
 from maasloop.stack.servers.nats import NatsIdentities, NatsPorts, NatsServer
 from maasloop.stack.servers.provider import postgres_server
@@ -143,6 +144,11 @@ class LocalStack:
         return f"http{'s' if self.certificates else ''}://{self.addresses['ingest'].http}"
 
     @property
+    def http_headers(self) -> Mapping[str, str]:
+        """What a request of that door needs: a token of this machine; nothing where nobody is identified."""
+        return read_header(recorder_header_file(self.directory.secrets)) if self.certificates else {}
+
+    @property
     def trust(self) -> ssl.SSLContext:
         """Whom a client without a certificate of its own believes here."""
         return (
@@ -182,6 +188,7 @@ class LocalStack:
             command_keys=str(self.directory.command_keys),
             nats_users=str(self.city.directory / "users") if self.certificates else "",
             ca_file=str(self.certificates.files(NATS).authority) if self.certificates else "",
+            http_header_file=str(recorder_header_file(self.directory.secrets)) if self.certificates else "",
             operator=OperatorFiles(str(files.certificate), str(files.key), str(files.authority)) if files else None,
         )
 
@@ -215,6 +222,7 @@ class LocalStack:
             self.city.ensure()
             self.certificates.ensure()
             AuditFiles(self.directory.path).ensure(SERVICES)
+            write_header(*self._recorder, self._clock)
         for log in self.directory.logs.glob("*.log"):
             if log.stem in self.processes:
                 log.unlink()
@@ -249,6 +257,12 @@ class LocalStack:
         self._supervision = self._beside(self._supervisor.run(), "supervisor")
         if self.certificates is not None:
             _ = self._beside(self.certificates.renew(self._certified), "certificates")
+            _ = self._beside(keep_header(*self._recorder, self._clock), "recorder")
+
+    @property
+    def _recorder(self) -> tuple[Path, Path]:
+        secrets = self.directory.secrets
+        return token_signing_key_file(secrets), recorder_header_file(secrets)
 
     def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run something until the stack stops."""

@@ -28,6 +28,11 @@ def token_signing_key_file(directory: Path) -> Path:
     return directory / TOKENS / "signing-key.json"
 
 
+def recorder_header_file(directory: Path) -> Path:
+    """Return the header that shows ingest's HTTP door a token of this machine."""
+    return directory / TOKENS / "recorder.header"
+
+
 def program_keys_file(directory: Path) -> Path:
     """Return the public keys by which every service checks them."""
     return directory / TOKENS / "keys.json"

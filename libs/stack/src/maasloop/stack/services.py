@@ -111,8 +111,6 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         fields["audit_checkpoints_directory"] = str(audit.checkpoints)
     if own.http:
         fields["http_address"] = own.http
-        # Whoever is on this machine may record readings over HTTP, as sensors of a demo do.
-        fields["http_anonymous"] = "true"
     if service == "device-registry":
         fields["token_signing_key_file"] = str(token_signing_key_file(neighbours.secrets))
     if service == "actuation":

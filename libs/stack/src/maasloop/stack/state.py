@@ -18,6 +18,7 @@ from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
 from maasloop.stack.doors import MqttListener, NatsUser
 from maasloop.stack.errors import StackError, StackRunningError
+from maasloop.stack.recorder import read_header
 from maasloop.stack.secrets import COMMANDS
 
 if TYPE_CHECKING:
@@ -77,12 +78,18 @@ class StackState:
     """Directory with the credentials of NATS users, ``{user}.creds``; empty = anybody may enter."""
     ca_file: str = ""
     """Who vouches for the certificates of this machine (PEM); empty = no TLS."""
+    http_header_file: str = ""
+    """File of the header that a request of ingest's HTTP door needs; empty = anybody may record."""
 
     def nats_user(self, user: str) -> NatsUser:
         """Return how a user of NATS connects."""
         if not self.nats_users:
             return NatsUser(self.nats_url)
         return NatsUser(self.nats_url, Path(self.nats_users) / f"{user}.creds", Path(self.ca_file))
+
+    def http_headers(self) -> Mapping[str, str]:
+        """Return what a request of ingest's HTTP door needs, as it is at this moment."""
+        return read_header(Path(self.http_header_file)) if self.http_header_file else {}
 
     def mqtt_listener(self) -> MqttListener:
         """Return where devices connect over MQTT; each has a user name and a password of its own."""

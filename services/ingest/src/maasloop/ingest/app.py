@@ -125,7 +125,7 @@ def _http_callers(
     settings: IngestSettings, access: Access, audit: AuditLog, registry_channel: Channel, clock: Clock
 ) -> HttpCallers | None:
     """Return who asks callers of the HTTP door who they are; nobody where nobody is identified."""
-    if settings.tls is None or settings.http_anonymous:
+    if settings.tls is None:
         return None
     exchange = KeyExchange(registry_channel, clock).token
     refused = audit.calls.refused if audit.calls is not None else None

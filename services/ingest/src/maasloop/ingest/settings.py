@@ -1,10 +1,10 @@
 """Settings of ingest: ``MAASLOOP_INGEST__…``."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from maasloop.runtime.settings import ServiceSettings, loopback
+from maasloop.runtime.settings import ServiceSettings
 
 
 class IngestSettings(ServiceSettings, service="ingest"):
@@ -14,18 +14,9 @@ class IngestSettings(ServiceSettings, service="ingest"):
 
     http_address: str = "127.0.0.1:0"
     """Host and port of the HTTPS door; port 0 takes a free one."""
-    http_anonymous: bool = False
-    """Record what anybody sends who reaches the HTTPS door, which must then be on loopback."""
     device_registry_address: str = "127.0.0.1:50052"
     """Host and port of the registry, from which the projection of devices starts."""
     consent_address: str = "127.0.0.1:50056"
     """Host and port of consent, from which the gate's projection starts."""
     quarantine_kept_days: int = Field(default=30, ge=1, le=3650)
     """Refused readings are forgotten after this many days."""
-
-    @model_validator(mode="after")
-    def _anonymous_on_loopback(self) -> Self:
-        if self.http_anonymous and not loopback(self.http_address):
-            message = f"http_anonymous would let anybody record readings at {self.http_address}: listen on loopback"
-            raise ValueError(message)
-        return self

@@ -39,12 +39,17 @@ async def connected_to(state: StackState) -> AsyncIterator[Connections]:
             peer = Peer(service, state.tls) if state.tls else None
             return await stack.enter_async_context(connected(state.services[service].grpc, peer=peer))
 
+        def known(request: httpx2.Request) -> httpx2.Request:
+            # The stack renews the file.
+            request.headers.update(state.http_headers())
+            return request
+
         trusted = client_context(state.tls.authority) if state.tls else ssl.create_default_context()
         base_url = f"http{'s' if state.tls else ''}://{state.services['ingest'].http}"
         yield Connections(
             bus=await stack.enter_async_context(connect(**state.nats_user(OPERATOR).options(), name="twin")),
             http=await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S, verify=trusted)
+                httpx2.AsyncClient(base_url=base_url, timeout=ANSWER_TIMEOUT_S, verify=trusted, auth=known)
             ),
             ingest=await channel("ingest"),
             registry=await channel("device-registry"),
