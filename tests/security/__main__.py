@@ -38,6 +38,7 @@ SABOTAGES = {
     "wildcard-allow": "oracle",
     "no-kick": "revocation",
     "scope-join-off": "rpc_matrix",
+    "step-up-off": "rpc_matrix",
     "no-nonce-check": "commands",
     "no-chain-check": "audit",
     "chunk-grant-left": "readers",

@@ -17,3 +17,10 @@ async def test_a_grant_that_holds_everywhere_is_seen() -> None:
     outcome = await rpc_matrix.run(Plan(7, 0.01, rpc_matrix.SCOPE_JOIN_OFF))
     assert outcome.result is Result.BROKEN
     assert outcome.figures["rpc_unexpected_ok"] > 100
+
+
+async def test_an_old_proof_that_is_enough_is_seen() -> None:
+    """Where a person of yesterday may do what wants a fresh proof, the lane says so."""
+    outcome = await rpc_matrix.run(Plan(7, 0.01, rpc_matrix.STEP_UP_OFF))
+    assert outcome.result is Result.BROKEN
+    assert outcome.figures["rpc_unexpected_ok"] > 0

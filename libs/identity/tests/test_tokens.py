@@ -97,6 +97,19 @@ async def test_a_token_of_the_provider_holds(issuers: Issuers, clock: FakeClock)
     assert ada.expire_time == clock.now() + timedelta(seconds=600)
 
 
+@pytest.mark.parametrize(("told_s", "known"), [(-100, True), (0, True), (10_000, False), (None, False), ("x", False)])
+async def test_a_token_tells_when_its_person_proved_who_they_are(
+    issuers: Issuers, clock: FakeClock, told_s: object, known: bool
+) -> None:
+    """``auth_time`` and ``acr`` are read; what is no time, or lies ahead, is not known."""
+    now = int(clock.now().timestamp())
+    said = now + told_s if isinstance(told_s, int) else told_s
+    ada = await issuers.principal(_token(clock, auth_time=said, acr="gold"))
+
+    expected = clock.now() + timedelta(seconds=told_s) if known and isinstance(told_s, int) else None
+    assert (ada.authenticated_time, ada.acr) == (expected, "gold")
+
+
 async def test_a_person_without_a_group_may_nothing(issuers: Issuers, clock: FakeClock) -> None:
     """Who is in no group that the city knows is somebody, without a grant."""
     assert (await issuers.principal(_token(clock, groups=["gardening"]))).grants == ()

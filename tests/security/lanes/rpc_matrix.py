@@ -36,11 +36,15 @@ from maasloop.identity.tokens import AUDIENCE, PROVIDER_ALGORITHMS, GroupGrant, 
 from maasloop.rpc.authentication import Security
 from maasloop.rpc.authorization import RoleAuthorizer
 from maasloop.rpc.server import RpcServer
+from maasloop.rpc.step_up import StepUp
 
 LANE = "rpc_matrix"
 SCOPE_JOIN_OFF = "scope-join-off"
+STEP_UP_OFF = "step-up-off"
 ISSUER = "https://provider.example"
 IDS = {OWN: ("centre", "p-own"), FOREIGN: ("south", "p-foreign"), CITY: ("-", "")}
+FRESH_S, STALE_S, ANY_AGE_S = 300, 3_600, 10**6
+"""How old the proof of a caller may be for what wants a fresh one, how old a stale one is, and what lets all pass."""
 CALL_TIMEOUT_S = 30.0
 AT_ONCE = 32
 NOTED_MAX = 20
@@ -170,7 +174,9 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, httpx2.A
         keys.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
         roles = Roles.load()
         judged = WithoutScope(roles.table, roles.permissions) if sabotage == SCOPE_JOIN_OFF else roles
-        tokens, authorizer = Tokens(keys, roles), RoleAuthorizer(judged)
+        age_s = ANY_AGE_S if sabotage == STEP_UP_OFF else FRESH_S
+        tokens = Tokens(keys, roles)
+        authorizer = RoleAuthorizer(judged, step_up=StepUp(SystemClock(), age_s))
         security = Security(tls=LiveTls(files), public_address="127.0.0.1:0", tokens=tokens, authorizer=authorizer)
         server = RpcServer("127.0.0.1:0", security=security)
         for name, handlers in _handlers().items():
@@ -262,6 +268,7 @@ def _token(key: ECKey, caller: Caller) -> str:
         "sub": str(caller),
         "iat": now,
         "exp": now + 3600,
+        "auth_time": now - (0 if caller.proven else STALE_S),
         "groups": [group],
         "data_subject": IDS[OWN][1],
     }

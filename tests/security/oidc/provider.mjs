@@ -11,14 +11,19 @@ const provider = new Provider(issuer, {
     client_id: 'maasloop-cli',
     application_type: 'native',
     token_endpoint_auth_method: 'none',
-    grant_types: ['authorization_code'],
+    grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     redirect_uris: ['http://127.0.0.1/callback'],
   }],
   pkce: { required: () => true },
-  scopes: ['openid'],
+  scopes: ['openid', 'offline_access'],
   findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
-  extraTokenClaims: (_, token) => ({ groups: process.env.GROUPS.split(','), data_subject: `key-of-${token.accountId}` }),
+  extraTokenClaims: ({ oidc: { entities } }, token) => ({
+    groups: process.env.GROUPS.split(','),
+    data_subject: `key-of-${token.accountId}`,
+    // RFC 9068 2.2.1: when the person proved who they are, however often the token was refreshed since.
+    auth_time: (entities.AuthorizationCode ?? entities.RefreshToken).authTime,
+  }),
   features: {
     resourceIndicators: {
       enabled: true,

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from maasloop.core.clock import FakeClock
-from maasloop.core.errors import FailedPrecondition, MaasloopError, NotFound, PermissionDenied
+from maasloop.core.errors import FailedPrecondition, MaasloopError, NotFound, PermissionDenied, Unauthenticated
 from maasloop.notification.adapters.conditions import CelConditions
 from maasloop.notification.adapters.postgres import PostgresRules, PostgresSubscriptions
 from maasloop.notification.adapters.vault import Vault
@@ -43,9 +43,9 @@ class Desk:
     watchlist: Watchlist
     refresh: RefreshWatchlist
 
-    async def created(self, rule: AlertRule = RULE) -> AlertRule:
+    async def created(self, rule: AlertRule = RULE, require_proof: Callable[[], None] = lambda: None) -> AlertRule:
         """Create a rule."""
-        return await self.create(rule, Request(str(uuid4()), "CreateAlertRule", b"1"))
+        return await self.create(rule, Request(str(uuid4()), "CreateAlertRule", b"1"), require_proof)
 
     async def watched(self) -> set[str]:
         """Return the rules that raise alerts."""
@@ -122,6 +122,18 @@ async def test_where_nobody_is_identified_nobody_tells_very_many(desk: Desk) -> 
     with pytest.raises(FailedPrecondition):
         await desk.created(replace(RULE, requester=""))
     assert await desk.rules.get("smoke") is None
+
+
+async def test_who_has_not_proven_lately_who_they_are_tells_few(desk: Desk) -> None:
+    """A rule for many wants a fresh proof and is not stored without; one for few does not."""
+
+    def refuse() -> None:
+        raise Unauthenticated("STEP_UP_REQUIRED", "prove it")
+
+    with pytest.raises(Unauthenticated):
+        await desk.created(RULE, refuse)
+    assert await desk.rules.get("smoke") is None
+    assert not (await desk.created(replace(RULE, id="flood", category="water"), refuse)).disabled
 
 
 async def test_the_table_itself_refuses_one_who_agrees_with_oneself(desk: Desk) -> None:

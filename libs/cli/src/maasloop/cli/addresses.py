@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from maasloop.bus.rights import ENSURE_DEVICES
 from maasloop.stack.doors import MqttListener, NatsUser
 from maasloop.stack.errors import StackError
-from maasloop.stack.state import StackState, StateDirectory
+from maasloop.stack.state import ServiceAddresses, StackState, StateDirectory
 
 if TYPE_CHECKING:
+    from maasloop.cli.signed_in import Login
     from maasloop.identity.certificates import TlsFiles
 
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
@@ -31,20 +32,46 @@ class Addresses:
     mqtt: str = ""
     services: Mapping[str, str] = field(default_factory=dict)
     """``host:port`` by service name."""
+    signed_in: bool = False
+    """Call as the person who signed in, also where a certificate lies."""
 
     def stack(self) -> StackState:
         """Return the running stack of the checkout, or raise ``StackError``."""
         return StateDirectory(self.root).read()
 
     def service(self, name: str) -> str:
-        """Return ``host:port`` of a service's gRPC door."""
-        given = self.services.get(name) or _environment(f"{name}_ADDRESS")
-        if given:
-            return given
+        """Return ``host:port`` of a service's gRPC door for callers with a certificate."""
+        return self._given(name) or self._of_stack(name).grpc
+
+    def public(self, name: str, login: "Login | None") -> str:
+        """Return ``host:port`` of a service's gRPC door for callers with a token."""
+        known = self._given(name) or (login.services.get(name, "") if login else "") or self._of_stack(name).public
+        if not known:
+            raise StackError(name, "takes no tokens here: its public_grpc_address is empty")
+        return known
+
+    def _given(self, name: str) -> str:
+        return self.services.get(name) or _environment(f"{name}_ADDRESS")
+
+    def _of_stack(self, name: str) -> ServiceAddresses:
         services = self.stack().services
         if name not in services:
             raise StackError(name, "is not part of the running stack")
-        return services[name].grpc
+        return services[name]
+
+    def token_file(self) -> Path | None:
+        """Return the file of the token that the environment names."""
+        return _file("TOKEN_FILE")
+
+    def authority(self, login: "Login | None") -> Path | None:
+        """Return who vouches for services that are called with a token; none for those whom gRPC believes."""
+        named = _file("TLS_CA_FILE") or (Path(login.services_ca_file) if login and login.services_ca_file else None)
+        if named is not None:
+            return named
+        try:
+            return _existing(self.stack().ca_file)
+        except StackError:
+            return None
 
     def nats_user(self, user: str) -> NatsUser:
         """Return where NATS is and how a user connects: the stack's own, or with the files that the environment names."""
@@ -54,8 +81,8 @@ class Addresses:
         variable = CREDENTIALS.get(user, "NATS_CREDENTIALS_FILE")
         return NatsUser(given, _file(variable), _file("NATS_CA_FILE"))
 
-    def tls(self, service: str) -> "TlsFiles | None":
-        """Return the certificate to show to a service; none where nobody is identified.
+    def certificate(self, service: str) -> "TlsFiles | None":
+        """Return the certificate to show to a service, if there is one for it.
 
         Files named in the environment come first. The operator's certificate of the running stack is shown to its own
         services only.
@@ -65,17 +92,22 @@ class Addresses:
         named = [_environment(name) for name in ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")]
         if all(named):
             return TlsFiles(*map(Path, named))
-        address = self.service(service)
         try:
             stack = self.stack()
         except StackError:
-            stack = None
-        if stack is not None and service in stack.services and stack.services[service].grpc == address:
-            return stack.tls
+            return None
+        own = stack.services.get(service)
+        return stack.tls if own is not None and self._given(service) in {"", own.grpc} else None
+
+    def require_loopback(self, service: str) -> None:
+        """Refuse to call a service beyond this machine as nobody."""
+        address = self.service(service)
         if not address.startswith(LOOPBACK_PREFIXES):
-            message = f"{address} is not on this machine: name a certificate by {ENVIRONMENT_PREFIX}TLS_CERTIFICATE_FILE, …_TLS_KEY_FILE and …_TLS_CA_FILE"
-            raise StackError(service, message)
-        return None
+            message = f"{address} is not on this machine, and nobody is signed in"
+            certificate = (
+                f"name a certificate by {ENVIRONMENT_PREFIX}TLS_CERTIFICATE_FILE, …_TLS_KEY_FILE and …_TLS_CA_FILE"
+            )
+            raise StackError(service, message, next_step=f"maasloop login, or {certificate}")
 
     def mqtt_url(self) -> str:
         """Return the address of the MQTT door; empty where only NATS was given."""
@@ -116,8 +148,11 @@ def service_addresses(given: list[str]) -> dict[str, str]:
 
 
 def _file(variable: str) -> Path | None:
-    named = _environment(variable)
-    return Path(named) if named else None
+    return _existing(_environment(variable))
+
+
+def _existing(path: str) -> Path | None:
+    return Path(path) if path else None
 
 
 def _environment(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from maasloop.bus.rights import OPERATOR
+from maasloop.core.clock import SystemClock
 
 from .addresses import Addresses
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from maasloop.bus.connection import Bus
+    from maasloop.rpc.client import Bearer, Peer
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SIZE_MAX = 1_000
@@ -114,14 +116,34 @@ def each(context: typer.Context, door: Door, method: str, request: "Message", ta
 
 @asynccontextmanager
 async def opened(context: typer.Context, door: Door) -> AsyncIterator[Any]:
-    """Open a channel to a service and give its stub."""
+    """Open a channel to a service and give its stub.
+
+    A token that the environment names comes first, then a certificate, then who signed in; on this machine nobody will do.
+    """
     from maasloop.rpc import client
 
     addresses: Addresses = context.obj
-    tls = addresses.tls(door.service)
-    peer = client.Peer(door.service, tls) if tls else None
-    async with client.connected(addresses.service(door.service), peer=peer) as channel:
+    address, peer = await _known_at(addresses, door.service)
+    async with client.connected(address, peer=peer) as channel:
         yield getattr(import_module(door.module), door.stub)(channel)
+
+
+async def _known_at(addresses: Addresses, service: str) -> "tuple[str, Peer | Bearer | None]":
+    """Return where a service is called, and as whom."""
+    from maasloop.rpc.client import Bearer, Peer
+
+    from .signed_in import Login, access_token, token_of
+
+    login, token_file = Login.read(addresses.root), addresses.token_file()
+    tls = None if token_file or addresses.signed_in else addresses.certificate(service)
+    if tls is not None:
+        return addresses.service(service), Peer(service, tls)
+    if token_file is None and login is None and not addresses.signed_in:
+        addresses.require_loopback(service)
+        return addresses.service(service), None
+    token = token_of(token_file) if token_file else await access_token(addresses.root, SystemClock())
+    authority = addresses.authority(login)
+    return addresses.public(service, login), Bearer(token, authority.read_bytes() if authority else None)
 
 
 @asynccontextmanager

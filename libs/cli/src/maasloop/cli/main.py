@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from maasloop.core.errors import MaasloopError, Retryable
+from maasloop.core.errors import MaasloopError, PermissionDenied, Retryable, Unauthenticated
 from maasloop.stack.errors import StackError
 from maasloop.stack.state import find_root
 
@@ -52,6 +52,7 @@ from .nouns import (
     trace_reading,
     watch,
 )
+from .signed_in import NEXT_STEPS
 
 type Command = Callable[..., None]
 
@@ -118,6 +119,7 @@ def build() -> typer.Typer:
         subjects.subjects,
         watch.watch,
         login.login,
+        login.logout,
         rsmp_supervisor.rsmp_supervisor,
     )
     for command in commands_last:
@@ -141,13 +143,17 @@ def _options(
     ] = None,
     nats: Annotated[str, typer.Option(help="Address of NATS; also MAASLOOP_CLI__NATS_URL.")] = "",
     mqtt: Annotated[str, typer.Option(help="Address of the MQTT door; also MAASLOOP_CLI__MQTT_URL.")] = "",
+    signed_in: Annotated[
+        bool,
+        typer.Option("--signed-in", help="Call as who signed in (maasloop login), although a certificate lies here."),
+    ] = False,
 ) -> None:
     """Talk to the running stack of this checkout, or to the addresses given."""
     try:
         services = service_addresses(address or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    context.obj = Addresses(root or named_root() or find_root(Path.cwd()), nats, mqtt, services)
+    context.obj = Addresses(root or named_root() or find_root(Path.cwd()), nats, mqtt, services, signed_in)
 
 
 def run() -> None:
@@ -156,6 +162,7 @@ def run() -> None:
         build()()
     except MaasloopError as error:
         _tell(f"{error.reason}: {error.message}")
+        _tell_next_step(error)
         sys.exit(NO_ANSWER if isinstance(error, Retryable) else REFUSED)
     except StackError as error:
         _tell(str(error))
@@ -178,6 +185,13 @@ def _fault_of_a_service(error: Exception) -> str | None:
     if not isinstance(error, grpc.aio.AioRpcError):
         return None
     return f"{error.code().name}: {error.details()}"
+
+
+def _tell_next_step(error: MaasloopError) -> None:
+    """Say what a caller who was not let in can do, unless the refusal says it."""
+    step = NEXT_STEPS.get(error.reason, "") if isinstance(error, Unauthenticated | PermissionDenied) else ""
+    if step and "maasloop login" not in error.message:
+        _tell(step)
 
 
 def _tell(text: str) -> None:

@@ -242,6 +242,10 @@ class Reason(StrEnum):
     REVOCATIONS_UNKNOWN = "REVOCATIONS_UNKNOWN"
     """Revocations have not been heard of for a while, so that no token is believed; retry later."""
 
+    STEP_UP_REQUIRED = "STEP_UP_REQUIRED"
+    """The person has not proven lately who they are: sign in anew, as RFC 9470 has it. Metadata: `max_age` (seconds), and
+    `acr_values` where the proof must be of a kind."""
+
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
     """The audit log can't be written, so that nothing may be changed; retry later."""
 

@@ -58,6 +58,10 @@ class Principal:
     """Id of the key or token that proved it, never the secret."""
     expire_time: datetime | None = None
     """When the proof ends; None for as long as the connection lasts."""
+    authenticated_time: datetime | None = None
+    """When a person proved it to the provider; None where that is not told."""
+    acr: str = ""
+    """How, in the provider's words (authentication context class)."""
 
     def __str__(self) -> str:
         """Return ``kind/name``, as logs and the audit write it."""

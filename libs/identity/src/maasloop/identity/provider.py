@@ -13,8 +13,10 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
+from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
@@ -25,7 +27,8 @@ from .token_keys import DOCUMENT_BYTES_MAX, Fetch, require_private
 
 FETCH_TIMEOUT_S = 5.0
 DISCOVERY = "/.well-known/openid-configuration"
-SCOPE = "openid"
+SCOPE = "openid offline_access"
+"""``offline_access`` asks for a refresh token (OpenID Connect Core 1.0, 11)."""
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -71,12 +74,33 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a provider gave."""
+
+    access: str = field(repr=False)
+    lifetime_s: int
+    refresh: str = field(default="", repr=False)
+    """Empty where the provider gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """A fresh proof of who the person is, as a challenge asks for it (RFC 9470 4)."""
+
+    acr_values: str = ""
+    """What the proof must be, in the provider's words; empty leaves it to the provider."""
+
+
+@dataclass(frozen=True, slots=True)
 class SigningIn:
     """One attempt, with its secrets."""
 
     endpoints: Endpoints
     client_id: str
     redirect_uri: str
+    scope: str = SCOPE
+    step_up: StepUp | None = None
+    """None lets the provider remember who the person is."""
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
     state: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
@@ -88,11 +112,21 @@ class SigningIn:
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
-            "scope": SCOPE,
+            "scope": self.scope,
             "state": self.state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
+        prompts = []
+        if self.step_up is not None:
+            prompts.append("login")
+            asked["max_age"] = "0"
+            if self.step_up.acr_values:
+                asked["acr_values"] = self.step_up.acr_values
+        if "offline_access" in self.scope.split():
+            prompts.append("consent")
+        if prompts:
+            asked["prompt"] = " ".join(prompts)
         joint = "&" if urlsplit(self.endpoints.authorization).query else "?"
         return f"{self.endpoints.authorization}{joint}{urlencode(asked)}"
 
@@ -107,8 +141,8 @@ class SigningIn:
             raise Unauthenticated(Reason.CREDENTIALS_INVALID, f"the provider refused: {said[:100]}")
         return answered["code"]
 
-    async def redeem(self, code: str, authority_file: Path | None = None) -> tuple[str, int]:
-        """Exchange the code for an access token and the seconds that it lives."""
+    async def redeem(self, code: str, authority_file: Path | None = None) -> Tokens:
+        """Exchange the code for tokens."""
         asked = {
             "grant_type": "authorization_code",
             "code": code,
@@ -116,13 +150,41 @@ class SigningIn:
             "client_id": self.client_id,
             "code_verifier": self.verifier,
         }
-        opener, body = _opener(authority_file), urlencode(asked).encode()
-        try:
-            async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
-                found: dict[str, Any] = json.loads(await asyncio.to_thread(_read, opener, self.endpoints.token, body))
-            return str(found["access_token"]), int(found["expires_in"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Unauthenticated(Reason.CREDENTIALS_INVALID, "the provider gave no token for the code") from error
+        refused = Unauthenticated(Reason.CREDENTIALS_INVALID, "the provider gave no token for the code")
+        return await _tokens(self.endpoints, asked, authority_file, refused)
+
+
+async def refreshed(
+    endpoints: Endpoints, client_id: str, refresh_token: str, authority_file: Path | None = None
+) -> Tokens:
+    """Exchange a refresh token for other tokens (RFC 6749 6), or raise ``Unauthenticated``: sign in again."""
+    asked = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
+    message = "the provider remembers this sign-in no more; sign in again: maasloop login"
+    return await _tokens(endpoints, asked, authority_file, Unauthenticated(Reason.CREDENTIALS_EXPIRED, message))
+
+
+async def _tokens(
+    endpoints: Endpoints, asked: Mapping[str, str], authority_file: Path | None, refused: Unauthenticated
+) -> Tokens:
+    opener, body = _opener(authority_file), urlencode(asked).encode()
+    try:
+        async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
+            found: dict[str, Any] = json.loads(await asyncio.to_thread(_read, opener, endpoints.token, body))
+        return Tokens(str(found["access_token"]), int(found["expires_in"]), str(found.get("refresh_token", "")))
+    except HTTPError as error:
+        error.close()
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise refused from error
+        raise _away(endpoints) from error
+    except OSError as error:
+        raise _away(endpoints) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise refused from error
+
+
+def _away(endpoints: Endpoints) -> Unavailable:
+    message = f"{endpoints.token} does not answer"
+    return Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, message, {"neighbour": "provider"})
 
 
 def _opener(authority_file: Path | None) -> OpenerDirector:

@@ -116,6 +116,10 @@ class People:
         groups = claims.get(self._groups_claim, [])
         member = {str(group) for group in groups} if isinstance(groups, list) else {str(groups)}
         data_subject = claims.get(self._data_subject_claim, "")
+        proven, acr = claims.get("auth_time"), claims.get("acr", "")
+        # A proof later than its token is none.
+        if not isinstance(proven, int | float) or not 0 < proven <= claims["iat"] + SKEW_MAX_S:
+            proven = None
         return Principal(
             self.kind,
             claims["sub"],
@@ -123,6 +127,8 @@ class People:
             data_subject=data_subject if isinstance(data_subject, str) else "",
             credential=str(claims.get("jti", "")),
             expire_time=_time(claims["exp"]),
+            authenticated_time=None if proven is None else _time(proven),
+            acr=acr if isinstance(acr, str) else "",
         )
 
 

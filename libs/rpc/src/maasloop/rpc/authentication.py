@@ -123,10 +123,13 @@ class Gate:
     async def authorize(
         self, principal: Principal | None, method: str, request: Message, *, continued: bool = False
     ) -> None:
-        """Raise ``PermissionDenied`` unless the caller may call the method (``/package.Service/Method``) with this."""
+        """Raise ``PermissionDenied`` unless the caller may call the method (``/package.Service/Method``) with this.
+
+        Raise ``Unauthenticated`` where the caller may, and must first prove anew who they are.
+        """
         try:
             await self._judge(principal, method, request, continued=continued)
-        except PermissionDenied as error:
+        except (PermissionDenied, Unauthenticated) as error:
             if self._audit is not None:
                 self._audit.refused(principal, method, error)
             raise

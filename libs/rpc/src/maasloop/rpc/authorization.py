@@ -19,6 +19,8 @@ from maasloop.core.reasons import Reason
 from maasloop.identity.principals import Principal
 from maasloop.identity.roles import ANY, Need, Roles
 
+from .step_up import StepUp
+
 DISTRICTS = "districts"
 DATA_SUBJECTS = "dataSubjects"
 ALL = "-"
@@ -29,7 +31,7 @@ class Authorizer(Protocol):
     """Answers for a server whether a call may be made."""
 
     async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
-        """Refuse with PermissionDenied what the caller has no right to.
+        """Refuse with PermissionDenied what the caller has no right to, and with Unauthenticated who must prove more.
 
         ``method`` is ``/package.Service/Method``. ``continued`` is set for a further message of a stream of requests,
         whose first message was permitted.
@@ -61,14 +63,18 @@ async def nowhere(_name: str) -> Place | None:
 class RoleAuthorizer:
     """Asks the table of roles."""
 
-    def __init__(self, roles: Roles, places: Places = nowhere) -> None:
-        """``places`` is asked about names without a district, and about observed properties."""
+    def __init__(self, roles: Roles, places: Places = nowhere, step_up: StepUp | None = None) -> None:
+        """``places`` is asked about names without a district, and about observed properties.
+
+        Without ``step_up`` nobody's proof is fresh enough for methods that want one.
+        """
         self._roles = roles
         self._places = places
+        self._step_up = step_up
         self._asks: dict[str, permission_pb2.Permission] = {}
 
     async def authorize(self, principal: Principal, method: str, request: Message, *, continued: bool = False) -> None:
-        """Refuse with PermissionDenied what no grant of the caller covers."""
+        """Refuse with PermissionDenied what no grant of the caller covers, with Unauthenticated who must prove more."""
         asked = self._asks.get(method)
         if asked is None:
             asked = self._asks[method] = permission_of(method)
@@ -77,6 +83,10 @@ class RoleAuthorizer:
         if not asked.name or not self._roles.permits(principal, await self.need(asked, request)):
             message = f"{principal} may not {asked.name or method} here"
             raise PermissionDenied(Reason.PERMISSION_MISSING, message, {"permission": asked.name})
+        if asked.step_up:
+            if self._step_up is None:
+                raise PermissionDenied(Reason.PERMISSION_MISSING, f"nobody may {asked.name} here")
+            self._step_up.require(principal)
 
     async def need(self, asked: permission_pb2.Permission, request: Message) -> Need:
         """Return what a request needs, for a method that asks for such a permission."""

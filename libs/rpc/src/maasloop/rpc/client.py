@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -54,16 +54,25 @@ class Peer:
     """Our certificate, its key, and the authority of the neighbour's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """How a person or a program proves who calls, without a certificate (RFC 6750)."""
+
+    token: str = field(repr=False)
+    authority: bytes | None = None
+    """Certificates (PEM) of those who vouch for the server's host name; None believes those that gRPC believes."""
+
+
 def channel(
     address: str,
     *,
-    peer: Peer | None = None,
+    peer: Peer | Bearer | None = None,
     idempotent: Sequence[str] = (),
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
     """Open a channel to ``host:port``; no I/O happens before the first call.
 
-    Without ``peer`` it is in clear text and names nobody. With it, a renewed certificate is taken up by the next call.
+    Without ``peer`` it is in clear text and names nobody. A renewed certificate is taken up by the next call; a token is not.
     ``idempotent`` lists methods (``package.Service/Method``, or ``package.Service`` for all of a service) that may be
     sent again when the answer was UNAVAILABLE. A call that never reached the server is sent again in any case. ``options``
     are gRPC's own, and stronger than ours.
@@ -71,6 +80,10 @@ def channel(
     given = [*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(idempotent))), *options]
     if peer is None:
         return grpc.aio.insecure_channel(address, options=given)
+    if isinstance(peer, Bearer):
+        known = grpc.access_token_call_credentials(peer.token)
+        server = grpc.ssl_channel_credentials(peer.authority)
+        return grpc.aio.secure_channel(address, grpc.composite_channel_credentials(server, known), options=given)
     live = LiveTls(peer.tls)
 
     def make() -> grpc.aio.Channel:
@@ -84,7 +97,7 @@ def channel(
 
 @asynccontextmanager
 async def connected(
-    address: str, *, peer: Peer | None = None, idempotent: Sequence[str] = ()
+    address: str, *, peer: Peer | Bearer | None = None, idempotent: Sequence[str] = ()
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel for the block."""
     async with channel(address, peer=peer, idempotent=idempotent) as opened:

@@ -33,6 +33,7 @@ from maasloop.identity.tokens import (
 )
 from maasloop.rpc.authorization import Places, RoleAuthorizer, nowhere
 from maasloop.rpc.sessions import Sessions
+from maasloop.rpc.step_up import StepUp
 
 from .revocations import Revocations
 
@@ -58,6 +59,10 @@ class AccessSettings(BaseModel):
     """TOML file of what groups may: ``[[grant]]`` with ``group``, ``role``, and optionally ``districts``, ``domains``."""
     program_keys_file: Path | None = None
     """File of the registry's public keys (JWK set), by which tokens of programs are checked; none lets no program in."""
+    step_up_max_age_s: int = Field(default=300, ge=10, le=86_400)
+    """Seconds since a person proved who they are, at most, for calls that want a fresh proof (RFC 9470)."""
+    step_up_acr: str = ""
+    """Value that the claim `acr` must have for such calls; empty takes every kind of proof."""
     sessions_max: int = Field(default=1_024, gt=0)
     """Calls of people and programs that may run at once."""
 
@@ -96,7 +101,8 @@ class Access:
         sessions = Sessions(clock, sessions_max=settings.sessions_max)
         self._revocations = Revocations(bus, clock, sessions)
         self.tokens = AccessTokens(Issuers(*_readers(settings, clock)), self._revocations, sessions)
-        self.authorizer = RoleAuthorizer(Roles.load(), places)
+        self.step_up = StepUp(clock, settings.step_up_max_age_s, settings.step_up_acr)
+        self.authorizer = RoleAuthorizer(Roles.load(), places, self.step_up)
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:

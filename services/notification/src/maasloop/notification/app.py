@@ -202,6 +202,7 @@ def _server(parts: _Parts, access: Access, audit: CallAudit | None) -> RpcServer
         subscriptions=subscriptions,
         deliveries=parts.deliveries,
         rules_changed=parts.refresh,
+        step_up=access.step_up,
     )
     services = [notification_service_pb2.DESCRIPTOR.services_by_name["NotificationService"].full_name]
     server = rpc_server(parts.settings, services, parts.clock, access=access, audit=audit)

@@ -1,22 +1,24 @@
-"""``maasloop login``: sign in at the city's identity provider, in a browser."""
+"""``maasloop login | logout``: sign in at the city's identity provider, in a browser."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import webbrowser
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.calling import running
+from maasloop.cli.printing import say
 from maasloop.core.clock import SystemClock
 
-LOGIN_FILE = "login.json"
+if TYPE_CHECKING:
+    from maasloop.cli.signed_in import Login
+    from maasloop.identity.provider import StepUp
+
 PATIENCE_S = 300.0
 REQUEST_BYTES_MAX = 16 * 1024
 CLIENT_ID = "maasloop-cli"
@@ -26,38 +28,73 @@ _PAGE = "<!doctype html><title>Maasloop</title><p>{}</p><p>You may close this pa
 def login(
     context: typer.Context,
     issuer: Annotated[
-        str, typer.Option(envvar="MAASLOOP_CLI__PROVIDER_ISSUER", help="Issuer of the provider: https://…")
-    ],
-    client_id: Annotated[str, typer.Option(help="Id under which the provider knows this command.")] = CLIENT_ID,
+        str,
+        typer.Option(envvar="MAASLOOP_CLI__PROVIDER_ISSUER", help="Issuer of the provider, https://…; the last one's."),
+    ] = "",
+    client_id: Annotated[str, typer.Option(help=f"Id by which the provider knows this command; {CLIENT_ID}.")] = "",
     ca_file: Annotated[Path | None, typer.Option(help="Authority (PEM) that vouches for the provider.")] = None,
+    services_ca_file: Annotated[
+        Path | None, typer.Option(help="Authority (PEM) that vouches for the services at the addresses given.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="What the provider is asked for.")] = "",
+    *,
+    step_up: Annotated[bool, typer.Option("--step-up", help="Prove anew who you are; some calls want that.")] = False,
+    acr_values: Annotated[str, typer.Option(help="What the proof must be, where a refusal says so.")] = "",
     browser: Annotated[bool, typer.Option(help="Open a browser; the address is printed in any case.")] = True,
 ) -> None:
-    """Sign in as a person. The token is kept in ``.maasloop/secrets/login.json``, readable by nobody else."""
+    """Sign in as a person; what follows here calls as you. It is kept in .maasloop/secrets, readable by nobody else.
+
+    Addresses given before it (--address) are kept too.
+    """
+    from maasloop.cli.signed_in import Login
+    from maasloop.identity.provider import SCOPE, StepUp
+
     addresses: Addresses = context.obj
-    place = addresses.root / ".maasloop" / "secrets"
-    running(_login(place, issuer, client_id, ca_file, browser=browser))
+    last = Login.read(addresses.root)
+    wanted = Login(
+        issuer=issuer or (last.issuer if last else ""),
+        client_id=client_id or (last.client_id if last else CLIENT_ID),
+        provider_ca_file=_named(ca_file) or (last.provider_ca_file if last else ""),
+        scope=scope or (last.scope if last else SCOPE),
+        services={**(last.services if last else {}), **addresses.services},
+        services_ca_file=_named(services_ca_file) or (last.services_ca_file if last else ""),
+    )
+    if not wanted.issuer:
+        raise typer.BadParameter("name the provider: --issuer https://…", param_hint="--issuer")
+    running(_login(addresses.root, wanted, StepUp(acr_values) if step_up or acr_values else None, browser=browser))
 
 
-async def _login(place: Path, issuer: str, client_id: str, ca_file: Path | None, *, browser: bool) -> None:
+def logout(context: typer.Context) -> None:
+    """Sign out here: the token is deleted. The provider's own session ends in its browser."""
+    from maasloop.cli.signed_in import forget
+
+    addresses: Addresses = context.obj
+    say("signed out" if forget(addresses.root) else "nobody was signed in")
+
+
+async def _login(root: Path, wanted: Login, step_up: StepUp | None, *, browser: bool) -> None:
     from maasloop.identity.provider import Endpoints, SigningIn, fetching
-    from maasloop.identity.secret_files import secret_directory, write_secret
 
-    endpoints = await Endpoints.of(issuer, fetching(ca_file))
+    authority = Path(wanted.provider_ca_file) if wanted.provider_ca_file else None
+    endpoints = await Endpoints.of(wanted.issuer, fetching(authority))
     answers: asyncio.Queue[dict[str, str]] = asyncio.Queue(1)
     server = await asyncio.start_server(lambda reader, writer: _answer(reader, writer, answers), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        attempt = SigningIn(endpoints, client_id, f"http://127.0.0.1:{port}/callback")
+        redirect_uri = f"http://127.0.0.1:{port}/callback"
+        attempt = SigningIn(endpoints, wanted.client_id, redirect_uri, wanted.scope, step_up)
         typer.echo(f"sign in at {attempt.url}")
         if browser:
             webbrowser.open(attempt.url)
         async with asyncio.timeout(PATIENCE_S):
             code = attempt.code(await answers.get())
-    token, lifetime_s = await attempt.redeem(code, ca_file)
-    expire_time = SystemClock().now() + timedelta(seconds=lifetime_s)
-    kept = {"issuer": issuer, "access_token": token, "expire_time": expire_time.isoformat(timespec="seconds")}
-    write_secret(secret_directory(place) / LOGIN_FILE, json.dumps(kept).encode())
-    typer.echo(f"signed in until {kept['expire_time']}")
+    signed_in = wanted.given(await attempt.redeem(code, authority), SystemClock())
+    signed_in.write(root)
+    typer.echo(f"signed in until {signed_in.expire_time}{', and on by itself' if signed_in.refresh_token else ''}")
+
+
+def _named(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""
 
 
 async def _answer(

@@ -30,6 +30,7 @@ from maasloop.notification.handlers.resolve_alert import ResolveAlert
 from maasloop.notification.ports import Alerts, Deliveries, DeliveryFilter, Rules, Subscriptions
 from maasloop.rpc.authentication import caller
 from maasloop.rpc.server import RpcServer
+from maasloop.rpc.step_up import StepUp
 
 type Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -58,6 +59,7 @@ class NotificationDoor(NotificationServiceServicer):
         subscriptions: Subscriptions,
         deliveries: Deliveries,
         rules_changed: Callable[[], Awaitable[None]],
+        step_up: StepUp,
     ) -> None:
         self._create_rule = create_rule
         self._grant_rule = grant_rule
@@ -71,6 +73,7 @@ class NotificationDoor(NotificationServiceServicer):
         self._subscriptions = subscriptions
         self._deliveries = deliveries
         self._rules_changed = rules_changed
+        self._step_up = step_up
 
     def register(self, server: RpcServer) -> None:
         """Serve on this server."""
@@ -79,8 +82,14 @@ class NotificationDoor(NotificationServiceServicer):
     async def CreateAlertRule(self, request: pb.CreateAlertRuleRequest, context: Context) -> alert_pb2.AlertRule:
         """Create a rule."""
         etag = digest(request.alert_rule).hex()[:ETAG_DIGITS]
-        wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag, str(caller() or ""))
-        stored = await self._create_rule(wanted, request_of(request, "CreateAlertRule"))
+        who = caller()
+        wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag, str(who or ""))
+
+        def require_proof() -> None:
+            if who is not None:
+                self._step_up.require(who)
+
+        stored = await self._create_rule(wanted, request_of(request, "CreateAlertRule"), require_proof)
         # Readings that come after the answer are judged by the rule.
         await self._rules_changed()
         return messages.rule_message(stored)

@@ -1,5 +1,6 @@
 """A new alert rule; one that would tell very many waits for a second person."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from maasloop.core.clock import Clock
@@ -18,12 +19,14 @@ class CreateRule:
         self._clock = clock
         self._mass_subscriptions_min = mass_subscriptions_min
 
-    async def __call__(self, rule: AlertRule, request: Request) -> AlertRule:
-        """Return the stored rule."""
+    async def __call__(self, rule: AlertRule, request: Request, require_proof: Callable[[], None]) -> AlertRule:
+        """Return the stored rule; ``require_proof`` refuses whoever may make none that tells very many."""
         require_rule(rule)
         self._conditions.require_valid(rule)
         mass = await self._rules.audience(rule.district, rule.category) >= self._mass_subscriptions_min
         if mass and not rule.requester:
             message = "it would tell very many, and callers are not identified here: nobody could be the second person"
             raise FailedPrecondition(Reason.STATE_FORBIDS, message, {"state": "CALLERS_UNKNOWN"})
+        if mass:
+            require_proof()
         return await self._rules.add(replace(rule, disabled=mass, create_time_us=self._clock.now_us()), request)

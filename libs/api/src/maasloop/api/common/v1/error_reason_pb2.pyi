@@ -195,6 +195,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller is known and has no right to this. Metadata: `permission`."""
     ERROR_REASON_REVOCATIONS_UNKNOWN: _ErrorReason.ValueType  # 125
     """Revocations have not been heard of for a while, so that no token is believed; retry later."""
+    ERROR_REASON_STEP_UP_REQUIRED: _ErrorReason.ValueType  # 126
+    """The person has not proven lately who they are: sign in anew, as RFC 9470 has it. Metadata: `max_age` (seconds), and
+    `acr_values` where the proof must be of a kind.
+    """
     ERROR_REASON_AUDIT_UNAVAILABLE: _ErrorReason.ValueType  # 130
     """The audit log can't be written, so that nothing may be changed; retry later."""
     ERROR_REASON_CLAIM_INVALID: _ErrorReason.ValueType  # 150
@@ -379,6 +383,10 @@ ERROR_REASON_PERMISSION_MISSING: ErrorReason.ValueType  # 124
 """The caller is known and has no right to this. Metadata: `permission`."""
 ERROR_REASON_REVOCATIONS_UNKNOWN: ErrorReason.ValueType  # 125
 """Revocations have not been heard of for a while, so that no token is believed; retry later."""
+ERROR_REASON_STEP_UP_REQUIRED: ErrorReason.ValueType  # 126
+"""The person has not proven lately who they are: sign in anew, as RFC 9470 has it. Metadata: `max_age` (seconds), and
+`acr_values` where the proof must be of a kind.
+"""
 ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 130
 """The audit log can't be written, so that nothing may be changed; retry later."""
 ERROR_REASON_CLAIM_INVALID: ErrorReason.ValueType  # 150

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'maasloop/api/common/v1/permission.proto\x12\x16maasloop.api.common.v1\x1a google/protobuf/descriptor.proto\"\x85\x01\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07objects\x18\x02 \x03(\t\x12\x0e\n\x06shared\x18\x03 \x01(\x08\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x13\n\x0b\x64omain_path\x18\x05 \x01(\t\x12\x10\n\x08personal\x18\x06 \x01(\x08\x12\x11\n\tanonymous\x18\x07 \x01(\x08:X\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\x9d\x8c\x03 \x01(\x0b\x32\".maasloop.api.common.v1.Permission:/\n\x06\x64omain\x12\x1d.google.protobuf.FieldOptions\x18\x9d\x8c\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'maasloop/api/common/v1/permission.proto\x12\x16maasloop.api.common.v1\x1a google/protobuf/descriptor.proto\"\x96\x01\n\nPermission\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07objects\x18\x02 \x03(\t\x12\x0e\n\x06shared\x18\x03 \x01(\x08\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x13\n\x0b\x64omain_path\x18\x05 \x01(\t\x12\x10\n\x08personal\x18\x06 \x01(\x08\x12\x11\n\tanonymous\x18\x07 \x01(\x08\x12\x0f\n\x07step_up\x18\x08 \x01(\x08:X\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\x9d\x8c\x03 \x01(\x0b\x32\".maasloop.api.common.v1.Permission:/\n\x06\x64omain\x12\x1d.google.protobuf.FieldOptions\x18\x9d\x8c\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maasloop.api.common.v1.perm
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSION']._serialized_start=102
-  _globals['_PERMISSION']._serialized_end=235
+  _globals['_PERMISSION']._serialized_end=252
 # @@protoc_insertion_point(module_scope)

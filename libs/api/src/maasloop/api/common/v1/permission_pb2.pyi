@@ -35,6 +35,7 @@ class Permission(_message.Message):
     DOMAIN_PATH_FIELD_NUMBER: _builtins.int
     PERSONAL_FIELD_NUMBER: _builtins.int
     ANONYMOUS_FIELD_NUMBER: _builtins.int
+    STEP_UP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `noun.verb`, for example `device.read`; several methods may share one."""
     shared: _builtins.bool
@@ -50,6 +51,8 @@ class Permission(_message.Message):
     """Data about persons is read or changed, so that every call is kept in the audit log."""
     anonymous: _builtins.bool
     """The request carries its own proof (a claim, a key), so that callers need no other identity."""
+    step_up: _builtins.bool
+    """A person must have proven shortly before who they are: UNAUTHENTICATED (STEP_UP_REQUIRED) says how. No program is let in."""
     @_builtins.property
     def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths of the fields that name what the call is about: resource names (`districts/{district}/...`,
@@ -67,10 +70,11 @@ class Permission(_message.Message):
         domain_path: _builtins.str = ...,
         personal: _builtins.bool = ...,
         anonymous: _builtins.bool = ...,
+        step_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "domain", b"domain", "domain_path", b"domain_path", "name", b"name", "objects", b"objects", "personal", b"personal", "shared", b"shared"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "domain", b"domain", "domain_path", b"domain_path", "name", b"name", "objects", b"objects", "personal", b"personal", "shared", b"shared", "step_up", b"step_up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,8 +99,9 @@ class NotificationServiceServicer:
 
     def CreateAlertRule(self, request, context):
         """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
-        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
-        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it, and only
+        for a person who proved lately who they are: UNAUTHENTICATED (STEP_UP_REQUIRED) for others, PERMISSION_DENIED
+        (PERMISSION_MISSING) for programs, FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,9 @@ class NotificationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> NotificationServiceAsyncStub: ...
     CreateAlertRule: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.CreateAlertRuleRequest, _alert_pb2.AlertRule]
     """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
-    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
-    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it, and only
+    for a person who proved lately who they are: UNAUTHENTICATED (STEP_UP_REQUIRED) for others, PERMISSION_DENIED
+    (PERMISSION_MISSING) for programs, FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
     """
     GrantAlertRule: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.GrantAlertRuleRequest, _alert_pb2.AlertRule]
     """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
@@ -72,8 +73,9 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAlertRule: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.CreateAlertRuleRequest, _alert_pb2.AlertRule]  # type: ignore[assignment]
     """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
-    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
-    FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+    many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it, and only
+    for a person who proved lately who they are: UNAUTHENTICATED (STEP_UP_REQUIRED) for others, PERMISSION_DENIED
+    (PERMISSION_MISSING) for programs, FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
     """
     GrantAlertRule: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.GrantAlertRuleRequest, _alert_pb2.AlertRule]  # type: ignore[assignment]
     """Agrees, as a person who did not create it, to a rule that tells very many, within 15 minutes of its creation; it is
@@ -111,8 +113,9 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_alert_pb2.AlertRule, _abc.Awaitable[_alert_pb2.AlertRule]]:
         """Creates a rule. INVALID_ARGUMENT (POLICY_INVALID) where an expression does not compile. A rule that would tell very
-        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it:
-        FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
+        many subscriptions at once (`mass_subscriptions_min`) is created disabled, until a second person grants it, and only
+        for a person who proved lately who they are: UNAUTHENTICATED (STEP_UP_REQUIRED) for others, PERMISSION_DENIED
+        (PERMISSION_MISSING) for programs, FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
         """
 
     @_abc_1.abstractmethod
