@@ -34,7 +34,7 @@ from maasloop.identity.tls import LiveTls
 from maasloop.identity.token_keys import FileKeys
 from maasloop.identity.tokens import AUDIENCE, PROVIDER_ALGORITHMS, GroupGrant, Issuers, People, Verifier
 from maasloop.rpc.authentication import Security
-from maasloop.rpc.authorization import RoleAuthorizer
+from maasloop.rpc.authorization import Place, RoleAuthorizer
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.step_up import StepUp
 
@@ -45,6 +45,7 @@ ISSUER = "https://provider.example"
 IDS = {OWN: ("centre", "p-own"), FOREIGN: ("south", "p-foreign"), CITY: ("-", "")}
 FRESH_S, STALE_S, ANY_AGE_S = 300, 3_600, 10**6
 """How old the proof of a caller may be for what wants a fresh one, how old a stale one is, and what lets all pass."""
+PLACED = frozenset({"policies", "alertRules", "quarantineEntries"})
 CALL_TIMEOUT_S = 30.0
 AT_ONCE = 32
 NOTED_MAX = 20
@@ -162,6 +163,12 @@ async def run(plan: Plan) -> Outcome:
     )
 
 
+async def _place(name: str) -> Place | None:
+    """Answer as services do about what belongs to a district and does not say so: here its id is the district's."""
+    collection, _, id_ = name.partition("/")
+    return Place(district=id_) if collection in PLACED and id_ in {ids[0] for ids in IDS.values()} else None
+
+
 @asynccontextmanager
 async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, httpx2.AsyncClient, ECKey]]:
     """Serve the whole contract behind the platform's gate."""
@@ -176,7 +183,7 @@ async def _city(sabotage: str) -> AsyncIterator[tuple[grpc.aio.Channel, httpx2.A
         judged = WithoutScope(roles.table, roles.permissions) if sabotage == SCOPE_JOIN_OFF else roles
         age_s = ANY_AGE_S if sabotage == STEP_UP_OFF else FRESH_S
         tokens = Tokens(keys, roles)
-        authorizer = RoleAuthorizer(judged, step_up=StepUp(SystemClock(), age_s))
+        authorizer = RoleAuthorizer(judged, _place, step_up=StepUp(SystemClock(), age_s))
         security = Security(tls=LiveTls(files), public_address="127.0.0.1:0", tokens=tokens, authorizer=authorizer)
         server = RpcServer("127.0.0.1:0", security=security)
         for name, handlers in _handlers().items():

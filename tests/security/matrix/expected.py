@@ -17,10 +17,9 @@ SHARED = frozenset({
 })  # fmt: skip
 """What all districts share: a grant anywhere will do."""
 CITYWIDE = frozenset({
-    "CreateDeviceType", "CreateDistrict", "GenerateApiKey", "GrantAlertRule", "ListApiKeys", "ReinstatePrincipal", "RevokeApiKey",
-    "RevokePrincipal", "GenerateNetworkServerCredential", "CreateObservedProperty", "CreateProcessingActivity", "DeleteAlertRule",
-    "GetPolicy", "GetShadowReport", "ListAlertRules", "ListPolicies", "ReplayQuarantine", "SetPolicyMode",
-    "UpdateDeviceType", "UpdatePolicy", "WatchConsent", "WatchDevices",
+    "CreateDeviceType", "CreateDistrict", "GenerateApiKey", "ListApiKeys", "ReinstatePrincipal", "RevokeApiKey",
+    "RevokePrincipal", "GenerateNetworkServerCredential", "CreateObservedProperty", "CreateProcessingActivity",
+    "UpdateDeviceType", "WatchConsent", "WatchDevices",
 })  # fmt: skip
 """What names no district, and so needs a grant for all of them."""
 PERSONS = frozenset({"CheckConsent", "GrantConsent", "ListConsentRecords", "ObjectToProcessing"})

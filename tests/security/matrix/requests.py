@@ -39,7 +39,9 @@ def request(method: MethodDescriptor, district: str, data_subject: str) -> Messa
         _fill(message, name)
     violations = []
     for _ in range(REPAIRS_MAX):
-        _name(message, {"district": district, "data_subject": data_subject})
+        # What belongs to a district without saying so in its name has the district's id here.
+        placed = dict.fromkeys(("policy", "alert_rule", "entry"), "x" if district == "-" else district)
+        _name(message, {"district": district, "data_subject": data_subject, **placed})
         violations = _VALIDATOR.collect_violations(message)
         if not violations:
             return message

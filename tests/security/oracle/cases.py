@@ -6,14 +6,15 @@ from random import Random
 from tests.security.oracle import model
 from tests.security.oracle.model import Principal
 
-KNOWN = ("noord", "zuid", "lamp-1", "lamp-2", "signal-1", "junction-7")
+KNOWN = ("noord", "zuid", "haven", "lamp-1", "lamp-2", "signal-1", "junction-7")
 LAST = ("observations-json", "responses-pb", "commands", "receipts", "traffic", "personal", "air", *model.SERVICES)
 HOSTILE = (
     ">", "*", "*.>", "$SYS.>", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.*.CONNECT",
     "$SYS.REQ.SERVER.x.KICK", "$SYS.REQ.ACCOUNT.x.CLAIMS.UPDATE", "$JS.API.>", "$JS.API.INFO", "$JS.API.STREAM.NAMES",
     "$JS.API.STREAM.CREATE.EVIL", "$JS.API.STREAM.DELETE.OBSERVATIONS", "$JS.API.STREAM.PURGE.COMMANDS", "$JS.>",
     "$JS.API.STREAM.RESTORE.OBSERVATIONS", "$JS.API.STREAM.SNAPSHOT.PERSONAL", "$JS.API.CONSUMER.CREATE.COMMANDS",
-    "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.ingest-mqtt", "$JS.API.STREAM.PURGE.$MQTT_msgs", "$JS.ACK.>", "$KV.>",
+    "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.ingest-mqtt", "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.ingest-mqtt-elsewhere",
+    "$JS.API.STREAM.PURGE.$MQTT_msgs", "$JS.devices-elsewhere.API.STREAM.PURGE.$MQTT_msgs", "$JS.ACK.>", "$KV.>",
     "$KV.maasloop-leases.timeseries.0", "$KV.maasloop-revocations.device.x", "$MQTT.>", "$MQTT.msgs.>",
     "$MQTT.msgs.dev.v1.noord.lamp-1.up.x", "$MQTT.sub.x", "$MQTT.deliver.pubrel.x", "$MQTT.rmsgs", "$MQTT.JSA.x.y.z",
     "_INBOX.>", "_INBOX.x.y", "_INBOX_ingest.x", "_INBOX_actuation.>", "_R_.x", "_GR_.x.y.z", "$G.x", "maasloop.>", "dev.>",

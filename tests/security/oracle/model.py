@@ -23,6 +23,8 @@ def listed(text: str) -> list[str]:
 
 
 CORE, DOWNLINK, DEVICES, OTHER, AUDIT = "CORE", "DOWNLINK", "DEVICES-city", "DEVICES-elsewhere", "AUDIT"
+TENANTS = {DEVICES: (listed("noord zuid"), ""), OTHER: (listed("haven kade"), "-elsewhere")}
+"""By account of devices: the districts of its tenant, and what the names of the tenant's durables end in."""
 MQTT = "$MQTT_msgs"
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DOMAINS = listed("traffic light air noise water parking waste energy crowd health mobility")
@@ -51,8 +53,8 @@ DURABLES = {
     "notification": {"OBSERVATIONS": ["notification-observations"], "COMMANDS": ["notification-commands"]},
 }
 PULLS = ("$JS.API.CONSUMER.MSG.NEXT.{0}.{1}", "$JS.ACK.{0}.{1}.>", "$JS.API.CONSUMER.INFO.{0}.{1}")
-ASKS = [f"$JS.devices.API.STREAM.{verb}.{MQTT}" for verb in ("INFO", "PURGE")]
-"""What ingest asks of the devices' account under another name, besides ``CONSUMER.INFO`` of its durables there."""
+ASKS = [[f"$JS.devices{end}.API.STREAM.{verb}.{MQTT}" for verb in ("INFO", "PURGE")] for _, end in TENANTS.values()]
+"""What ingest asks of a tenant's account under another name, besides ``CONSUMER.INFO`` of its durables there."""
 READS = listed(
     "$JS.API.STREAM.INFO.{0} $JS.API.STREAM.MSG.GET.{0} $JS.API.STREAM.PURGE.{0} $JS.API.CONSUMER.CREATE.{0}"
     " $JS.API.CONSUMER.INFO.{0}.* $JS.API.CONSUMER.MSG.NEXT.{0}.* $JS.API.CONSUMER.DELETE.{0}.* $JS.ACK.{0}.*.>"
@@ -108,9 +110,13 @@ def open_facts(keys: list[str]) -> list[str]:
 @cache
 def crossings() -> list[tuple[str, str, str]]:
     """Return (from account, to account, pattern) of everything that leaves an account."""
-    across = [(DEVICES, CORE, "dev.v1.*.*.up.>"), (CORE, AUDIT, "maasloop.audit.checkpointed.v1.*.*")]
-    across += [(CORE, DEVICES, "dev.v1.*.*.down.receipts"), (DOWNLINK, DEVICES, "dev.v1.*.*.down.commands")]
-    across += [(CORE, DEVICES, one) for one in (*pulling("ingest", MQTT), *ASKS)]
+    across = [(CORE, AUDIT, "maasloop.audit.checkpointed.v1.*.*")]
+    for (account, (districts, end)), asks in zip(TENANTS.items(), ASKS, strict=True):
+        for district in districts:
+            across.append((account, CORE, f"dev.v1.{district}.*.up.>"))
+            across.append((CORE, account, f"dev.v1.{district}.*.down.receipts"))
+            across.append((DOWNLINK, account, f"dev.v1.{district}.*.down.commands"))
+        across += [(CORE, account, one) for one in (*behind_door(end), *asks)]
     return across + [(CORE, f"INTEGRATOR-{name}", one) for name in ("tram", "weather") for one in open_facts(DOMAINS)]
 
 
@@ -134,22 +140,26 @@ def rights(who: Principal) -> tuple[list[str], list[str], list[str]]:
     if who.name.startswith("ensure"):
         core = who.name == "ensure"
         streams, verbs = (STREAMS, ("INFO", "CREATE", "UPDATE")) if core else ([MQTT], ("INFO", "UPDATE"))
+        end = "" if core else TENANTS[who.account][1]
         made = [f"$JS.API.STREAM.{verb}.{name}" for name in streams for verb in verbs]
         for stream, durable in [(s, d) for own in DURABLES.values() for s, names in own.items() for d in names]:
             if core != (stream == MQTT):
-                made += [f"$JS.API.CONSUMER.{verb}.{stream}.{durable}" for verb in ("INFO", "DURABLE.CREATE")]
+                made += [f"$JS.API.CONSUMER.{verb}.{stream}.{durable}{end}" for verb in ("INFO", "DURABLE.CREATE")]
         return made, [], [inbox]
     publish, subscribe = HELPERS[who.name]
     return publish, [], [*subscribe, inbox]
 
 
-def pulling(name: str, stream: str) -> list[str]:
+def pulling(name: str, stream: str, end: str = "") -> list[str]:
     """Return what a service publishes to read its durables of a stream; one that only keeps space is never read."""
     forms = {durable: PULLS[2:] if durable.endswith("-space") else PULLS for durable in DURABLES[name][stream]}
-    made = [form.format(stream, durable) for durable, its in forms.items() for form in its]
-    return [
-        one.replace("$JS.API.CONSUMER.INFO", "$JS.devices.API.CONSUMER.INFO") if stream == MQTT else one for one in made
-    ]
+    return [form.format(stream, f"{durable}{end}") for durable, its in forms.items() for form in its]
+
+
+def behind_door(end: str) -> list[str]:
+    """Return the same of ingest for the stream behind the MQTT listener of a tenant."""
+    made = pulling("ingest", MQTT, end)
+    return [one.replace("$JS.API.CONSUMER.INFO", f"$JS.devices{end}.API.CONSUMER.INFO") for one in made]
 
 
 def service(name: str) -> tuple[list[str], list[str], list[str]]:
@@ -160,10 +170,13 @@ def service(name: str) -> tuple[list[str], list[str], list[str]]:
     publish.append("$JS.API.STREAM.MSG.GET.KV_maasloop-revocations")
     denied: list[str] = []
     subscribe = [f"maasloop.{noun}.*.v1.*.*" for noun in FOLLOWS.get(name, "").split()]
-    for stream in DURABLES.get(name, {}):
+    for stream in set(DURABLES.get(name, {})) - {MQTT}:
         publish += pulling(name, stream)
     if name == "ingest":
-        publish += [*ASKS, "dev.v1.*.*.down.receipts"]
+        publish += [
+            one for (_, end), asks in zip(TENANTS.values(), ASKS, strict=True) for one in (*behind_door(end), *asks)
+        ]
+        publish.append("dev.v1.*.*.down.receipts")
         publish += [f"$JS.API.STREAM.INFO.{stream}" for stream in ("OBSERVATIONS", "IMPORTS", "PERSONAL")]
         subscribe += ["dev.v1.*.*.up.>", "maasloop.rpc.ingest.record"]
     if name == "actuation":
@@ -171,7 +184,7 @@ def service(name: str) -> tuple[list[str], list[str], list[str]]:
     if name == "device-registry":
         publish.append("$KV.maasloop-revocations.>")
     if name == "timeseries":
-        publish += [ASKS[0], "$KV.maasloop-leases.timeseries.*"]
+        publish += [*(asks[0] for asks in ASKS), "$KV.maasloop-leases.timeseries.*"]
         publish.append("$JS.API.STREAM.MSG.GET.KV_maasloop-leases")
         publish += [form.format(stream) for stream in OWNED for form in READS]
         publish += [f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*" for stream in OWNED[:4]]

@@ -13,14 +13,16 @@ from tests.security.oracle.wire import NatsWire
 from maasloop.bus import rights
 from maasloop.bus.city import BOTH, City, CityUser
 from maasloop.bus.device_rights import device_rights
+from maasloop.bus.tenants import Tenant
 from maasloop.core.clock import SystemClock
 from maasloop.identity.certificates import DevelopmentCertificates, Holder
-from maasloop.identity.nats.claims import UNLIMITED, Account, AccountLimits, Rights, StorageLimits, User
+from maasloop.identity.nats.claims import Rights, User
 from maasloop.identity.nats.credentials import read_credentials
 from maasloop.stack.servers.nats import NatsIdentities, NatsServer
 
 ROOT = Path(".maasloop/security")
-DISTRICTS = ("noord", "zuid")
+DISTRICTS = {model.DEVICES: ("noord", "zuid"), model.OTHER: ("haven", "noord")}
+"""Of the devices of each account; those of ``noord`` in the other one were placed there wrongly."""
 LAMPS = ("lamp-1", "lamp-2", "signal-1")
 INTEGRATORS = ("tram", "weather")
 OBSERVED = (
@@ -71,12 +73,13 @@ def principals() -> list[Principal]:
     devices = [
         Principal("device", name, account, district)
         for account in (model.DEVICES, model.OTHER)
-        for district in DISTRICTS
+        for district in DISTRICTS[account]
         for name in LAMPS
     ]
     services = [Principal("service", name, model.CORE) for name in model.SERVICES]
     helpers = [Principal("helper", name, model.CORE) for name in (rights.OPERATOR, rights.ENSURE)]
     helpers.append(Principal("helper", rights.ENSURE_DEVICES, model.DEVICES))
+    helpers.append(Principal("helper", "ensure-devices-elsewhere", model.OTHER))
     helpers += [Principal("helper", name, "SYS") for name in (rights.REVOKER, rights.ACCOUNTS)]
     helpers.append(Principal("helper", rights.DOWNLINK, model.DOWNLINK))
     helpers += [Principal("helper", rights.CALLOUT, "AUTH"), Principal("helper", rights.WITNESS, model.AUDIT)]
@@ -92,12 +95,10 @@ def town(*, wildcard: bool = False) -> Iterator[Town]:
         root = Path(scratch).resolve()
         clock = SystemClock()
         city = City(root / "identities", clock)
+        city.declare([Tenant("city", ("noord", "zuid")), Tenant("elsewhere", ("haven", "kade"))])
         city.ensure()
         for name in INTEGRATORS:
             city.add_integrator(name)
-        everything = UNLIMITED
-        limits = AccountLimits(storage=StorageLimits(everything, everything, everything, everything))
-        city.write_account(model.OTHER, Account(limits))
         for who in principals():
             if who.kind == "device":
                 city.write_user(
@@ -114,19 +115,6 @@ def town(*, wildcard: bool = False) -> Iterator[Town]:
         server = NatsServer(root / "nats", identities=NatsIdentities(city, files), extra_configuration=log)
         server.start()
         try:
-            made = Town(city, server, files.authority)
-            _tell_of(made, model.OTHER)
-            yield made
+            yield Town(city, server, files.authority)
         finally:
             server.stop()
-
-
-def _tell_of(made: Town, account: str) -> None:
-    """Push an account to the running server, as one is added in a city that runs."""
-    wire = made.wire(rights.ACCOUNTS)
-    token = made.city.token(account).encode()
-    wire.send(
-        b"SUB _INBOX_accounts.x 1\r\nPUB $SYS.REQ.CLAIMS.UPDATE _INBOX_accounts.x %d\r\n%s\r\n" % (len(token), token)
-    )
-    wire.heard()
-    wire.close()

@@ -35,7 +35,7 @@ way that other readers take for text.
 {{- range $setting, $file := $natsFiles -}}
 {{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "/run/maasloop/nats/%s" $file | trimSuffix "/") }}{{ end -}}
 {{- end -}}
-{{- $keyFiles := dict "audit_keys_directory" "" "command_key_file" "command.key" "webhook_key_file" "webhook.key" -}}
+{{- $keyFiles := dict "audit_keys_directory" "" "command_key_file" "command.key" "command_keys_file" "verification-keys.json" "webhook_key_file" "webhook.key" -}}
 {{- range $setting, $file := $keyFiles -}}
 {{- if hasKey $properties $setting }}{{ $_ := set $settings $setting (printf "/run/maasloop/keys/%s" $file | trimSuffix "/") }}{{ end -}}
 {{- end -}}

@@ -17,6 +17,7 @@ from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
 from maasloop.device_registry.app import PACKAGE, assemble
 from maasloop.device_registry.settings import DeviceRegistrySettings
+from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE, ensure_command_keys
 from maasloop.postgres.migrate import migrate, of_package
 from maasloop.rpc import client
 from maasloop.rpc.client import call
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
 
 NOORD = "districts/noord"
+COMMAND_KEYS = "commands"
 
 
 @dataclass
@@ -92,7 +94,12 @@ def _town() -> Iterator[Town]:
 async def _doors(town: Town, service_dsn: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Doors]:
     audit = AuditFiles(tmp_path)
     audit.ensure(["device-registry"])
-    async with running_doors(town, service_dsn("device-registry"), audit_keys_directory=audit.secrets) as doors:
+    ensure_command_keys(tmp_path / COMMAND_KEYS)
+    settings = {
+        "audit_keys_directory": audit.secrets,
+        "command_keys_file": tmp_path / COMMAND_KEYS / VERIFICATION_KEYS_FILE,
+    }
+    async with running_doors(town, service_dsn("device-registry"), **settings) as doors:
         yield doors
 
 

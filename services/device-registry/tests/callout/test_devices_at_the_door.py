@@ -1,6 +1,7 @@
 """Devices at the door of the real broker: who gets in, and what one who is in may do."""
 
 import asyncio
+from pathlib import Path
 
 import aiomqtt
 import nats
@@ -12,12 +13,19 @@ from nats.errors import Error as NatsError
 from maasloop.api.device.v1 import credential_service_pb2 as pb
 from maasloop.audit.entries import Verb, decode
 from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unauthenticated
+from maasloop.identity.command_keys import (
+    SIGNING_KEY_FILE,
+    VERIFICATION_KEYS_FILE,
+    SigningKey,
+    VerificationKeys,
+    rotate_command_keys,
+)
 from maasloop.identity.nats.keys import KeyPair, Role
 from maasloop.rpc.client import call
 from maasloop.telemetry import metrics
 from maasloop.testing.town import WAIT_S
 
-from .conftest import Doors
+from .conftest import COMMAND_KEYS, Doors
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -47,6 +55,24 @@ async def test_a_device_gets_in_with_its_own_credential_only(doors: Doors) -> No
             async with doors.mqtt(issued, **changed):
                 pass
         assert _refusals(reason) == before + 1
+
+
+async def test_a_device_is_given_the_keys_of_commands(doors: Doors, tmp_path: Path) -> None:
+    """They come with the credential, have ids and an end, and are told to whoever asks after a rotation."""
+    issued = await doors.enrolled("lamp-1")
+    given = VerificationKeys.parse(issued.command_keys.jwk_set)
+    assert given.find(SigningKey.load(tmp_path / COMMAND_KEYS / SIGNING_KEY_FILE).id) is not None
+    assert issued.command_keys.expire_time.seconds > issued.credential.create_time.seconds
+
+    rotate_command_keys(tmp_path / COMMAND_KEYS)
+    answer = await call(doors.credentials.FetchCommandKeys, pb.FetchCommandKeysRequest())
+    told = VerificationKeys.parse(answer.jwk_set)
+    assert (len(given.ids), told.ids[1:]) == (1, given.ids)
+
+    (tmp_path / COMMAND_KEYS / VERIFICATION_KEYS_FILE).unlink()
+    with pytest.raises(FailedPrecondition):
+        await call(doors.credentials.FetchCommandKeys, pb.FetchCommandKeysRequest())
+    assert not (await doors.enrolled("lamp-2")).HasField("command_keys")
 
 
 async def test_who_is_refused_is_written_down(doors: Doors) -> None:

@@ -6,7 +6,7 @@ word. ``AUDIT`` hears checkpoints. ``INTEGRATOR-{name}`` hears open facts. Each 
 activation for the importer, so that another account that names the subject gets nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maasloop.core.domains import Domain
@@ -23,7 +23,8 @@ from maasloop.identity.nats.claims import (
 )
 
 from . import subjects
-from .rights import API, DEVICES_API, MQTT_ASKED, MQTT_PULLED, OPEN, checkpoints, down, pulling
+from .rights import API, MQTT_PULLED, OPEN, checkpoints, down, mqtt_asked, pulling, up
+from .tenants import ALONE, Tenant
 
 SYSTEM = "SYS"
 DOWNLINK = "DOWNLINK"
@@ -62,45 +63,41 @@ type Activate = Callable[[str, str, Shared], str]
 """Signs that an account (first, by name) gives a subject to another (second, by name)."""
 
 
-def devices_account(tenant: str) -> str:
-    """Return the name of the account of a tenant's devices."""
-    require_id(tenant, "tenant")
-    return f"DEVICES-{tenant}"
-
-
 def integrator_account(name: str) -> str:
     """Return the name of an integrator's account."""
     require_id(name, "integrator")
     return f"INTEGRATOR-{name}"
 
 
-def from_devices() -> tuple[Shared, ...]:
-    """Return what devices give to the services: uplinks as they come, and the stream that was acknowledged.
+def from_devices(tenant: Tenant = ALONE[0]) -> tuple[Shared, ...]:
+    """Return what a tenant's devices give to the services: uplinks as they come, and the stream that was acknowledged.
 
     What an account asks of JetStream by its plain name is its own; so what is asked of the other account has another.
     """
-    shared = [Shared("uplinks", subjects.UPLINKS_QOS0)]
-    for durable in MQTT_PULLED:
+    shared = [Shared(f"uplinks {place}", up(place)) for place in tenant.places]
+    for durable in map(tenant.durable, MQTT_PULLED):
         pull, acknowledge = pulling(durable)
         shared += [
             Shared(f"pull {durable.name}", pull, Sharing.SERVICE, streamed_answers=True),
             Shared(f"acknowledge {durable.name}", acknowledge, Sharing.SERVICE),
         ]
     asked = [
-        Shared(f"ask {verb}", f"{API}.{verb}", Sharing.SERVICE, local_subject=f"{DEVICES_API}.{verb}")
-        for verb in MQTT_ASKED
+        Shared(f"ask {verb}", f"{API}.{verb}", Sharing.SERVICE, local_subject=f"{tenant.api}.{verb}")
+        for verb in mqtt_asked(tenant)
     ]
     return (*shared, *asked)
 
 
-def receipts() -> tuple[Shared, ...]:
-    """Return what services give to devices."""
-    return (Shared("receipts", down(subjects.DownlinkKind.RECEIPTS)),)
+def receipts(tenant: Tenant = ALONE[0]) -> tuple[Shared, ...]:
+    """Return what services give to a tenant's devices."""
+    kind = subjects.DownlinkKind.RECEIPTS
+    return tuple(Shared(f"receipts {place}", down(kind, place)) for place in tenant.places)
 
 
-def commands() -> tuple[Shared, ...]:
-    """Return what the sender of commands gives to devices."""
-    return (Shared("commands", down(subjects.DownlinkKind.COMMANDS)),)
+def commands(tenant: Tenant = ALONE[0]) -> tuple[Shared, ...]:
+    """Return what the sender of commands gives to a tenant's devices."""
+    kind = subjects.DownlinkKind.COMMANDS
+    return tuple(Shared(f"commands {place}", down(kind, place)) for place in tenant.places)
 
 
 def to_audit() -> tuple[Shared, ...]:
@@ -120,24 +117,27 @@ def to_integrators() -> tuple[Shared, ...]:
     return (*readings, *others)
 
 
-def core_account(keys: Mapping[str, str], tenant: str, activate: Activate) -> Account:
+def core_account(keys: Mapping[str, str], tenants: Sequence[Tenant], activate: Activate) -> Account:
     """Return the account of the services; ``keys`` are public keys by account."""
-    devices = devices_account(tenant)
+    imported = [
+        one for tenant in tenants for one in _imports(CORE, tenant.account, keys, from_devices(tenant), activate)
+    ]
+    # Exports say every district; what a tenant's account imports of them, says its own.
     return Account(
         AccountLimits(storage=STORAGE),
         exports=_exports((*receipts(), *to_audit(), *to_integrators())),
-        imports=_imports(CORE, devices, keys, from_devices(), activate),
+        imports=tuple(imported),
     )
 
 
-def devices_claims(keys: Mapping[str, str], tenant: str, activate: Activate, signing_key: str) -> Account:
+def devices_claims(keys: Mapping[str, str], tenant: Tenant, activate: Activate, signing_key: str) -> Account:
     """Return the account of a tenant's devices, whose users the holder of ``signing_key`` may sign."""
     return Account(
         AccountLimits(leaf_nodes=LEAF_NODES_MAX, storage=STORAGE),
-        exports=_exports(from_devices()),
+        exports=_exports(from_devices(tenant)),
         imports=(
-            *_imports(devices_account(tenant), CORE, keys, receipts(), activate),
-            *_imports(devices_account(tenant), DOWNLINK, keys, commands(), activate),
+            *_imports(tenant.account, CORE, keys, receipts(tenant), activate),
+            *_imports(tenant.account, DOWNLINK, keys, commands(tenant), activate),
         ),
         signing_keys=(signing_key,),
     )
@@ -148,9 +148,9 @@ def downlink_account() -> Account:
     return Account(exports=_exports(commands()))
 
 
-def auth_account(keys: Mapping[str, str], tenant: str, callout_user: str, curve_key: str) -> Account:
-    """Return the account of the callout, which may place clients among the devices and nowhere else."""
-    allowed = (keys[devices_account(tenant)],)
+def auth_account(keys: Mapping[str, str], tenants: Sequence[Tenant], callout_user: str, curve_key: str) -> Account:
+    """Return the account of the callout, which may place clients among devices and nowhere else."""
+    allowed = tuple(keys[tenant.account] for tenant in tenants)
     return Account(authorization=ExternalAuthorization((callout_user,), allowed, curve_key))
 
 

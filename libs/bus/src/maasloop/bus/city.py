@@ -7,13 +7,14 @@
     accounts/{account}.jwt    what the server is told of an account
     users/{user}.creds        what a user connects with
     callout/                  what the device-registry needs to let devices in
+    tenants.json              districts by tenant, where devices of several share the services
 
 All of it is secret (directories 0700, files 0600). Whoever has ``seeds/`` is the city's operator; services have their own
 file under ``users/`` only.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,9 @@ from maasloop.identity.secret_files import secret_directory, write_secret
 
 from . import accounts, rights
 from .accounts import AUDIT, AUTH, CORE, DOWNLINK, SYSTEM, Shared
+from .tenants import ALONE, Tenant, read_tenants, tenants_text
 
 OPERATOR = "operator"
-TENANT = "city"
-"""The tenant of a machine that has one."""
 _DEVICES_SIGNING = "callout-devices"
 _CURVE = "callout-curve"
 BOTH = (ConnectionType.STANDARD, ConnectionType.MQTT)
@@ -56,17 +56,28 @@ class CityUser:
 class City:
     """The identities of one city's NATS, kept in a directory."""
 
-    def __init__(self, directory: Path, clock: Clock, *, tenant: str = TENANT) -> None:
+    def __init__(self, directory: Path, clock: Clock) -> None:
         """Take a directory; ``ensure`` fills it."""
         self.directory = directory
-        self.tenant = tenant
-        self.devices = accounts.devices_account(tenant)
+        self.devices = ALONE[0].account
+        """The account of the devices of the tenant that every city has."""
         self._clock = clock
 
     @property
+    def tenants(self) -> tuple[Tenant, ...]:
+        """Those that share this city's services."""
+        return read_tenants(self._tenants_path)
+
+    def declare(self, tenants: Sequence[Tenant]) -> None:
+        """Have these tenants from the next ``ensure`` on."""
+        text = tenants_text(tenants)
+        secret_directory(self.directory)
+        write_secret(self._tenants_path, text.encode())
+
+    @property
     def fixed_accounts(self) -> tuple[str, ...]:
-        """The accounts that every city has."""
-        return (SYSTEM, CORE, DOWNLINK, AUDIT, AUTH, self.devices)
+        """The accounts of every city, and those of its tenants' devices."""
+        return (SYSTEM, CORE, DOWNLINK, AUDIT, AUTH, *(tenant.account for tenant in self.tenants))
 
     @property
     def integrators(self) -> list[str]:
@@ -89,13 +100,21 @@ class City:
 
     def users(self) -> list[CityUser]:
         """Return the users that every city has."""
-        core = [CityUser(name, CORE, User(allowed)) for name, allowed in rights.core_rights().items()]
+        tenants = self.tenants
+        core = [CityUser(name, CORE, User(allowed)) for name, allowed in rights.core_rights(tenants).items()]
         # An MQTT client shows the token as its password, which a token that needs a signature would not pass.
-        ensuring = User(rights.ensure_devices_rights(), connection_types=BOTH, bearer=True)
+        ensuring = [
+            CityUser(
+                each.ensure_user,
+                each.account,
+                User(rights.ensure_devices_rights(each), connection_types=BOTH, bearer=True),
+            )
+            for each in tenants
+        ]
         return [
             *core,
             CityUser(rights.DOWNLINK, DOWNLINK, User(rights.downlink_rights())),
-            CityUser(rights.ENSURE_DEVICES, self.devices, ensuring),
+            *ensuring,
             CityUser(rights.CALLOUT, AUTH, User(rights.callout_rights())),
             CityUser(rights.WITNESS, AUDIT, User(rights.witness_rights())),
             CityUser(rights.REVOKER, SYSTEM, User(rights.revoker_rights())),
@@ -106,14 +125,14 @@ class City:
         """Return what every account is to be, by name, without its revocations."""
         keys = {name: self.key(name).public_key for name in (*self.fixed_accounts, *self.integrators)}
         callout = read_unverified(self._credentials(rights.CALLOUT)[0]).subject
-        signing = self.key(_DEVICES_SIGNING).public_key
+        signing, tenants = self.key(_DEVICES_SIGNING).public_key, self.tenants
         return {
             SYSTEM: Account(AccountLimits(leaf_nodes=accounts.LEAF_NODES_MAX)),
-            CORE: accounts.core_account(keys, self.tenant, self.activation),
+            CORE: accounts.core_account(keys, tenants, self.activation),
             DOWNLINK: accounts.downlink_account(),
             AUDIT: accounts.audit_account(keys, self.activation),
-            AUTH: accounts.auth_account(keys, self.tenant, callout, self.curve_key().public_key),
-            self.devices: accounts.devices_claims(keys, self.tenant, self.activation, signing),
+            AUTH: accounts.auth_account(keys, tenants, callout, self.curve_key().public_key),
+            **{each.account: accounts.devices_claims(keys, each, self.activation, signing) for each in tenants},
             **{
                 name: accounts.integrator_claims(keys, name.removeprefix("INTEGRATOR-"), self.activation)
                 for name in self.integrators
@@ -240,6 +259,9 @@ resolver_preload: {json.dumps(preload)}
             "account.seed": self.key(AUTH).seed,
             "devices.seed": self.key(_DEVICES_SIGNING).seed,
             "devices.account": self.key(self.devices).public_key,
+            "districts.json": json.dumps(
+                {district: self.key(each.account).public_key for each in self.tenants for district in each.districts}
+            ),
             "curve.seed": self.curve_key().seed,
         }
         for name, text in files.items():
@@ -267,6 +289,10 @@ resolver_preload: {json.dumps(preload)}
             return False
         token, revoked = read_unverified(self._credentials(user)[0]), self._revocations(account)
         return token.issued_at <= max(revoked.get("*", 0), revoked.get(token.subject, 0))
+
+    @property
+    def _tenants_path(self) -> Path:
+        return self.directory / "tenants.json"
 
     def _account_path(self, name: str) -> Path:
         return self.directory / "accounts" / f"{name}.jwt"

@@ -24,7 +24,8 @@ from maasloop.identity.nats.tokens import read_unverified
 
 from .client import MendedClient
 from .refusals import raise_refusal
-from .rights import API, DEVICES_API, MQTT_ASKED, inbox_prefix
+from .rights import API, DEVICES_API, inbox_prefix, mqtt_asked
+from .tenants import ALONE, Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -155,9 +156,19 @@ class Bus:
             self.client.unwanted[subscription._id] = unwanted  # noqa: SLF001 - nats-py has no public way; tested
         return subscription
 
-    async def api(self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
-        """Call ``$JS.API.{verb}``; the answer may hold an ``error``."""
-        prefix = DEVICES_API if self._devices_apart and verb in MQTT_ASKED else API
+    async def api(
+        self,
+        verb: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 5.0,
+        tenant: Tenant = ALONE[0],
+    ) -> dict[str, Any]:
+        """Call ``$JS.API.{verb}``; the answer may hold an ``error``.
+
+        What is asked about the stream behind the MQTT listener is asked of the account of ``tenant``.
+        """
+        prefix = tenant.api if self._devices_apart and verb in mqtt_asked(tenant) else API
         answer = await self.ask(f"{prefix}.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
         found: dict[str, Any] = json.loads(answer)
         return found

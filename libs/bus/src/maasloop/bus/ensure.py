@@ -18,6 +18,7 @@ from maasloop.core.errors import FailedPrecondition
 from . import subjects
 from .connection import Bus
 from .streams import DURABLES, STREAMS, Durable, Stream, mqtt_stream_config
+from .tenants import ALONE, Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +38,12 @@ class MqttDoor:
     """The listener of an account of devices, and a user in that account, where the broker has accounts."""
 
     bus: Bus
-    user: str
     token: str
     """The user's, which MQTT takes as its password."""
     authority_file: Path | None
     """Who vouches for the listener (PEM); none = no TLS."""
+    tenant: Tenant = ALONE[0]
+    """Whose account it is."""
 
 
 async def ensure(
@@ -62,7 +64,8 @@ async def ensure(
         if durable.stream != subjects.MQTT_STREAM:
             changes += await _ensure_durable(bus, durable)
         elif mqtt_url:
-            changes += await _ensure_durable(behind_door, durable)
+            own = durable if door is None else door.tenant.durable(durable)
+            changes += await _ensure_durable(behind_door, own)
     return changes
 
 
@@ -132,7 +135,7 @@ async def _connect_once(mqtt_url: str, door: MqttDoor | None) -> None:
 def _mqtt_connect(door: MqttDoor | None) -> bytes:
     """Return a CONNECT packet (MQTT 3.1.1, 3.1) for a clean session."""
     flags = _MQTT_CLEAN if door is None else _MQTT_WITH_PASSWORD
-    named = (_MQTT_CLIENT,) if door is None else (_MQTT_CLIENT, door.user, door.token)
+    named = (_MQTT_CLIENT,) if door is None else (_MQTT_CLIENT, door.tenant.ensure_user, door.token)
     texts = b"".join(len(text).to_bytes(2) + text.encode("ascii") for text in named)
     body = _MQTT_CONNECT + bytes([flags]) + _MQTT_KEEP_ALIVE_S.to_bytes(2) + texts
     length, left = bytearray(), len(body)

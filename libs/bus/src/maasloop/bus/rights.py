@@ -5,8 +5,9 @@ declaration says (who follows whom, who looks into streams) stands in the tables
 inboxes of its own, so that no other user hears its answers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from maasloop.identity.nats.claims import Rights
 
@@ -26,14 +27,15 @@ from .streams import (
     Durable,
     Stream,
 )
+from .tenants import ALONE, Tenant
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 OPERATOR = "operator"
 """The person at the machine: hears everything, asks ingest's NATS door."""
 ENSURE = "ensure"
 """The step that declares streams, in the account of the services."""
-ENSURE_DEVICES = "ensure-devices"
-"""The same step in an account of devices."""
+ENSURE_DEVICES = ALONE[0].ensure_user
+"""The same step in the account of the devices; each further tenant's has one of its own."""
 DEVICES = "devices"
 """Speaks over MQTT for all devices, in tests and benches that enrol none; no stack has it otherwise."""
 REVOKER = "revoker"
@@ -81,18 +83,20 @@ ANSWERS_MAX = 1
 ANSWER_WITHIN_S = 60.0
 API = "$JS.API"
 
-DEVICES_API = "$JS.devices.API"
-"""The name in ``CORE`` of what is asked of JetStream in the account of the devices."""
+DEVICES_API = ALONE[0].api
+"""The name in ``CORE`` of what is asked of JetStream in the account of the devices, where a city has one tenant."""
 MQTT_DURABLES = tuple(durable for durable in DURABLES if durable.stream == subjects.MQTT_STREAM)
 MQTT_PULLED = tuple(durable for durable in MQTT_DURABLES if durable != MQTT_SPACE)
 """Those that somebody pulls."""
 _MQTT_LOOK = f"STREAM.INFO.{subjects.MQTT_STREAM}"
-MQTT_ASKED = (
-    _MQTT_LOOK,
-    f"STREAM.PURGE.{subjects.MQTT_STREAM}",
-    *(f"CONSUMER.INFO.{durable.stream}.{durable.name}" for durable in MQTT_DURABLES),
-)
-"""What is asked about the stream behind the MQTT listener."""
+
+
+@cache
+def mqtt_asked(tenant: Tenant) -> tuple[str, ...]:
+    """Return what is asked about the stream behind a tenant's MQTT listener."""
+    durables = (tenant.durable(durable) for durable in MQTT_DURABLES)
+    infos = (f"CONSUMER.INFO.{durable.stream}.{durable.name}" for durable in durables)
+    return (_MQTT_LOOK, f"STREAM.PURGE.{subjects.MQTT_STREAM}", *infos)
 
 
 def inbox_prefix(user: str) -> str:
@@ -100,8 +104,8 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
-def service_rights(service: str) -> Rights:
-    """Return the rights of one of the six services, in the account ``CORE``."""
+def service_rights(service: str, tenants: Sequence[Tenant] = ALONE) -> Rights:
+    """Return the rights of one of the six services, in the account ``CORE`` of a city with these tenants."""
     publish: list[str] = [
         *facts_of(service),
         f"{subjects.ROOT}.deadletter.{service}.*",
@@ -111,13 +115,15 @@ def service_rights(service: str) -> Rights:
     denied: list[str] = []
     owned = OWNED.get(service, ())
     for durable in (each for each in DURABLES if each.service == service and each != MQTT_SPACE):
-        if all(durable.stream != stream.name for stream in owned):
+        if durable in MQTT_DURABLES:
+            publish += [subject for tenant in tenants for subject in pulling(tenant.durable(durable))]
+        elif all(durable.stream != stream.name for stream in owned):
             publish += pulling(durable)
     if service == MQTT_UPLINKS.service:
-        publish += [f"{DEVICES_API}.{verb}" for verb in MQTT_ASKED]
+        publish += [f"{tenant.api}.{verb}" for tenant in tenants for verb in mqtt_asked(tenant)]
         subscribe += [subjects.UPLINKS_QOS0, subjects.INGEST_RECORD]
     if service == CUSTODY_OWNER:
-        publish.append(f"{DEVICES_API}.{_MQTT_LOOK}")
+        publish += [f"{tenant.api}.{_MQTT_LOOK}" for tenant in tenants]
     for stream in owned:
         allowed, refused = owning(stream, service)
         publish += allowed
@@ -197,13 +203,13 @@ def ensure_rights() -> Rights:
     return _rights(ENSURE, publish, [])
 
 
-def ensure_devices_rights() -> Rights:
-    """Return what bounds the stream behind the MQTT listener of an account and declares its durables."""
+def ensure_devices_rights(tenant: Tenant = ALONE[0]) -> Rights:
+    """Return what bounds the stream behind the MQTT listener of a tenant's account and declares its durables."""
     publish = [
         *(f"{API}.STREAM.{verb}.{subjects.MQTT_STREAM}" for verb in ("INFO", "UPDATE")),
-        *_declaring(MQTT_DURABLES),
+        *_declaring(tenant.durable(durable) for durable in MQTT_DURABLES),
     ]
-    return _rights(ENSURE_DEVICES, publish, [])
+    return _rights(tenant.ensure_user, publish, [])
 
 
 def devices_rights() -> Rights:
@@ -265,10 +271,10 @@ def checkpoints() -> list[str]:
     return [fact.wildcard() for fact in subjects.FACTS if fact.noun == "audit"]
 
 
-def core_rights() -> dict[str, Rights]:
-    """Return the rights of every user of ``CORE`` by its name."""
+def core_rights(tenants: Sequence[Tenant] = ALONE) -> dict[str, Rights]:
+    """Return the rights of every user of ``CORE`` by its name, in a city with these tenants."""
     return {
-        **{service: service_rights(service) for service in SERVICES},
+        **{service: service_rights(service, tenants) for service in SERVICES},
         ENSURE: ensure_rights(),
         OPERATOR: operator_rights(),
     }
@@ -277,6 +283,11 @@ def core_rights() -> dict[str, Rights]:
 def down(kind: subjects.DownlinkKind, district: str = subjects.ANY) -> str:
     """Return the subjects on which devices hear one kind."""
     return f"{subjects.DEVICE_ROOT}.{subjects.DEVICE_VERSION}.{district}.*.down.{kind}"
+
+
+def up(district: str = subjects.ANY) -> str:
+    """Return the subjects on which devices speak, as core messages."""
+    return f"{subjects.DEVICE_ROOT}.{subjects.DEVICE_VERSION}.{district}.*.up.>"
 
 
 def _rights(

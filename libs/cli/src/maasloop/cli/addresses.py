@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from maasloop.identity.certificates import TlsFiles
 
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"
-CREDENTIALS = {ENSURE_DEVICES: "NATS_DEVICES_CREDENTIALS_FILE"}
-"""Variables that name the credentials of users who are not the one of the command."""
+DEVICES_CREDENTIALS = "NATS_DEVICES_CREDENTIALS_FILE"
+"""Variable that names the credentials of the user who declares streams in the account of a tenant's devices."""
 MQTT_PORT = 1883
 LOOPBACK_PREFIXES = ("127.", "localhost:", "[::1]:")
 
@@ -78,7 +78,7 @@ class Addresses:
         given = self.nats or _environment("NATS_URL")
         if not given:
             return self.stack().nats_user(user)
-        variable = CREDENTIALS.get(user, "NATS_CREDENTIALS_FILE")
+        variable = DEVICES_CREDENTIALS if user.startswith(ENSURE_DEVICES) else "NATS_CREDENTIALS_FILE"
         return NatsUser(given, _file(variable), _file("NATS_CA_FILE"))
 
     def certificate(self, service: str) -> "TlsFiles | None":

@@ -49,6 +49,7 @@ from .nouns import (
     streams,
     subjects,
     subscriptions,
+    tenants,
     trace_reading,
     watch,
 )
@@ -82,6 +83,7 @@ NOUNS = {
     "streams": streams.app,
     "database": database.app,
     "integrators": integrators.app,
+    "tenants": tenants.app,
     "access": access.app,
 }
 

@@ -146,6 +146,11 @@ class KeySetFile:
         self._keys = VerificationKeys.parse(text)
 
 
+def load_verification_keys(path: Path) -> VerificationKeys:
+    """Read a set of trusted keys; ``KeyUnusable`` where the file is none."""
+    return VerificationKeys.parse(_read(path))
+
+
 def ensure_command_keys(directory: Path) -> None:
     """Make the signing key and the set of trusted keys in a directory, where they are not there yet."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,7 +161,7 @@ def ensure_command_keys(directory: Path) -> None:
 def rotate_command_keys(directory: Path) -> None:
     """Put a new signing key into a directory; the set is written first, so that no signature comes before its key."""
     trusted = directory / VERIFICATION_KEYS_FILE
-    before = VerificationKeys.parse(_read(trusted)) if trusted.exists() else VerificationKeys([])
+    before = load_verification_keys(trusted) if trusted.exists() else VerificationKeys([])
     key = SigningKey.make()
     _write(trusted, before.with_newest(key.private.public_key()).json().encode())
     key.save(directory / SIGNING_KEY_FILE)

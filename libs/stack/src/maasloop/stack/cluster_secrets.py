@@ -19,11 +19,11 @@ from maasloop.identity.principals import Kind, Principal
 from maasloop.identity.secret_files import secret_directory
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.secrets import (
-    COMMANDS,
     command_key_file,
     ensure_secrets,
     program_keys_file,
     token_signing_key_file,
+    verification_keys_file,
     webhook_key_file,
 )
 from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
@@ -82,7 +82,7 @@ def cluster_secrets(directory: Path, release: Release, clock: Clock) -> Secrets:
         },
         "maasloop-operator": {
             **_trusted_pair(certificates.files(OPERATOR)),
-            VERIFICATION_KEYS_FILE: (directory / "secrets" / COMMANDS / VERIFICATION_KEYS_FILE).read_bytes(),
+            VERIFICATION_KEYS_FILE: verification_keys_file(directory / "secrets").read_bytes(),
         },
         **dict(_of_services(directory, release, city, certificates, passwords)),
     }
@@ -101,6 +101,7 @@ def _of_services(
     own_users = {"actuation": {"downlink.creds": city.credentials(DOWNLINK)}}
     own_users["device-registry"] = {path.name: path for path in (city.directory / "callout").iterdir()}
     own_keys = {
+        "device-registry": {VERIFICATION_KEYS_FILE: verification_keys_file(directory / "secrets")},
         "actuation": {"command.key": command_key_file(directory / "secrets")},
         "notification": {"webhook.key": webhook_key_file(directory / "secrets")},
     }

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from maasloop.identity.command_keys import SIGNING_KEY_FILE, ensure_command_keys
+from maasloop.identity.command_keys import SIGNING_KEY_FILE, VERIFICATION_KEYS_FILE, ensure_command_keys
 from maasloop.identity.token_keys import make_signing_key
 
 KEY_BYTES = 32
@@ -36,6 +36,11 @@ def recorder_header_file(directory: Path) -> Path:
 def program_keys_file(directory: Path) -> Path:
     """Return the public keys by which every service checks them."""
     return directory / TOKENS / "keys.json"
+
+
+def verification_keys_file(directory: Path) -> Path:
+    """Return the public keys by which devices check commands."""
+    return directory / COMMANDS / VERIFICATION_KEYS_FILE
 
 
 def ensure_secrets(directory: Path) -> None:

@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maasloop.bus.rights import DOWNLINK
+from maasloop.bus.tenants import CITY
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.ports import LOOPBACK, free_ports
-from maasloop.stack.secrets import command_key_file, program_keys_file, token_signing_key_file, webhook_key_file
+from maasloop.stack.secrets import (
+    command_key_file,
+    program_keys_file,
+    token_signing_key_file,
+    verification_keys_file,
+    webhook_key_file,
+)
 from maasloop.stack.servers.databases import SERVICES
 from maasloop.stack.servers.nats import NatsIdentities
 from maasloop.stack.state import ServiceAddresses
 
 HTTP_SERVICES = ("ingest",)
+HEARS_TENANTS = ("ingest", "timeseries")
+"""Who asks the accounts of the devices of every tenant."""
 LOOPBACK_NETWORK = "127.0.0.0/8"
 
 NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
@@ -95,6 +104,9 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         fields["nats_ca_file"] = str(neighbours.nats.tls.authority)
         if service == "device-registry":
             fields["callout_directory"] = str(neighbours.nats.city.directory / "callout")
+        if service in HEARS_TENANTS:
+            further = [tenant.name for tenant in neighbours.nats.city.tenants if tenant.name != CITY]
+            fields["tenants"] = json.dumps(further)
         if service == "actuation":
             fields["downlink_credentials_file"] = str(neighbours.nats.city.credentials(DOWNLINK))
     if neighbours.certificates is None:
@@ -112,6 +124,7 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if own.http:
         fields["http_address"] = own.http
     if service == "device-registry":
+        fields["command_keys_file"] = str(verification_keys_file(neighbours.secrets))
         fields["token_signing_key_file"] = str(token_signing_key_file(neighbours.secrets))
     if service == "actuation":
         fields["command_key_file"] = str(command_key_file(neighbours.secrets))

@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from maasloop.identity.command_keys import VERIFICATION_KEYS_FILE
 from maasloop.stack.account import Account, can_enter
 from maasloop.stack.doors import MqttListener, NatsUser
 from maasloop.stack.errors import StackError, StackRunningError
 from maasloop.stack.recorder import read_header
-from maasloop.stack.secrets import COMMANDS
+from maasloop.stack.secrets import verification_keys_file
 
 if TYPE_CHECKING:
     from maasloop.identity.certificates import TlsFiles
@@ -142,7 +141,7 @@ class StateDirectory:
     @property
     def command_keys(self) -> Path:
         """The keys whose commands devices obey."""
-        return self.secrets / COMMANDS / VERIFICATION_KEYS_FILE
+        return verification_keys_file(self.secrets)
 
     @property
     def stack_file(self) -> Path:

@@ -2,7 +2,7 @@
 
 from maasloop.bus.connection import connect
 from maasloop.bus.ensure import MqttDoor, ensure
-from maasloop.bus.rights import ENSURE, ENSURE_DEVICES
+from maasloop.bus.rights import ENSURE
 from maasloop.identity.nats.credentials import read_credentials
 from maasloop.stack.servers.nats import NatsServer
 
@@ -15,11 +15,14 @@ async def ensure_streams(nats: NatsServer) -> list[str]:
         async with connect(nats.url, name="stack") as bus:
             return await ensure(bus, mqtt_url=mqtt_url)
     city, authority = nats.identities.city, nats.identities.tls.authority
-    core, devices = city.credentials(ENSURE), city.credentials(ENSURE_DEVICES)
-    token, _ = read_credentials(devices.read_text())
-    async with (
-        connect(nats.url, name="stack", credentials_file=core, authority_file=authority) as bus,
-        connect(nats.url, name="stack", credentials_file=devices, authority_file=authority) as behind_door,
-    ):
-        door = MqttDoor(behind_door, ENSURE_DEVICES, token, authority)
-        return await ensure(bus, mqtt_url=mqtt_url, door=door)
+    changes = []
+    for tenant in city.tenants:
+        devices = city.credentials(tenant.ensure_user)
+        token, _ = read_credentials(devices.read_text())
+        async with (
+            connect(nats.url, name="stack", credentials_file=city.credentials(ENSURE), authority_file=authority) as bus,
+            connect(nats.url, name="stack", credentials_file=devices, authority_file=authority) as behind_door,
+        ):
+            door = MqttDoor(behind_door, token, authority, tenant)
+            changes += await ensure(bus, mqtt_url=mqtt_url, door=door)
+    return changes

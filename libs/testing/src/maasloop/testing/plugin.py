@@ -227,9 +227,13 @@ def shared_stack() -> Iterator[LocalStack]:
 
 
 @contextmanager
-def running_stack(options: StackOptions | None = None) -> Iterator[LocalStack]:
-    """Run a stack on empty state, independent of any event loop."""
+def running_stack(
+    options: StackOptions | None = None, *, prepare: Callable[[Path], None] | None = None
+) -> Iterator[LocalStack]:
+    """Run a stack on empty state, or on what ``prepare`` leaves in its directory; independent of any event loop."""
     with scratch_directory() as directory:
+        if prepare is not None:
+            prepare(directory)
         stack = LocalStack(directory, replace(options or StackOptions(), restart=False, durable_initdb=False))
         asyncio.run(stack.__aenter__())
         _running.append(stack)

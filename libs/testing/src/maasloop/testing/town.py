@@ -58,7 +58,7 @@ class Town:
         host, port = self.server.mqtt_address
         token, _ = read_credentials(self.city.credentials(ENSURE_DEVICES).read_text())
         async with self.connected(ENSURE) as core, self.connected(ENSURE_DEVICES) as devices:
-            door = MqttDoor(devices, ENSURE_DEVICES, token, self.tls.authority)
+            door = MqttDoor(devices, token, self.tls.authority)
             await ensure(core, mqtt_url=f"mqtt://{host}:{port}", door=door)
 
     def tls_context(self) -> ssl.SSLContext:

@@ -30,7 +30,7 @@ from maasloop.actuation.domain.facts import Device
 from maasloop.actuation.domain.journal import Entry, JournalEntry
 from maasloop.actuation.entrypoints.command_feed import CommandFeed
 from maasloop.actuation.entrypoints.messages import MessageCodec
-from maasloop.actuation.entrypoints.places import SetpointPlaces
+from maasloop.actuation.entrypoints.places import ResourcePlaces
 from maasloop.actuation.entrypoints.readings import Selector
 from maasloop.actuation.entrypoints.responses import ResponseStream
 from maasloop.actuation.entrypoints.rpc import CommandDoor
@@ -215,7 +215,7 @@ def _service(
         parts.city, ChangePolicy(parts.city, parts.conditions, parts.policies), parts.records, parts.clock
     )
     audit = open_audit_log(settings, pool, parts.bus, parts.clock)
-    access = access_of(settings, parts.bus, parts.clock, SetpointPlaces(parts.records))
+    access = access_of(settings, parts.bus, parts.clock, ResourcePlaces(parts.records, parts.city.policies))
     server = rpc_server(settings, _service_names(), parts.clock, access=access, audit=audit.calls)
     commands.register(server)
     policies.register(server)

@@ -15,6 +15,7 @@ from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import FailedPrecondition
 from maasloop.core.ids import DeviceName
 from maasloop.core.reasons import Reason
+from maasloop.device_registry.adapters.command_keys import FileCommandKeys
 from maasloop.device_registry.adapters.device_authority import FileDeviceAuthority
 from maasloop.device_registry.adapters.nats_servers import NatsServers
 from maasloop.device_registry.adapters.postgres import PostgresRegistry
@@ -37,6 +38,7 @@ from maasloop.device_registry.handlers.create_device import CreateDevice
 from maasloop.device_registry.handlers.create_resource import CreateResource
 from maasloop.device_registry.handlers.enrol_device import EnrolDevice
 from maasloop.device_registry.handlers.exchange_api_key import ExchangeApiKey
+from maasloop.device_registry.handlers.fetch_command_keys import FetchCommandKeys
 from maasloop.device_registry.handlers.forget_connections import ForgetConnections
 from maasloop.device_registry.handlers.generate_api_key import GenerateApiKey
 from maasloop.device_registry.handlers.generate_claims import GenerateClaims
@@ -159,6 +161,9 @@ def credential_door(
     credentials = PostgresCredentials(pool)
     return CredentialDoor(
         generate_claims=GenerateClaims(credentials, clock),
+        fetch_command_keys=FetchCommandKeys(
+            FileCommandKeys(keys) if (keys := settings.command_keys_file) else None, clock
+        ),
         enrol_device=EnrolDevice(credentials, clock),
         rotate_credential=RotateCredential(credentials, clock),
         create_credential=CreateCredential(credentials, clock),

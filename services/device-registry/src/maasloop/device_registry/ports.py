@@ -238,6 +238,14 @@ class DeviceAuthority(Protocol):
         ...
 
 
+class CommandKeys(Protocol):
+    """The public keys of commands."""
+
+    def jwk_set(self) -> str:
+        """Return them as a JWK Set; raises ``FailedPrecondition`` where there are none."""
+        ...
+
+
 class ApiKeys(Protocol):
     """Keys of programs."""
 

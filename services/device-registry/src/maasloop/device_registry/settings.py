@@ -14,7 +14,7 @@ class DeviceRegistrySettings(ServiceSettings, service="device-registry"):
     """Most connections to the database; an import holds one for its length."""
     callout_directory: Path | None = None
     """Directory with what answers the broker about clients (`account.seed`, `curve.seed`, `devices.seed`,
-    `devices.account`, `callout.creds`) and closes their connections (`revoker.creds`). Without it no device is let in by this replica."""
+    `devices.account`, `districts.json`, `callout.creds`) and closes their connections (`revoker.creds`). Without it no device is let in by this replica."""
     certificate_nats_url: str = ""
     """Address of a second nats-server, whose listener for devices takes client certificates and no passwords."""
     callout_connections_max: int = Field(default=4, ge=1, le=100)
@@ -23,5 +23,7 @@ class DeviceRegistrySettings(ServiceSettings, service="device-registry"):
     """Certificate (PEM) of the authority that signs certificates of devices; none where devices have none."""
     device_authority_key_file: Path | None = None
     """Its private key (PEM, elliptic curve)."""
+    command_keys_file: Path | None = None
+    """Public keys of commands (JWK Set), which devices are given when they enrol and ask for after a rotation."""
     token_signing_key_file: Path | None = None
     """Private key (JWK set) that signs tokens of programs; without it no key of a program is exchanged here."""

@@ -1,12 +1,13 @@
 """The composition root: what ingest is made of, and who is given what."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from grpc.aio import Channel
 
 from maasloop.bus.connection import Bus
+from maasloop.bus.tenants import Tenant
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
@@ -24,6 +25,7 @@ from maasloop.ingest.entrypoints.http import ObservationsDoor
 from maasloop.ingest.entrypoints.http_callers import HttpCallers
 from maasloop.ingest.entrypoints.mqtt import MqttDoor
 from maasloop.ingest.entrypoints.payloads import decode_entry
+from maasloop.ingest.entrypoints.places import EntryPlaces
 from maasloop.ingest.entrypoints.rpc import SERVICE, IngestDoor
 from maasloop.ingest.entrypoints.rpc_import import ImportDoor
 from maasloop.ingest.entrypoints.stream import QuarantineKeeper, RequestDoor
@@ -87,7 +89,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             decode=lambda entry: decode_entry(entry, unit_of, name_of),
             record=partial(record, quarantine=False),
         )
-        audit, access = open_audit_log(settings, pool, bus, clock), access_of(settings, bus, clock)
+        audit, access = open_audit_log(settings, pool, bus, clock), access_of(settings, bus, clock, EntryPlaces(store))
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         listed = ListQuarantine(store)
         IngestDoor(record=record, list_quarantine=listed, replay_quarantine=replay, clock=clock).register(server)
@@ -96,7 +98,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
             record=record, refuse=refuse, name_of=name_of, unit_of=unit_of, clock=clock, callers=callers
         )
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
-        mqtt, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
+        door, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
+        mqtt, further = door(), {tenant: door(tenant=tenant) for tenant in map(Tenant, settings.tenants)}
         yield Service(
             doors=[server, HttpDoor(http.app, settings.http_address, tls=settings.tls, refusal=http.refuse)],
             pulling={
@@ -104,6 +107,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "responses": mqtt.pull_responses,
                 "chirpstack": chirpstack.pull,
                 "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
+                **{f"mqtt-{tenant.name}": other.pull for tenant, other in further.items()},
+                **{f"responses-{tenant.name}": other.pull_responses for tenant, other in further.items()},
             },
             tasks={
                 **access.tasks,
@@ -111,6 +116,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "consent": consents.run,
                 "fill": fill.run,
                 "space": MqttSpace(bus).run,
+                **{f"space-{tenant.name}": MqttSpace(bus, tenant).run for tenant in further},
                 "qos0": mqtt.hear_unproven,
                 "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
@@ -141,9 +147,10 @@ def _device_doors(
     publisher: BusPublisher,
     known: "_Known",
     clock: Clock,
-) -> tuple[MqttDoor, ChirpstackDoor]:
-    """Return the doors whose senders were told by the broker that their payloads are kept."""
-    mqtt = MqttDoor(
+) -> tuple[Callable[..., MqttDoor], ChirpstackDoor]:
+    """Return the doors whose senders were told by the broker that their payloads are kept; the first for any tenant."""
+    mqtt = partial(
+        MqttDoor,
         bus=bus,
         bulk=bulk,
         record=record,

@@ -18,5 +18,7 @@ class IngestSettings(ServiceSettings, service="ingest"):
     """Host and port of the registry, from which the projection of devices starts."""
     consent_address: str = "127.0.0.1:50056"
     """Host and port of consent, from which the gate's projection starts."""
+    tenants: tuple[str, ...] = ()
+    """Ids of further tenants, whose devices have accounts of their own on NATS; those of the city are always heard."""
     quarantine_kept_days: int = Field(default=30, ge=1, le=3650)
     """Refused readings are forgotten after this many days."""

@@ -26,6 +26,7 @@ from maasloop.notification.adapters.webhook import WebhookChannel
 from maasloop.notification.domain.street_clock import StreetClocks
 from maasloop.notification.domain.watchlist import Watchlist
 from maasloop.notification.entrypoints.messages import alert_event
+from maasloop.notification.entrypoints.places import RulePlaces
 from maasloop.notification.entrypoints.rpc import NotificationDoor
 from maasloop.notification.entrypoints.stream import CatalogueEar, CommandDoor, ReadingDoor, SilenceTimer
 from maasloop.notification.handlers.acknowledge_alert import AcknowledgeAlert
@@ -163,7 +164,7 @@ def _service(parts: _Parts, relay: OutboxRelay) -> Service:
     commands = CommandDoor(parts.bus, JudgeCommand(parts.watchlist, parts.conditions), raise_alerts)
     silence = JudgeSilence(parts.watchlist, parts.sightings, parts.registry, parts.clocks, parts.clock)
     audit = open_audit_log(parts.settings, parts.pool, parts.bus, parts.clock)
-    access = access_of(parts.settings, parts.bus, parts.clock)
+    access = access_of(parts.settings, parts.bus, parts.clock, RulePlaces(parts.rules))
     return Service(
         doors=[_server(parts, access, audit.calls)],
         pulling={"readings": readings.run, "commands": commands.run, "deliveries": parts.delivering.run},

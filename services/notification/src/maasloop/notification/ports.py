@@ -196,8 +196,8 @@ class Rules(Protocol):
         """Store a new rule, or return what the same request was answered; refuses an id that is taken."""
         ...
 
-    async def page(self, *, after: str, limit: int) -> Page[AlertRule]:
-        """Return rules ordered by id."""
+    async def page(self, district: str, *, after: str, limit: int) -> Page[AlertRule]:
+        """Return rules of a district (empty = all) ordered by id."""
         ...
 
     async def get(self, rule: str) -> AlertRule | None:

@@ -21,6 +21,7 @@ from maasloop.bus.streams import (
 )
 from maasloop.bus.subjects import OBSERVATION_IMPORTED, OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
 from maasloop.bus.subjects import lease as lease_subject
+from maasloop.bus.tenants import ALONE, Tenant
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
@@ -125,7 +126,9 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
             read=ReadObservations(reader, aggregates, visibility),
             aggregate=AggregateObservations(reader, aggregates, visibility, clock),
             watch=WatchObservations(tail, visibility, clock),
-            balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, NAME)),
+            balance=GetCustodyBalance(
+                accounts, StreamCounter(bus, _CARRIED, NAME, (*ALONE, *map(Tenant, settings.tenants)))
+            ),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),
             trace=_trace(reader, accounts, StreamSearch(bus, streams, _CARRIED, clock), visibility),
             travel=GetTravelTimes(aggregates, visibility, clock),

@@ -17,6 +17,8 @@ class TimeseriesSettings(ServiceSettings, service="timeseries"):
     """Host and port of consent: personal series are hidden without it."""
     postgres_connections_max: int = Field(default=8, ge=4, le=100)
     """Most connections for reads; the four writers have up to seven more."""
+    tenants: tuple[str, ...] = ()
+    """Ids of further tenants, whose devices have accounts of their own on NATS; their uplinks count in the balance."""
     partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
     """Into how many partitions the districts are divided; each is written by one process."""
     partition: int = Field(default=0, ge=0, lt=PARTITIONS_MAX)

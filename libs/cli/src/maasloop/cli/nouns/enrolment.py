@@ -78,6 +78,7 @@ def enrol(
             "clientId": issued.client_id,
             "password": issued.password,
             "certificateChain": issued.certificate_chain,
+            "commandKeys": issued.command_keys.jwk_set,
         }
         print_json({key: value for key, value in said.items() if value})
         return
@@ -86,6 +87,14 @@ def enrol(
         say(f"password    {issued.password}")
     if issued.certificate_chain:
         say(issued.certificate_chain.rstrip())
+
+
+@credentials_app.command("command-keys")
+def command_keys(context: typer.Context) -> None:
+    """Print the keys by which devices check commands, a JWK Set: fetch it again after a rotation."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    say(ask(context, CREDENTIALS, "FetchCommandKeys", pb.FetchCommandKeysRequest()).jwk_set)
 
 
 @credentials_app.command("list")

@@ -8,7 +8,7 @@ import typer
 
 from maasloop.cli.calling import POLICIES, ask, listed, request_id
 from maasloop.cli.moments import moment
-from maasloop.cli.names import enum_value, name_of
+from maasloop.cli.names import district_name, enum_value, name_of
 from maasloop.cli.printing import Column, Json, Limit, plain, print_json, say, show, show_one
 
 app = typer.Typer(help="Policies: from observations to setpoints of lamps, as data.", no_args_is_help=True)
@@ -45,11 +45,17 @@ def apply(
 
 
 @app.command("list")
-def list_policies(context: typer.Context, limit: Limit = 100, as_json: Json = False) -> None:
+def list_policies(
+    context: typer.Context,
+    district: Annotated[str, typer.Argument(help="Only of this district.")] = "",
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
     """List policies, ordered by name."""
     from maasloop.api.command.v1.policy_service_pb2 import ListPoliciesRequest
 
-    show(listed(context, POLICIES, "ListPolicies", ListPoliciesRequest(), "policies", limit), COLUMNS, as_json=as_json)
+    request = ListPoliciesRequest(parent=district_name(district) if district else "")
+    show(listed(context, POLICIES, "ListPolicies", request, "policies", limit), COLUMNS, as_json=as_json)
 
 
 @app.command("shadow-report")

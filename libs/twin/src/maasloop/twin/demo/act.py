@@ -12,7 +12,6 @@ from rich.console import Console
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError
-from maasloop.identity.command_keys import KeySetFile
 from maasloop.stack.state import StackState
 from maasloop.twin.demo.account import Account, Accountant
 from maasloop.twin.demo.alerting import Receivers, create_alerting
@@ -25,6 +24,7 @@ from maasloop.twin.demo.registration import create_policy, grant_consents, regis
 from maasloop.twin.demo.rows import Rows
 from maasloop.twin.demo.watching import Watching
 from maasloop.twin.demo.withdrawal import ConsentStory, Withdrawal
+from maasloop.twin.doors.command_keys import GivenKeys
 from maasloop.twin.doors.http import HttpDoor
 from maasloop.twin.doors.rpc import grpc_door, nats_door
 from maasloop.twin.play.assemble import Course, Sockets, build_play, connected
@@ -89,14 +89,17 @@ async def _perform(cast: Cast, course: Course, props: Props) -> Outcome:
     simulation = StreetSimulation(
         cast.site, seed=course.seed, duration_s=course.duration_s, work_dir=props.work_dir / "street"
     )
-    play = build_play(cast, simulation, _sockets(cast, props), course, clock)
+    keys = GivenKeys(connections.registry, clock)
+    play = build_play(cast, simulation, _sockets(cast, props, keys), course, clock)
     if props.state.nats_users:
-        play.doors.identify(await enrol(connections.registry, cast.district, play.doors.devices))
+        play.doors.identify(await enrol(connections.registry, cast.district, play.doors.devices, keys.take))
         props.tell(f"{len(play.doors.devices)} of them enrolled by one-time claims")
+    else:
+        await keys.fetch()
     story = ConsentStory(connections, cast.district, records[cast.rider], BICYCLE, play.tally, clock)
     accountant = Accountant(connections, play, watching, rows, clock)
     await watching.listen()
-    async with in_background(watching.run()), connected(play, connections.bus):
+    async with in_background(watching.run()), in_background(keys.run()), connected(play, connections.bus):
         await clock.sleep(PROJECTION_WAIT_S)
         async with play.street.sites.linked():
             props.tell(_hands(play))
@@ -144,7 +147,7 @@ async def _play(play: Play, story: ConsentStory, scene: Scene, props: Props) -> 
     await asyncio.gather(*telling)
 
 
-def _sockets(cast: Cast, props: Props) -> Sockets:
+def _sockets(cast: Cast, props: Props, keys: GivenKeys) -> Sockets:
     connections, district = props.connections, cast.district
     return Sockets(
         mqtt=props.state.mqtt_listener(),
@@ -152,7 +155,7 @@ def _sockets(cast: Cast, props: Props) -> Sockets:
         grpc=grpc_door(district, connections.ingest),
         nats=nats_door(district, connections.bus),
         rsmp=props.supervision,
-        command_keys=KeySetFile(Path(props.state.command_keys)) if props.state.command_keys else None,
+        command_keys=keys,
     )
 
 

@@ -1,25 +1,32 @@
-"""Which domain a command or an override belongs to, for the judgement of calls that name only the resource."""
+"""Where a command, an override or a policy belongs, for the judgement of calls that name only the resource."""
+
+from collections.abc import Mapping
 
 from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.override import Override
+from maasloop.actuation.domain.policy import Policy
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint
 from maasloop.actuation.ports import Records
 from maasloop.core.domains import Domain
 from maasloop.rpc.authorization import Place
 
-DISTRICTS, COMMANDS, OVERRIDES = "districts", "commands", "overrides"
+DISTRICTS, COMMANDS, OVERRIDES, POLICIES = "districts", "commands", "overrides", "policies"
 _PARTS = 4
 
 
-class SetpointPlaces:
-    """Answers from what is durable."""
+class ResourcePlaces:
+    """Answers from what is durable, and from the policies that every instance holds."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, policies: Mapping[str, Policy]) -> None:
         self._records = records
+        self._policies = policies
 
     async def __call__(self, name: str) -> Place | None:
-        """Return district and domain; none for what is neither a command nor an override that is known."""
+        """Return district and domain; none for what is no command, override or policy that is known."""
         parts = name.split("/")
+        if parts[0] == POLICIES:
+            policy = self._policies.get("/".join(parts[1:]))
+            return None if policy is None else Place(district=policy.district, domain=Domain.LIGHT)
         if len(parts) != _PARTS or parts[0] != DISTRICTS:
             return None
         _, district, collection, resource_id = parts

@@ -14,7 +14,7 @@ from maasloop.api.command.v1 import policy_service_pb2 as pb
 from maasloop.api.command.v1.policy_service_pb2_grpc import PolicyServiceServicer, add_PolicyServiceServicer_to_server
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument
-from maasloop.core.ids import parse_name, require_id
+from maasloop.core.ids import DistrictName, parse_name, require_id
 from maasloop.core.reasons import Reason
 from maasloop.rpc.requests import mask_of, paging
 from maasloop.rpc.server import RpcServer
@@ -64,9 +64,11 @@ class PolicyDoor(PolicyServiceServicer):
 
     async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Context) -> pb.ListPoliciesResponse:
         """Return a page of policies, ordered by name."""
-        page = paging(request)
+        district = DistrictName.parse(request.parent).district if request.parent else ""
+        page = paging(request, parent=request.parent)
         after = page.position[0] if page.position else ""
-        names = [name for name in sorted(self._city.policies) if name > after]
+        known = self._city.policies
+        names = [name for name in sorted(known) if name > after and district in {"", known[name].district}]
         shown = names[: page.limit]
         return pb.ListPoliciesResponse(
             policies=[messages.policy_message(self._city.policies[name]) for name in shown],

@@ -27,6 +27,8 @@ class Refusal(StrEnum):
     """The device is in quarantine, retired or unknown."""
     TOO_MANY = "too-many"
     """More than ``CONNECTIONS_MAX`` connections."""
+    DISTRICT_UNASSIGNED = "district-unassigned"
+    """Tenants share the services, and none of them has the device's district."""
     REVOKED_MEANWHILE = "revoked-meanwhile"
     """The credential ended between its check and the answer."""
 

@@ -5,8 +5,9 @@ replica answers at all.
 """
 
 import asyncio
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -19,8 +20,8 @@ from maasloop.bus.device_rights import NETWORK_SERVER_RIGHTS, device_limits, dev
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError
 from maasloop.core.ids import valid_id
-from maasloop.device_registry.domain.admission import Admission, Knock, Refused
-from maasloop.device_registry.domain.credential import HolderKind, Method, digest
+from maasloop.device_registry.domain.admission import Admission, Knock, Refusal, Refused
+from maasloop.device_registry.domain.credential import Holder, HolderKind, Method, digest
 from maasloop.device_registry.handlers.admit_connection import AdmitConnection
 from maasloop.device_registry.metrics import CONNECT_SECONDS, CONNECTS
 from maasloop.identity.nats.callout import SERVER_KEY_HEADER, SUBJECT, CalloutCodec, ConnectRequest
@@ -45,18 +46,30 @@ class CalloutKeys:
 
     codec: CalloutCodec
     devices: KeyPair
-    """Signing key of the account in which devices are placed."""
+    """Signing key of the accounts in which devices are placed."""
     devices_account: str
-    """Public key of that account."""
+    """Public key of the account of the city's own."""
+    districts: Mapping[str, str] = field(default_factory=dict)
+    """Where tenants share the services: by district, the public key of the account of its devices."""
+
+    def account_of(self, holder: Holder) -> str:
+        """Return where a client is placed: with its district's tenant; what is no device, with the city's."""
+        if holder.kind is not HolderKind.DEVICE or not self.districts:
+            return self.devices_account
+        if holder.district not in self.districts:
+            raise Refused(Refusal.DISTRICT_UNASSIGNED)
+        return self.districts[holder.district]
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read ``account.seed``, ``curve.seed``, ``devices.seed`` and ``devices.account``."""
+        """Read ``account.seed``, ``curve.seed``, ``devices.seed``, ``devices.account`` and ``districts.json``."""
         account, curve, devices, devices_account = (
             (directory / name).read_text(encoding="ascii").strip()
             for name in ("account.seed", "curve.seed", "devices.seed", "devices.account")
         )
-        return cls(CalloutCodec(KeyPair(account), CurveKey(curve)), KeyPair(devices), devices_account)
+        path = directory / "districts.json"
+        districts = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+        return cls(CalloutCodec(KeyPair(account), CurveKey(curve)), KeyPair(devices), devices_account, districts)
 
 
 class Question(Protocol):
@@ -126,6 +139,7 @@ class Callout:
         issued_at = int(self._clock.now().timestamp())
         try:
             admission = await self._admit(knock_of(request))
+            account = self._keys.account_of(admission.holder)
         except Refused as refused:
             CONNECTS.labels(refused.refusal.value).inc()
             shown = request.user[:NAME_SHOWN_MAX]
@@ -137,7 +151,7 @@ class Callout:
         return self._keys.codec.accept(
             request,
             server_key,
-            user=user_of(admission, request.protocol, self._keys.devices_account),
+            user=user_of(admission, request.protocol, account),
             name=admission.holder.user_name,
             account=self._keys.devices,
             issued_at=issued_at,

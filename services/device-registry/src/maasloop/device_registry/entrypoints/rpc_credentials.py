@@ -28,6 +28,7 @@ from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.handlers.close_connections import CloseConnections
 from maasloop.device_registry.handlers.create_credential import CreateCredential
 from maasloop.device_registry.handlers.enrol_device import EnrolDevice
+from maasloop.device_registry.handlers.fetch_command_keys import FetchCommandKeys
 from maasloop.device_registry.handlers.generate_claims import GenerateClaims
 from maasloop.device_registry.handlers.list_credentials import ListCredentials
 from maasloop.device_registry.handlers.quarantine_device import QuarantineDevice
@@ -54,6 +55,7 @@ class CredentialDoor(CredentialServiceServicer):
         self,
         *,
         generate_claims: GenerateClaims,
+        fetch_command_keys: FetchCommandKeys,
         enrol_device: EnrolDevice,
         rotate_credential: RotateCredential,
         create_credential: CreateCredential,
@@ -66,6 +68,7 @@ class CredentialDoor(CredentialServiceServicer):
     ) -> None:
         """``close_connections`` is missing where no broker asks us, ``authority`` where the city has none for devices."""
         self._generate_claims = generate_claims
+        self._fetch_command_keys = fetch_command_keys
         self._enrol_device = enrol_device
         self._rotate_credential = rotate_credential
         self._create_credential = create_credential
@@ -113,7 +116,7 @@ class CredentialDoor(CredentialServiceServicer):
                 password = new_password()
                 kept = digest(password)
                 credential = await self._enrol_device(holder, request.claim, Method.PASSWORD, lambda _now: (kept, None))
-        return _issued(credential, password=password, chain=chain)
+        return _issued(credential, password=password, chain=chain, command_keys=self._command_keys())
 
     async def _certified(self, holder: Holder, request: pb.EnrolRequest) -> tuple[Credential, str]:
         authority = self._authority
@@ -138,7 +141,22 @@ class CredentialDoor(CredentialServiceServicer):
         overlap = request.overlap.ToTimedelta() if request.HasField("overlap") else OVERLAP
         password = new_password()
         credential = await self._rotate_credential(holder, request.password, password, overlap)
-        return _issued(credential, password=password)
+        return _issued(credential, password=password, command_keys=self._command_keys())
+
+    async def FetchCommandKeys(
+        self, request: pb.FetchCommandKeysRequest, context: Context
+    ) -> credential_pb2.CommandKeys:
+        """Tell the public keys of commands."""
+        jwk_set, end = self._fetch_command_keys()
+        return credential_pb2.CommandKeys(jwk_set=jwk_set, expire_time=timestamp_from(end))
+
+    def _command_keys(self) -> credential_pb2.CommandKeys | None:
+        """Return what a new credential comes with; a device can do without and ask later."""
+        try:
+            jwk_set, end = self._fetch_command_keys()
+        except FailedPrecondition:
+            return None
+        return credential_pb2.CommandKeys(jwk_set=jwk_set, expire_time=timestamp_from(end))
 
     async def GenerateNetworkServerCredential(
         self, request: pb.GenerateNetworkServerCredentialRequest, context: Context
@@ -212,7 +230,13 @@ def _message(credential: Credential) -> credential_pb2.Credential:
     )
 
 
-def _issued(credential: Credential, *, password: str = "", chain: str = "") -> credential_pb2.IssuedCredential:
+def _issued(
+    credential: Credential,
+    *,
+    password: str = "",
+    chain: str = "",
+    command_keys: credential_pb2.CommandKeys | None = None,
+) -> credential_pb2.IssuedCredential:
     user_name = credential.holder.user_name
     return credential_pb2.IssuedCredential(
         credential=_message(credential),
@@ -220,4 +244,5 @@ def _issued(credential: Credential, *, password: str = "", chain: str = "") -> c
         client_id=user_name,
         password=password,
         certificate_chain=chain,
+        command_keys=command_keys,
     )

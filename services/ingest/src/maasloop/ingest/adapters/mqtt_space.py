@@ -14,6 +14,7 @@ from maasloop.bus.connection import Bus
 from maasloop.bus.streams import MQTT_RESPONSES, MQTT_UPLINKS, Durable
 from maasloop.bus.subjects import MQTT_STREAM
 from maasloop.bus.subjects import MQTT_UPLINKS as UPLINKS
+from maasloop.bus.tenants import ALONE, Tenant
 from maasloop.core.errors import Retryable
 
 log = structlog.get_logger(__name__)
@@ -27,9 +28,10 @@ OWNERS: tuple[Durable, ...] = (MQTT_UPLINKS, MQTT_RESPONSES)
 class MqttSpace:
     """Purges the uplinks of the stream in which PUBACKs are made."""
 
-    def __init__(self, bus: Bus) -> None:
-        """Begin with nothing purged."""
+    def __init__(self, bus: Bus, tenant: Tenant = ALONE[0]) -> None:
+        """Begin with nothing purged, in the account of a tenant's devices."""
         self._bus = bus
+        self._tenant = tenant
         self._purged = 0
 
     async def run(self) -> None:
@@ -43,21 +45,22 @@ class MqttSpace:
 
     async def __call__(self) -> int:
         """Purge once, and return the position up to which everybody is done."""
-        stream = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}")
+        stream = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}", tenant=self._tenant)
         if "error" in stream:
             return 0
         # Asked for before the durables: what lies in the stream by then, they tell of.
         last, first = int(stream["state"]["last_seq"]), int(stream["state"]["first_seq"])
-        done = min([await self._done(durable, last) for durable in OWNERS])
+        done = min([await self._done(self._tenant.durable(durable), last) for durable in OWNERS])
         if first <= done and done > self._purged:
-            answer = await self._bus.api(f"STREAM.PURGE.{MQTT_STREAM}", {"filter": UPLINKS, "seq": done + 1})
+            purge = {"filter": UPLINKS, "seq": done + 1}
+            answer = await self._bus.api(f"STREAM.PURGE.{MQTT_STREAM}", purge, tenant=self._tenant)
             if "error" not in answer:
                 self._purged = done
         return done
 
     async def _done(self, durable: Durable, last: int) -> int:
         """Return the position up to which a durable has acknowledged everything."""
-        found = await self._bus.api(f"CONSUMER.INFO.{durable.stream}.{durable.name}")
+        found = await self._bus.api(f"CONSUMER.INFO.{durable.stream}.{durable.name}", tenant=self._tenant)
         if "error" in found:
             return 0
         if not found["num_pending"] and not found["num_ack_pending"]:

@@ -37,6 +37,7 @@ from maasloop.bus.subjects import (
     parse_uplink,
     stored_uplink,
 )
+from maasloop.bus.tenants import ALONE, Tenant
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument, MaasloopError
 from maasloop.core.reasons import Reason
@@ -98,8 +99,9 @@ class MqttDoor:
         respond: RecordResponse,
         unit_of: UnitOf,
         clock: Clock,
+        tenant: Tenant = ALONE[0],
     ) -> None:
-        """Hear readings over ``bulk`` and everything else over ``bus``.
+        """Hear readings of a tenant's devices over ``bulk`` and everything else over ``bus``.
 
         ``record`` is the pipeline, ``together`` its way for many plain payloads, ``refuse`` what becomes of a payload
         that is none. ``give_up(district, door, message id)`` counts a payload that became a dead letter.
@@ -114,11 +116,12 @@ class MqttDoor:
         self._respond = respond
         self._unit_of = unit_of
         self._clock = clock
+        self._uplinks, self._responses = tenant.durable(MQTT_UPLINKS), tenant.durable(MQTT_RESPONSES)
         self._unproven: set[asyncio.Task[None]] = set()
 
     async def pull(self, stop: asyncio.Event) -> None:
         """Take what PUBACKs were sent for until ``stop`` is set, then finish what is in hand."""
-        pulled = Pull(self._bulk, MQTT_UPLINKS, outstanding_max=OUTSTANDING_MAX, bytes_max=OUTSTANDING_MAX_BYTES)
+        pulled = Pull(self._bulk, self._uplinks, outstanding_max=OUTSTANDING_MAX, bytes_max=OUTSTANDING_MAX_BYTES)
         batches = asyncio.Semaphore(BATCHES_AT_ONCE_MAX)
         async with pulled as pull, asyncio.TaskGroup() as group:
             while not stop.is_set():
@@ -132,12 +135,12 @@ class MqttDoor:
 
     async def pull_responses(self, stop: asyncio.Event) -> None:
         """Take answers to commands until ``stop`` is set."""
-        async with Pull(self._bus, MQTT_RESPONSES, outstanding_max=AT_ONCE_MAX) as pull, asyncio.TaskGroup() as group:
+        async with Pull(self._bus, self._responses, outstanding_max=AT_ONCE_MAX) as pull, asyncio.TaskGroup() as group:
             room = asyncio.Semaphore(AT_ONCE_MAX)
             while not stop.is_set():
                 for delivery in await pull.take(AT_ONCE_MAX, wait_s=0.5):
                     await room.acquire()
-                    task = group.create_task(settle(self._bus, MQTT_RESPONSES, delivery, self._handle))
+                    task = group.create_task(settle(self._bus, self._responses, delivery, self._handle))
                     task.add_done_callback(lambda _: room.release())
 
     async def hear_unproven(self) -> None:
@@ -176,7 +179,7 @@ class MqttDoor:
         for delivery in alone:
             # A message that waits for the broker holds up no batch, until too many do.
             await self._room.acquire()
-            task = group.create_task(settle(self._bulk, MQTT_UPLINKS, delivery, self._handle, buried=self._buried))
+            task = group.create_task(settle(self._bulk, self._uplinks, delivery, self._handle, buried=self._buried))
             task.add_done_callback(lambda _: self._room.release())
 
     async def _settle_gathered(self, gathering: Gathering, taken: list[Delivery]) -> list[Delivery]:
@@ -192,7 +195,7 @@ class MqttDoor:
         except Exception:
             log.exception("mqtt_batch_failed")
         await acknowledge(self._bulk, [each for number, each in enumerate(taken) if number not in alone])
-        CONSUMED.labels(MQTT_UPLINKS.name, "acked").inc(len(taken) - len(alone))
+        CONSUMED.labels(self._uplinks.name, "acked").inc(len(taken) - len(alone))
         return [taken[number] for number in sorted(alone)]
 
     async def _buried(self, delivery: Delivery) -> None:

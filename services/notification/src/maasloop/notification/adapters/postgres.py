@@ -76,10 +76,10 @@ class PostgresRules:
             before = await _add(connection, request, self._clock, sql.ADD_RULE, rule_row(rule), name)
         return rule if before is None else rule_of(before)
 
-    async def page(self, *, after: str, limit: int) -> Page[AlertRule]:
+    async def page(self, district: str, *, after: str, limit: int) -> Page[AlertRule]:
         """Return rules ordered by id."""
         async with transaction(self._pool) as connection:
-            rows = await fetch(connection, sql.PAGE_RULES, (after, limit + 1))
+            rows = await fetch(connection, sql.PAGE_RULES, (after, district, district, limit + 1))
         return Page([rule_of(row) for row in rows[:limit]], more=len(rows) > limit)
 
     async def get(self, rule: str) -> AlertRule | None:

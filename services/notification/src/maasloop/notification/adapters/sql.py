@@ -29,7 +29,9 @@ ADD_RULE = f"""
     INSERT INTO alert_rules ({RULE_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (id) DO NOTHING
 """
-PAGE_RULES = f"SELECT {RULE_COLUMNS} FROM alert_rules WHERE id > %s ORDER BY id LIMIT %s"
+PAGE_RULES = f"""
+    SELECT {RULE_COLUMNS} FROM alert_rules WHERE id > %s AND (%s = '' OR district = %s) ORDER BY id LIMIT %s
+"""
 ONE_RULE = f"SELECT {RULE_COLUMNS} FROM alert_rules WHERE id = %s"
 ENABLE_RULE = "UPDATE alert_rules SET disabled = false, approver = %s WHERE id = %s AND disabled"
 AUDIENCE = "SELECT count(*) FROM subscriptions WHERE district = %s AND (categories = '{}' OR %s = ANY(categories))"

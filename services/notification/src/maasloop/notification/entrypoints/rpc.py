@@ -104,8 +104,9 @@ class NotificationDoor(NotificationServiceServicer):
 
     async def ListAlertRules(self, request: pb.ListAlertRulesRequest, context: Context) -> pb.ListAlertRulesResponse:
         """List rules."""
-        page = paging(request)
-        found = await self._rules.page(after=page.after_id, limit=page.limit)
+        district = DistrictName.parse(request.parent).district if request.parent else ""
+        page = paging(request, parent=request.parent)
+        found = await self._rules.page(district, after=page.after_id, limit=page.limit)
         token = page.next_token([found.items[-1].id] if found.items else [], more=found.more)
         return pb.ListAlertRulesResponse(
             alert_rules=[messages.rule_message(rule) for rule in found.items], next_page_token=token

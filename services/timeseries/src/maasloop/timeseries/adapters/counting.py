@@ -6,7 +6,7 @@ other.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from maasloop.bus.subjects import (
     parse_fact,
     stored_uplink,
 )
+from maasloop.bus.tenants import ALONE, Tenant
 from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.ports.accounting import Settled
@@ -39,8 +40,9 @@ _RESPONSES = {UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB}
 class StreamCounter:
     """Counts what lies in streams, and what the MQTT listener holds."""
 
-    def __init__(self, bus: Bus, facts: Mapping[str, Fact], service: str) -> None:
-        """``facts`` says by stream what travels on it; ``service`` is who asks."""
+    def __init__(self, bus: Bus, facts: Mapping[str, Fact], service: str, tenants: Sequence[Tenant] = ALONE) -> None:
+        """``facts`` says by stream what travels on it; ``service`` is who asks; devices are those of ``tenants``."""
+        self._tenants = tenants
         self._bus = bus
         self._facts = facts
         self._service = service
@@ -76,18 +78,20 @@ class StreamCounter:
 
         An uplink of a network server names no district: it waits in the balance of all, and of what has none.
         """
-        waiting = {subject: count async for subject, count in self._held(MQTT_UPLINKS)}
-        devices = sum(count for subject, count in waiting.items() if _is_observation(subject, district))
+        devices = 0
+        for tenant in self._tenants:
+            waiting = {subject: count async for subject, count in self._held(MQTT_UPLINKS, tenant)}
+            devices += sum(count for subject, count in waiting.items() if _is_observation(subject, district))
         if district not in {"", UNKNOWN_DISTRICT}:
             return devices
-        return devices + sum([count async for _, count in self._held(CHIRPSTACK_UPLINKS)])
+        return devices + sum([count async for _, count in self._held(CHIRPSTACK_UPLINKS, ALONE[0])])
 
-    async def _held(self, subjects: str) -> AsyncIterator[tuple[str, int]]:
+    async def _held(self, subjects: str, tenant: Tenant) -> AsyncIterator[tuple[str, int]]:
         """Yield the subjects that messages of the MQTT listener lie on, with how many."""
         offset, total = 0, 1
         while offset < total:
             request = {"subjects_filter": subjects, "offset": offset}
-            answer = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}", request)
+            answer = await self._bus.api(f"STREAM.INFO.{MQTT_STREAM}", request, tenant=tenant)
             if "error" in answer:
                 # Nobody has connected to the listener yet.
                 return

@@ -102,6 +102,7 @@ class IssuedCredential(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    COMMAND_KEYS_FIELD_NUMBER: _builtins.int
     user_name: _builtins.str
     """User name of MQTT and NATS: `{district}/{device}`, or `network-servers/{network_server}`."""
     client_id: _builtins.str
@@ -114,6 +115,10 @@ class IssuedCredential(_message.Message):
     def credential(self) -> Global___Credential:
         """The credential."""
 
+    @_builtins.property
+    def command_keys(self) -> Global___CommandKeys:
+        """The keys of commands, for a device where the city has them at hand; unset for a network server."""
+
     def __init__(
         self,
         *,
@@ -122,14 +127,45 @@ class IssuedCredential(_message.Message):
         client_id: _builtins.str = ...,
         password: _builtins.str = ...,
         certificate_chain: _builtins.str = ...,
+        command_keys: Global___CommandKeys | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command_keys", b"command_keys", "credential", b"credential"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "client_id", b"client_id", "credential", b"credential", "password", b"password", "user_name", b"user_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "client_id", b"client_id", "command_keys", b"command_keys", "credential", b"credential", "password", b"password", "user_name", b"user_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssuedCredential: _TypeAlias = IssuedCredential  # noqa: Y015
+
+@_typing.final
+class CommandKeys(_message.Message):
+    """By which keys a device tells a command of the city from another. Public."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JWK_SET_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    jwk_set: _builtins.str
+    """JWK Set (RFC 7517) of Ed25519 keys (RFC 8037), the newest first: the one that signs and those that signed before it.
+    Signatures name a key by its `kid`, the thumbprint of RFC 7638.
+    """
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Ask again before then (FetchCommandKeys), and when a command names a key that is not in the set."""
+
+    def __init__(
+        self,
+        *,
+        jwk_set: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "jwk_set", b"jwk_set"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandKeys: _TypeAlias = CommandKeys  # noqa: Y015
 
 @_typing.final
 class EnrolmentClaim(_message.Message):

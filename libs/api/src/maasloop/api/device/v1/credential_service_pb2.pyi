@@ -157,6 +157,23 @@ class RotateCredentialRequest(_message.Message):
 Global___RotateCredentialRequest: _TypeAlias = RotateCredentialRequest  # noqa: Y015
 
 @_typing.final
+class FetchCommandKeysRequest(_message.Message):
+    """Request of FetchCommandKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchCommandKeysRequest: _TypeAlias = FetchCommandKeysRequest  # noqa: Y015
+
+@_typing.final
 class GenerateNetworkServerCredentialRequest(_message.Message):
     """Request of GenerateNetworkServerCredential."""
 

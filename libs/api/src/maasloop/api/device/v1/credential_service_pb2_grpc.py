@@ -54,6 +54,11 @@ class CredentialServiceStub:
                 request_serializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.RotateCredentialRequest.SerializeToString,
                 response_deserializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.IssuedCredential.FromString,
                 _registered_method=True)
+        self.FetchCommandKeys = channel.unary_unary(
+                '/maasloop.api.device.v1.CredentialService/FetchCommandKeys',
+                request_serializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.FetchCommandKeysRequest.SerializeToString,
+                response_deserializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.CommandKeys.FromString,
+                _registered_method=True)
         self.GenerateNetworkServerCredential = channel.unary_unary(
                 '/maasloop.api.device.v1.CredentialService/GenerateNetworkServerCredential',
                 request_serializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.GenerateNetworkServerCredentialRequest.SerializeToString,
@@ -106,6 +111,14 @@ class CredentialServiceServicer:
     def RotateCredential(self, request, context):
         """Gives the holder of a password another one. The old one holds for `overlap`, so that a device that lost the answer
         can ask again. UNAUTHENTICATED (CREDENTIALS_INVALID) for a password that does not hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchCommandKeys(self, request, context):
+        """Returns the keys by which devices check commands; they are public. A rotation signs with a new key and leaves the one
+        before it in the set. FAILED_PRECONDITION (STATE_FORBIDS) where this registry was not given them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +179,11 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     servicer.RotateCredential,
                     request_deserializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.RotateCredentialRequest.FromString,
                     response_serializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.IssuedCredential.SerializeToString,
+            ),
+            'FetchCommandKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchCommandKeys,
+                    request_deserializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.FetchCommandKeysRequest.FromString,
+                    response_serializer=maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.CommandKeys.SerializeToString,
             ),
             'GenerateNetworkServerCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.GenerateNetworkServerCredential,
@@ -277,6 +295,33 @@ class CredentialService:
             '/maasloop.api.device.v1.CredentialService/RotateCredential',
             maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.RotateCredentialRequest.SerializeToString,
             maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.IssuedCredential.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchCommandKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maasloop.api.device.v1.CredentialService/FetchCommandKeys',
+            maasloop_dot_api_dot_device_dot_v1_dot_credential__service__pb2.FetchCommandKeysRequest.SerializeToString,
+            maasloop_dot_api_dot_device_dot_v1_dot_credential__pb2.CommandKeys.FromString,
             options,
             channel_credentials,
             insecure,

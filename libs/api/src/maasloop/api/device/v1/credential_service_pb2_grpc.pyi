@@ -49,6 +49,10 @@ class CredentialServiceStub:
     """Gives the holder of a password another one. The old one holds for `overlap`, so that a device that lost the answer
     can ask again. UNAUTHENTICATED (CREDENTIALS_INVALID) for a password that does not hold.
     """
+    FetchCommandKeys: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.FetchCommandKeysRequest, _credential_pb2.CommandKeys]
+    """Returns the keys by which devices check commands; they are public. A rotation signs with a new key and leaves the one
+    before it in the set. FAILED_PRECONDITION (STATE_FORBIDS) where this registry was not given them.
+    """
     GenerateNetworkServerCredential: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.GenerateNetworkServerCredentialRequest, _credential_pb2.IssuedCredential]
     """Makes a credential for a LoRaWAN network server, which tells the events of radio devices and nothing else. A call
     that is repeated makes a further one.
@@ -83,6 +87,10 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     RotateCredential: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.RotateCredentialRequest, _credential_pb2.IssuedCredential]  # type: ignore[assignment]
     """Gives the holder of a password another one. The old one holds for `overlap`, so that a device that lost the answer
     can ask again. UNAUTHENTICATED (CREDENTIALS_INVALID) for a password that does not hold.
+    """
+    FetchCommandKeys: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.FetchCommandKeysRequest, _credential_pb2.CommandKeys]  # type: ignore[assignment]
+    """Returns the keys by which devices check commands; they are public. A rotation signs with a new key and leaves the one
+    before it in the set. FAILED_PRECONDITION (STATE_FORBIDS) where this registry was not given them.
     """
     GenerateNetworkServerCredential: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.GenerateNetworkServerCredentialRequest, _credential_pb2.IssuedCredential]  # type: ignore[assignment]
     """Makes a credential for a LoRaWAN network server, which tells the events of radio devices and nothing else. A call
@@ -133,6 +141,16 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credential_pb2.IssuedCredential, _abc.Awaitable[_credential_pb2.IssuedCredential]]:
         """Gives the holder of a password another one. The old one holds for `overlap`, so that a device that lost the answer
         can ask again. UNAUTHENTICATED (CREDENTIALS_INVALID) for a password that does not hold.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchCommandKeys(
+        self,
+        request: _credential_service_pb2.FetchCommandKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_pb2.CommandKeys, _abc.Awaitable[_credential_pb2.CommandKeys]]:
+        """Returns the keys by which devices check commands; they are public. A rotation signs with a new key and leaves the one
+        before it in the set. FAILED_PRECONDITION (STATE_FORBIDS) where this registry was not given them.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from maasloop.api.common.v1 import permission_pb2 as maasloop_dot_api_dot_common
 from maasloop.api.notification.v1 import alert_pb2 as maasloop_dot_api_dot_notification_dot_v1_dot_alert__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7maasloop/api/notification/v1/notification_service.proto\x12\x1cmaasloop.api.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\'maasloop/api/common/v1/permission.proto\x1a(maasloop/api/notification/v1/alert.proto\"\x98\x01\n\x16\x43reateAlertRuleRequest\x12\x1b\n\ralert_rule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12G\n\nalert_rule\x18\x02 \x01(\x0b\x32\'.maasloop.api.notification.v1.AlertRuleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"J\n\x15ListAlertRulesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x16ListAlertRulesResponse\x12<\n\x0b\x61lert_rules\x18\x01 \x03(\x0b\x32\'.maasloop.api.notification.v1.AlertRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x15GrantAlertRuleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\",\n\x16\x44\x65leteAlertRuleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x19\n\x17\x44\x65leteAlertRuleResponse\"\x9c\x01\n\x11ListAlertsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\x05state\x18\x04 \x01(\x0e\x32).maasloop.api.notification.v1.Alert.StateB\x04\xe2\x41\x01\x01\"b\n\x12ListAlertsResponse\x12\x33\n\x06\x61lerts\x18\x01 \x03(\x0b\x32#.maasloop.api.notification.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17\x41\x63knowledgeAlertRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x0c\x61\x63knowledger\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\")\n\x13ResolveAlertRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb8\x01\n\x19\x43reateSubscriptionRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fsubscription_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12L\n\x0csubscription\x18\x03 \x01(\x0b\x32*.maasloop.api.notification.v1.SubscriptionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"c\n\x18ListSubscriptionsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"w\n\x19ListSubscriptionsResponse\x12\x41\n\rsubscriptions\x18\x01 \x03(\x0b\x32*.maasloop.api.notification.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x19\x44\x65leteSubscriptionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x1c\n\x1a\x44\x65leteSubscriptionResponse\"\xb8\x01\n\x15ListDeliveriesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x41\n\x05state\x18\x04 \x01(\x0e\x32,.maasloop.api.notification.v1.Delivery.StateB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x61lert\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x16ListDeliveriesResponse\x12:\n\ndeliveries\x18\x01 \x03(\x0b\x32&.maasloop.api.notification.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa2\r\n\x13NotificationService\x12\x9e\x01\n\x0f\x43reateAlertRule\x12\x34.maasloop.api.notification.v1.CreateAlertRuleRequest\x1a\'.maasloop.api.notification.v1.AlertRule\",\xea\xe1\x18(\n\x11\x61lert_rule.change\x12\x13\x61lert_rule.district\x12\x8e\x01\n\x0eGrantAlertRule\x12\x33.maasloop.api.notification.v1.GrantAlertRuleRequest\x1a\'.maasloop.api.notification.v1.AlertRule\"\x1e\xea\xe1\x18\x1a\n\x10\x61lert_rule.grant\x12\x04name@\x01\x12\x8d\x01\n\x0eListAlertRules\x12\x33.maasloop.api.notification.v1.ListAlertRulesRequest\x1a\x34.maasloop.api.notification.v1.ListAlertRulesResponse\"\x10\xea\xe1\x18\x0c\n\nalert.read\x12\x9d\x01\n\x0f\x44\x65leteAlertRule\x12\x34.maasloop.api.notification.v1.DeleteAlertRuleRequest\x1a\x35.maasloop.api.notification.v1.DeleteAlertRuleResponse\"\x1d\xea\xe1\x18\x19\n\x11\x61lert_rule.change\x12\x04name\x12\x89\x01\n\nListAlerts\x12/.maasloop.api.notification.v1.ListAlertsRequest\x1a\x30.maasloop.api.notification.v1.ListAlertsResponse\"\x18\xea\xe1\x18\x14\n\nalert.read\x12\x06parent\x12\x88\x01\n\x10\x41\x63knowledgeAlert\x12\x35.maasloop.api.notification.v1.AcknowledgeAlertRequest\x1a#.maasloop.api.notification.v1.Alert\"\x18\xea\xe1\x18\x14\n\x0c\x61lert.handle\x12\x04name\x12\x80\x01\n\x0cResolveAlert\x12\x31.maasloop.api.notification.v1.ResolveAlertRequest\x1a#.maasloop.api.notification.v1.Alert\"\x18\xea\xe1\x18\x14\n\x0c\x61lert.handle\x12\x04name\x12\x9c\x01\n\x12\x43reateSubscription\x12\x37.maasloop.api.notification.v1.CreateSubscriptionRequest\x1a*.maasloop.api.notification.v1.Subscription\"!\xea\xe1\x18\x1d\n\x13subscription.change\x12\x06parent\x12\xa5\x01\n\x11ListSubscriptions\x12\x36.maasloop.api.notification.v1.ListSubscriptionsRequest\x1a\x37.maasloop.api.notification.v1.ListSubscriptionsResponse\"\x1f\xea\xe1\x18\x1b\n\x11subscription.read\x12\x06parent\x12\xa8\x01\n\x12\x44\x65leteSubscription\x12\x37.maasloop.api.notification.v1.DeleteSubscriptionRequest\x1a\x38.maasloop.api.notification.v1.DeleteSubscriptionResponse\"\x1f\xea\xe1\x18\x1b\n\x13subscription.change\x12\x04name\x12\x9c\x01\n\x0eListDeliveries\x12\x33.maasloop.api.notification.v1.ListDeliveriesRequest\x1a\x34.maasloop.api.notification.v1.ListDeliveriesResponse\"\x1f\xea\xe1\x18\x1b\n\x11subscription.read\x12\x06parentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7maasloop/api/notification/v1/notification_service.proto\x12\x1cmaasloop.api.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\'maasloop/api/common/v1/permission.proto\x1a(maasloop/api/notification/v1/alert.proto\"\x98\x01\n\x16\x43reateAlertRuleRequest\x12\x1b\n\ralert_rule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12G\n\nalert_rule\x18\x02 \x01(\x0b\x32\'.maasloop.api.notification.v1.AlertRuleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15ListAlertRulesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x16ListAlertRulesResponse\x12<\n\x0b\x61lert_rules\x18\x01 \x03(\x0b\x32\'.maasloop.api.notification.v1.AlertRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x15GrantAlertRuleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\",\n\x16\x44\x65leteAlertRuleRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x19\n\x17\x44\x65leteAlertRuleResponse\"\x9c\x01\n\x11ListAlertsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\x05state\x18\x04 \x01(\x0e\x32).maasloop.api.notification.v1.Alert.StateB\x04\xe2\x41\x01\x01\"b\n\x12ListAlertsResponse\x12\x33\n\x06\x61lerts\x18\x01 \x03(\x0b\x32#.maasloop.api.notification.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x17\x41\x63knowledgeAlertRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x0c\x61\x63knowledger\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\")\n\x13ResolveAlertRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xb8\x01\n\x19\x43reateSubscriptionRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fsubscription_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12L\n\x0csubscription\x18\x03 \x01(\x0b\x32*.maasloop.api.notification.v1.SubscriptionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"c\n\x18ListSubscriptionsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"w\n\x19ListSubscriptionsResponse\x12\x41\n\rsubscriptions\x18\x01 \x03(\x0b\x32*.maasloop.api.notification.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x19\x44\x65leteSubscriptionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x1c\n\x1a\x44\x65leteSubscriptionResponse\"\xb8\x01\n\x15ListDeliveriesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x41\n\x05state\x18\x04 \x01(\x0e\x32,.maasloop.api.notification.v1.Delivery.StateB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x61lert\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x16ListDeliveriesResponse\x12:\n\ndeliveries\x18\x01 \x03(\x0b\x32&.maasloop.api.notification.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xaa\r\n\x13NotificationService\x12\x9e\x01\n\x0f\x43reateAlertRule\x12\x34.maasloop.api.notification.v1.CreateAlertRuleRequest\x1a\'.maasloop.api.notification.v1.AlertRule\",\xea\xe1\x18(\n\x11\x61lert_rule.change\x12\x13\x61lert_rule.district\x12\x8e\x01\n\x0eGrantAlertRule\x12\x33.maasloop.api.notification.v1.GrantAlertRuleRequest\x1a\'.maasloop.api.notification.v1.AlertRule\"\x1e\xea\xe1\x18\x1a\n\x10\x61lert_rule.grant\x12\x04name@\x01\x12\x95\x01\n\x0eListAlertRules\x12\x33.maasloop.api.notification.v1.ListAlertRulesRequest\x1a\x34.maasloop.api.notification.v1.ListAlertRulesResponse\"\x18\xea\xe1\x18\x14\n\nalert.read\x12\x06parent\x12\x9d\x01\n\x0f\x44\x65leteAlertRule\x12\x34.maasloop.api.notification.v1.DeleteAlertRuleRequest\x1a\x35.maasloop.api.notification.v1.DeleteAlertRuleResponse\"\x1d\xea\xe1\x18\x19\n\x11\x61lert_rule.change\x12\x04name\x12\x89\x01\n\nListAlerts\x12/.maasloop.api.notification.v1.ListAlertsRequest\x1a\x30.maasloop.api.notification.v1.ListAlertsResponse\"\x18\xea\xe1\x18\x14\n\nalert.read\x12\x06parent\x12\x88\x01\n\x10\x41\x63knowledgeAlert\x12\x35.maasloop.api.notification.v1.AcknowledgeAlertRequest\x1a#.maasloop.api.notification.v1.Alert\"\x18\xea\xe1\x18\x14\n\x0c\x61lert.handle\x12\x04name\x12\x80\x01\n\x0cResolveAlert\x12\x31.maasloop.api.notification.v1.ResolveAlertRequest\x1a#.maasloop.api.notification.v1.Alert\"\x18\xea\xe1\x18\x14\n\x0c\x61lert.handle\x12\x04name\x12\x9c\x01\n\x12\x43reateSubscription\x12\x37.maasloop.api.notification.v1.CreateSubscriptionRequest\x1a*.maasloop.api.notification.v1.Subscription\"!\xea\xe1\x18\x1d\n\x13subscription.change\x12\x06parent\x12\xa5\x01\n\x11ListSubscriptions\x12\x36.maasloop.api.notification.v1.ListSubscriptionsRequest\x1a\x37.maasloop.api.notification.v1.ListSubscriptionsResponse\"\x1f\xea\xe1\x18\x1b\n\x11subscription.read\x12\x06parent\x12\xa8\x01\n\x12\x44\x65leteSubscription\x12\x37.maasloop.api.notification.v1.DeleteSubscriptionRequest\x1a\x38.maasloop.api.notification.v1.DeleteSubscriptionResponse\"\x1f\xea\xe1\x18\x1b\n\x13subscription.change\x12\x04name\x12\x9c\x01\n\x0eListDeliveries\x12\x33.maasloop.api.notification.v1.ListDeliveriesRequest\x1a\x34.maasloop.api.notification.v1.ListDeliveriesResponse\"\x1f\xea\xe1\x18\x1b\n\x11subscription.read\x12\x06parentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALERTRULESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTALERTRULESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALERTRULESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTALERTRULESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTALERTRULESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
   _globals['_GRANTALERTRULEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GRANTALERTRULEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_DELETEALERTRULEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -94,7 +96,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['GrantAlertRule']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['GrantAlertRule']._serialized_options = b'\352\341\030\032\n\020alert_rule.grant\022\004name@\001'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListAlertRules']._loaded_options = None
-  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListAlertRules']._serialized_options = b'\352\341\030\014\n\nalert.read'
+  _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListAlertRules']._serialized_options = b'\352\341\030\024\n\nalert.read\022\006parent'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['DeleteAlertRule']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['DeleteAlertRule']._serialized_options = b'\352\341\030\031\n\021alert_rule.change\022\004name'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListAlerts']._loaded_options = None
@@ -114,37 +116,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEALERTRULEREQUEST']._serialized_start=235
   _globals['_CREATEALERTRULEREQUEST']._serialized_end=387
   _globals['_LISTALERTRULESREQUEST']._serialized_start=389
-  _globals['_LISTALERTRULESREQUEST']._serialized_end=463
-  _globals['_LISTALERTRULESRESPONSE']._serialized_start=465
-  _globals['_LISTALERTRULESRESPONSE']._serialized_end=576
-  _globals['_GRANTALERTRULEREQUEST']._serialized_start=578
-  _globals['_GRANTALERTRULEREQUEST']._serialized_end=621
-  _globals['_DELETEALERTRULEREQUEST']._serialized_start=623
-  _globals['_DELETEALERTRULEREQUEST']._serialized_end=667
-  _globals['_DELETEALERTRULERESPONSE']._serialized_start=669
-  _globals['_DELETEALERTRULERESPONSE']._serialized_end=694
-  _globals['_LISTALERTSREQUEST']._serialized_start=697
-  _globals['_LISTALERTSREQUEST']._serialized_end=853
-  _globals['_LISTALERTSRESPONSE']._serialized_start=855
-  _globals['_LISTALERTSRESPONSE']._serialized_end=953
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=955
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1038
-  _globals['_RESOLVEALERTREQUEST']._serialized_start=1040
-  _globals['_RESOLVEALERTREQUEST']._serialized_end=1081
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1084
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1268
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1270
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1369
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1371
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1490
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1492
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1539
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=1541
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=1569
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1572
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1756
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1758
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1867
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=1870
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=3568
+  _globals['_LISTALERTRULESREQUEST']._serialized_end=485
+  _globals['_LISTALERTRULESRESPONSE']._serialized_start=487
+  _globals['_LISTALERTRULESRESPONSE']._serialized_end=598
+  _globals['_GRANTALERTRULEREQUEST']._serialized_start=600
+  _globals['_GRANTALERTRULEREQUEST']._serialized_end=643
+  _globals['_DELETEALERTRULEREQUEST']._serialized_start=645
+  _globals['_DELETEALERTRULEREQUEST']._serialized_end=689
+  _globals['_DELETEALERTRULERESPONSE']._serialized_start=691
+  _globals['_DELETEALERTRULERESPONSE']._serialized_end=716
+  _globals['_LISTALERTSREQUEST']._serialized_start=719
+  _globals['_LISTALERTSREQUEST']._serialized_end=875
+  _globals['_LISTALERTSRESPONSE']._serialized_start=877
+  _globals['_LISTALERTSRESPONSE']._serialized_end=975
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=977
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1060
+  _globals['_RESOLVEALERTREQUEST']._serialized_start=1062
+  _globals['_RESOLVEALERTREQUEST']._serialized_end=1103
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1106
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1290
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1292
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1391
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1393
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1512
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1514
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1561
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=1563
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=1591
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1594
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1778
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1780
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1889
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1892
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=3598
 # @@protoc_insertion_point(module_scope)
