@@ -19,7 +19,7 @@ def test_a_request_is_the_same_whatever_its_id() -> None:
 
 
 def test_pages_continue_where_they_ended() -> None:
-    """A token gives its position to the same arguments only, and the last page has none."""
+    """A token gives its position to the same method and arguments only, and the last page has none."""
     first = paging(device_service_pb2.ListDevicesRequest(page_size=5), parent="a")
     token = first.next_token(["x", "y"], more=True)
 
@@ -28,6 +28,8 @@ def test_pages_continue_where_they_ended() -> None:
     assert first.next_token(["x"], more=False) == ""
     with pytest.raises(InvalidArgument):
         paging(device_service_pb2.ListDevicesRequest(page_token=token), parent="b")
+    with pytest.raises(InvalidArgument):
+        paging(device_service_pb2.ListDeviceGroupsRequest(page_token=token), parent="a")
 
 
 def test_a_mask_names_fields_of_the_resource() -> None:

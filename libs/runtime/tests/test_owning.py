@@ -9,11 +9,12 @@ import pytest
 
 from maasloop.core.clock import FakeClock
 from maasloop.core.errors import FailedPrecondition
+from maasloop.core.requests import Request
 from maasloop.postgres.pool import open_pool
 from maasloop.postgres.revision import REVISIONS_DDL
 from maasloop.runtime import owning
 from maasloop.runtime.outbox import OUTBOX_DDL, OutboxRow
-from maasloop.runtime.owning import RESOURCES_DDL, Owned, OwnedChange, OwnedKey, OwnedRequest, Owner
+from maasloop.runtime.owning import RESOURCES_DDL, Owned, OwnedChange, OwnedKey, Owner
 
 
 @pytest.fixture(name="clock")
@@ -97,19 +98,19 @@ async def test_missing_keys_come_in_their_order(owner: Owner) -> None:
 
 async def test_an_answer_is_kept_for_a_day(owner: Owner, clock: FakeClock) -> None:
     """Within 24 hours a request gets its first answer, with another body a refusal; after that it is forgotten."""
-    request = OwnedRequest(str(uuid4()), "Create", b"digest")
+    request = Request(str(uuid4()), "Create", b"digest")
     async with owner.change() as change:
         assert await change.answered(request) is None
         await change.answer(request, b"answer")
 
     assert await owner.answered(request) == b"answer"
     with pytest.raises(FailedPrecondition) as refused:
-        await owner.answered(OwnedRequest(request.id, "Create", b"other"))
+        await owner.answered(Request(request.id, "Create", b"other"))
     assert refused.value.reason == "REQUEST_ID_REUSED"
-    assert await owner.answered(OwnedRequest("", "Create", b"digest")) is None
+    assert await owner.answered(Request("", "Create", b"digest")) is None
     await clock.advance(86_401)
     assert await owner.answered(request) is None
-    other = OwnedRequest(str(uuid4()), "Create", b"digest")
+    other = Request(str(uuid4()), "Create", b"digest")
     async with owner.change() as change:
         await change.answer(other, b"later")
     async with owner.transaction() as connection:

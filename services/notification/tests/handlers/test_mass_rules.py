@@ -9,6 +9,7 @@ import pytest
 
 from maasloop.core.clock import FakeClock
 from maasloop.core.errors import FailedPrecondition, MaasloopError, NotFound, PermissionDenied, Unauthenticated
+from maasloop.core.requests import Request
 from maasloop.notification.adapters.conditions import CelConditions
 from maasloop.notification.adapters.postgres import PostgresRules, PostgresSubscriptions
 from maasloop.notification.adapters.vault import Vault
@@ -18,7 +19,6 @@ from maasloop.notification.domain.watchlist import Watchlist
 from maasloop.notification.handlers.create_rule import CreateRule
 from maasloop.notification.handlers.grant_rule import GrantRule
 from maasloop.notification.handlers.refresh_watchlist import RefreshWatchlist
-from maasloop.notification.ports import Request
 from maasloop.postgres.migrate import migrate, of_package
 from maasloop.postgres.pool import open_pool
 

@@ -9,7 +9,6 @@ transaction.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, Self, cast
 from uuid import UUID
@@ -17,6 +16,7 @@ from uuid import UUID
 from maasloop.core.clock import Clock
 from maasloop.core.errors import FailedPrecondition, InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.postgres.revision import last_revision, next_revision
@@ -123,23 +123,6 @@ class Standing(NamedTuple):
     """Whether facts still wait for the broker."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRequest:
-    """What makes a repeated request the same one (AIP-155): its id, empty for none, its method, a digest of its body."""
-
-    id: str
-    method: str
-    digest: bytes
-
-    def uuid(self) -> UUID:
-        """Return the id, or refuse one that is none."""
-        try:
-            return UUID(self.id)
-        except ValueError:
-            metadata = {"field": "request_id", "rule": "string.uuid"}
-            raise InvalidArgument(Reason.REQUEST_INVALID, "request_id must be a UUID", metadata) from None
-
-
 class OwnedChange:
     """A transaction in which nobody else changes the schema's resources."""
 
@@ -153,17 +136,17 @@ class OwnedChange:
         await next_revision(connection.cursor(), COUNTER, 0)
         return cls(connection, clock)
 
-    async def answered(self, request: OwnedRequest) -> bytes | None:
+    async def answered(self, request: Request) -> bytes | None:
         """Return what the same request was answered before, and refuse its id for another request."""
         return await _answered(self.connection, request, self._clock)
 
-    async def answer(self, request: OwnedRequest, body: bytes) -> None:
+    async def answer(self, request: Request, body: bytes) -> None:
         """Keep an answer for as long as a request may be repeated."""
         if not request.id:
             return
         now = self._clock.now()
         await self.connection.execute(_FORGET, (now - ANSWER_KEPT, ANSWERS_FORGOTTEN_MAX))
-        await self.connection.execute(_ANSWER, (request.uuid(), request.method, request.digest, body, now))
+        await self.connection.execute(_ANSWER, (_uuid(request), request.method, request.digest, body, now))
 
     async def find(self, key: OwnedKey) -> bytes | None:
         """Return a resource."""
@@ -221,7 +204,7 @@ class Owner:
         """Begin a change in a transaction that did other things before."""
         return await OwnedChange.begin(connection, self._clock)
 
-    async def answered(self, request: OwnedRequest) -> bytes | None:
+    async def answered(self, request: Request) -> bytes | None:
         """Return what the same request was answered before; a change under way may still answer it."""
         async with self.transaction() as connection:
             return await _answered(connection, request, self._clock)
@@ -262,11 +245,11 @@ async def _find(connection: Connection, key: OwnedKey) -> bytes | None:
     return None if row is None else cast("bytes", row[0])
 
 
-async def _answered(connection: Connection, request: OwnedRequest, clock: Clock) -> bytes | None:
+async def _answered(connection: Connection, request: Request, clock: Clock) -> bytes | None:
     if not request.id:
         return None
     oldest = clock.now() - ANSWER_KEPT
-    found = await (await connection.execute(_ANSWERED, (request.uuid(), oldest))).fetchone()
+    found = await (await connection.execute(_ANSWERED, (_uuid(request), oldest))).fetchone()
     if found is None:
         return None
     method, digest, body = cast("tuple[str, bytes, bytes]", found)
@@ -274,3 +257,11 @@ async def _answered(connection: Connection, request: OwnedRequest, clock: Clock)
         message = f"request_id {request.id} came with another request before"
         raise FailedPrecondition(Reason.REQUEST_ID_REUSED, message)
     return body
+
+
+def _uuid(request: Request) -> UUID:
+    try:
+        return UUID(request.id)
+    except ValueError:
+        metadata = {"field": "request_id", "rule": "string.uuid"}
+        raise InvalidArgument(Reason.REQUEST_INVALID, "request_id must be a UUID", metadata) from None

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from maasloop.core.requests import Page, Request
+
 from .domain.activity import ProcessingActivity
 from .domain.record import ConsentRecord
 
@@ -19,23 +21,6 @@ class Happening(StrEnum):
     GRANTED = "granted"
     WITHDRAWN = "withdrawn"
     OBJECTED = "objected"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What makes a repeated request the same one: its id (empty for none), its method, the digest of its body."""
-
-    id: str
-    method: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Page[Item]:
-    """Some items, and whether more come after the last one."""
-
-    items: Sequence[Item]
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)

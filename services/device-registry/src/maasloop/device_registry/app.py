@@ -15,6 +15,7 @@ from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.errors import FailedPrecondition
 from maasloop.core.ids import DeviceName
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.adapters.command_keys import FileCommandKeys
 from maasloop.device_registry.adapters.device_authority import FileDeviceAuthority
 from maasloop.device_registry.adapters.nats_servers import NatsServers
@@ -56,7 +57,6 @@ from maasloop.device_registry.handlers.revoke_principal import RevokePrincipal
 from maasloop.device_registry.handlers.rotate_credential import RotateCredential
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
-from maasloop.device_registry.ports import Request
 from maasloop.device_registry.settings import DeviceRegistrySettings
 from maasloop.identity.roles import Roles
 from maasloop.identity.token_keys import TokenSigner

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from maasloop.core.requests import Page, Request
+
 from .domain.admission import Admission, Knock, Standing
 from .domain.api_key import ApiKey
 from .domain.catalogue import CatalogueResource
@@ -21,15 +23,6 @@ type Resource = Device | CatalogueResource
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What makes a repeated request the same one: its id (empty for none), its method, the digest of its body."""
-
-    id: str
-    method: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """Which devices are listed; what is unset does not matter."""
 
@@ -38,14 +31,6 @@ class DeviceFilter:
     state: DeviceState | None = None
     group: str | None = None
     bounds: BoundingBox | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page[Item]:
-    """Some items, and whether more come after the last one."""
-
-    items: Sequence[Item]
-    more: bool
 
 
 class Change(Protocol):

@@ -10,27 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from maasloop.core.requests import Page, Request
+
 from .domain.alert import Alert, AlertKey, AlertState, Announcement, Standing
 from .domain.delivery import Attempt, Claim, Delivery, DeliveryState
 from .domain.rule import AlertRule
 from .domain.subscription import Subscription
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What makes a repeated request the same one: its id (empty for none), its method, the digest of its body."""
-
-    id: str
-    method: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Page[Item]:
-    """Some items, and whether more come after the last one."""
-
-    items: Sequence[Item]
-    more: bool
 
 
 class TimedPosition(NamedTuple):

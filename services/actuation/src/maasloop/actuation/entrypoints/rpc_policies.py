@@ -66,7 +66,7 @@ class PolicyDoor(PolicyServiceServicer):
         """Return a page of policies, ordered by name."""
         district = DistrictName.parse(request.parent).district if request.parent else ""
         page = paging(request, parent=request.parent)
-        after = page.position[0] if page.position else ""
+        after = page.after_id
         known = self._city.policies
         names = [name for name in sorted(known) if name > after and district in {"", known[name].district}]
         shown = names[: page.limit]

@@ -12,9 +12,10 @@ from maasloop.bus import subjects
 from maasloop.consent.adapters import sql
 from maasloop.consent.domain.activity import ProcessingActivity
 from maasloop.consent.domain.record import ACTIVITY_KEY, ConsentRecord
-from maasloop.consent.ports import Happening, Page, RecordPosition, Request, Resource
+from maasloop.consent.ports import Happening, RecordPosition, Resource
+from maasloop.core.requests import Page, Request
 from maasloop.runtime.outbox import OutboxRow
-from maasloop.runtime.owning import Owned, OwnedChange, OwnedKey, OwnedRequest, Owner
+from maasloop.runtime.owning import Owned, OwnedChange, OwnedKey, Owner
 from maasloop.telemetry import tracing
 
 RECORD = "consent_record"
@@ -53,11 +54,11 @@ class PostgresChange:
 
     async def answered(self, request: Request) -> Resource | None:
         """Return what the same request was answered before."""
-        return self._decoded(await self._owned.answered(_owned(request)))
+        return self._decoded(await self._owned.answered(request))
 
     async def answer(self, request: Request, resource: Resource) -> None:
         """Keep the answer to a request."""
-        await self._owned.answer(_owned(request), self._codec.encode(resource))
+        await self._owned.answer(request, self._codec.encode(resource))
 
     async def activity(self, activity_id: str) -> ProcessingActivity | None:
         """Return an activity."""
@@ -184,7 +185,3 @@ class PostgresRegister:
             rows = await (await connection.execute(sql.LIST_RECORDS, arguments)).fetchall()
         records = [cast("ConsentRecord", self._codec.decode(cast("bytes", row[0]))) for row in rows]
         return Page(records[:limit], more=len(records) > limit)
-
-
-def _owned(request: Request) -> OwnedRequest:
-    return OwnedRequest(request.id, request.method, request.digest)

@@ -28,10 +28,10 @@ from maasloop.consent.handlers.grant_consent import GrantConsent
 from maasloop.consent.handlers.object_to_processing import ObjectToProcessing
 from maasloop.consent.handlers.read_register import ReadRegister
 from maasloop.consent.handlers.withdraw_consent import WithdrawConsent
-from maasloop.consent.ports import RecordPosition, Request
+from maasloop.consent.ports import RecordPosition
 from maasloop.core.clock import from_us, to_us
 from maasloop.core.ids import parse_name
-from maasloop.rpc.requests import paging, request_digest
+from maasloop.rpc.requests import paging, request_of
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime.watching import Watching
 
@@ -69,7 +69,7 @@ class ConsentDoor(ConsentServiceServicer):
     ) -> consent_pb2.ProcessingActivity:
         """Create a processing activity."""
         wanted = activity_from(request.processing_activity, request.processing_activity_id)
-        identity = Request(request.request_id, "CreateProcessingActivity", request_digest(request))
+        identity = request_of(request, "CreateProcessingActivity")
         return activity_message(await self._create_activity(wanted, identity))
 
     async def ListProcessingActivities(
@@ -77,7 +77,7 @@ class ConsentDoor(ConsentServiceServicer):
     ) -> pb.ListProcessingActivitiesResponse:
         """List processing activities."""
         page = paging(request)
-        after = page.position[0] if page.position else ""
+        after = page.after_id
         found = await self._read_register.activities(after=after, limit=page.limit)
         last = [found.items[-1].id] if found.items else []
         return pb.ListProcessingActivitiesResponse(

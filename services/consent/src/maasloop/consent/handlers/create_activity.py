@@ -3,9 +3,10 @@
 from typing import cast
 
 from maasloop.consent.domain.activity import ProcessingActivity
-from maasloop.consent.ports import Register, Request
+from maasloop.consent.ports import Register
 from maasloop.core.errors import AlreadyExists
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 
 
 class CreateActivity:

@@ -2,9 +2,10 @@
 
 from maasloop.consent.domain.activity import ProcessingActivity
 from maasloop.consent.domain.record import ConsentRecord
-from maasloop.consent.ports import Page, RecordPosition, Register
+from maasloop.consent.ports import RecordPosition, Register
 from maasloop.core.errors import NotFound
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Page
 
 
 class ReadRegister:

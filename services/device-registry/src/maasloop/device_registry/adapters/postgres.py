@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+from maasloop.core.requests import Page, Request
 from maasloop.device_registry.adapters import sql
 from maasloop.device_registry.adapters.postgres_import import IMPORT_LIMITS, PostgresImport
-from maasloop.device_registry.adapters.postgres_rows import Codec, fact, owned_request, put_devices, subject_of
+from maasloop.device_registry.adapters.postgres_rows import Codec, fact, put_devices, subject_of
 from maasloop.device_registry.domain.device import Device
 from maasloop.device_registry.domain.resource import Happening, Key, Kind
-from maasloop.device_registry.ports import DeviceFilter, Page, Request, Resource
+from maasloop.device_registry.ports import DeviceFilter, Resource
 from maasloop.runtime.owning import Owned, OwnedChange, OwnedKey, Owner
 
 PAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -23,7 +24,7 @@ class PostgresChange:
     def __init__(self, owned: OwnedChange, request: Request, codec: Codec, answered: Resource | None) -> None:
         self.answered = answered
         self._owned = owned
-        self._request = owned_request(request)
+        self._request = request
         self._codec = codec
 
     async def find(self, key: Key) -> Resource | None:
@@ -89,7 +90,7 @@ class PostgresRegistry:
     async def change(self, request: Request) -> AsyncIterator[PostgresChange]:
         """Begin a change."""
         async with self._owner.change() as owned:
-            body = await owned.answered(owned_request(request))
+            body = await owned.answered(request)
             yield PostgresChange(owned, request, self._codec, None if body is None else self._codec.decode(body))
         self._changed()
 

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 from psycopg.types.json import Jsonb
 
+from maasloop.core.requests import Page
 from maasloop.device_registry.domain.api_key import ApiKey, RoleGrant
-from maasloop.device_registry.ports import Page
 from maasloop.identity.principals import Grant
 from maasloop.identity.tokens import grant_of, written_grant
 from maasloop.postgres.errors import translated

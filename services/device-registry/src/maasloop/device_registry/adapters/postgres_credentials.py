@@ -7,11 +7,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from maasloop.bus.device_rights import SPOKEN_FOR_MAX
+from maasloop.core.requests import Page
 from maasloop.device_registry.adapters import sql_credentials as sql
 from maasloop.device_registry.domain.admission import Admission, Knock, Standing
 from maasloop.device_registry.domain.credential import Claim, Credential, Holder, HolderKind, Method
 from maasloop.device_registry.domain.device import DeviceState
-from maasloop.device_registry.ports import ConnectionKey, Page
+from maasloop.device_registry.ports import ConnectionKey
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 

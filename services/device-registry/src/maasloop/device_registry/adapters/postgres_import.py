@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import cast
 
+from maasloop.core.requests import Request
 from maasloop.device_registry.adapters import sql
 from maasloop.device_registry.adapters.postgres_rows import (
     FACTS,
     Codec,
     content_digest,
     fact,
-    owned_request,
     put_devices,
 )
 from maasloop.device_registry.domain.device import Device
 from maasloop.device_registry.domain.importing import FAULTS_NAMED_MAX, ImportResult, ImportRow, RowFault
 from maasloop.device_registry.domain.resource import Happening
-from maasloop.device_registry.ports import Request
 from maasloop.postgres.pool import Connection
 from maasloop.runtime.owning import LOT_BYTES_MAX, LOT_RESOURCES_MAX, Owned, OwnedChange, OwnedKey, Owner
 
@@ -37,7 +36,7 @@ class PostgresImport:
         self._owner = owner
         self._connection = connection
         self._district = district
-        self._request = owned_request(request)
+        self._request = request
         self._codec = codec
         self._owned: OwnedChange | None = None
 

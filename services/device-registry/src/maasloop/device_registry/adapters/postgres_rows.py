@@ -10,9 +10,9 @@ from maasloop.bus import subjects
 from maasloop.device_registry.adapters import sql
 from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.resource import Happening, Key, Kind
-from maasloop.device_registry.ports import Request, Resource
+from maasloop.device_registry.ports import Resource
 from maasloop.runtime.outbox import OutboxRow
-from maasloop.runtime.owning import OwnedChange, OwnedRequest
+from maasloop.runtime.owning import OwnedChange
 from maasloop.telemetry import tracing
 
 FACTS: dict[Happening, subjects.Fact] = {
@@ -39,11 +39,6 @@ class Codec(Protocol):
     def changed(self, bodies: Sequence[bytes], previous_revision: int) -> bytes:
         """Return the event of resources that changed together."""
         ...
-
-
-def owned_request(request: Request) -> OwnedRequest:
-    """Return a request as the owned tables know it."""
-    return OwnedRequest(request.id, request.method, request.digest)
 
 
 def fact(subject: str, body: bytes, revision: int) -> OutboxRow:

@@ -1,9 +1,9 @@
 """What all resources of the registry share: a kind, a name, a revision."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import Conflict, InvalidArgument, NotFound
 from maasloop.core.ids import require_id
 from maasloop.core.reasons import Reason
 
@@ -65,3 +65,24 @@ class Happening(StrEnum):
     UPDATED = "updated"
     ACTIVATED = "activated"
     RETIRED = "retired"
+
+
+class Revised(Protocol):
+    """What has a revision."""
+
+    @property
+    def etag(self) -> str:
+        """The etag of its revision."""
+        ...
+
+
+def unchanged[Found: Revised](kind: type[Found], found: object, key: Key, etag: str) -> Found:
+    """Return what was found for a caller who wants to change it: it exists, and is what the caller has read.
+
+    An empty etag takes it as it is.
+    """
+    if not isinstance(found, kind):
+        raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{key} does not exist", {"name": str(key)})
+    if etag and etag != found.etag:
+        raise Conflict(Reason.ETAG_MISMATCH, f"{key} changed meanwhile", {"etag": found.etag})
+    return found

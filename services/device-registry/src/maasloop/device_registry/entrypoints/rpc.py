@@ -15,13 +15,13 @@ from maasloop.api.device.v1.device_service_pb2_grpc import (
 from maasloop.core.errors import InvalidArgument, ResourceExhausted
 from maasloop.core.ids import DeviceName, DistrictName, parse_name
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.credential import device_holder
 from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.importing import ImportResult
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind, refuse
 from maasloop.device_registry.entrypoints import messages
 from maasloop.device_registry.entrypoints.import_rows import csv_rows, decoded, json_rows
-from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.entrypoints.rpc_catalogue import CatalogueDoor, Context
 from maasloop.device_registry.handlers.activate_device import ActivateDevice
 from maasloop.device_registry.handlers.close_connections import CloseConnections
@@ -33,8 +33,8 @@ from maasloop.device_registry.handlers.list_resources import ListResources
 from maasloop.device_registry.handlers.retire_device import RetireDevice
 from maasloop.device_registry.handlers.update_device import UpdateDevice
 from maasloop.device_registry.handlers.update_device_type import UpdateDeviceType
-from maasloop.device_registry.ports import DeviceFilter, Request
-from maasloop.rpc.requests import mask_of, paging
+from maasloop.device_registry.ports import DeviceFilter
+from maasloop.rpc.requests import mask_of, paging, request_of
 from maasloop.rpc.server import RpcServer
 from maasloop.runtime.watching import Watching
 

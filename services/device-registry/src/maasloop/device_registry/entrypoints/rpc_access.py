@@ -64,7 +64,7 @@ class AccessDoor(AccessServiceServicer):
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """List keys."""
         asked = paging(request)
-        page = await self._list_api_keys(after=asked.position[0] if asked.position else "", limit=asked.limit)
+        page = await self._list_api_keys(after=asked.after_id, limit=asked.limit)
         token = asked.next_token([page.items[-1].id], more=page.more) if page.items else ""
         return pb.ListApiKeysResponse(api_keys=map(_message, page.items), next_page_token=token)
 

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import grpc
+from google.protobuf.message import Message
 
 from maasloop.api.device.v1 import device_pb2
 from maasloop.api.device.v1 import device_service_pb2 as pb
@@ -10,13 +11,12 @@ from maasloop.core.ids import DistrictName, parse_name
 from maasloop.device_registry.domain.catalogue import DeviceGroup, DeviceType, District, ObservedProperty
 from maasloop.device_registry.domain.resource import COLLECTIONS, Key, Kind
 from maasloop.device_registry.entrypoints import messages
-from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.handlers.create_resource import CreateResource
 from maasloop.device_registry.handlers.get_resource import GetResource
 from maasloop.device_registry.handlers.list_resources import ListResources
 from maasloop.device_registry.handlers.update_device_type import CHANGEABLE, UpdateDeviceType
 from maasloop.device_registry.ports import Resource
-from maasloop.rpc.requests import Paged, mask_of, paging
+from maasloop.rpc.requests import mask_of, paging, request_of
 
 type Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -113,9 +113,8 @@ class CatalogueDoor:
         groups = [messages.device_group_message(cast("DeviceGroup", item)) for item in found]
         return pb.ListDeviceGroupsResponse(device_groups=groups, next_page_token=token)
 
-    async def _page(self, request: Paged, kind: Kind, district: str) -> tuple[list[Resource], str]:
+    async def _page(self, request: Message, kind: Kind, district: str) -> tuple[list[Resource], str]:
         page = paging(request, kind=kind, parent=district)
-        after = page.position[0] if page.position else ""
-        found = await self._list_resources.of_kind(kind, district, after=after, limit=page.limit)
+        found = await self._list_resources.of_kind(kind, district, after=page.after_id, limit=page.limit)
         last = [found.items[-1].id] if found.items else []
         return list(found.items), page.next_token(last, more=found.more)

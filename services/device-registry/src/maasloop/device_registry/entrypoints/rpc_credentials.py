@@ -24,7 +24,6 @@ from maasloop.device_registry.domain.credential import (
 )
 from maasloop.device_registry.domain.resource import Key, Kind, refuse
 from maasloop.device_registry.entrypoints.messages import device_message
-from maasloop.device_registry.entrypoints.requests import request_of
 from maasloop.device_registry.handlers.close_connections import CloseConnections
 from maasloop.device_registry.handlers.create_credential import CreateCredential
 from maasloop.device_registry.handlers.enrol_device import EnrolDevice
@@ -37,7 +36,7 @@ from maasloop.device_registry.handlers.revoke_credential import RevokeCredential
 from maasloop.device_registry.handlers.rotate_credential import RotateCredential
 from maasloop.device_registry.ports import DeviceAuthority
 from maasloop.identity.nats.keys import Role, role_of
-from maasloop.rpc.requests import paging
+from maasloop.rpc.requests import paging, request_of
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.times import timestamp_from
 
@@ -171,7 +170,7 @@ class CredentialDoor(CredentialServiceServicer):
         """List the credentials of a holder."""
         holder = _holder(request.parent)
         page = paging(request, parent=request.parent)
-        after = page.position[0] if page.position else ""
+        after = page.after_id
         found = await self._list_credentials(holder, after=after, limit=page.limit)
         last = found.items[-1].id if found.items else ""
         return pb.ListCredentialsResponse(

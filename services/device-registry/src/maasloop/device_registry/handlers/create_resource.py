@@ -6,9 +6,10 @@ from typing import cast
 from maasloop.core.clock import Clock
 from maasloop.core.errors import AlreadyExists, InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.catalogue import CatalogueResource, District
 from maasloop.device_registry.domain.resource import Happening
-from maasloop.device_registry.ports import Registry, Request
+from maasloop.device_registry.ports import Registry
 
 
 class CreateResource:

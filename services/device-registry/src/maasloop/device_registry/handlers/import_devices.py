@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import MaasloopError
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.device import Device, DeviceState
 from maasloop.device_registry.domain.importing import (
     FAULTS_NAMED_MAX,
@@ -19,7 +20,7 @@ from maasloop.device_registry.domain.importing import (
     refusal,
 )
 from maasloop.device_registry.domain.resource import Happening
-from maasloop.device_registry.ports import ImportSession, Registry, Request
+from maasloop.device_registry.ports import ImportSession, Registry
 
 LOT_ROWS_MAX = 1_000
 

@@ -1,7 +1,8 @@
 """List keys of programs in pages."""
 
+from maasloop.core.requests import Page
 from maasloop.device_registry.domain.api_key import ApiKey
-from maasloop.device_registry.ports import ApiKeys, Page
+from maasloop.device_registry.ports import ApiKeys
 
 
 class ListApiKeys:

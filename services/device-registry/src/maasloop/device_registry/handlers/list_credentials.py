@@ -1,7 +1,8 @@
 """List the credentials of a holder in pages."""
 
+from maasloop.core.requests import Page
 from maasloop.device_registry.domain.credential import Credential, Holder
-from maasloop.device_registry.ports import Credentials, Page
+from maasloop.device_registry.ports import Credentials
 
 
 class ListCredentials:

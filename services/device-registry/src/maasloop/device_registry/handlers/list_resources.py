@@ -1,9 +1,10 @@
 """List resources in pages, ordered by name."""
 
+from maasloop.core.requests import Page
 from maasloop.device_registry.domain.device import Device
 from maasloop.device_registry.domain.place import require_box
 from maasloop.device_registry.domain.resource import Kind
-from maasloop.device_registry.ports import DeviceFilter, Page, Registry, Resource
+from maasloop.device_registry.ports import DeviceFilter, Registry, Resource
 
 
 class ListResources:

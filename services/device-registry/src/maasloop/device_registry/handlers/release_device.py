@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import cast
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import Conflict, NotFound
-from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.device import Device, released
-from maasloop.device_registry.domain.resource import Happening, Key
-from maasloop.device_registry.ports import Registry, Request
+from maasloop.device_registry.domain.resource import Happening, Key, unchanged
+from maasloop.device_registry.ports import Registry
 
 
 class ReleaseDevice:
@@ -24,11 +23,7 @@ class ReleaseDevice:
         async with self._registry.change(request) as change:
             if change.answered is not None:
                 return cast("Device", change.answered)
-            current = await change.find(key)
-            if not isinstance(current, Device):
-                raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{key} does not exist", {"name": str(key)})
-            if etag and etag != current.etag:
-                raise Conflict(Reason.ETAG_MISMATCH, f"{key} changed meanwhile", {"etag": current.etag})
+            current = unchanged(Device, await change.find(key), key, etag)
             new = released(current)
             if new is not current:
                 new = await change.save(replace(new, update_time=self._clock.now()), Happening.UPDATED)

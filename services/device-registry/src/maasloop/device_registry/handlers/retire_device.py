@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import cast
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import Conflict, FailedPrecondition, NotFound
+from maasloop.core.errors import FailedPrecondition
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.device import Device, retired
-from maasloop.device_registry.domain.resource import Happening, Key
-from maasloop.device_registry.ports import Registry, Request
+from maasloop.device_registry.domain.resource import Happening, Key, unchanged
+from maasloop.device_registry.ports import Registry
 
 
 class RetireDevice:
@@ -24,11 +25,7 @@ class RetireDevice:
         async with self._registry.change(request) as change:
             if change.answered is not None:
                 return cast("Device", change.answered)
-            current = await change.find(key)
-            if not isinstance(current, Device):
-                raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{key} does not exist", {"name": str(key)})
-            if etag and etag != current.etag:
-                raise Conflict(Reason.ETAG_MISMATCH, f"{key} changed meanwhile", {"etag": current.etag})
+            current = unchanged(Device, await change.find(key), key, etag)
             new = retired(current)
             if new is not current:
                 if dependants := await change.dependants(key):

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import cast
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import Conflict, InvalidArgument, NotFound
+from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.device import Device, fields_set, require_gateway, require_names_free, updated
-from maasloop.device_registry.domain.resource import Happening, Key, Kind
-from maasloop.device_registry.ports import Change, Registry, Request
+from maasloop.device_registry.domain.resource import Happening, Key, Kind, unchanged
+from maasloop.device_registry.ports import Change, Registry
 
 
 class UpdateDevice:
@@ -25,11 +26,7 @@ class UpdateDevice:
         async with self._registry.change(request) as change:
             if change.answered is not None:
                 return cast("Device", change.answered)
-            current = await change.find(wanted.key)
-            if not isinstance(current, Device):
-                raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{wanted.key} does not exist", {"name": str(wanted.key)})
-            if etag and etag != current.etag:
-                raise Conflict(Reason.ETAG_MISMATCH, f"{wanted.key} changed meanwhile", {"etag": current.etag})
+            current = unchanged(Device, await change.find(wanted.key), wanted.key, etag)
             new = updated(current, wanted, changed or fields_set(wanted))
             if new == current:
                 return await change.answer(current)

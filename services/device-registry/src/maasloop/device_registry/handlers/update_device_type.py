@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, cast
 
-from maasloop.core.errors import Conflict, InvalidArgument, NotFound
+from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.device_registry.domain.catalogue import OBSERVED_PROPERTIES_MAX, DeviceType
-from maasloop.device_registry.domain.resource import Happening, refuse
-from maasloop.device_registry.ports import Registry, Request
+from maasloop.device_registry.domain.resource import Happening, refuse, unchanged
+from maasloop.device_registry.ports import Registry
 
 CHANGEABLE = frozenset({"display_name", "observed_properties", "capabilities", "silence_after", "uplink_codec"})
 
@@ -27,11 +28,7 @@ class UpdateDeviceType:
         async with self._registry.change(request) as change:
             if change.answered is not None:
                 return cast("DeviceType", change.answered)
-            current = await change.find(wanted.key)
-            if not isinstance(current, DeviceType):
-                raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{wanted.key} does not exist", {"name": str(wanted.key)})
-            if etag and etag != current.etag:
-                raise Conflict(Reason.ETAG_MISMATCH, f"{wanted.key} changed meanwhile", {"etag": current.etag})
+            current = unchanged(DeviceType, await change.find(wanted.key), wanted.key, etag)
             new = _merged(current, wanted, changed)
             new.check()
             for missing in await change.missing([key for _, key in new.references()]):

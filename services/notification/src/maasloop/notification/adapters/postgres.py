@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 from maasloop.core.clock import Clock
 from maasloop.core.errors import AlreadyExists, FailedPrecondition
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Page, Request
 from maasloop.notification.adapters import sql
 from maasloop.notification.adapters.postgres_answers import answer, answered
 from maasloop.notification.adapters.postgres_rows import (
@@ -23,7 +24,6 @@ from maasloop.notification.adapters.vault import PREFIX, Vault
 from maasloop.notification.domain.alert import AlertKey
 from maasloop.notification.domain.rule import RULES_MAX, AlertRule
 from maasloop.notification.domain.subscription import SUBSCRIPTIONS_MAX, Subscription, Webhook
-from maasloop.notification.ports import Page, Request
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 

@@ -7,12 +7,13 @@ from uuid import uuid4
 
 from maasloop.bus import subjects
 from maasloop.core.clock import Clock, from_us
+from maasloop.core.requests import Page
 from maasloop.notification.adapters import sql
 from maasloop.notification.adapters.postgres import fetch, transaction
 from maasloop.notification.adapters.postgres_rows import alert_of, alert_row, delivery_row, subscription_of
 from maasloop.notification.domain.alert import Alert, AlertKey, AlertState, Announcement, Occasion, Standing
 from maasloop.notification.domain.delivery import Delivery, written_for
-from maasloop.notification.ports import Page, TimedPosition
+from maasloop.notification.ports import TimedPosition
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.runtime.outbox import OutboxRow, append
 from maasloop.telemetry import tracing

@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 from maasloop.core.clock import Clock
 from maasloop.core.errors import FailedPrecondition, InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.notification.adapters import sql
-from maasloop.notification.ports import Request
 from maasloop.postgres.pool import Connection
 
 ANSWER_KEPT = timedelta(hours=24)

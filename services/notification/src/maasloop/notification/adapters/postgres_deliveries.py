@@ -8,13 +8,14 @@ import structlog
 
 from maasloop.core.clock import Clock, from_us
 from maasloop.core.errors import Retryable
+from maasloop.core.requests import Page
 from maasloop.notification.adapters import sql
 from maasloop.notification.adapters.postgres import fetch, transaction
 from maasloop.notification.adapters.postgres_rows import Row, delivery_of, subscription_of
 from maasloop.notification.adapters.vault import SecretUnreadable, Vault
 from maasloop.notification.domain.delivery import Claim, Delivery
 from maasloop.notification.domain.subscription import Email, Webhook
-from maasloop.notification.ports import DeliveryFilter, Page, TimedPosition
+from maasloop.notification.ports import DeliveryFilter, TimedPosition
 from maasloop.postgres.pool import Pool
 
 SCANNED_MAX = 1_000

@@ -19,7 +19,6 @@ from maasloop.identity.principals import Kind
 from maasloop.notification.domain.alert import AlertState
 from maasloop.notification.domain.delivery import DeliveryState
 from maasloop.notification.entrypoints import messages
-from maasloop.notification.entrypoints.requests import digest, paging, request_of
 from maasloop.notification.handlers.acknowledge_alert import AcknowledgeAlert
 from maasloop.notification.handlers.create_rule import CreateRule
 from maasloop.notification.handlers.create_subscription import CreateSubscription
@@ -27,8 +26,9 @@ from maasloop.notification.handlers.delete_rule import DeleteRule
 from maasloop.notification.handlers.delete_subscription import DeleteSubscription
 from maasloop.notification.handlers.grant_rule import GrantRule
 from maasloop.notification.handlers.resolve_alert import ResolveAlert
-from maasloop.notification.ports import Alerts, Deliveries, DeliveryFilter, Rules, Subscriptions
+from maasloop.notification.ports import Alerts, Deliveries, DeliveryFilter, Rules, Subscriptions, TimedPosition
 from maasloop.rpc.authentication import caller
+from maasloop.rpc.requests import Paging, paging, request_digest, request_of
 from maasloop.rpc.server import RpcServer
 from maasloop.rpc.step_up import StepUp
 
@@ -81,7 +81,7 @@ class NotificationDoor(NotificationServiceServicer):
 
     async def CreateAlertRule(self, request: pb.CreateAlertRuleRequest, context: Context) -> alert_pb2.AlertRule:
         """Create a rule."""
-        etag = digest(request.alert_rule).hex()[:ETAG_DIGITS]
+        etag = request_digest(request.alert_rule).hex()[:ETAG_DIGITS]
         who = caller()
         wanted = messages.rule_from(request.alert_rule, request.alert_rule_id, etag, str(who or ""))
 
@@ -124,8 +124,8 @@ class NotificationDoor(NotificationServiceServicer):
         state = alert_pb2.Alert.State.Name(_known(alert_pb2.Alert.State.values(), request.state))
         page = paging(request, parent=request.parent, state=state)
         wanted = AlertState(state.removeprefix("STATE_")) if request.state else None
-        found = await self._alerts.page(district, wanted, after=page.after_time, limit=page.limit)
-        last = (to_us(found.items[-1].raise_time), found.items[-1].id) if found.items else ()
+        found = await self._alerts.page(district, wanted, after=_before(page), limit=page.limit)
+        last = [str(to_us(found.items[-1].raise_time)), found.items[-1].id] if found.items else []
         return pb.ListAlertsResponse(
             alerts=[messages.alert_message(alert) for alert in found.items],
             next_page_token=page.next_token(last, more=found.more),
@@ -181,12 +181,17 @@ class NotificationDoor(NotificationServiceServicer):
             DeliveryState(state.removeprefix("STATE_")) if request.state else None,
             parse_name(request.alert, *ALERTS)[1] if request.alert else None,
         )
-        found = await self._deliveries.page(wanted, after=page.after_time, limit=page.limit)
-        last = (to_us(found.items[-1].create_time), found.items[-1].id) if found.items else ()
+        found = await self._deliveries.page(wanted, after=_before(page), limit=page.limit)
+        last = [str(to_us(found.items[-1].create_time)), found.items[-1].id] if found.items else []
         return pb.ListDeliveriesResponse(
             deliveries=[messages.delivery_message(delivery) for delivery in found.items],
             next_page_token=page.next_token(last, more=found.more),
         )
+
+
+def _before(page: Paging) -> TimedPosition | None:
+    """Return the time and id before which a page begins, nothing for the first."""
+    return TimedPosition(int(page.position[0]), page.position[1]) if page.position else None
 
 
 def _known[State: int](states: list[State], state: State) -> State:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from maasloop.core.clock import Clock
 from maasloop.core.errors import FailedPrecondition
 from maasloop.core.reasons import Reason
+from maasloop.core.requests import Request
 from maasloop.notification.domain.rule import AlertRule, require_rule
-from maasloop.notification.ports import Conditions, Request, Rules
+from maasloop.notification.ports import Conditions, Rules
 
 
 class CreateRule:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from maasloop.core.requests import Request
 from maasloop.notification.domain.subscription import (
     SECRET_BYTES_MADE,
     Subscription,
@@ -10,7 +11,7 @@ from maasloop.notification.domain.subscription import (
     made_secret,
     require_subscription,
 )
-from maasloop.notification.ports import Request, Subscriptions
+from maasloop.notification.ports import Subscriptions
 
 
 class CreateSubscription:
