@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,18 @@ def test_a_service_that_is_away_is_named(maasloop: Any) -> None:
 def test_wrong_usage_ends_with_status_2(maasloop: Any, arguments: list[str]) -> None:
     """What cannot be meant is refused before anybody is called."""
     assert maasloop(*arguments).status == 2
+
+
+@pytest.mark.parametrize("text", ["[]", '{"districts": 5}', '{"districts": ["a"]}', '{"cities": []}', "{"])
+def test_a_catalogue_that_is_none_is_refused(maasloop: Any, tmp_path: Path, text: str) -> None:
+    """The sentence says what the file must be."""
+    file = tmp_path / "catalogue.json"
+    file.write_text(text)
+
+    ended = maasloop("catalogue", "apply", str(file))
+
+    assert ended.status == 2
+    assert "JSON" in ended.error
 
 
 def test_doctor_names_what_it_looked_at(maasloop: Any) -> None:

@@ -66,10 +66,14 @@ def _read(file: Path) -> list[tuple[Kind, dict[str, Any]]]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}") from None
-    if not isinstance(found, dict) or not set(found) <= set(KINDS):
-        message = f"{file} must be a JSON object with some of {', '.join(KINDS)}"
+    if not isinstance(found, dict) or not set(found) <= set(KINDS) or not all(map(_resources, found.values())):
+        message = f"{file} must be a JSON object with lists of resources, some of {', '.join(KINDS)}"
         raise typer.BadParameter(message)
     return [(kind, resource) for key, kind in KINDS.items() for resource in found.get(key, [])]
+
+
+def _resources(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(resource, dict) for resource in value)
 
 
 async def _apply(context: typer.Context, requests: list[tuple[Kind, Any]]) -> list[dict[str, str]]:
