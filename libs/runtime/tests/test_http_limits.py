@@ -1,6 +1,7 @@
 """Before an HTTP listener knows anything of a caller, what the caller can cost is bounded."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -128,3 +129,19 @@ async def test_rubbish_ends_a_connection_and_fills_no_log(
             writer.write(first + rubbish + b"\x00" * 64 + b"\r\n\r\n")
             await _all_of(reader)
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+async def test_what_is_no_http_leaves_nothing_behind() -> None:
+    """A connection that was refused is gone when it has ended, without the garbage collector: buffers do not pile up."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with _connected() as (reader, writer):
+            writer.write(b"no http\r\n\r\n")
+            await _all_of(reader)
+            writer.close()
+            async with asyncio.timeout(10):
+                while any(isinstance(each, http_limits.LimitedProtocol) for each in gc.get_objects()):  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(0.02)
+    finally:
+        gc.enable()

@@ -6,6 +6,7 @@ once, ends its connection and is counted; it writes no line into a log.
 
 import asyncio
 import contextlib
+import sys
 from typing import Any
 
 import h11
@@ -71,6 +72,10 @@ class LimitedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, unless an answer is under way: then only the connection ends."""
         REFUSALS.labels("malformed").inc()
+        if (error := sys.exception()) is not None:
+            # h11 raises it in a frame that knows it: with its traceback it would keep the connection, TLS buffers and all,
+            # until the garbage collector gets to it.
+            error.__traceback__ = None
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
