@@ -23,6 +23,7 @@ from maasloop.ingest.entrypoints.http_callers import HttpCallers
 from maasloop.ingest.handlers.refuse_payload import RefusePayload
 from maasloop.ingest.ports import Batch
 from maasloop.rpc.authorization import RoleAuthorizer
+from maasloop.telemetry import metrics
 
 pytestmark = pytest.mark.integration
 
@@ -121,3 +122,18 @@ async def test_firmware_sends_its_key_as_a_password(reach: Reach) -> None:
     for password, status in ((KEY, 200), ("mlk_other", 401)):
         said = base64.b64encode(f"any:{password}".encode()).decode()
         assert (await _post(reach, f"Basic {said}"))[0] == status
+
+
+async def test_a_wrong_path_or_method_is_told_where_readings_go(reach: Reach) -> None:
+    """These are problems with a reason too, counted as all that is refused."""
+    before = metrics.value("maasloop_ingest_refused_requests_total", door="http", reason="RESOURCE_NOT_FOUND")
+    elsewhere = await reach.client.post("/observations", content=PAYLOAD)
+    reading = await reach.client.get("/v1/observations")
+
+    assert (elsewhere.status_code, reading.status_code, reading.headers["allow"]) == (404, 405, "POST")
+    for answer in (elsewhere, reading):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["reason"] == "RESOURCE_NOT_FOUND"
+        assert "/v1/observations" in answer.json()["detail"]
+    after = metrics.value("maasloop_ingest_refused_requests_total", door="http", reason="RESOURCE_NOT_FOUND")
+    assert after == before + 2

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -87,7 +88,7 @@ class ObservationsDoor:
                 Route(PATH, self._post, methods=["POST"]),
                 Route(PUSH_PATH, self._push, methods=["POST"]),
             ],
-            exception_handlers={MaasloopError: _problem_of, Exception: _internal},
+            exception_handlers={MaasloopError: _problem_of, HTTPException: _elsewhere, Exception: _internal},
         )
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,6 +208,13 @@ async def _problem_of(_request: Request, error: Exception) -> Response:
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     return _problem(_status(error), error.reason, error.message, headers)
+
+
+async def _elsewhere(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    count_refused(Door.HTTP, Reason.RESOURCE_NOT_FOUND)
+    message = f"readings are sent by POST to {PATH} or {PUSH_PATH}"
+    return _problem(error.status_code, Reason.RESOURCE_NOT_FOUND, message, dict(error.headers or {}))
 
 
 def _overloaded(message: str, headers: Mapping[str, str] | None = None) -> Response:
