@@ -2,8 +2,10 @@
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -73,6 +75,20 @@ def test_objects_have_the_form_of_kubernetes(objects: list[Object], version: str
     """Each object is what the oldest and the newest Kubernetes expect, with no field that they do not know."""
     for each in objects:
         kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_what_a_server_merges_by_a_key_has_it_once(objects: list[Object]) -> None:
+    """Helm applies on the server's side, where two entries of one name, port or path in a list are refused."""
+    twice = [
+        (each["metadata"]["name"], key, identity)
+        for each in objects
+        for key, entries in _lists(each)
+        for identity, count in Counter(_merged_by(key, entry) for entry in entries).items()
+        if identity and count > 1
+    ]
+
+    assert twice == []
+    assert {key for each in objects for key, _ in _lists(each)} >= {"env", "ports", "volumes", "volumeMounts"}
 
 
 def test_service_monitors_select_the_services(command_with_prometheus: HelmCommand) -> None:
@@ -212,6 +228,24 @@ def _selector(each: Object) -> dict[str, str] | None:
         case "NetworkPolicy":
             selector = spec["podSelector"]["matchLabels"]
     return selector
+
+
+def _lists(node: Any) -> Iterator[tuple[str, list[Object]]]:  # noqa: ANN401 - any part of an object
+    """Yield the lists of entries below a part, with the key under which each stands."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            yield str(key), value
+        yield from _lists(value)
+
+
+def _merged_by(key: str, entry: Object) -> tuple[Any, ...] | None:
+    """Return by what the server tells entries of a list apart; nothing where it takes the list as a whole."""
+    if key == "ports" and (port := entry.get("containerPort")):
+        return port, entry.get("protocol", "TCP")
+    if key == "ports" and "targetPort" in entry:
+        return entry["port"], entry.get("protocol", "TCP")
+    name = {"env": "name", "volumes": "name", "containers": "name", "volumeMounts": "mountPath"}.get(key)
+    return (entry[name],) if name else None
 
 
 def _by_identity(objects: Iterable[Object]) -> dict[str, str]:
