@@ -185,3 +185,56 @@ def _make_anew(city: City, audit: Callable[..., Any]) -> None:
         connection.execute("DROP SCHEMA audit CASCADE")
         for statement in json.loads(audit("schema", "--json").out):
             connection.execute(statement.encode())
+
+
+def test_what_a_witness_has_seen_leaves_the_database(audit: Callable[..., Any], city: City, tmp_path: Path) -> None:
+    """Archived entries are deleted and no other, the keeper goes on, and an old checkpoint holds over archive and table."""
+    first, archives = tmp_path / "first.checkpoint", tmp_path / "archives"
+    shutil.copy(city.checkpoint, first)
+    city.add(city.entry("districts/zuid"))
+    audit("witness", "--once")
+    (seen,) = city.files.witness.glob("*.cosigned")
+    cosigned = tmp_path / "third.cosigned"
+    shutil.copy(seen, cosigned)
+    asked = ("archive", "consent", str(archives), "--checkpoint", str(cosigned), "--dsn", city.auditor_dsn)
+    assert "needs what lies behind" in audit(*asked).error
+    city.add(city.entry("districts/oost"))
+    city.add(city.entry("districts/west"))
+    assert audit(*asked[:-4], "--checkpoint", str(city.checkpoint), *asked[-2:]).status == 2
+
+    done = json.loads(audit(*asked, "--json").out)
+    city.add(city.entry("districts/noord"))
+
+    assert (done["archived"], done["deleted"]) == (3, 3)
+    with psycopg.connect(city.auditor_dsn, autocommit=True) as connection:
+        assert connection.execute("SELECT min(position), max(position) FROM audit.entries").fetchone() == (4, 6)
+        connection.execute("SET ROLE maasloop_audit")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="lie in no archive"):
+            connection.execute("DELETE FROM audit.entries WHERE position = 4")
+    (alone,) = json.loads(audit("verify", "--json").out)
+    (whole,) = json.loads(audit("verify", "--archive", str(archives), "--checkpoint", str(first), "--json").out)
+    assert (alone["holds"], alone["entries"], alone["beginsAfter"]) == (True, 6, 3)
+    assert (whole["holds"], whole["entries"], whole["beginsAfter"], whole["kept"]) == (True, 6, 0, [2])
+    assert "needs the archive" in audit("verify", "--checkpoint", str(first)).out
+
+
+def test_an_archive_that_was_changed_does_not_hold(audit: Callable[..., Any], city: City, tmp_path: Path) -> None:
+    """One letter of a file outside the database is found from the checkpoint of before, without that database."""
+    archives, file = tmp_path / "archives", tmp_path / "rest.jsonl"
+    first = tmp_path / "first.checkpoint"
+    shutil.copy(city.checkpoint, first)
+    audit("witness", "--once")
+    (seen,) = city.files.witness.glob("*.cosigned")
+    cosigned = tmp_path / "second.cosigned"
+    shutil.copy(seen, cosigned)
+    city.add(city.entry("districts/zuid"))
+    city.add(city.entry("districts/oost"))
+    asked = ("archive", "consent", str(archives), "--checkpoint", str(cosigned), "--dsn", city.auditor_dsn)
+    assert audit(*asked).status == 0
+    assert audit("export", "consent", str(file)).status == 0
+    checked = ("verify", "--export", str(file), "--archive", str(archives), "--checkpoint", str(first))
+    assert audit(*checked, "--dsn", "nothing").status == 0
+
+    (archive,) = archives.glob("*.jsonl")
+    archive.write_text(archive.read_text().replace("lamp-1", "lamp-2"))
+    assert "entry 1 does not follow" in audit(*checked).out

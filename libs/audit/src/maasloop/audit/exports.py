@@ -1,8 +1,9 @@
 """A log as a file: a line that says which log it is and its newest checkpoint, then a line an entry, JSON each."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self, TextIO
 
 LINE_CHARACTERS_MAX = 65_536
@@ -39,17 +40,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a part of a log begins: behind a checkpoint, from whose peaks the tree goes on."""
+
+    note: str
+    peaks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
-    """A log up to its newest checkpoint."""
+    """A log, or a part of one, up to a checkpoint."""
 
     origin: str
     note: str
-    """The newest checkpoint, signed; empty before the first one."""
+    """The last checkpoint, signed; empty before the first one."""
     rows: Iterable[Row]
+    begin: Begin | None = None
+    """Behind which checkpoint it begins; none for a log from its first entry on."""
 
     def write(self, file: TextIO) -> int:
         """Write the file and return the number of entries."""
-        file.write(_header(self.origin, self.note))
+        file.write(_header(self.origin, self.note, self.begin))
         written = 0
         for row in self.rows:
             file.write(row.line())
@@ -62,17 +73,29 @@ class Export:
         line = file.readline(LINE_CHARACTERS_MAX)
         try:
             header: Any = json.loads(line)
-            origin, note = str(header["origin"]), str(header["checkpoint"])
-        except (ValueError, TypeError, KeyError):
-            origin, note = "", ""
-        if _header(origin, note) != line:
+            origin, note, said = str(header["origin"]), str(header["checkpoint"]), header.get("begin")
+            begin = Begin(str(said["checkpoint"]), tuple(map(bytes.fromhex, said["peaks"]))) if said else None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            origin, note, begin = "", "", None
+        if _header(origin, note, begin) != line:
             message = "the file is no export of an audit log"
             raise Damaged(message)
-        return cls(origin, note, _rows(file))
+        return cls(origin, note, _rows(file), begin)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return parts of one log as one, in the order in which they are given; whether they fit, ``verify`` finds."""
+        if not parts or len({part.origin for part in parts}) > 1:
+            message = "parts of one log are needed"
+            raise Damaged(message)
+        rows = chain.from_iterable(part.rows for part in parts)
+        return cls(parts[0].origin, parts[-1].note, rows, parts[0].begin)
 
 
-def _header(origin: str, note: str) -> str:
-    header = {"format": FORMAT, "origin": origin, "checkpoint": note}
+def _header(origin: str, note: str, begin: Begin | None) -> str:
+    header: dict[str, Any] = {"format": FORMAT, "origin": origin, "checkpoint": note}
+    if begin is not None:
+        header["begin"] = {"checkpoint": begin.note, "peaks": [peak.hex() for peak in begin.peaks]}
     return json.dumps(header, ensure_ascii=False) + "\n"
 
 

@@ -35,5 +35,5 @@ def auditor_sql() -> str:
         END
         $$;
         GRANT USAGE ON SCHEMA audit TO {AUDITOR};
-        GRANT SELECT ON audit.logs, audit.entries, audit.checkpoints TO {AUDITOR};
+        GRANT SELECT ON audit.logs, audit.entries, audit.checkpoints, audit.archives TO {AUDITOR};
     """

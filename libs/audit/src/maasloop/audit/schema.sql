@@ -1,6 +1,6 @@
 -- The audit logs of a database, made by its administrator; running this a second time changes nothing.
 -- Each service role may call the functions below about its own log and has no right on any table. The owner of the tables
--- can't log in, and even for the owner the triggers refuse every change of a row and every deletion.
+-- can't log in, and even for the owner the triggers refuse every change of a row, and every deletion but that of archived entries.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'maasloop_audit') THEN
@@ -40,8 +40,20 @@ CREATE TABLE IF NOT EXISTS audit.checkpoints (
     PRIMARY KEY (log, size)
 );
 
+-- Up to which entry a log lies in archives outside, and the checkpoint of that size, cosigned by a witness.
+CREATE TABLE IF NOT EXISTS audit.archives (
+    log text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    note text NOT NULL,
+    PRIMARY KEY (log, size)
+);
+
 CREATE OR REPLACE FUNCTION audit.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Within audit.prune; what it deletes is looked at once more afterwards.
+    IF tg_op = 'DELETE' AND tg_table_name = 'entries' AND current_user = 'maasloop_audit' THEN
+        RETURN NULL;
+    END IF;
     RAISE insufficient_privilege USING MESSAGE = format('%s of %s is refused: an audit log only grows', tg_op, tg_table_name);
 END
 $$;
@@ -49,6 +61,21 @@ CREATE OR REPLACE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audi
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
 CREATE OR REPLACE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+CREATE OR REPLACE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.archives
+    FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+CREATE OR REPLACE FUNCTION audit.refuse_unarchived() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT log, max(position) AS last FROM gone GROUP BY log) AS g
+        WHERE g.last > coalesce((SELECT max(a.size) FROM audit.archives AS a WHERE a.log = g.log), 0)
+    ) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'DELETE of entries is refused: they lie in no archive, and an audit log only grows';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER only_archived AFTER DELETE ON audit.entries
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_unarchived();
 CREATE OR REPLACE TRIGGER never_vanishes BEFORE DELETE OR TRUNCATE ON audit.logs
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
 
@@ -123,13 +150,44 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     LIMIT count
 $$;
 
+-- Says, as the administrator, that a log lies in archives up to a checkpoint. Its keeper goes on from the last two
+-- checkpoints, so what lies behind the older of them stays.
+CREATE OR REPLACE FUNCTION audit.archive(archived text, entries bigint, signed text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM audit.checkpoints WHERE log = archived AND size = entries) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the log was never signed at that size';
+    END IF;
+    IF entries > coalesce((SELECT size FROM audit.checkpoints WHERE log = archived ORDER BY size DESC OFFSET 1 LIMIT 1), 0) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the keeper of the log needs what lies behind its last checkpoint but one';
+    END IF;
+    INSERT INTO audit.archives VALUES (archived, entries, signed) ON CONFLICT DO NOTHING;
+END
+$$;
+
+-- Deletes, as the administrator, some of the oldest archived entries of a log, and returns how many.
+CREATE OR REPLACE FUNCTION audit.prune(archived text, upto integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH gone AS (
+        DELETE FROM audit.entries WHERE log = archived
+            AND position <= (SELECT max(size) FROM audit.archives WHERE log = archived)
+            AND position < upto + (SELECT min(position) FROM audit.entries WHERE log = archived)
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
+
 ALTER TABLE audit.logs OWNER TO maasloop_audit;
 ALTER TABLE audit.entries OWNER TO maasloop_audit;
 ALTER TABLE audit.checkpoints OWNER TO maasloop_audit;
+ALTER TABLE audit.archives OWNER TO maasloop_audit;
 ALTER FUNCTION audit.append(text[]) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.size() OWNER TO maasloop_audit;
 ALTER FUNCTION audit.read(bigint, integer) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.keep(bigint, bytea[], text) OWNER TO maasloop_audit;
 ALTER FUNCTION audit.newest(integer) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.archive(text, bigint, text) OWNER TO maasloop_audit;
+ALTER FUNCTION audit.prune(text, integer) OWNER TO maasloop_audit;
+REVOKE ALL ON FUNCTION audit.archive(text, bigint, text), audit.prune(text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION audit.append(text[]), audit.size(), audit.read(bigint, integer), audit.keep(bigint, bytea[], text), audit.newest(integer)
     FROM PUBLIC;

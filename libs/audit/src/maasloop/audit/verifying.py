@@ -27,6 +27,8 @@ class Verified:
     """When that was signed, seconds since 1970; 0 for none."""
     kept_sizes: tuple[int, ...]
     """Sizes of the kept checkpoints that agree."""
+    begins_after: int = 0
+    """Entries that were not there to be checked: the checkpoint behind them was believed."""
 
 
 def verify(
@@ -41,8 +43,13 @@ def verify(
     if export.origin != key.name:
         message = f"the export is of {export.origin!r}, not of {key.name!r}"
         raise Damaged(message)
+    tree, link = _begun(export, key)
+    begins_after = tree.size
+    if older := [each.size for each in checkpoints if each.size < begins_after]:
+        message = f"the checkpoint of {older[0]} entries needs the archive of the first {begins_after}"
+        raise Damaged(message)
     promises = sorted([*checkpoints, *([newest] if newest else [])], key=lambda each: each.size)
-    tree, link = _walked(export.rows, promises, chained=chained, rooted=rooted)
+    link = _walked(export.rows, promises, tree, link, chained=chained, rooted=rooted)
     if newest is None:
         if tree.size or checkpoints:
             message = "the export has no checkpoint of its own"
@@ -54,7 +61,23 @@ def verify(
     if chained and link != newest.chain:
         message = f"the chain ends otherwise than the checkpoint of {newest.size} entries says"
         raise Damaged(message)
-    return Verified(export.origin, tree.size, newest.time_s, tuple(each.size for each in checkpoints))
+    kept_sizes = tuple(each.size for each in checkpoints)
+    return Verified(export.origin, tree.size, newest.time_s, kept_sizes, begins_after)
+
+
+def _begun(export: Export, key: VerifyingKey) -> tuple[Tree, bytes]:
+    """Return tree and link before the first row: what a signed checkpoint says where the rows do not begin at the first."""
+    if export.begin is None:
+        return Tree(), ORIGIN
+    before = _opened(export.begin.note, key, "the checkpoint that the export begins behind")
+    try:
+        tree = Tree(before.size, list(export.begin.peaks))
+    except ValueError as error:
+        raise Damaged(str(error)) from None
+    if tree.root() != before.root:
+        message = f"the peaks of the first {before.size} entries are not those that were signed"
+        raise Damaged(message)
+    return tree, before.chain
 
 
 def _opened(text: str, key: VerifyingKey, what: str) -> Checkpoint:
@@ -65,8 +88,10 @@ def _opened(text: str, key: VerifyingKey, what: str) -> Checkpoint:
         raise Damaged(message) from None
 
 
-def _walked(rows: Iterable[Row], promises: Sequence[Checkpoint], *, chained: bool, rooted: bool) -> tuple[Tree, bytes]:
-    tree, link, due = Tree(), ORIGIN, list(promises)
+def _walked(
+    rows: Iterable[Row], promises: Sequence[Checkpoint], tree: Tree, link: bytes, *, chained: bool, rooted: bool
+) -> bytes:
+    due = list(promises)
     _compare(tree, due, rooted=rooted)
     for row in rows:
         if chained and row.position != tree.size + 1:
@@ -83,7 +108,7 @@ def _walked(rows: Iterable[Row], promises: Sequence[Checkpoint], *, chained: boo
     if rooted and due:
         message = f"a checkpoint promises {due[0].size} entries, there are {tree.size}"
         raise Damaged(message)
-    return tree, link
+    return link
 
 
 def _require_entry(row: Row) -> None:

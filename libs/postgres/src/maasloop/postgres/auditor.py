@@ -11,18 +11,26 @@ from typing import Any
 import psycopg
 
 from maasloop.audit.checkpoints import Checkpoint
-from maasloop.audit.exports import Export, Row
+from maasloop.audit.exports import Begin, Export, Row
 from maasloop.audit.notes import Note
-from maasloop.core.errors import NotFound, Unavailable
+from maasloop.core.errors import FailedPrecondition, NotFound, Unavailable
 
 CONNECT_TIMEOUT_S = 5
 ROWS_A_FETCH = 5_000
+PRUNED_AT_ONCE = 50_000
+"""Entries that one transaction takes out."""
 
 type Auditing = psycopg.Connection[Any]
 
 _LOGS = "SELECT name, size FROM audit.logs WHERE size > 0 ORDER BY name"
 _NEWEST = "SELECT note, size FROM audit.checkpoints WHERE log = %s ORDER BY size DESC LIMIT 1"
-_ENTRIES = "SELECT position, body, chain FROM audit.entries WHERE log = %s AND position <= %s ORDER BY position"
+_BEGIN = """
+    SELECT a.note, c.peaks, a.size FROM audit.archives AS a JOIN audit.checkpoints AS c USING (log, size)
+    WHERE log = %s ORDER BY size DESC LIMIT 1
+"""
+_ENTRIES = """
+    SELECT position, body, chain FROM audit.entries WHERE log = %s AND position > %s AND position <= %s ORDER BY position
+"""
 # The resource itself and everything below it: '0' is the character behind '/'. The expression is that of the index.
 _RESOURCE = """split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" """
 _TOUCHED = f"""
@@ -44,15 +52,15 @@ class Touched:
 
 
 @contextmanager
-def auditing(dsn: str) -> Iterator[Auditing]:
-    """Connect to the database of the logs, or say that it does not answer."""
+def auditing(dsn: str, *, administering: bool = False) -> Iterator[Auditing]:
+    """Connect to the database of the logs, or say that it does not answer; ``administering`` can change more than read."""
     try:
-        connection = psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S)
+        connection = psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S, autocommit=administering)
     except psycopg.OperationalError as error:
         message = f"the database of the audit logs lets nobody in: {str(error).strip().splitlines()[-1]}"
         raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "database"}) from None
     with connection:
-        connection.read_only = True
+        connection.read_only = not administering
         yield connection
 
 
@@ -68,7 +76,30 @@ def stored(connection: Auditing, log: str) -> Export:
         message = f"the log of {log} has no checkpoint yet; the first one comes a few seconds after its first entry"
         raise NotFound("RESOURCE_NOT_FOUND", message, {"name": log})
     note, size = newest
-    return Export(Checkpoint.read(Note.parse(note)).origin, note, _rows(connection, log, size))
+    return _part(connection, log, note, size)
+
+
+def archivable(connection: Auditing, log: str, note: str) -> Export:
+    """Return what of a log no archive holds, up to a checkpoint that a witness cosigned (``note``)."""
+    return _part(connection, log, note, Checkpoint.read(Note.parse(note)).size)
+
+
+def archived(connection: Auditing, log: str, note: str) -> int:
+    """Take out of the database what lies in archives up to a checkpoint; return how many entries went.
+
+    Needs the administrator's connection, outside a transaction. Raises ``FailedPrecondition`` where the keeper of the
+    log still needs them.
+    """
+    try:
+        connection.execute("SELECT audit.archive(%s, %s, %s)", [log, Checkpoint.read(Note.parse(note)).size, note])
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise FailedPrecondition("STATE_FORBIDS", str(error).splitlines()[0], {"state": "signed"}) from None
+    gone = 0
+    while row := connection.execute("SELECT audit.prune(%s, %s)", [log, PRUNED_AT_ONCE]).fetchone():
+        if not row[0]:
+            break
+        gone += int(row[0])
+    return gone
 
 
 def touched(connection: Auditing, resource: str, limit: int) -> list[Touched]:
@@ -77,8 +108,15 @@ def touched(connection: Auditing, resource: str, limit: int) -> list[Touched]:
     return [Touched(*row) for row in rows]
 
 
-def _rows(connection: Auditing, log: str, size: int) -> Iterator[Row]:
-    with connection.cursor(name="audit_export") as cursor:
+def _part(connection: Auditing, log: str, note: str, size: int) -> Export:
+    found = connection.execute(_BEGIN, [log]).fetchone()
+    begin, after = (None, 0) if found is None else (Begin(found[0], tuple(map(bytes, found[1]))), found[2])
+    origin = Checkpoint.read(Note.parse(note)).origin
+    return Export(origin, note, _rows(connection, log, after, size), begin)
+
+
+def _rows(connection: Auditing, log: str, after: int, size: int) -> Iterator[Row]:
+    with connection.cursor(name="audit_export", withhold=connection.autocommit) as cursor:
         cursor.itersize = ROWS_A_FETCH
-        for position, body, chain in cursor.execute(_ENTRIES, [log, size]):
+        for position, body, chain in cursor.execute(_ENTRIES, [log, after, size]):
             yield Row(position, body, bytes(chain))

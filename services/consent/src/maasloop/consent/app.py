@@ -45,7 +45,8 @@ async def assemble(settings: ConsentSettings, clock: Clock | None = None) -> Asy
     ):
         owner = Owner(pool, clock)
         watching = Watching(owner)
-        register = PostgresRegister(owner, MessageCodec(), watching.wake)
+        audited = settings.audit_keys_directory is not None
+        register = PostgresRegister(owner, MessageCodec(), watching.wake, audited=audited)
         identifiers = RandomIdentifiers()
         voice = OwnerVoice(bus, f"maasloop/{NAME}", clock)
         relay = OutboxRelay(dsn, voice.publish, name=f"{NAME}-outbox")

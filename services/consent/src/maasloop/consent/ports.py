@@ -74,6 +74,10 @@ class Change(Protocol):
         """Store a record and its event under the next revision, and return it with that."""
         ...
 
+    async def note_expiry(self, records: Sequence[ConsentRecord], now: datetime) -> None:
+        """Write into the audit log, where there is one, that records ended by themselves; in the same commit."""
+        ...
+
 
 class Register(Protocol):
     """All activities and records, durable."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from maasloop.cli.printing import Column, Json, Limit, print_json, say, show_row
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.state import StateDirectory
 
-from . import audit_setup, audit_witness
+from . import audit_archive, audit_setup, audit_witness
 
 if TYPE_CHECKING:
     from maasloop.audit.exports import Export
@@ -25,6 +25,7 @@ BROKEN = 1
 
 app = typer.Typer(help="The log of who did what on whose authority.", no_args_is_help=True)
 app.command()(audit_witness.witness)
+app.command()(audit_archive.archive)
 app.command()(audit_setup.keys)
 app.command()(audit_setup.schema)
 
@@ -61,6 +62,9 @@ def verify(
     key: Annotated[
         list[str] | None, typer.Option(help="Public key of a log, or its file; those of this checkout by default.")
     ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Directory with archives, checked before what followed.")
+    ] = None,
     dsn: Dsn = "",
     as_json: Json = False,
 ) -> None:
@@ -69,13 +73,14 @@ def verify(
 
     keys = verifying_keys(key or [], _files(context))
     kept = [path.read_text(encoding="utf-8") for path in checkpoint or []]
-    if export_file is not None:
-        with _opened(export_file) as found:
-            results = [_verified(found, keys, kept)]
-    else:
-        with auditor.auditing(_dsn(context, dsn)) as connection:
-            names = auditor.log_names(connection)
-            results = [_verified(auditor.stored(connection, name), keys, kept) for name in names]
+    with ExitStack() as stack:
+        archives = [stack.enter_context(_opened(path)) for path in sorted(archive.glob("*.jsonl"))] if archive else []
+        if export_file is not None:
+            exports = [stack.enter_context(_opened(export_file))]
+        else:
+            connection = stack.enter_context(auditor.auditing(_dsn(context, dsn)))
+            exports = [auditor.stored(connection, name) for name in auditor.log_names(connection)]
+        results = [_verified(_behind(archives, found), keys, kept) for found in exports]
     if as_json:
         print_json(results)
     else:
@@ -129,6 +134,12 @@ def who_touched(
     show_rows(rows, TOUCHES, as_json=as_json)
 
 
+def _behind(archives: "list[Export]", found: "Export") -> "Export":
+    """Return a log with its archives before it."""
+    before = [each for each in archives if each.origin == found.origin]
+    return type(found).joined([*before, found])
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator["Export"]:
     from maasloop.audit.exports import Damaged, Export
@@ -162,6 +173,7 @@ def _verified(found: "Export", keys: "dict[str, VerifyingKey]", kept: list[str])
         "entries": proven.size,
         "signed": from_us(proven.time_s * 1_000_000).isoformat(),
         "kept": list(proven.kept_sizes),
+        "beginsAfter": proven.begins_after,
     }
 
 
@@ -173,7 +185,8 @@ def _sentence(result: dict[str, Any]) -> str:
         if result["kept"]
         else ""
     )
-    return f"{result['origin']}: holds: {result['entries']} entries, signed {result['signed']}{kept}"
+    archived = f", the first {result['beginsAfter']} of them in archives" if result["beginsAfter"] else ""
+    return f"{result['origin']}: holds: {result['entries']} entries, signed {result['signed']}{kept}{archived}"
 
 
 def _row(found: "Touched") -> dict[str, Any]:

@@ -8,17 +8,22 @@ from typing import Protocol, cast
 from uuid import UUID, uuid4
 
 from maasloop.api.consent.v1.events_pb2 import ConsentChanged
+from maasloop.audit.entries import Entry, Verb
 from maasloop.bus import subjects
 from maasloop.consent.adapters import sql
 from maasloop.consent.domain.activity import ProcessingActivity
-from maasloop.consent.domain.record import ACTIVITY_KEY, ConsentRecord
+from maasloop.consent.domain.record import ACTIVITY_KEY, ConsentRecord, RecordState
 from maasloop.consent.ports import Happening, RecordPosition, Resource
+from maasloop.core.clock import to_us
 from maasloop.core.requests import Page, Request
+from maasloop.runtime.auditing import APPEND
 from maasloop.runtime.outbox import OutboxRow
 from maasloop.runtime.owning import Owned, OwnedChange, OwnedKey, Owner
 from maasloop.telemetry import tracing
 
 RECORD = "consent_record"
+TIMER, EXPIRY = "service/consent", "expire_time"
+"""Who ends a record whose time has come, and on whose authority: it says so itself."""
 ACTIVITY = "processing_activity"
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 
@@ -48,8 +53,9 @@ class Codec(Protocol):
 class PostgresChange:
     """A transaction in which nobody else changes the register."""
 
-    def __init__(self, owned: OwnedChange, codec: Codec) -> None:
+    def __init__(self, owned: OwnedChange, codec: Codec, *, audited: bool) -> None:
         self._owned = owned
+        self._audited = audited
         self._codec = codec
 
     async def answered(self, request: Request) -> Resource | None:
@@ -109,6 +115,23 @@ class PostgresChange:
         await self._owned.connection.execute(sql.PUT_RECORD, row)
         return stored
 
+    async def note_expiry(self, records: Sequence[ConsentRecord], now: datetime) -> None:
+        """Write into the audit log, where there is one, that records ended by themselves; in the same commit."""
+        if not self._audited or not records:
+            return
+        entries = [
+            Entry(
+                time_us=to_us(now),
+                verb=Verb.CHANGED,
+                actor=TIMER,
+                authority=EXPIRY,
+                resource=f"consentRecords/{record.id}",
+                outcome=RecordState.EXPIRED,
+            ).encode()
+            for record in records
+        ]
+        await self._owned.connection.execute(APPEND, (entries,))
+
     async def _store(self, key: OwnedKey, resource: Resource, happening: Happening, subject_key: str) -> None:
         body = self._codec.encode(resource)
         await self._owned.put([Owned(key, resource.revision, body)])
@@ -133,8 +156,10 @@ class PostgresChange:
 class PostgresRegister:
     """All activities and records, durable; ``changed`` is called after each commit."""
 
-    def __init__(self, owner: Owner, codec: Codec, changed: Callable[[], None]) -> None:
+    def __init__(self, owner: Owner, codec: Codec, changed: Callable[[], None], *, audited: bool = False) -> None:
+        """``changed`` is called after each commit; ``audited`` where the service keeps an audit log."""
         self._owner = owner
+        self._audited = audited
         self._codec = codec
         self._changed = changed
 
@@ -142,7 +167,7 @@ class PostgresRegister:
     async def change(self) -> AsyncIterator[PostgresChange]:
         """Begin a change."""
         async with self._owner.change() as owned:
-            yield PostgresChange(owned, self._codec)
+            yield PostgresChange(owned, self._codec, audited=self._audited)
         self._changed()
 
     async def record(self, record_id: str) -> ConsentRecord | None:

@@ -26,4 +26,5 @@ class ExpireConsents:
             due = await change.due(now, EXPIRED_AT_ONCE_MAX)
             for record in due:
                 await change.save_record(expired(record, self._identifiers.new(), now), Happening.WITHDRAWN)
+            await change.note_expiry(due, now)
         return len(due)

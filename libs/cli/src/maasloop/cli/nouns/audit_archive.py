@@ -1,0 +1,100 @@
+"""``maasloop audit archive``: moves what a witness has cosigned out of the database into a file that can be checked."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maasloop.cli.addresses import Addresses
+from maasloop.cli.audit_keys import verifying_keys
+from maasloop.cli.printing import Json, print_json, say
+from maasloop.stack.audit_keys import AuditFiles
+from maasloop.stack.state import StateDirectory
+
+if TYPE_CHECKING:
+    from maasloop.audit.notes import VerifyingKey
+
+SUFFIX = ".jsonl"
+
+
+def archive(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="Whose log.")],
+    directory: Annotated[Path, typer.Argument(help="Where archives of the log lie; kept for ever, and elsewhere too.")],
+    *,
+    checkpoint: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint that a witness cosigned: up to there.")
+    ],
+    witness: Annotated[
+        str, typer.Option(help="Public key of the witness, or its file; that of this checkout by default.")
+    ] = "",
+    key: Annotated[
+        list[str] | None, typer.Option(help="Public key of the log, or its file; those of this checkout by default.")
+    ] = None,
+    dsn: Annotated[str, typer.Option(help="Connection string of the database's administrator.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write the entries up to a witnessed checkpoint into a file, check the file, then delete them from the database."""
+    from maasloop.postgres import auditor
+
+    addresses: Addresses = context.obj
+    files = AuditFiles(StateDirectory(addresses.root).path)
+    note = checkpoint.read_text(encoding="utf-8")
+    log_key = _require_witnessed(
+        note, verifying_keys(key or [], files), verifying_keys([witness or str(files.witness / "witness.vkey")], files)
+    )
+    with auditor.auditing(dsn or addresses.stack().postgres_dsn, administering=True) as connection:
+        part = auditor.archivable(connection, service, note)
+        if part.origin != log_key.name or not part.origin.endswith(f"/{service}"):
+            message = f"the checkpoint is of {part.origin}, not of {service}"
+            raise typer.BadParameter(message)
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f".{service}.draft"
+        with draft.open("w", encoding="utf-8") as opened:
+            entries = part.write(opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        file = directory / f"{service}-{_checked(draft, log_key, note):020}{SUFFIX}"
+        draft.replace(file)
+        gone = auditor.archived(connection, service, note)
+    if as_json:
+        print_json({"origin": part.origin, "archived": entries, "deleted": gone, "file": str(file)})
+    else:
+        say(f"{part.origin}: {entries} entries in {file}, {gone} deleted from the database")
+
+
+def _require_witnessed(
+    note: str, logs: "dict[str, VerifyingKey]", witnesses: "dict[str, VerifyingKey]"
+) -> "VerifyingKey":
+    """Return the key of the log whose checkpoint this is, signed by it and by a witness."""
+    from maasloop.audit.checkpoints import Checkpoint
+    from maasloop.audit.notes import Note, NoteRefused
+
+    try:
+        parsed = Note.parse(note)
+        origin = Checkpoint.read(parsed).origin
+        if origin not in logs:
+            message = f"no public key of {origin} is known; name it by --key"
+            raise NoteRefused(message)
+        Checkpoint.opened(parsed, logs[origin])
+        if not any(parsed.signed_by(key) for key in witnesses.values()):
+            message = "no known witness cosigned the checkpoint"
+            raise NoteRefused(message)
+    except NoteRefused as error:
+        raise typer.BadParameter(str(error)) from None
+    return logs[origin]
+
+
+def _checked(file: Path, key: "VerifyingKey", note: str) -> int:
+    """Return how many entries the log has at the end of a file that holds, and end the command where it does not."""
+    from maasloop.audit.exports import Damaged, Export
+    from maasloop.audit.verifying import verify
+
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return verify(Export.read(opened), key, [note]).size
+    except Damaged as error:
+        file.unlink()
+        message = f"the log does not hold, and nothing was deleted: {error}"
+        raise typer.BadParameter(message) from None
