@@ -10,7 +10,7 @@ from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
 from maasloop.core.clock import FakeClock
-from maasloop.core.errors import ResourceExhausted, Unavailable
+from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import PAUSE_MAX_S, check, connect, connection_string, open_pool
 from maasloop.telemetry import metrics
@@ -104,6 +104,19 @@ def test_failures_that_may_pass_become_retryable(raised: psycopg.Error, expected
     assert getattr(caught.value, "reason", None) == reason
     assert caught.value.__cause__ is raised
     assert metrics.value("maasloop_postgres_failures_total", reason=reason) == before + 1
+
+
+async def test_a_text_that_no_column_holds_is_the_caller_s_to_change(postgres_dsn: str) -> None:
+    """U+0000 is refused with a reason; other wrong data is a fault of ours and stays what it is."""
+    async with open_pool(postgres_dsn, name="maasloop-test") as pool:
+        with pytest.raises(InvalidArgument) as refused, translated():
+            async with pool.connection() as connection:
+                await connection.execute("SELECT %s", ("a\0b",))
+        with pytest.raises(psycopg.DataError), translated():
+            async with pool.connection() as connection:
+                await connection.execute("SELECT 1 / 0")
+
+    assert refused.value.reason == "TEXT_INVALID"
 
 
 def test_other_database_errors_pass_unchanged() -> None:

@@ -1,7 +1,8 @@
 """What a failure of the database means to a caller, mapped once.
 
-Only what may succeed later becomes an error of Maasloop: a lost server, a full pool, a time-out, a deadlock, a server that
-another took over from. A violated constraint or a broken statement is for the adapter that knows its meaning, or a bug.
+What may succeed later becomes an error of Maasloop: a lost server, a full pool, a time-out, a deadlock, a server that
+another took over from. So does a text that PostgreSQL cannot hold. A violated constraint or a broken statement is for the
+adapter that knows its meaning, or a bug.
 """
 
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from maasloop.core.errors import ResourceExhausted, Retryable, Unavailable
+from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Retryable, Unavailable
 from maasloop.telemetry import metrics
 
 RETRY_AFTER_S = 1.0
 RETRY_AFTER_FULL_S = 10.0
 
 _NEIGHBOUR = {"neighbour": "database"}
+_NUL = "NUL (0x00)"
+"""In what psycopg says of a parameter that is a text with U+0000."""
 PASSING: tuple[type[psycopg.Error], ...] = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -34,8 +37,8 @@ _failures = metrics.counter(
 )
 
 
-def translate(error: psycopg.Error) -> Retryable | None:
-    """Return the error of Maasloop that a database error stands for, or nothing if retrying cannot help."""
+def translate(error: psycopg.Error) -> MaasloopError | None:
+    """Return the error of Maasloop that a database error stands for, or nothing if it has no meaning by itself."""
     if isinstance(error, PoolTimeout | TooManyRequests):
         message = "all database connections are in use"
         return ResourceExhausted("OVERLOADED", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
@@ -45,17 +48,20 @@ def translate(error: psycopg.Error) -> Retryable | None:
     if isinstance(error, PASSING):
         message = "the database does not answer at present"
         return Unavailable("NEIGHBOUR_UNAVAILABLE", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, psycopg.DataError) and _NUL in str(error):
+        return InvalidArgument("TEXT_INVALID", "a text holds the character U+0000, which nothing is named by")
     return None
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn database errors of the block that may pass into ``Unavailable`` or ``ResourceExhausted``."""
+    """Turn database errors of the block into the errors that they stand for."""
     try:
         yield
     except psycopg.Error as error:
         meaning = translate(error)
         if meaning is None:
             raise
-        _failures.labels(meaning.reason).inc()
+        if isinstance(meaning, Retryable):
+            _failures.labels(meaning.reason).inc()
         raise meaning from error
