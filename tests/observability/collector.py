@@ -27,19 +27,26 @@ class Heard(NamedTuple):
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """Keeps spans, and the names of metrics by service."""
 
-    def __init__(self) -> None:
-        """Have heard nothing."""
+    def __init__(self, *, whole: bool = False) -> None:
+        """Have heard nothing; ``whole`` keeps every request as well, byte by byte."""
         self.lock = threading.Lock()
+        self.requests: list[bytes] | None = [] if whole else None
         self._spans: list[Heard] = []
         self.metrics: dict[str, set[str]] = {}
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802 - a method as gRPC names it
         """Take spans."""
+        self.keep(request)
         with self.lock:
             for resource in request.resource_spans:
                 for scope in resource.scope_spans:
                     self._spans += [_heard(_service(resource), span) for span in scope.spans]
         return trace_service_pb2.ExportTraceServiceResponse()
+
+    def keep(self, request: Any) -> None:  # noqa: ANN401 - a request of either kind
+        """Remember the bytes of a request, where they are asked for."""
+        if self.requests is not None:
+            self.requests.append(request.SerializeToString())
 
     def spans(self, name: str = "", trace_id: str = "") -> list[Heard]:
         """Return the spans of a name, or of a trace."""
@@ -52,6 +59,7 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
         self._collector = collector
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802 - a method as gRPC names it
+        self._collector.keep(request)
         with self._collector.lock:
             for resource in request.resource_metrics:
                 names = {metric.name for scope in resource.scope_metrics for metric in scope.metrics}
@@ -60,9 +68,9 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
 
 
 @contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    """Run a collector; gives it and its address."""
-    collector = Collector()
+def collecting(*, whole: bool = False) -> Iterator[tuple[Collector, str]]:
+    """Run a collector, ``whole`` as ``Collector`` has it; gives it and its address."""
+    collector = Collector(whole=whole)
     server = grpc.server(ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]  # generated code has no types
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(collector), server)  # type: ignore[no-untyped-call]  # as above

@@ -12,6 +12,10 @@ SEED = re.compile(r"\bS[OAUXCN][A-Z2-7]{50,}")
 TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 PASSFILE = re.compile(r"^[^:\n]+:[^:\n]*:[^:\n]*:[^:\n]*:(\S+)$", re.MULTILINE)
 """The last of five fields in PostgreSQL's password file."""
+PASSLINE = re.compile(r"^[\w.*-]+:(?:\d+|\*):[\w*-]+:\w+:\S{16,}$", re.MULTILINE)
+"""The same where it is not told that this is such a file."""
+DSN = re.compile(r"\bpostgres(?:ql)?://[^:/\s\"']+:([^@\s\"']+)@")
+"""A connection string with a password."""
 PUBLIC = re.compile(r"[AUOXCN][A-Z2-7]{55}")
 """Public keys of NATS."""
 WORD = re.compile(r"\S{16,200}")
@@ -56,10 +60,28 @@ def _members(document: Any) -> Iterable[str]:  # noqa: ANN401 - a tree of anythi
 def _bears(token: str) -> bool:
     """Tell whether a NATS token opens a door by itself: then its signature is a secret."""
     body = token.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except ValueError:
+        return False
     nats = claims.get("nats", {})
     # The sentinel, which waits for the callout's word and may do nothing, stands in the server's configuration.
     return bool(nats.get("bearer_token")) and claims.get("name") != "sentinel"
+
+
+def shapes(places: Mapping[str, bytes]) -> list[str]:
+    """Return where something stands that is a secret by its form alone, whoever made it."""
+    found = []
+    for place, text in places.items():
+        read = text.decode("utf-8", errors="replace")
+        kinds = {
+            "private key": PEM.search(read),
+            "seed of NATS": SEED.search(read),
+            "password of PostgreSQL": DSN.search(read) or PASSLINE.search(read),
+            "token that opens": any(_bears(token) for token in TOKEN.findall(read)),
+        }
+        found += [f"a {kind} in {place}" for kind, seen in kinds.items() if seen]
+    return found
 
 
 def hits(secrets: Mapping[str, str], places: Mapping[str, bytes]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.security.lanes import canary
 from tests.security.outcome import Plan, Result
-from tests.security.secrets_found import hits, secrets_below
+from tests.security.secrets_found import hits, secrets_below, shapes
 
 from maasloop.bus.city import City
 from maasloop.core.clock import SystemClock
@@ -37,4 +37,14 @@ def test_a_secret_in_a_log_is_found(tmp_path: Path) -> None:
     assert all(
         hits({name: secret}, {"log": b"before " + secret.encode() + b" after"}) for name, secret in secrets.items()
     )
+    key, seed = (
+        next((tmp_path / where).rglob(name)).read_bytes() for where, name in (("tls", "*.key"), ("nats", "*.creds"))
+    )
+    for said in (
+        key,
+        seed,
+        b"postgresql://maasloop_ingest:staple-battery@db/maasloop",
+        (tmp_path / "passfile").read_bytes(),
+    ):
+        assert len(shapes({"trace": b"before\n" + said})) == 1
     assert hits(secrets, {"log": b"nothing", "certificate": (tmp_path / "nats" / "operator.jwt").read_bytes()}) == []

@@ -1,4 +1,8 @@
-"""No secret leaves its file: every one that a stack makes, and those that strangers show at its doors, are looked for."""
+"""No secret leaves its file: every one that a stack makes, and those that strangers show at its doors, are looked for.
+
+In logs, answers, state, configurations, command lines, metrics and traces as a collector of OTLP gets them. There, and in the
+chart as Helm renders its profiles, stands nothing either that is a secret by its form.
+"""
 
 import asyncio
 import contextlib
@@ -8,41 +12,50 @@ import urllib.request
 from pathlib import Path
 
 import grpc
+from tests.chart.parts.rendered import PROFILES, HelmLibrary
 from tests.load.lab import directory
+from tests.observability.collector import Collector, collecting
 from tests.security.neighbours import neighbours
 from tests.security.oracle.wire import Closed, MqttWire
 from tests.security.outcome import Outcome, Plan
-from tests.security.secrets_found import files, hits, secrets_below
+from tests.security.secrets_found import files, hits, secrets_below, shapes
 
 from maasloop.api.device.v1.device_service_pb2 import ListDistrictsRequest
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
+from maasloop.runtime.settings import environment_prefix
 from maasloop.stack.local import LocalStack, StackOptions
+from maasloop.stack.servers.databases import SERVICES
 
 SHOWN = "canary-7f3a9c51e08b4d26a1c4-shown-by-a-stranger"
 """What a stranger shows as token, password and key."""
 SECRETS_MIN = 20
 """A stack makes at least so many; fewer are a search that finds nothing because it looks for nothing."""
+CALLED = "/maasloop.api.device.v1.DeviceService/ListDistricts"
 TIMEOUT_S = 10.0
 
 
 async def run(plan: Plan) -> Outcome:
     """Start a stack, knock at its doors with a canary, and search."""
     del plan
-    with directory() as root:
-        async with LocalStack(root, StackOptions()) as stack:
+    with directory() as root, collecting(whole=True) as (collector, endpoint):
+        async with LocalStack(root, StackOptions(environment=_tracing(endpoint))) as stack:
             answers = await _knock(stack)
             async with neighbours(stack) as others:
                 for other in others:
                     await other.ask()
             secrets = {**secrets_below(stack.directory.secrets), "shown": SHOWN}
             places = _places(stack) | {"answers": answers}
-            found = hits(secrets, places)
             open_environments = _open_environments(stack)
             environments = hits(secrets, _of_processes(stack, "environ"))
+        # What was not sent yet, a service sends at its end.
+        traced = len(collector.spans(CALLED))
+        places |= _traces(collector) | _chart()
+    found = [*hits(secrets, places), *shapes(places)]
     return Outcome.of(
         "secrets in their files only",
         {
             "no secret stands anywhere else": not found,
+            "the stranger's call and the neighbour's are in traces": traced > 1,
             f"at least {SECRETS_MIN} secrets are looked for": len(secrets) >= SECRETS_MIN,
             "environments are readable by their account only": not open_environments,
         },
@@ -60,6 +73,25 @@ def _places(stack: LocalStack) -> dict[str, bytes]:
         with urllib.request.urlopen(f"http://{addresses.health}/metrics", timeout=TIMEOUT_S) as page:
             found[f"metrics of {service}"] = page.read()
     return found
+
+
+def _tracing(endpoint: str) -> dict[str, str]:
+    """Return settings that make every service tell all it can."""
+    told = {"OTLP_ENDPOINT": endpoint, "OTLP_METRICS": "true", "TRACES_PER_SECOND_MAX": "1000"}
+    return {environment_prefix(one) + name: value for one in SERVICES for name, value in told.items()}
+
+
+def _traces(collector: Collector) -> dict[str, bytes]:
+    return {f"request {number} of OTLP": each for number, each in enumerate(collector.requests or ())}
+
+
+def _chart() -> dict[str, bytes]:
+    chart = HelmLibrary()
+    return {
+        f"{name} of the chart, {profile}": text.encode()
+        for profile, values in PROFILES.items()
+        for name, text in chart.texts(values).items()
+    }
 
 
 def _of_processes(stack: LocalStack, name: str) -> dict[str, bytes]:
