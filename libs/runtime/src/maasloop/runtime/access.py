@@ -17,6 +17,7 @@ from maasloop.bus.connection import Bus
 from maasloop.core.clock import Clock
 from maasloop.identity.principals import Principal
 from maasloop.identity.provider import fetching
+from maasloop.identity.remembering import Remembering
 from maasloop.identity.roles import Roles
 from maasloop.identity.token_keys import FileKeys, ProviderKeys
 from maasloop.identity.tokens import (
@@ -70,7 +71,7 @@ class AccessSettings(BaseModel):
 class AccessTokens:
     """Checks tokens, against revocations too."""
 
-    def __init__(self, issuers: Issuers, revocations: Revocations, sessions: Sessions) -> None:
+    def __init__(self, issuers: Remembering, revocations: Revocations, sessions: Sessions) -> None:
         """Believe what all three let through."""
         self._issuers = issuers
         self._revocations = revocations
@@ -100,7 +101,8 @@ class Access:
         self._identified = identified
         sessions = Sessions(clock, sessions_max=settings.sessions_max)
         self._revocations = Revocations(bus, clock, sessions)
-        self.tokens = AccessTokens(Issuers(*_readers(settings, clock)), self._revocations, sessions)
+        issuers = Remembering(Issuers(*_readers(settings, clock)).principal, clock)
+        self.tokens = AccessTokens(issuers, self._revocations, sessions)
         self.step_up = StepUp(clock, settings.step_up_max_age_s, settings.step_up_acr)
         self.authorizer = RoleAuthorizer(Roles.load(), places, self.step_up)
 
