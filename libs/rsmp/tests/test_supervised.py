@@ -55,6 +55,7 @@ def test_a_description_becomes_what_sessions_need() -> None:
         ("detector_logics", [""]),
         ("security_codes", {3: "env:X"}),
         ("security_codes", {1: "1111"}),
+        ("next_security_codes", {2: "3333"}),
         ("status_interval_s", 0.5),
         ("traffic_interval_s", True),
         ("colour", "red"),

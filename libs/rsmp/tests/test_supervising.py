@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -122,6 +122,24 @@ async def test_a_command_carries_the_code_of_its_level_and_no_log_has_it(caplog:
         assert ended.outcome is Outcome.CONFIRMED
         assert cabinet.executed == [(CONTROLLER, "M0002")]
         assert "2222" not in caplog.text + repr(desk.told)
+
+
+async def test_a_code_gives_way_to_the_next_and_no_log_has_either(caplog: pytest.LogCaptureFixture) -> None:
+    """Both codes of M0103 come from their references; without a next one nothing is sent."""
+    caplog.set_level(logging.DEBUG)
+    CODES["env:NEXT"] = "3333"
+    async with _desk(replace(_site(), next_security_codes={2: "env:NEXT"})) as desk:
+        cabinet = Cabinet()
+        desk.connect(cabinet=cabinet)
+        await desk.until(Established)
+        with pytest.raises(NotSendable, match="level 1"):
+            desk.supervision.command(SITE, CONTROLLER, "M0103", {"status": "Level1"})
+        desk.supervision.command(SITE, CONTROLLER, "M0103", {"status": "Level2"})
+        (ended,) = await desk.until(CommandEnded)
+
+        assert (ended.outcome, cabinet.executed) == (Outcome.ACCEPTED, [(CONTROLLER, "M0103")])
+        assert cabinet.security_code == "3333"
+        assert not [code for code in ("2222", "3333") if code in caplog.text + repr(desk.told)]
 
 
 async def test_a_wrong_code_is_the_sites_refusal() -> None:

@@ -25,6 +25,7 @@ from maasloop.actuation.domain.plans.setpoints import (
     InputSettings,
     Mode,
     OperatingMode,
+    SecurityCodeChange,
     SignalBand,
     SignalPlan,
     SignalPriority,
@@ -57,6 +58,7 @@ ORDERS: st.SearchStrategy[ControllerOrder] = st.one_of(
         st.sampled_from(VehicleType),
     ),
     st.builds(ClockSetting, WORD),
+    st.builds(SecurityCodeChange, NUMBERS, WORD),
     st.builds(AlarmHandling, st.sampled_from(Act), WORD, WORD, WORD),
 )  # fmt: skip
 SETPOINTS = st.one_of(
@@ -115,5 +117,5 @@ def test_the_store_tells_setpoints_apart_by_how_they_begin() -> None:
     empty = {kind: json.dumps(to_json(kind())) for kind in NAMES}
 
     assert {kind for kind, text in empty.items() if re.match(sql.BESIDE, text)} == set(BESIDE)
-    ended_by_itself = {OperatingMode, ClockSetting, AlarmHandling}
+    ended_by_itself = {OperatingMode, ClockSetting, SecurityCodeChange, AlarmHandling}
     assert {kind for kind, text in empty.items() if not re.match(sql.STANDING_KINDS, text)} == ended_by_itself

@@ -28,6 +28,8 @@ class Cabinet:
     executed: list[tuple[str, str]] = field(default_factory=list)
     deaf: bool = False
     """It takes commands and does nothing."""
+    security_code: str = "2222"
+    """Of level 2."""
 
     def __post_init__(self) -> None:
         """Show the first plan in normal control."""
@@ -56,17 +58,20 @@ class Cabinet:
 
     def judge(self, component: str, code: str, values: Mapping[str, Value]) -> Verdict:
         """Object to a wrong security code; fixed time is not implemented."""
-        wrong = values.get("securityCode", "2222") != "2222"
+        shown = values.get("oldSecurityCode", values.get("securityCode", self.security_code))
+        wrong = shown != self.security_code
         return Verdict(code != "M0007", "wrong security code" if wrong else "")
 
     def execute(self, component: str, code: str, values: Mapping[str, Value]) -> None:
-        """Carry out plans, inputs and priorities."""
+        """Carry out plans, inputs, priorities and changes of the security code."""
         self.executed.append((component, code))
         if self.deaf:
             return
         if code == "M0002":
             self.set("S0014", "status", values["timeplan"])
             self.set("S0014", "source", "forced")
+        elif code == "M0103":
+            self.security_code = str(values["newSecurityCode"])
         elif code == "M0006":
             self.set("S0003", "inputstatus", "0100" if values["status"] == "True" else "0000")
         elif code == "M0022":

@@ -16,7 +16,7 @@ from maasloop.actuation.domain.command import Authority, Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.facts import Capability, read_device
 from maasloop.actuation.domain.issuing import Request
-from maasloop.actuation.domain.plans.setpoints import ClockSetting, Mode, OperatingMode
+from maasloop.actuation.domain.plans.setpoints import ClockSetting, Mode, OperatingMode, SecurityCodeChange
 from maasloop.actuation.domain.setpoint import LightLevel, Setpoint
 from maasloop.actuation.handlers.grant_approval import GrantApproval
 from maasloop.actuation.handlers.issue_command import IssueCommand
@@ -108,6 +108,14 @@ async def test_two_persons_darken_a_controller(desk: Desk) -> None:
     assert await desk.approvals.newest("noord", after=None, limit=5) == [replace(WANTED, approver=BERT)]
 
 
+async def test_a_security_code_is_replaced_by_two_persons(desk: Desk) -> None:
+    """As a dark controller; the command names the level and who agreed, and no code."""
+    wanted = replace(WANTED, id="0d9e6679-7425-40de-944b-e07fc1f90ae7", setpoint=SecurityCodeChange(2))
+    await desk.request(desk.district, wanted)
+    command = await desk.grant(desk.district, wanted.id, BERT, MOMENT, by_person=True)
+    assert (command.state, command.setpoint) == (State.ACCEPTED, SecurityCodeChange(2, BERT))
+
+
 @pytest.mark.parametrize(
     ("approver", "by_person", "late_us", "error"),
     [
@@ -136,7 +144,14 @@ async def test_only_one_second_person_agrees(desk: Desk) -> None:
     assert [getattr(one.setpoint, "approver", "") for one in commands] == [known.approver]
 
 
-@pytest.mark.parametrize("setpoint", [OperatingMode(Mode.DARK, "person/bert"), ClockSetting("person/bert")])
+@pytest.mark.parametrize(
+    "setpoint",
+    [
+        OperatingMode(Mode.DARK, "person/bert"),
+        ClockSetting("person/bert"),
+        SecurityCodeChange(2, "person/bert"),
+    ],
+)
 async def test_who_says_that_somebody_agreed_proves_nothing(desk: Desk, setpoint: Setpoint) -> None:
     """A second person whom the caller names is nobody: the kernel refuses the command, and a request starts without."""
     wish = Request(

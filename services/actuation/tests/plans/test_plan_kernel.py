@@ -16,6 +16,7 @@ from maasloop.actuation.domain.plans.setpoints import (
     InputSettings,
     Mode,
     OperatingMode,
+    SecurityCodeChange,
     SignalBand,
     SignalPlan,
     SignalPriority,
@@ -57,6 +58,7 @@ def _refusal(
         (OperatingMode(Mode.DARK, "somebody"), Authority.OPERATOR),
         (EmergencyRoute(3), Authority.OPERATOR),
         (ClockSetting("somebody"), Authority.OPERATOR),
+        (SecurityCodeChange(2, "somebody"), Authority.OPERATOR),
         (AlarmHandling(Act.SUSPEND, "A0008"), Authority.OPERATOR),
     ],
 )
@@ -85,6 +87,7 @@ def test_each_order_has_a_lowest_authority(order: ControllerOrder, lowest: Autho
         (SignalPriority("r1", signal_group="a", input=1), "REQUEST_INVALID"),
         (OperatingMode(Mode.DARK), "APPROVAL_MISSING"),
         (ClockSetting(), "APPROVAL_MISSING"),
+        (SecurityCodeChange(2), "APPROVAL_MISSING"),
         (AlarmHandling(), "REQUEST_INVALID"),
         (AlarmHandling(Act.RESUME, "A0008", "d1", "g1"), "REQUEST_INVALID"),
     ],

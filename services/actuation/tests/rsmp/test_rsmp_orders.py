@@ -16,6 +16,7 @@ from maasloop.actuation.domain.plans.setpoints import (
     InputSettings,
     Mode,
     OperatingMode,
+    SecurityCodeChange,
     SignalBand,
     SignalPlan,
     SignalPriority,
@@ -47,6 +48,7 @@ EVERYTHING: tuple[Setpoint, ...] = (
     DetectorSetting("loop-1", ForcedState.FORCED_OFF),
     PRIORITY,
     ClockSetting("somebody"),
+    SecurityCodeChange(2, "somebody"),
     LocalControl(),
 )
 
@@ -90,6 +92,7 @@ def test_the_oldest_list_has_no_dead_man() -> None:
         (DetectorSetting("loop-1", ForcedState.FORCED_OFF), [("M0008", "True/False")]),
         (PRIORITY, [("M0022", "r1/A1/new/7/20/bus")]),
         (ClockSetting("x"), [("M0104", "2026/1/2/3/4/5")]),
+        (SecurityCodeChange(2, "x"), [("M0103", "Level2")]),
         (LocalControl(), [("M0002", "False/1")]),
     ],
 )
@@ -103,7 +106,8 @@ def test_the_exchange_list_knows_all_that_is_sent(setpoint: Setpoint) -> None:
     """Every command, and every one that takes it back, has the arguments of the list and none that it reserves."""
     given, listed = _given(), tlc(NEWEST)
     for each in chain(to_commands(setpoint, given), *undoing(setpoint, given).values()):
-        code = {"securityCode": "1"} if listed.commands[each.code].security_level else {}
+        reserved = {"securityCode", "oldSecurityCode", "newSecurityCode"} & set(listed.commands[each.code].arguments)
+        code = dict.fromkeys(reserved, "1")
 
         assert not listed.command_problem(each.code, (), {**each.values, **code})
         assert not listed.commands[each.code].reserved

@@ -40,6 +40,7 @@ _KEYS = frozenset({
     "signal_groups",
     "detector_logics",
     "security_codes",
+    "next_security_codes",
     "status_interval_s",
     "traffic_interval_s",
 })  # fmt: skip
@@ -63,6 +64,8 @@ class SupervisedSite:
     """Component id to the id of a device, in the order of the characters of S0002 and of the lists of S0205 to S0208."""
     security_codes: Mapping[int, str] = field(default_factory=dict)
     """Level to the reference of a secret: ``env:NAME`` or ``file:PATH``."""
+    next_security_codes: Mapping[int, str] = field(default_factory=dict)
+    """What takes their place by M0103, in the same form."""
     status_interval_s: int = STATUS_INTERVAL_S
     """Of signal groups and detector logics; 0: on change."""
     traffic_interval_s: int = TRAFFIC_INTERVAL_S
@@ -136,7 +139,8 @@ def read_site(data: Mapping[str, object]) -> SupervisedSite:
         on_change=_on_change(data),
         signal_groups=_components(data, "signal_groups"),
         detector_logics=_components(data, "detector_logics"),
-        security_codes=_security_codes(data),
+        security_codes=_security_codes(data, "security_codes"),
+        next_security_codes=_security_codes(data, "next_security_codes"),
         status_interval_s=_seconds(data, "status_interval_s", STATUS_INTERVAL_S),
         traffic_interval_s=_seconds(data, "traffic_interval_s", TRAFFIC_INTERVAL_S),
     )
@@ -189,16 +193,16 @@ def _components(data: Mapping[str, object], key: str) -> Mapping[str, str]:
     return dict(found)
 
 
-def _security_codes(data: Mapping[str, object]) -> Mapping[int, str]:
-    found = data.get("security_codes", {})
+def _security_codes(data: Mapping[str, object], key: str) -> Mapping[int, str]:
+    found = data.get(key, {})
     if not isinstance(found, dict):
-        raise SheetInvalid("security_codes: levels with references are expected")
+        raise SheetInvalid(f"{key}: levels with references are expected")
     codes = {}
     for level, reference in found.items():
         if str(level) not in {"1", "2"}:
-            raise SheetInvalid("security_codes: levels are 1 and 2")
+            raise SheetInvalid(f"{key}: levels are 1 and 2")
         if not isinstance(reference, str) or _REFERENCE.fullmatch(reference) is None:
-            raise SheetInvalid(f"security_codes: level {level} needs env:NAME or file:PATH, never the code itself")
+            raise SheetInvalid(f"{key}: level {level} needs env:NAME or file:PATH, never the code itself")
         codes[int(level)] = reference
     return codes
 

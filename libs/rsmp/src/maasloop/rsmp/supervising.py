@@ -14,6 +14,7 @@ from .supervisor import KnownSite, SupervisorSession
 from .transport import PORT, SupervisorLink, SupervisorServer, TransportSettings
 
 SECURITY_CODE = "securityCode"
+SET_SECURITY_CODE = "M0103"
 
 type Hear = Callable[[SupervisedSite | None, Event], None]
 """Hears what happens on a link, with its site once it is known; must neither wait nor raise."""
@@ -75,7 +76,7 @@ class Supervision:
     def command(self, site_id: str, component: str, code: str, values: Mapping[str, Value]) -> str:
         """Order something, and return the id under which its end is told.
 
-        The security code of the command's level is filled in; ``values`` is without.
+        The security code of the command's level is filled in, and those of M0103 for its level; ``values`` is without.
 
         Raises:
             NotSendable: there is no link, or the exchange list has no such command with these values.
@@ -87,11 +88,18 @@ class Supervision:
             raise NotSendable(f"command {code} is not in list {link.session.exchange_list.release}")
         whole = dict(values)
         if entry.security_level and SECURITY_CODE in entry.arguments:
-            reference = site.security_codes.get(entry.security_level)
-            if reference is None:
-                raise NotSendable(f"command {code} needs a security code of level {entry.security_level}")
-            whole[SECURITY_CODE] = self._secrets(reference)
+            whole[SECURITY_CODE] = self._code(code, site.security_codes, entry.security_level)
+        if code == SET_SECURITY_CODE:
+            level = int(str(values["status"]).removeprefix("Level"))
+            whole["oldSecurityCode"] = self._code(code, site.security_codes, level)
+            whole["newSecurityCode"] = self._code(code, site.next_security_codes, level)
         return link.do(lambda session, now: session.command(component, code, whole, now))
+
+    def _code(self, command: str, codes: Mapping[int, str], level: int) -> str:
+        reference = codes.get(level)
+        if reference is None:
+            raise NotSendable(f"command {command} needs a security code of level {level}")
+        return self._secrets(reference)
 
     def order_alarm(self, site_id: str, component: str, code: str, act: AlarmAct) -> None:
         """Acknowledge, suspend, resume or request an alarm.

@@ -43,7 +43,7 @@ def request(
     whole: Whole,
     as_json: Json = False,
 ) -> None:
-    """Ask for a dark controller or a clock; somebody else must grant it within 15 minutes."""
+    """Ask for a dark controller, a clock or another security code; somebody else must grant it within 15 minutes."""
     from maasloop.api.command.v1.command_service_pb2 import Approval, RequestApprovalRequest
     from maasloop.core.ids import DeviceName
 

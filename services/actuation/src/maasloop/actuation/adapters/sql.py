@@ -77,7 +77,9 @@ TRY_LEASE: Final[LiteralString] = (
 NEXT_EPOCH: Final[LiteralString] = "UPDATE lease SET epoch = epoch + 1 RETURNING epoch"
 
 OPEN_COMMANDS: Final[LiteralString] = f"SELECT {COMMAND_COLUMNS} FROM commands WHERE state_rank < 4"
-BESIDE: Final[LiteralString] = r'^\{"(inputSettings|detectorSetting|signalPriority|clockSetting|alarmHandling)"'
+BESIDE: Final[LiteralString] = (
+    r'^\{"(inputSettings|detectorSetting|signalPriority|clockSetting|securityCodeChange|alarmHandling)"'
+)
 """How the setpoints begin that take no lease."""
 # The lease of a command outlives its verification; the newest of a device is the one in force.
 LEASES: Final[LiteralString] = f"""

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from maasloop.core.errors import FailedPrecondition, PermissionDenied
 from maasloop.core.reasons import Reason
 
-from .plans.setpoints import ClockSetting, Mode, OperatingMode
+from .plans.setpoints import ClockSetting, Mode, OperatingMode, SecurityCodeChange
 from .setpoint import Setpoint
+
+_APPROVED = (OperatingMode, ClockSetting, SecurityCodeChange)
 
 PATIENCE_US = 15 * 60 * 1_000_000
 """Wall time in which the second person must agree."""
@@ -35,19 +37,21 @@ class Approval:
     @property
     def agreed(self) -> Setpoint:
         """Return the setpoint with the second person in it."""
-        if isinstance(self.setpoint, OperatingMode | ClockSetting):
+        if isinstance(self.setpoint, _APPROVED):
             return replace(self.setpoint, approver=self.approver)
         return self.setpoint
 
 
 def needs_approval(setpoint: Setpoint) -> bool:
     """Tell whether one person alone may not order this."""
-    return isinstance(setpoint, ClockSetting) or (isinstance(setpoint, OperatingMode) and setpoint.mode is Mode.DARK)
+    if isinstance(setpoint, OperatingMode):
+        return setpoint.mode is Mode.DARK
+    return isinstance(setpoint, _APPROVED)
 
 
 def alone(setpoint: Setpoint) -> Setpoint:
     """Return the setpoint as one person may ask for it: who says that somebody else agreed proves nothing."""
-    return replace(setpoint, approver="") if isinstance(setpoint, OperatingMode | ClockSetting) else setpoint
+    return replace(setpoint, approver="") if isinstance(setpoint, _APPROVED) else setpoint
 
 
 def granted(approval: Approval, approver: str, *, by_person: bool, wall_us: int) -> Approval:

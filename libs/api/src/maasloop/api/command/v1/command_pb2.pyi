@@ -115,6 +115,7 @@ class Setpoint(_message.Message):
     SIGNAL_PRIORITY_FIELD_NUMBER: _builtins.int
     CLOCK_SETTING_FIELD_NUMBER: _builtins.int
     ALARM_HANDLING_FIELD_NUMBER: _builtins.int
+    SECURITY_CODE_CHANGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def light_level(self) -> Global___LightLevel:
         """The level of a lamp."""
@@ -163,6 +164,10 @@ class Setpoint(_message.Message):
     def alarm_handling(self) -> _signal_plan_pb2.AlarmHandling:
         """An alarm of a signal controller is acknowledged, suspended or resumed."""
 
+    @_builtins.property
+    def security_code_change(self) -> _signal_plan_pb2.SecurityCodeChange:
+        """A security code of a signal controller is replaced."""
+
     def __init__(
         self,
         *,
@@ -178,12 +183,13 @@ class Setpoint(_message.Message):
         signal_priority: _signal_plan_pb2.SignalPriority | None = ...,
         clock_setting: _signal_plan_pb2.ClockSetting | None = ...,
         alarm_handling: _signal_plan_pb2.AlarmHandling | None = ...,
+        security_code_change: _signal_plan_pb2.SecurityCodeChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_handling", b"alarm_handling", "clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_handling", b"alarm_handling", "clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "security_code_change", b"security_code_change", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_handling", b"alarm_handling", "clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_handling", b"alarm_handling", "clock_setting", b"clock_setting", "detector_setting", b"detector_setting", "emergency_route", b"emergency_route", "input_settings", b"input_settings", "light_level", b"light_level", "local_control", b"local_control", "operating_mode", b"operating_mode", "security_code_change", b"security_code_change", "setpoint", b"setpoint", "signal_plan", b"signal_plan", "signal_priority", b"signal_priority", "signal_sequence", b"signal_sequence", "traffic_situation", b"traffic_situation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_setpoint: _TypeAlias = _typing.Literal["light_level", "signal_sequence", "local_control", "signal_plan", "operating_mode", "traffic_situation", "emergency_route", "input_settings", "detector_setting", "signal_priority", "clock_setting", "alarm_handling"]  # noqa: Y015
+    _WhichOneofReturnType_setpoint: _TypeAlias = _typing.Literal["light_level", "signal_sequence", "local_control", "signal_plan", "operating_mode", "traffic_situation", "emergency_route", "input_settings", "detector_setting", "signal_priority", "clock_setting", "alarm_handling", "security_code_change"]  # noqa: Y015
     _WhichOneofArgType_setpoint: _TypeAlias = _typing.Literal["setpoint", b"setpoint"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_setpoint) -> _WhichOneofReturnType_setpoint | None: ...
 

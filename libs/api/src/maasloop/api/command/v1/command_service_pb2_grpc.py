@@ -186,7 +186,7 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestApproval(self, request, context):
-        """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+        """Asks for what one person alone may not order: a dark controller, a clock set, a security code replaced. It is pending until somebody else
         grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
         FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
         """

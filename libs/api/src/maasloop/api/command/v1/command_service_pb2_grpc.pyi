@@ -68,7 +68,7 @@ class CommandServiceStub:
     and controllers there until `resume`.
     """
     RequestApproval: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.RequestApprovalRequest, _command_service_pb2.Approval]
-    """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+    """Asks for what one person alone may not order: a dark controller, a clock set, a security code replaced. It is pending until somebody else
     grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
     FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
     """
@@ -118,7 +118,7 @@ class CommandServiceAsyncStub(CommandServiceStub):
     and controllers there until `resume`.
     """
     RequestApproval: _aio.UnaryUnaryMultiCallable[_command_service_pb2.RequestApprovalRequest, _command_service_pb2.Approval]  # type: ignore[assignment]
-    """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+    """Asks for what one person alone may not order: a dark controller, a clock set, a security code replaced. It is pending until somebody else
     grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
     FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
     """
@@ -231,7 +231,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _command_service_pb2.RequestApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_command_service_pb2.Approval, _abc.Awaitable[_command_service_pb2.Approval]]:
-        """Asks for what one person alone may not order: a dark controller, a clock set. It is pending until somebody else
+        """Asks for what one person alone may not order: a dark controller, a clock set, a security code replaced. It is pending until somebody else
         grants it, at most 15 minutes. INVALID_ARGUMENT (REQUEST_INVALID) for a setpoint that needs no second person,
         FAILED_PRECONDITION (STATE_FORBIDS) where callers are not identified.
         """

@@ -467,6 +467,34 @@ class ClockSetting(_message.Message):
 Global___ClockSetting: _TypeAlias = ClockSetting  # noqa: Y015
 
 @_typing.final
+class SecurityCodeChange(_message.Message):
+    """A security code of a controller is replaced by the next one of its data sheet (`next_security_codes`); no code is in it.
+    Needs AUTHORITY_OPERATOR and two persons: see RequestApproval.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    level: _builtins.int
+    """Level of the code."""
+    approver: _builtins.str
+    """Output only. The second person who agreed."""
+    def __init__(
+        self,
+        *,
+        level: _builtins.int = ...,
+        approver: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "level", b"level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecurityCodeChange: _TypeAlias = SecurityCodeChange  # noqa: Y015
+
+@_typing.final
 class AlarmHandling(_message.Message):
     """What is done about an alarm of a controller. Needs AUTHORITY_OPERATOR."""
 

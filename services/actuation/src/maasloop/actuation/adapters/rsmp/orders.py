@@ -22,6 +22,7 @@ from maasloop.actuation.domain.plans.setpoints import (
     InputSettings,
     Mode,
     OperatingMode,
+    SecurityCodeChange,
     SignalBand,
     SignalPlan,
     SignalPriority,
@@ -159,6 +160,8 @@ def _ordered(order: ControllerOrder, given: Circumstances) -> Iterable[SiteComma
             yield SiteCommand(component, "M0008", values)
         case SignalPriority():
             yield _priority(order, given)
+        case SecurityCodeChange():
+            yield given.on_controller("M0103", status=f"Level{order.level}")
         case ClockSetting():
             now = given.now
             yield given.on_controller(

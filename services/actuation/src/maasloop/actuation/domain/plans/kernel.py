@@ -21,6 +21,7 @@ from .setpoints import (
     InputSettings,
     Mode,
     OperatingMode,
+    SecurityCodeChange,
     SignalPlan,
     SignalPriority,
     TrafficSituation,
@@ -43,6 +44,7 @@ LOWEST: dict[type[ControllerOrder], Authority] = {
     OperatingMode: Authority.OPERATOR,
     EmergencyRoute: Authority.OPERATOR,
     ClockSetting: Authority.OPERATOR,
+    SecurityCodeChange: Authority.OPERATOR,
     AlarmHandling: Authority.OPERATOR,
 }
 """Who may ask at all."""
@@ -126,7 +128,7 @@ def _of_itself(order: ControllerOrder) -> Iterator[Refused]:
                 yield Refused(Reason.REQUEST_INVALID, "one of signal group, input and connection is needed")
         case AlarmHandling() if not order.code or (order.detector and order.signal_group):
             yield Refused(Reason.REQUEST_INVALID, "a code is needed, and at most one of detector and signal group")
-        case OperatingMode(mode=Mode.DARK, approver="") | ClockSetting(approver=""):
+        case OperatingMode(mode=Mode.DARK, approver="") | ClockSetting(approver="") | SecurityCodeChange(approver=""):
             yield Refused(Reason.APPROVAL_MISSING, f"{type(order).__name__} needs a second person")
 
 

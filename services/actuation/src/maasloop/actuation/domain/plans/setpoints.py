@@ -138,6 +138,14 @@ class ClockSetting(ControllerOrder):
     approver: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SecurityCodeChange(ControllerOrder):
+    """A security code gives way to the next one of the data sheet; no code is in it."""
+
+    level: int = 0
+    approver: str = ""
+
+
 class Act(StrEnum):
     """What is done about an alarm."""
 
@@ -156,7 +164,7 @@ class AlarmHandling(ControllerOrder):
     signal_group: str = ""
 
 
-BESIDE = (SignalPriority, InputSettings, DetectorSetting, ClockSetting, AlarmHandling)
+BESIDE = (SignalPriority, InputSettings, DetectorSetting, ClockSetting, SecurityCodeChange, AlarmHandling)
 """These stand beside what holds a controller: they take no lease, and none gives way to another."""
 
 KINDS: dict[str, type[ControllerOrder]] = {
@@ -168,6 +176,7 @@ KINDS: dict[str, type[ControllerOrder]] = {
     "detectorSetting": DetectorSetting,
     "signalPriority": SignalPriority,
     "clockSetting": ClockSetting,
+    "securityCodeChange": SecurityCodeChange,
     "alarmHandling": AlarmHandling,
 }
 """By the name of the field of the contract's setpoint."""
