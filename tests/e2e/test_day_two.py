@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
@@ -30,6 +31,9 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINE_TIMEOUT_S = 150
 READINGS = 50
 CALLERS = 4
+BATCH = 5_000
+SMALL = 0.001
+"""Scale of streams that a few large batches fill."""
 
 type Run = Callable[[str], str]
 type Record = Callable[[RecordObservationsRequest], Awaitable[RecordObservationsResponse]]
@@ -221,3 +225,33 @@ async def test_secrets_are_rotated_under_load_as_the_page_says(town: "Town", sha
         return sent <= {round(at_us) for (at_us,) in found}
 
     await town.until(stored)
+
+
+@pytest.mark.timeout(240)
+async def test_a_full_stream_gets_room_as_the_page_says(town: "Town", shared_stack: LocalStack) -> None:
+    """Where a stream is full the door refuses with a reason, and takes readings again when the page was followed."""
+    await town.add_devices(
+        [Device(name="many", device_type="deviceTypes/light-sensor")],
+        Reading("many", "illuminance", town.now_us(), 1.0),
+    )
+    run = _shell(shared_stack.directory.root, {"N": "1"})
+
+    async def taken() -> str:
+        at_us = town.now_us()
+        columns = to_columns([Reading("many", "illuminance", at_us - number, 1.0) for number in range(BATCH)])
+        async with town.channel("ingest") as channel:
+            ingest: Any = IngestServiceStub(channel)
+            try:
+                await ingest.RecordObservations(RecordObservationsRequest(parent=town.parent, observations=columns))
+            except grpc.aio.AioRpcError as error:
+                return str(error.details())
+        return ""
+
+    run(f"maasloop streams ensure --scale {SMALL}")
+    refusal = await town.until(taken)
+    (block,) = _blocks("disk-full.md")
+    printed = [await asyncio.to_thread(run, line) for line in block]
+
+    assert "full" in refusal
+    assert "OBSERVATIONS" in printed[0]
+    assert await taken() == ""
