@@ -89,8 +89,11 @@ def test_ctrl_c_leaves_no_process_and_a_second_demo_says_that_one_runs(root: Pat
         said.append(line)
         if PLAYING in line:
             break
+    secret = root / ".maasloop" / "demo" / "rsmp-code"
+    code = secret.read_text()
     second = start(root, "--duration", "60")
     told, _ = second.communicate()
+    kept = secret.read_text()
     demo.send_signal(signal.SIGINT)
     rest, _ = demo.communicate()
     while left := processes_of(root):
@@ -98,5 +101,7 @@ def test_ctrl_c_leaves_no_process_and_a_second_demo_says_that_one_runs(root: Pat
 
     assert second.returncode == 1, "".join([*said, rest])
     assert "already runs" in told
+    # Sites of the running demo that come back show the code that it drew.
+    assert kept == code
     assert demo.returncode == 130
     assert left == []

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from maasloop.core.clock import SystemClock
-from maasloop.stack.errors import StackError, StackRunningError
+from maasloop.stack.errors import StackError
 from maasloop.stack.local import LocalStack, StackOptions
 from maasloop.stack.state import StackState, StateDirectory
 
@@ -31,11 +31,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def start_in_background(root: Path, progress: Callable[[str], None], *, servers_only: bool = False) -> StackState:
     """Start a stack that outlives us and return its addresses when it is ready."""
     directory = StateDirectory(root)
-    holder = directory.holder()
-    if holder is not None:
-        raise StackRunningError(
-            "stack", f"already runs in {directory.root} (process {holder})", next_step="make status or make down"
-        )
+    directory.require_free()
     options = ["--servers-only"] if servers_only else []
     log_path = directory.logs / LOG_NAME
     directory.logs.mkdir(parents=True, exist_ok=True)

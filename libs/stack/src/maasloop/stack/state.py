@@ -191,6 +191,19 @@ class StateDirectory:
             return None
         return None
 
+    def require_free(self) -> None:
+        """Raise ``StackRunningError`` where a stack runs here."""
+        holder = self.holder()
+        if holder is not None:
+            raise self._taken(str(holder))
+
+    def _taken(self, holder: str) -> StackRunningError:
+        return StackRunningError(
+            "stack",
+            f"already runs in {self.root} (process {holder or 'unknown'})",
+            next_step="make status to see it, make down to stop it (or Ctrl-C where it runs)",
+        )
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep every other stack out; raise ``StackRunningError`` when one is in."""
@@ -200,11 +213,7 @@ class StateDirectory:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise StackRunningError(
-                    "stack",
-                    f"already runs in {self.root} (process {lock.read() or 'unknown'})",
-                    next_step="make status to see it, make down to stop it (or Ctrl-C where it runs)",
-                ) from None
+                raise self._taken(lock.read()) from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from maasloop.core.errors import MaasloopError
 from maasloop.stack.errors import StackError
-from maasloop.stack.state import find_root
+from maasloop.stack.state import StateDirectory, find_root
 
 if TYPE_CHECKING:
     from maasloop.twin.demo.stage import Demo, Ended
@@ -45,10 +45,12 @@ def demo(
     from maasloop.twin.play.run import DecisionsMissing
 
     where = (root or find_root(Path.cwd())).resolve()
-    _log_to(where / ".maasloop" / "log")
     console = Console()
     options = DemoOptions(duration, speed, seed, scenario, decision_deadline)
     try:
+        # Before anything is written: log and keys here are those of what runs.
+        StateDirectory(where).require_free()
+        _log_to(where / ".maasloop" / "log")
         ended = asyncio.run(_until_signalled(Demo(where, options, console)))
     except (StackError, LookupError) as error:
         console.print(str(error), style="red", highlight=False)
