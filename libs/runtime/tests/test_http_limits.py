@@ -131,14 +131,15 @@ async def test_rubbish_ends_a_connection_and_fills_no_log(
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-async def test_what_is_no_http_leaves_nothing_behind() -> None:
-    """A connection that was refused is gone when it has ended, without the garbage collector: buffers do not pile up."""
+@pytest.mark.parametrize("sent", [b"no http\r\n\r\n", POST + b"whole", GET + b"connection: close\r\n\r\n"])
+async def test_an_ended_connection_leaves_nothing_behind(sent: bytes) -> None:
+    """Refused or answered, it is gone when it has ended, without the garbage collector: buffers do not pile up."""
     gc.collect()
     gc.disable()
     try:
         async with _connected() as (reader, writer):
-            writer.write(b"no http\r\n\r\n")
-            await _all_of(reader)
+            writer.write(sent)
+            assert await reader.readline()
             writer.close()
             async with asyncio.timeout(10):
                 while any(isinstance(each, http_limits.LimitedProtocol) for each in gc.get_objects()):  # noqa: ASYNC110 - nobody tells of it

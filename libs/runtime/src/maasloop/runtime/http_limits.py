@@ -50,9 +50,11 @@ class LimitedProtocol(H11Protocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Wait no longer, and let go of the request, which knows the connection: nothing is left to the garbage collector."""
         self._end_waiting()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self.cycle = None  # type: ignore[assignment]  # as in uvicorn, where it is none before the first request
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a head that is whole ends the waiting for it."""
@@ -62,6 +64,9 @@ class LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next head; bytes that trickle in do not put off its end."""
+        if self.cycle is None:
+            # Its client has gone.
+            return
         self._end_waiting()
         self._await_head()
         super().on_response_complete()
