@@ -6,6 +6,7 @@ import socket
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
@@ -109,14 +110,14 @@ def test_failures_that_may_pass_become_retryable(raised: psycopg.Error, expected
 async def test_a_text_that_no_column_holds_is_the_caller_s_to_change(postgres_dsn: str) -> None:
     """U+0000 is refused with a reason; other wrong data is a fault of ours and stays what it is."""
     async with open_pool(postgres_dsn, name="maasloop-test") as pool:
-        with pytest.raises(InvalidArgument) as refused, translated():
-            async with pool.connection() as connection:
-                await connection.execute("SELECT %s", ("a\0b",))
+        for text in ("a\0b", Jsonb("a\0b")):
+            with pytest.raises(InvalidArgument) as refused, translated():
+                async with pool.connection() as connection:
+                    await connection.execute("SELECT %s", (text,))
+            assert refused.value.reason == "TEXT_INVALID"
         with pytest.raises(psycopg.DataError), translated():
             async with pool.connection() as connection:
                 await connection.execute("SELECT 1 / 0")
-
-    assert refused.value.reason == "TEXT_INVALID"
 
 
 def test_other_database_errors_pass_unchanged() -> None:

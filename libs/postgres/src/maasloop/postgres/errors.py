@@ -21,6 +21,8 @@ RETRY_AFTER_FULL_S = 10.0
 _NEIGHBOUR = {"neighbour": "database"}
 _NUL = "NUL (0x00)"
 """In what psycopg says of a parameter that is a text with U+0000."""
+_NO_TEXT = (errors.UntranslatableCharacter, errors.CharacterNotInRepertoire)
+"""What PostgreSQL says of one inside JSON, or in a COPY."""
 PASSING: tuple[type[psycopg.Error], ...] = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -48,7 +50,7 @@ def translate(error: psycopg.Error) -> MaasloopError | None:
     if isinstance(error, PASSING):
         message = "the database does not answer at present"
         return Unavailable("NEIGHBOUR_UNAVAILABLE", message, _NEIGHBOUR, retry_after_s=RETRY_AFTER_S)
-    if isinstance(error, psycopg.DataError) and _NUL in str(error):
+    if isinstance(error, _NO_TEXT) or (isinstance(error, psycopg.DataError) and _NUL in str(error)):
         return InvalidArgument("TEXT_INVALID", "a text holds the character U+0000, which nothing is named by")
     return None
 

@@ -28,7 +28,7 @@ class ReplayQuarantine:
         missing = set(ids) - {entry.id for entry in entries}
         if missing:
             name = f"quarantineEntries/{min(missing)}"
-            raise NotFound(Reason.RESOURCE_NOT_FOUND, f"no {name}", {"name": name})
+            raise NotFound(Reason.RESOURCE_NOT_FOUND, f"{name} does not exist", {"name": name})
         accepted = refused = 0
         for entry in entries:
             recorded = await self._replay(entry)
