@@ -75,6 +75,25 @@ async def test_a_device_is_given_the_keys_of_commands(doors: Doors, tmp_path: Pa
     assert not (await doors.enrolled("lamp-2")).HasField("command_keys")
 
 
+async def test_who_fails_has_a_count_of_its_own(doors: Doors) -> None:
+    """Refusals in the name of a device are counted with their reason; those of names that nobody has fill no table."""
+    issued = await doors.enrolled("lamp-1")
+    for user, password in ((issued.user_name, "mld_" + "x" * 43), ("noord/nobody", "x")) * 2:
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with doors.town.mqtt(user, password):
+                pass
+
+    listing = pb.ListCredentialsRequest(parent="districts/noord/devices/lamp-1")
+    async with asyncio.timeout(WAIT_S):
+        while (found := (await call(doors.credentials.ListCredentials, listing)).refusals).count < 2:  # noqa: ASYNC110 - a table has no event
+            await asyncio.sleep(0.1)
+    assert (found.count, found.last_reason) == (2, "proof-wrong")
+    assert found.hour_count in {1, 2}
+    async with await psycopg.AsyncConnection.connect(doors.dsn) as connection:
+        rows = await (await connection.execute("SELECT district, holder FROM device_registry.refusals")).fetchall()
+    assert rows == [("noord", "lamp-1")]
+
+
 async def test_who_is_refused_is_written_down(doors: Doors) -> None:
     """A refused client leaves an entry in the audit log: whose door it was and why, and nothing it brought."""
     issued = await doors.enrolled("lamp-1")

@@ -24,6 +24,7 @@ from maasloop.device_registry.adapters.postgres_api_keys import PostgresApiKeys
 from maasloop.device_registry.adapters.postgres_credentials import PostgresCredentials
 from maasloop.device_registry.adapters.token_giver import SignedTokens
 from maasloop.device_registry.domain.credential import device_holder
+from maasloop.device_registry.domain.refusals import RefusalTally
 from maasloop.device_registry.domain.resource import Key, Kind
 from maasloop.device_registry.entrypoints.callout import Callout, CalloutKeys
 from maasloop.device_registry.entrypoints.closing import ClosingRounds
@@ -45,6 +46,7 @@ from maasloop.device_registry.handlers.generate_api_key import GenerateApiKey
 from maasloop.device_registry.handlers.generate_claims import GenerateClaims
 from maasloop.device_registry.handlers.get_resource import GetResource
 from maasloop.device_registry.handlers.import_devices import ImportDevices
+from maasloop.device_registry.handlers.keep_refusals import KeepRefusals
 from maasloop.device_registry.handlers.list_api_keys import ListApiKeys
 from maasloop.device_registry.handlers.list_credentials import ListCredentials
 from maasloop.device_registry.handlers.list_resources import ListResources
@@ -111,19 +113,22 @@ async def doorkeeping(
         as_user(settings, name, directory / "revoker.creds") as system,
     ):
         credentials, servers = PostgresCredentials(pool), NatsServers(system)
-        close = CloseConnections(credentials, servers, clock)
-        rounds = ClosingRounds(close, ForgetConnections(credentials, servers, clock), clock)
+        close, tally = CloseConnections(credentials, servers, clock), RefusalTally()
+        rounds = ClosingRounds(
+            close, ForgetConnections(credentials, servers, clock), KeepRefusals(tally, credentials), clock
+        )
         admit = AdmitConnection(credentials, clock, SystemRandom())
 
         async def answer_for_certificates() -> None:
             url = settings.certificate_nats_url
             async with as_user(settings, name, directory / "callout.creds", url) as further:
-                await Callout(further, keys, admit, clock, told).run()
+                await Callout(further, keys, admit, tally, clock, told).run()
 
         tasks = {
-            "callout": Callout(asked, keys, admit, clock, told).run,
+            "callout": Callout(asked, keys, admit, tally, clock, told).run,
             "close": rounds.close,
             "forget": rounds.forget,
+            "refusals": rounds.refusals,
         }
         if settings.certificate_nats_url:
             tasks["callout-certificates"] = answer_for_certificates
@@ -167,7 +172,7 @@ def credential_door(
         enrol_device=EnrolDevice(credentials, clock),
         rotate_credential=RotateCredential(credentials, clock),
         create_credential=CreateCredential(credentials, clock),
-        list_credentials=ListCredentials(credentials),
+        list_credentials=ListCredentials(credentials, clock),
         revoke_credential=RevokeCredential(credentials, clock),
         quarantine_device=QuarantineDevice(registry, clock),
         release_device=ReleaseDevice(registry, clock),

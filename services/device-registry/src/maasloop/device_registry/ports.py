@@ -17,6 +17,7 @@ from .domain.credential import Claim, Credential, Holder, Method
 from .domain.device import Device, DeviceState
 from .domain.importing import ImportResult, ImportRow, RowFault
 from .domain.place import BoundingBox
+from .domain.refusals import Refusals, RefusedHolder
 from .domain.resource import Happening, Key, Kind
 
 type Resource = Device | CatalogueResource
@@ -163,6 +164,14 @@ class Credentials(Protocol):
 
     async def page(self, holder: Holder, *, after: str, limit: int) -> Page[Credential]:
         """Return credentials of a holder, ordered by id."""
+        ...
+
+    async def add_refusals(self, refused: Sequence[RefusedHolder]) -> None:
+        """Add to the refusals of holders that exist; the others are dropped."""
+        ...
+
+    async def refusals(self, holder: Holder, now: datetime) -> Refusals | None:
+        """Return how often clients were refused in a holder's name; none for never."""
         ...
 
     async def keyed(self, method: Method, proof: bytes) -> Holder | None:

@@ -8,7 +8,7 @@ import typer
 
 from maasloop.cli.calling import CREDENTIALS, ask, listed
 from maasloop.cli.names import district_name, name_in_district
-from maasloop.cli.printing import Column, Json, Limit, print_json, say, show
+from maasloop.cli.printing import Column, Json, Limit, print_json, say, show, show_one
 
 claims_app = typer.Typer(help="One-time rights to enrol a device.", no_args_is_help=True)
 credentials_app = typer.Typer(help="What devices prove themselves with.", no_args_is_help=True)
@@ -109,6 +109,22 @@ def list_credentials(
 
     request = pb.ListCredentialsRequest(parent=name_in_district(name, "devices"))
     show(listed(context, CREDENTIALS, "ListCredentials", request, "credentials", limit), COLUMNS, as_json=as_json)
+    refused = ask(context, CREDENTIALS, "ListCredentials", request).refusals
+    if refused.count and not as_json:
+        say(f"refused {refused.count} times, {refused.hour_count} in this hour, the last one: {refused.last_reason}")
+
+
+@credentials_app.command("refusals")
+def refusals(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+    as_json: Json = False,
+) -> None:
+    """Show how often clients were refused in a device's name, and why the last one was."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    request = pb.ListCredentialsRequest(parent=name_in_district(name, "devices"), page_size=1)
+    show_one(ask(context, CREDENTIALS, "ListCredentials", request).refusals, as_json=as_json)
 
 
 @credentials_app.command("revoke")

@@ -12,6 +12,7 @@ from maasloop.device_registry.adapters import sql_credentials as sql
 from maasloop.device_registry.domain.admission import Admission, Knock, Standing
 from maasloop.device_registry.domain.credential import Claim, Credential, Holder, HolderKind, Method
 from maasloop.device_registry.domain.device import DeviceState
+from maasloop.device_registry.domain.refusals import Refusals, RefusedHolder
 from maasloop.device_registry.ports import ConnectionKey
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
@@ -91,6 +92,18 @@ class PostgresCredentials:
         async with self._connection() as connection:
             rows = await (await connection.execute(sql.PAGE_CREDENTIALS, (*holder, after, limit + 1))).fetchall()
         return Page([_credential(row) for row in rows[:limit]], more=len(rows) > limit)
+
+    async def add_refusals(self, refused: Sequence[RefusedHolder]) -> None:
+        """Add to the refusals of holders that exist; the others are dropped."""
+        rows = [(*each.holder, each.count, each.last_time, each.last_reason) for each in refused]
+        async with self._connection() as connection:
+            await connection.execute(sql.ADD_REFUSALS, [list(column) for column in zip(*rows, strict=True)])
+
+    async def refusals(self, holder: Holder, now: datetime) -> Refusals | None:
+        """Return how often clients were refused in a holder's name; none for never."""
+        async with self._connection(single=True) as connection:
+            row = await (await connection.execute(sql.REFUSALS, (now, *holder))).fetchone()
+        return None if row is None else Refusals(*cast("tuple[Any, ...]", row))
 
     async def keyed(self, method: Method, proof: bytes) -> Holder | None:
         """Return the holder of a key or a certificate."""

@@ -55,6 +55,24 @@ STANDING = f"""
     ) AS held ON true
 """  # noqa: S608 - a list of columns
 
+ADD_REFUSALS = """
+    INSERT INTO refusals AS r (kind, district, holder, count, hour, hour_count, last_time, last_reason)
+    SELECT n.kind, n.district, n.holder, n.count, date_trunc('hour', n.time, 'UTC'), n.count, n.time, n.reason
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::text[])
+        AS n (kind, district, holder, count, time, reason)
+    WHERE EXISTS (SELECT FROM credentials AS c WHERE c.kind = n.kind AND c.district = n.district AND c.holder = n.holder)
+        OR n.kind = 'device' AND EXISTS (SELECT FROM devices AS d WHERE d.district = n.district AND d.id = n.holder)
+    ON CONFLICT (kind, district, holder) DO UPDATE SET
+        count = r.count + excluded.count,
+        hour_count = CASE WHEN r.hour = excluded.hour THEN r.hour_count ELSE 0 END + excluded.hour_count,
+        hour = excluded.hour, last_time = excluded.last_time, last_reason = excluded.last_reason
+"""
+
+REFUSALS = """
+    SELECT count, CASE WHEN hour = date_trunc('hour', %s::timestamptz, 'UTC') THEN hour_count ELSE 0 END, last_time, last_reason
+    FROM refusals WHERE kind = %s AND district = %s AND holder = %s
+"""
+
 RECORD = """
     INSERT INTO connections (server, connection, credential, kind, district, holder, create_time, expire_time)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)

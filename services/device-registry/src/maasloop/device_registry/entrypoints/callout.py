@@ -22,6 +22,7 @@ from maasloop.core.errors import MaasloopError
 from maasloop.core.ids import valid_id
 from maasloop.device_registry.domain.admission import Admission, Knock, Refusal, Refused
 from maasloop.device_registry.domain.credential import Holder, HolderKind, Method, digest
+from maasloop.device_registry.domain.refusals import RefusalTally
 from maasloop.device_registry.handlers.admit_connection import AdmitConnection
 from maasloop.device_registry.metrics import CONNECT_SECONDS, CONNECTS
 from maasloop.identity.nats.callout import SERVER_KEY_HEADER, SUBJECT, CalloutCodec, ConnectRequest
@@ -91,9 +92,16 @@ class Callout:
     """Answers until it is cancelled."""
 
     def __init__(
-        self, bus: Bus, keys: CalloutKeys, admit: AdmitConnection, clock: Clock, told: AuditSink | None = None
+        self,
+        bus: Bus,
+        keys: CalloutKeys,
+        admit: AdmitConnection,
+        tally: RefusalTally,
+        clock: Clock,
+        told: AuditSink | None = None,
     ) -> None:
-        """Listen on a connection of the account that the callout answers for; ``told`` hears of refusals."""
+        """Listen on a connection of the account that the callout answers for; ``tally`` and ``told`` hear of refusals."""
+        self._tally = tally
         self._bus = bus
         self._keys = keys
         self._admit = admit
@@ -142,6 +150,7 @@ class Callout:
             account = self._keys.account_of(admission.holder)
         except Refused as refused:
             CONNECTS.labels(refused.refusal.value).inc()
+            self._tally.note(request.user, refused.refusal, self._clock.now())
             shown = request.user[:NAME_SHOWN_MAX]
             log.info("connect_refused", user=shown, host=request.host, reason=refused.refusal.value)
             if self._told is not None:

@@ -22,6 +22,7 @@ from maasloop.device_registry.domain.credential import (
     digest,
     new_password,
 )
+from maasloop.device_registry.domain.refusals import Refusals
 from maasloop.device_registry.domain.resource import Key, Kind, refuse
 from maasloop.device_registry.entrypoints.messages import device_message
 from maasloop.device_registry.handlers.close_connections import CloseConnections
@@ -176,6 +177,7 @@ class CredentialDoor(CredentialServiceServicer):
         return pb.ListCredentialsResponse(
             credentials=[_message(each) for each in found.items],
             next_page_token=page.next_token([last], more=found.more),
+            refusals=_refusals(await self._list_credentials.refusals(holder)),
         )
 
     async def RevokeCredential(
@@ -226,6 +228,17 @@ def _message(credential: Credential) -> credential_pb2.Credential:
         create_time=timestamp_from(credential.create_time),
         expire_time=timestamp_from(credential.expire_time) if credential.expire_time else None,
         revoke_time=timestamp_from(credential.revoke_time) if credential.revoke_time else None,
+    )
+
+
+def _refusals(found: Refusals | None) -> credential_pb2.ConnectRefusals | None:
+    if found is None:
+        return None
+    return credential_pb2.ConnectRefusals(
+        count=found.count,
+        hour_count=found.hour_count,
+        last_time=timestamp_from(found.last_time),
+        last_reason=found.last_reason,
     )
 
 

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'maasloop/api/device/v1/credential.proto\x12\x16maasloop.api.device.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n\nCredential\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12?\n\x06method\x18\x02 \x01(\x0e\x32).maasloop.api.device.v1.Credential.MethodB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"^\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETHOD_PASSWORD\x10\x01\x12\x0f\n\x0bMETHOD_NKEY\x10\x02\x12\x16\n\x12METHOD_CERTIFICATE\x10\x03\"\xd8\x01\n\x10IssuedCredential\x12\x36\n\ncredential\x18\x01 \x01(\x0b\x32\".maasloop.api.device.v1.Credential\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x05 \x01(\t\x12\x39\n\x0c\x63ommand_keys\x18\x06 \x01(\x0b\x32#.maasloop.api.device.v1.CommandKeys\"O\n\x0b\x43ommandKeys\x12\x0f\n\x07jwk_set\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x0e\x45nrolmentClaim\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'maasloop/api/device/v1/credential.proto\x12\x16maasloop.api.device.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n\nCredential\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12?\n\x06method\x18\x02 \x01(\x0e\x32).maasloop.api.device.v1.Credential.MethodB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"^\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x13\n\x0fMETHOD_PASSWORD\x10\x01\x12\x0f\n\x0bMETHOD_NKEY\x10\x02\x12\x16\n\x12METHOD_CERTIFICATE\x10\x03\"\xd8\x01\n\x10IssuedCredential\x12\x36\n\ncredential\x18\x01 \x01(\x0b\x32\".maasloop.api.device.v1.Credential\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x05 \x01(\t\x12\x39\n\x0c\x63ommand_keys\x18\x06 \x01(\x0b\x32#.maasloop.api.device.v1.CommandKeys\"x\n\x0f\x43onnectRefusals\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x12\n\nhour_count\x18\x02 \x01(\x03\x12-\n\tlast_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blast_reason\x18\x04 \x01(\t\"O\n\x0b\x43ommandKeys\x12\x0f\n\x07jwk_set\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x0e\x45nrolmentClaim\x12\r\n\x05\x63laim\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,8 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDENTIAL_METHOD']._serialized_end=492
   _globals['_ISSUEDCREDENTIAL']._serialized_start=495
   _globals['_ISSUEDCREDENTIAL']._serialized_end=711
-  _globals['_COMMANDKEYS']._serialized_start=713
-  _globals['_COMMANDKEYS']._serialized_end=792
-  _globals['_ENROLMENTCLAIM']._serialized_start=794
-  _globals['_ENROLMENTCLAIM']._serialized_end=890
+  _globals['_CONNECTREFUSALS']._serialized_start=713
+  _globals['_CONNECTREFUSALS']._serialized_end=833
+  _globals['_COMMANDKEYS']._serialized_start=835
+  _globals['_COMMANDKEYS']._serialized_end=914
+  _globals['_ENROLMENTCLAIM']._serialized_start=916
+  _globals['_ENROLMENTCLAIM']._serialized_end=1012
 # @@protoc_insertion_point(module_scope)

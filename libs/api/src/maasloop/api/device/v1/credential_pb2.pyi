@@ -138,6 +138,42 @@ class IssuedCredential(_message.Message):
 Global___IssuedCredential: _TypeAlias = IssuedCredential  # noqa: Y015
 
 @_typing.final
+class ConnectRefusals(_message.Message):
+    """Clients that were refused at the broker in the name of a holder, whoever they were; a few seconds old."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    HOUR_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_REASON_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """All that there ever were."""
+    hour_count: _builtins.int
+    """Those of the hour that runs, of UTC."""
+    last_reason: _builtins.str
+    """Why: an outcome of the metric `maasloop_device_registry_connects_total`, for example `proof-wrong`."""
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last one was."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        hour_count: _builtins.int = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        last_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "hour_count", b"hour_count", "last_reason", b"last_reason", "last_time", b"last_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectRefusals: _TypeAlias = ConnectRefusals  # noqa: Y015
+
+@_typing.final
 class CommandKeys(_message.Message):
     """By which keys a device tells a command of the city from another. Public."""
 

@@ -233,21 +233,29 @@ class ListCredentialsResponse(_message.Message):
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[_credential_pb2.Credential]:
         """The credentials."""
 
+    @_builtins.property
+    def refusals(self) -> _credential_pb2.ConnectRefusals:
+        """Who was refused in the holder's name; unset for nobody. Kept for devices that are registered, and for holders of
+        a credential.
+        """
+
     def __init__(
         self,
         *,
         credentials: _abc.Iterable[_credential_pb2.Credential] | None = ...,
         next_page_token: _builtins.str = ...,
+        refusals: _credential_pb2.ConnectRefusals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusals", b"refusals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "next_page_token", b"next_page_token", "refusals", b"refusals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
