@@ -76,7 +76,7 @@ def test_images_are_brought_by_the_command_of_the_cluster(cluster: plan.Cluster,
     """Each image of the profile by its name, in the place that the line names, or else at its end."""
     for line, before, after in (
         (cluster.loader, "podman save ", " | ctr --namespace k8s.io images import -"),
-        ("kind load docker-image --name city", "kind load docker-image --name city ", ""),
+        ("bring --cluster city", "bring --cluster city ", ""),
     ):
         planned = plan.steps(replace(cluster, loader=line), SECRETS, load)
         brought = [step.command for step in planned if step.what.endswith("is brought")]

@@ -100,12 +100,24 @@ def test_a_dry_run_prints_what_would_be_run() -> None:
     assert "# nothing is left" in done.stdout
 
 
+@pytest.mark.parametrize(("fails", "status", "last"), [("nothing", 0, "all steps held"), ("test", 1, "a step failed")])
+def test_the_end_takes_everything_away(tmp_path: Path, fails: str, status: int, last: str) -> None:
+    """Whether all steps hold or one of Helm's does not, the release and its namespace are removed, and the status tells."""
+    done = _script(_willing_tools(tmp_path, fails=fails))
+
+    assert (done.returncode, done.stdout.splitlines()[-1].partition(",")[0]) == (status, last)
+    assert [line[10:] for line in done.stdout.splitlines()[-4:-1]] == [
+        "uninstall",
+        "the namespace is gone",
+        "nothing is left",
+    ]
+    assert ("helm test: FAILED" in done.stdout) == ("events:" in done.stdout) == (status == 1)
+    assert ("the load lost nothing" in done.stdout) == (status == 0)
+
+
 def test_who_is_ended_cleans_up(tmp_path: Path) -> None:
     """A run that is asked to end while a step runs takes its namespace away before it does."""
-    for name, text in (("kubectl", "true"), ("helm", f'[ "$1" != template ] || exec {packaged("helm", TOOLS)} "$@"')):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "IMAGE_LOADER": "sleep 300; true"}
+    told = {**_willing_tools(tmp_path), "IMAGE_LOADER": "sleep 300; true"}
     with subprocess.Popen(SCRIPT, cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "every node is ready" not in process.stdout.readline():
@@ -115,6 +127,15 @@ def test_who_is_ended_cleans_up(tmp_path: Path) -> None:
 
     assert process.returncode == run.INTERRUPTED
     assert [line[10:] for line in said.splitlines()[1:-1]] == ["uninstall", "the namespace is gone", "nothing is left"]
+
+
+def _willing_tools(directory: Path, *, fails: str = "nothing") -> dict[str, str]:
+    """Put a kubectl and a helm in front that do nothing and succeed, but for one verb; Helm renders."""
+    rendering = f'[ "$1" != template ] || exec {packaged("helm", TOOLS)} "$@"'
+    for name, text in (("kubectl", "true"), ("helm", f'{rendering}\n[ "$1" != {fails} ]')):
+        (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name).chmod(0o755)
+    return {"PATH": f"{directory}:{os.environ['PATH']}", "IMAGE_LOADER": ""}
 
 
 def _script(told: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
