@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from maasloop.api.command.v1 import command_service_pb2
 from maasloop.api.notification.v1 import notification_service_pb2
-from maasloop.core.clock import FakeClock
+from maasloop.core.clock import FakeClock, SystemClock
 from maasloop.core.errors import MaasloopError, PermissionDenied, Unauthenticated
+from maasloop.identity.certificates import DevelopmentCertificates, Holder
 from maasloop.identity.principals import Grant, Kind, Principal
 from maasloop.identity.roles import Roles
+from maasloop.identity.tls import LiveTls
+from maasloop.rpc.auditing import CallAudit
+from maasloop.rpc.authentication import Gate, Security
 from maasloop.rpc.authorization import RoleAuthorizer, permission_of
 from maasloop.rpc.step_up import StepUp
 
@@ -73,6 +78,31 @@ async def test_the_contract_says_where() -> None:
         await authorizer.authorize(replace(stale, grants=()), METHOD, REQUEST)
     with pytest.raises(PermissionDenied):
         await RoleAuthorizer(Roles.load()).authorize(ADA, METHOD, REQUEST)
+
+
+class Heard(CallAudit):
+    """An audit that keeps refusals in memory."""
+
+    def __init__(self) -> None:
+        self.refusals: list[tuple[str, str, str]] = []
+
+    def refused(self, principal: Principal | None, method: str, error: MaasloopError) -> None:
+        """Remember who was refused what, and why."""
+        self.refusals.append((str(principal), method, error.reason))
+
+
+async def test_a_refusal_is_written_down(tmp_path: Path) -> None:
+    """Whoever comes with an old proof is in the audit log, by name and reason."""
+    made = DevelopmentCertificates(tmp_path / "tls", SystemClock())
+    made.ensure([Holder("actuation", Principal(Kind.SERVICE, "actuation"))])
+    heard, authorizer = Heard(), RoleAuthorizer(Roles.load(), step_up=STEP_UP)
+    gate = Gate(Security(tls=LiveTls(made.files("actuation")), authorizer=authorizer, audit=heard))
+
+    await gate.authorize(ADA, METHOD, REQUEST)
+    with pytest.raises(Unauthenticated):
+        await gate.authorize(replace(ADA, authenticated_time=None), METHOD, REQUEST)
+
+    assert heard.refusals == [("person/ada", METHOD, "STEP_UP_REQUIRED")]
 
 
 def test_what_two_persons_decide_wants_a_proof_of_each() -> None:

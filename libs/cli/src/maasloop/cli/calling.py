@@ -134,10 +134,11 @@ async def _known_at(addresses: Addresses, service: str) -> "tuple[str, Peer | Be
 
     from .signed_in import Login, access_token, token_of
 
-    login, token_file = Login.read(addresses.root), addresses.token_file()
+    token_file = addresses.token_file()
     tls = None if token_file or addresses.signed_in else addresses.certificate(service)
     if tls is not None:
         return addresses.service(service), Peer(service, tls)
+    login = Login.read(addresses.root)
     if token_file is None and login is None and not addresses.signed_in:
         addresses.require_loopback(service)
         return addresses.service(service), None
