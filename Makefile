@@ -105,8 +105,10 @@ proto-breaking: ## compare the contracts with the released ones
 drift: ## is everything generated equal to its source?
 	@$(BIN)/pytest -q tests -k drift
 
-kind: ## a cluster on this machine, by kind, and its images (KIND names it)
-	@kind create cluster --name $(KIND) && $(MAKE) images
+kind: setup ## a cluster on this machine, by kind, with the images on its node (KIND names it)
+	@kind create cluster --name $(KIND) && $(MAKE) images && $(BIN)/python scripts/kube_test.py --images-only --image-loader \
+		'rm -f .maasloop/image.tar; podman save --output .maasloop/image.tar {image} && \
+		kind load image-archive --name $(KIND) .maasloop/image.tar' && rm -f .maasloop/image.tar
 
 kube-test: setup ## the chart on a cluster: install, test, upgrade under load, kill, scale, remove (KUBECONFIG IMAGE_LOADER REGISTRY)
 	@$(BIN)/python scripts/kube_test.py $(ARGS)

@@ -85,14 +85,19 @@ def _prepared(cluster: Cluster, secrets: Sequence[Mapping[str, object]]) -> Iter
     yield Step("the API server answers", _kubectl(cluster, "get", "--raw", "/readyz", whole=True), next_step=server)
     ready = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={QUICK_S}s")
     yield Step("every node is ready", _kubectl(cluster, *ready, whole=True), timeout_s=QUICK_S + MARGIN_S)
-    for image in IMAGES if cluster.loader else ():
-        loaded = "IMAGE_LOADER is a line for sh; {image} in it, or else its last word, is the name of the image"
-        line = _loader(cluster, image)
-        yield Step(f"{image} is brought", ("sh", "-c", line), timeout_s=LOADER_TIMEOUT_S, next_step=loaded)
+    yield from images(cluster)
     yield Step("a namespace", _kubectl(cluster, "create", "namespace", cluster.namespace, whole=True))
     label = "pod-security.kubernetes.io/enforce=restricted"
     yield Step("it is restricted", _kubectl(cluster, "label", "namespace", cluster.namespace, label, whole=True))
     yield Step("secrets", _kubectl(cluster, "apply", "--filename", "-"), manifests=secrets)
+
+
+def images(cluster: Cluster) -> Iterator[Step]:
+    """Yield what brings every image, where there is a way to."""
+    for image in IMAGES if cluster.loader else ():
+        loaded = "IMAGE_LOADER is a line for sh; {image} in it, or else its last word, is the name of the image"
+        line = _loader(cluster, image)
+        yield Step(f"{image} is brought", ("sh", "-c", line), timeout_s=LOADER_TIMEOUT_S, next_step=loaded)
 
 
 def _under_load(cluster: Cluster, load: Mapping[str, object]) -> Iterator[Step]:

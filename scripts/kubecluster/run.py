@@ -46,6 +46,8 @@ def main() -> int:
     runner = Runner(_environment(arguments.kubeconfig))
     if arguments.dry_run:
         return _printed(runner, cluster)
+    if arguments.images_only:
+        return int(not runner.holds(plan.images(cluster)))
     signal.signal(signal.SIGTERM, _interrupted)
     began_s = CLOCK.monotonic_s()
     try:
@@ -69,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--registry", default=told("REGISTRY", "") or plan.REGISTRY, help=registry)
     parser.add_argument("--tag", default=version("maasloop-stack"), help="tag of the images")
     parser.add_argument("--keep", action="store_true", help="leave everything there in the end")
+    parser.add_argument("--images-only", action="store_true", help="bring the images and do nothing else")
     parser.add_argument("--dry-run", action="store_true", help="print the steps and run none")
     return parser.parse_args()
 

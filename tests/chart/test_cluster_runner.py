@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from kubecluster import run
-from kubecluster.plan import Step
+from kubecluster.plan import IMAGES, Step
 from kubecluster.tools import packaged
 from maasloop.stack.errors import StackError
 
@@ -113,6 +114,16 @@ def test_the_end_takes_everything_away(tmp_path: Path, fails: str, status: int, 
     ]
     assert ("helm test: FAILED" in done.stdout) == ("events:" in done.stdout) == (status == 1)
     assert ("the load lost nothing" in done.stdout) == (status == 0)
+
+
+def test_images_alone_are_brought(tmp_path: Path) -> None:
+    """Who wants to install by hand has every image on the node, and nothing else is asked of a cluster."""
+    brought = tmp_path / "brought"
+    told = {"KUBECONFIG": "/no/such/file", "IMAGE_LOADER": f"echo {{image}} >> {brought}"}
+
+    assert _script(told, "--images-only").returncode == 0
+    assert set(brought.read_text().split()) == {f"localhost/{image}:{version('maasloop-stack')}" for image in IMAGES}
+    assert _script({**told, "IMAGE_LOADER": "false"}, "--images-only").returncode == 1
 
 
 def test_who_is_ended_cleans_up(tmp_path: Path) -> None:
