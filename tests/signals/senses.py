@@ -55,7 +55,9 @@ class Senses:
         for one in self._seen[junction.id]:
             lane = names[one.lane]
             if lane in found:
-                found[lane].append(VehicleSeen(one.vehicle, lane, one.distance_m, one.speed_mps, one.group))
+                found[lane].append(
+                    VehicleSeen(one.vehicle, lane, one.distance_m, one.speed_mps, one.group, onward=one.onward)
+                )
         return found
 
     def _detectors(self, junction: Junction) -> list[str]:

@@ -1,10 +1,18 @@
 """Watched lanes: what each vehicle's place, speed and announced movement tell, and a junction that is not clear."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import BOX_PATIENCE_S, AreaMemory, VehicleSeen, free_travel_s
+from maasloop.actuation.domain.signals.area import (
+    BOX_PATIENCE_S,
+    STALL_S,
+    AreaMemory,
+    VehicleSeen,
+    free_travel_s,
+    waiting_groups,
+)
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision
 from maasloop.actuation.domain.signals.estimate import LaneEstimate
@@ -101,3 +109,31 @@ def test_nobody_starts_into_a_junction_that_is_not_clear(sheet: Sheet) -> None:
     assert not starts_a(decide(sheet, stuck_s=5))
     assert starts_a(decide(sheet, stuck_s=0))
     assert starts_a(decide(sheet, stuck_s=int(BOX_PATIENCE_S) + 30))
+
+
+@pytest.mark.parametrize(
+    ("distance_m", "speed_mps", "stalled"), [(1.0, 0.0, True), (40.0, 0.0, True), (40.0, 5.0, False)]
+)
+def test_who_stands_under_green_is_not_counted_on(distance_m: float, speed_mps: float, *, stalled: bool) -> None:
+    """Whoever is first of a lane and stands under its green goes nowhere for now, as one that waits to change lanes."""
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"through": 1.0})
+    memory = AreaMemory()
+    for second in range(STALL_S + 2):
+        memory.hear(
+            lane, second, [VehicleSeen("first", "lane", distance_m, speed_mps, "through")], {"through": Aspect.GREEN}
+        )
+
+    assert (lane.stalled_until_s > STALL_S + 2) is stalled
+
+
+def test_who_has_another_signal_to_pass_is_expected_but_calls_nobody() -> None:
+    """A vehicle before the signal next to this one counts as on its way; it waits for the other signal, not for this."""
+    seen = VehicleSeen("first", "lane", 40.0, 0.0, "through", onward=True)
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"through": 1.0})
+    memory = AreaMemory()
+    for second in range(100):
+        memory.hear(lane, second, [seen], {"through": Aspect.GREEN})
+
+    assert [one.group for one in lane.vehicles] == ["through"]
+    assert (lane.stuck_s, lane.locked_s, waiting_groups([seen])) == (0.0, 0, set())
+    assert waiting_groups([replace(seen, onward=False)]) == {"through"}

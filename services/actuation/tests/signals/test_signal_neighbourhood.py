@@ -7,11 +7,14 @@ import pytest
 
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
+from maasloop.actuation.domain.signals.detectors import EXIT_STANDING_S
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.neighbourhood import ASK_LOST, ASK_PAUSE_S, ASK_S, ASK_STUCK_S, Neighbourhood
+from maasloop.actuation.domain.signals.outlook import PRESSED_WEIGHT, PRESSED_WEIGHT_MAX, Prospect, plan_stage
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
 
 PASSED = LoopReading(1, 0.4)
 EMPTY = LoopReading(0, 0.0)
@@ -115,3 +118,27 @@ def test_those_who_do_not_come_are_missed(west: Sheet) -> None:
 
     assert perception.stuck_lanes == {"lane-a"}
     assert second > 3 * ASK_LOST
+
+
+def rate_of_a(sheet: Sheet, backed_up_s: int) -> float:
+    """Return the vehicles that a green of lane a is credited with, after its queue has reached the feeder for so long."""
+    perception = Perception(sheet)
+    red = dict.fromkeys(sheet.group, Aspect.RED)
+    state = JunctionState.first_seen(sheet, 0, red)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+    seen["lane-a"] = [VehicleSeen("a-0", "lane-a", 1.0, 0.0, "a")]
+    last = 100
+    for second in range(1, last + 1):
+        occupancy = 1.0 if last - backed_up_s < second else 0.0
+        perception.hear(second, {"loop-exit-east": LoopReading(0, occupancy)}, red, seen)
+        state = state.observe(second, red)
+    [plan] = plan_stage(sheet, frozenset({"a"})).lanes
+    found, _ = Prospect(perception, state, 60.0).of(plan, {"a": 0.0})
+    return sum(weight for _, weight, _ in found)
+
+
+def test_a_queue_that_fills_the_road_counts_more_the_longer_it_does(west: Sheet) -> None:
+    """Where a queue reaches the junction before, it weighs more and more, up to a limit; who waits elsewhere, does not."""
+    assert rate_of_a(west, 0) == rate_of_a(west, EXIT_STANDING_S - 1) == 1.0
+    assert rate_of_a(west, EXIT_STANDING_S) == PRESSED_WEIGHT
+    assert PRESSED_WEIGHT < rate_of_a(west, 50) < rate_of_a(west, 90) <= PRESSED_WEIGHT_MAX

@@ -4,7 +4,8 @@ A vehicle that sends messages announces which signal group it is going to use; r
 People on foot are seen at the kerb.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from zlib import crc32
 
 from maasloop.twin.street.sumo import libsumo
@@ -13,6 +14,8 @@ from .site import Junction, Site
 from .walkers import Kerbs
 
 REACH_M = 150.0
+CLOSE_M = 60.0
+"""Who is on the way to a signal counts for the next one as well where that is so near behind it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Approaching:
     distance_m: float
     speed_mps: float
     group: str | None
+    onward: bool = False
+    """It has another signal to pass before."""
 
 
 class AreaDetection:
@@ -50,17 +55,24 @@ class AreaDetection:
         self._last: dict[str, tuple[Junction, Approaching]] = {}
 
     def see(self) -> dict[str, list[Approaching]]:
-        """Return by junction who is on the way to it or in it; a vehicle counts for the first signal ahead of it."""
+        """Return by junction who is on the way to it or in it.
+
+        A vehicle counts for the first signal ahead of it, and where it announces its way for the second one that follows
+        closely.
+        """
         seen: dict[str, tuple[Junction, Approaching]] = {}
+        onward: list[tuple[Junction, Approaching]] = []
         for name in libsumo.vehicle.getIDList():
             vehicle, here = str(name), str(libsumo.vehicle.getLaneID(name))
             one = self._inside(vehicle) if here.startswith(":") else None
             one = one or self._approaching(vehicle, here)
             if one is not None:
                 seen[vehicle] = one
+                after = self._onward(vehicle, here, *one) if self._announced else None
+                onward += [after] if after is not None else []
         self._last = seen
         found: dict[str, list[Approaching]] = {junction.id: [] for junction in self._junctions.values()}
-        for junction, approaching in seen.values():
+        for junction, approaching in (*seen.values(), *onward):
             found[junction.id].append(approaching)
         for walker in self._kerbs.see():
             at_kerb = Approaching(walker.person, walker.crossing, 0.0, walker.speed_mps, walker.group)
@@ -86,9 +98,25 @@ class AreaDetection:
 
     def _approaching(self, vehicle: str, here: str) -> tuple[Junction, Approaching] | None:
         ahead = libsumo.vehicle.getNextTLS(vehicle)
-        if not ahead or ahead[0][2] > REACH_M or ahead[0][0] not in self._junctions:
+        return self._towards(vehicle, here, ahead[0]) if ahead else None
+
+    def _onward(
+        self, vehicle: str, here: str, junction: Junction, first: Approaching
+    ) -> tuple[Junction, Approaching] | None:
+        """Return the signal that follows closely on the one that a vehicle is on the way to, or is just passing."""
+        ahead = libsumo.vehicle.getNextTLS(vehicle)
+        inside = first.distance_m < 0.0
+        after = ahead[0:1] if inside else ahead[1:2]
+        near_m = max(0.0, first.distance_m) + CLOSE_M
+        found = self._towards(vehicle, here, after[0]) if after and after[0][2] < near_m else None
+        if found is None or found[0] is junction:
             return None
-        tls, link, distance_m, _ = ahead[0]
+        return found[0], replace(found[1], onward=True)
+
+    def _towards(self, vehicle: str, here: str, ahead: Any) -> tuple[Junction, Approaching] | None:
+        tls, link, distance_m, _ = ahead
+        if distance_m > REACH_M or tls not in self._junctions:
+            return None
         lanes = self._ways[tls].get(int(link), ())
         if not lanes:
             return None

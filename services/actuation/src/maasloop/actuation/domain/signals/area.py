@@ -37,6 +37,8 @@ class VehicleSeen:
     distance_m: float
     speed_mps: float
     group: str | None
+    onward: bool = False
+    """It has another signal to pass before, close by."""
 
 
 @dataclass
@@ -83,7 +85,11 @@ class AreaMemory:
 
     def _stuck_on_the_way_s(self, second_s: float, ordered: Sequence[VehicleSeen]) -> float:
         """Return for how long somebody has stood with a free road ahead, as at a node without signals."""
-        since_s = {one.id: self.standing_s.get(one.id, second_s) for one in ordered if one.speed_mps < STANDING_MPS}
+        since_s = {
+            one.id: self.standing_s.get(one.id, second_s)
+            for one in ordered
+            if one.speed_mps < STANDING_MPS and not one.onward
+        }
         self.standing_s = since_s
         longest_s, ahead_m = 0.0, 0.0
         for one in ordered:
@@ -95,7 +101,10 @@ class AreaMemory:
     def _stall(
         self, lane: LaneEstimate, second_s: float, head: VehicleSeen | None, aspects: Aspects, *, left: bool
     ) -> None:
-        """Notice a head that stands under its own green: for the time being, green there serves nobody."""
+        """Notice a head that stands under its own green: for the time being, green there serves nobody.
+
+        It need not be at the line: one that waits to change to a lane beside holds up those behind it from further back.
+        """
         ways = (head.group,) if head is not None and head.group is not None else tuple(lane.shares)
         shown = [aspects[way] for way in ways]
         moved = head is None or head.id != self.head
@@ -103,11 +112,11 @@ class AreaMemory:
         if moved or left:
             lane.stalled_until_s = 0.0
             lane.locked_s = 0
-        if moved or not lane.standing or not all(aspect in GREENS for aspect in shown):
+        if moved or head is None or head.speed_mps >= STANDING_MPS or not all(one in GREENS for one in shown):
             self.stood_s = 0
             return
         self.stood_s += 1
-        lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
+        lane.locked_s += not head.onward and all(aspect is Aspect.GREEN for aspect in shown)
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if self.stood_s >= limit_s:
             lane.stalled_until_s = second_s + STALL_MEMORY_S
@@ -116,7 +125,9 @@ class AreaMemory:
 def waiting_groups(seen: Iterable[VehicleSeen]) -> set[str]:
     """Return the groups that standing vehicles announced."""
     return {
-        one.group for one in seen if one.group is not None and one.speed_mps < STANDING_MPS and one.distance_m >= 0.0
+        one.group
+        for one in seen
+        if one.group is not None and one.speed_mps < STANDING_MPS and one.distance_m >= 0.0 and not one.onward
     }
 
 

@@ -63,6 +63,17 @@ class Detectors:
             )
         }
 
+    def backed_up(self) -> set[str]:
+        """Return the lanes on whose feeders somebody has stood for some seconds: the queue fills the road."""
+        feeders = self._serving[DetectorPosition.FEEDER]
+        return {
+            lane
+            for lane in feeders
+            if any(
+                self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(DetectorPosition.FEEDER, lane)
+            )
+        }
+
     def exits_passed(self, readings: Readings) -> list[str]:
         """Return the exits that vehicles left by in this second, one entry a vehicle."""
         return [

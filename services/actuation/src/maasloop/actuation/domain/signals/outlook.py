@@ -9,6 +9,12 @@ from .sheet import Sheet
 from .stages import Stage
 from .state import JunctionState
 
+PRESSED_WEIGHT = 1.5
+"""Who leaves a queue that fills the road to the junction before makes way for somebody there as well."""
+PRESSED_WEIGHT_MAX = 5.0
+PRESSED_RISE_S = 40.0
+"""The longer a road is full, the more its queue counts: the highest rate alone would never come to a single lane."""
+
 
 @dataclass(frozen=True)
 class LanePlan:
@@ -69,7 +75,12 @@ class Prospect:
         if not free:
             return [], 0.0
         outlook = self._outlook(plan, free, starts)
-        return self._departures(plan.lane, outlook), lane.rate * outlook.goes
+        found = self._departures(plan.lane, outlook)
+        pressed_s = self._perception.pressed_s(plan.lane, self._state.second_s)
+        if pressed_s is not None:
+            urgency = min(PRESSED_WEIGHT_MAX, PRESSED_WEIGHT + pressed_s / PRESSED_RISE_S)
+            found = [(at_s, weight * urgency, group) for at_s, weight, group in found]
+        return found, lane.rate * outlook.goes
 
     def _departures(self, name: str, outlook: LaneOutlook) -> list[Departure]:
         key = (name, outlook)

@@ -23,6 +23,7 @@ from .unseen import UnseenLane, unseen_lanes
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
+PRESSED_S = 15.0
 WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
@@ -48,6 +49,7 @@ class Perception:
             self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
             self.groups_of[lane.id] = tuple(shares)
         self.full_exits: set[str] = set()
+        self._pressed_s: dict[str, tuple[float, float]] = {}
         self._areas: dict[str, AreaMemory] = {}
         self._waiting: set[str] = set()
         self._box = Box()
@@ -97,6 +99,12 @@ class Perception:
         """
         believed = self._loops.hear(second_s, readings)
         self.full_exits = self._loops.full_exits() | set(held_back)
+        self._pressed_s = {
+            lane: (since_s, until_s) for lane, (since_s, until_s) in self._pressed_s.items() if second_s < until_s
+        }
+        for name in self._loops.backed_up():
+            since_s, _ = self._pressed_s.get(name, (second_s, second_s))
+            self._pressed_s[name] = since_s, second_s + PRESSED_S
         watched = seen or {}
         self._blind = frozenset(
             name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
@@ -148,6 +156,11 @@ class Perception:
         """Tell whether at least one exit of a group has room."""
         exits = self.exits_of[group]
         return not exits or not all(name in self.full_exits for name in exits)
+
+    def pressed_s(self, lane: str, second_s: float) -> float | None:
+        """Return for how long the queue of a lane has reached the junction before; nothing where it does not."""
+        pressed = self._pressed_s.get(lane)
+        return second_s - pressed[0] if pressed is not None else None
 
     def unseen(self) -> float:
         """Return the share of the lanes of which nobody tells who comes or who leaves."""

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from .sheet import Sheet
+from .sheet import DetectorPosition, Sheet
 
 STAGES_MAX = 96
+SHORT_ROAD_M = 30.0
+"""On a shorter road between two signals those behind one who waits for a gap fill the junction before."""
 _STEPS_MAX = 20_000
 
 Stage = frozenset[str]
@@ -15,16 +17,39 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     """Return the stages of a junction, at most ``STAGES_MAX``.
 
     They are the local programme's own, as they are and filled up; every maximal compatible set; and every maximal set
-    in which nobody has to give way, so that those who do elsewhere get a turn of their own.
+    in which nobody has to give way, so that those who do elsewhere get a turn of their own. Nobody who comes from a short
+    road between two signals gives way: two that wait for each other's queues at both ends of it would never leave.
     """
     usable = [group.id for group in sheet.groups if group.lanes]
+    short = _short_roads(sheet)
     friends = {one: set(usable) - set(sheet.foes[one]) - {one} for one in usable}
+    for one in usable:
+        if not short.isdisjoint(sheet.group[one].lanes):
+            friends[one] -= set(sheet.majors[one])
+            for major in sheet.majors[one]:
+                friends.get(major, set()).discard(one)
     free = {one: near - set(sheet.majors[one]) for one, near in friends.items()}
     protected = {one: {other for other in near if one in free[other]} for one, near in free.items()}
-    own = local_stages(sheet)
+    own = [_calmed(sheet, stage, friends) for stage in local_stages(sheet)]
     filled = [_filled(stage, usable, friends) for stage in own]
     largest, calm = _ordered(_cliques(friends)), _ordered(_cliques(protected))
     return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
+
+
+def _short_roads(sheet: Sheet) -> frozenset[str]:
+    """Return the lanes of short roads that begin at another signal."""
+    fed = {
+        lane
+        for detector in sheet.detectors
+        if detector.position is DetectorPosition.FEEDER
+        for lane, _ in detector.serves
+    }
+    return frozenset(lane.id for lane in sheet.lanes if lane.id in fed and lane.storage_m < SHORT_ROAD_M)
+
+
+def _calmed(sheet: Sheet, stage: Stage, friends: Mapping[str, AbstractSet[str]]) -> Stage:
+    """Leave out of a stage of the local programme those who may not give way to others of it."""
+    return frozenset(name for name in stage if stage.intersection(sheet.majors[name]) <= friends[name])
 
 
 def _ordered(stages: set[Stage]) -> list[Stage]:
