@@ -120,14 +120,48 @@ def test_the_exits_tell_the_demand_of_a_lane_that_is_not_seen(sheet: Sheet) -> N
     assert demand(sheet, 3) > 2 * demand(sheet, 10)
 
 
-def test_a_lane_that_is_not_seen_calls_now_and_then(sheet: Sheet) -> None:
-    """Also where nobody has come out for long, the lane asks for a green some time: a constant call."""
+def test_a_lane_that_is_not_seen_calls_as_long_as_it_is_red(sheet: Sheet) -> None:
+    """Somebody may stand there at any time: a constant call, so that the maximum wait holds for him as well."""
     perception = Perception(sheet)
-    called = set[str]()
-    for second in range(1, 400):
-        perception.hear(second, readings(sheet, "a"), all_red(sheet))
-        called |= perception.called(all_red(sheet))
-    assert called == {"a"}
+    perception.hear(1, readings(sheet, "a"), all_red(sheet))
+    perception.hear(int(SILENT_S) + 2, readings(sheet, "a"), all_red(sheet))
+
+    assert perception.called(all_red(sheet)) == {"a"}
+    assert perception.called(all_red(sheet) | {"a": Aspect.GREEN}) == set()
+
+
+def waiting(sheet: Sheet, every_s: int, red_s: int) -> float:
+    """Return how many are taken to wait on the unseen lane c after so long a red, while one comes to the others."""
+    perception = Perception(sheet)
+    shown = all_red(sheet) | {"c": Aspect.GREEN}
+    for second in range(1, 601 + red_s):
+        passes = PASSED if second % every_s == 0 else EMPTY
+        loops = {f"loop_{name}_{place}": passes for name in "abde" for place in ("upstream", "stop_line")}
+        perception.hear(second, readings(sheet, "c", **loops), shown if second <= 600 else all_red(sheet))
+    return perception.lanes["lane-c"].queue
+
+
+def test_a_lane_that_was_never_seen_is_as_busy_as_the_others(sheet: Sheet) -> None:
+    """What waits there grows by shares of a vehicle, the faster the more comes to the lanes that are seen."""
+    few, many = waiting(sheet, 40, 30), waiting(sheet, 8, 30)
+
+    assert 0.0 < few < 1.0 < many
+    assert waiting(sheet, 40, 60) == pytest.approx(2 * few, rel=0.3)
+
+
+def test_a_green_ends_soon_after_the_last_one_came_out(sheet: Sheet) -> None:
+    """Once some have come out of the exits, a gap tells that no more are there; before, the first gets more time."""
+    left = {}
+    for came in (True, False):
+        perception = Perception(sheet)
+        for second in range(1, 110):
+            green = second > 100
+            out = PASSED if came and second == 104 else EMPTY
+            aspects = all_red(sheet) | ({"a": Aspect.GREEN} if green else {})
+            perception.hear(second, readings(sheet, "a", loop_exit=out), aspects)
+        left[came] = perception.lanes["lane-a"].queue
+
+    assert left[True] < 0.1 < left[False]
 
 
 @pytest.mark.parametrize(("silent", "released"), [("ab", False), ("abc", True)])

@@ -22,9 +22,10 @@ DISTANCE_M = 264.0
 TRAVEL_S = 20
 
 
-def feeder(name: str) -> dict[str, Any]:
-    """Return a loop of another junction, 20 s before lane a."""
-    return {"id": name, "position": "feeder", "distance_m": DISTANCE_M, "serves": [["lane-a", 1.0]]}
+def feeder(name: str, *lanes: str) -> dict[str, Any]:
+    """Return a loop of another junction, 20 s before these lanes; lane a where none is named."""
+    serves = [[lane, 1.0 / len(lanes)] for lane in lanes] or [["lane-a", 1.0]]
+    return {"id": name, "position": "feeder", "distance_m": DISTANCE_M, "serves": serves}
 
 
 @pytest.fixture
@@ -118,6 +119,44 @@ def test_those_who_do_not_come_are_missed(west: Sheet) -> None:
 
     assert perception.stuck_lanes == {"lane-a"}
     assert second > 3 * ASK_LOST
+
+
+def test_who_is_announced_is_expected_to_leave(west: Sheet) -> None:
+    """A green is known to serve a platoon while it is still on its way from the junction before."""
+    perception = Perception(west)
+    hear(perception, 1, "loop-exit-east")
+    hear(perception, 2, "loop-exit-east")
+    state = JunctionState.first_seen(west, 2, dict.fromkeys(west.group, Aspect.RED))
+    plan = plan_stage(west, frozenset({"a"}))
+    found, _ = Prospect(perception, state, 60.0).of(plan.lanes[0], {"a": 5.0})
+
+    assert [(round(at_s), weight) for at_s, weight, _ in found] == [(TRAVEL_S - 1, 1.0), (TRAVEL_S + 1, 1.0)]
+
+
+def test_who_comes_on_a_lane_beside_is_not_waited_for(sheet_data: dict[str, Any]) -> None:
+    """A vehicle that was announced for one lane and is seen on another of its road counts once, and is not missed."""
+    sheet_data["detectors"].append(feeder("loop-exit-east", "lane-a", "lane-b"))
+    perception = Perception(read_sheet(sheet_data))
+    lanes = [perception.lanes[name] for name in ("lane-a", "lane-b")]
+    hear(perception, 1, "loop-exit-east")
+    for second in range(2, 15):
+        hear(perception, second)
+    elsewhere = "b" if lanes[0].announced else "a"
+    hear(perception, 15, f"loop-{elsewhere}-upstream")
+
+    assert sum(len(lane.vehicles) for lane in lanes) == 1
+    assert not any(lane.announced for lane in lanes)
+
+
+def test_without_a_loop_of_its_own_a_lane_believes_its_feeder(sheet_data: dict[str, Any]) -> None:
+    """Where no loop lies between two junctions, who was announced comes, and nobody is thought to be missing."""
+    kept = [one for one in sheet_data["detectors"] if one["id"] != "loop-a-upstream"]
+    perception = Perception(read_sheet(sheet_data | {"detectors": [*kept, feeder("loop-exit-east")]}))
+    for second in range(1, 3 * ASK_LOST * 2):
+        hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
+        assert not perception.stuck_lanes
+
+    assert perception.lanes["lane-a"].vehicles
 
 
 def rate_of_a(sheet: Sheet, backed_up_s: int) -> float:

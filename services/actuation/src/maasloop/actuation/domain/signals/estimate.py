@@ -7,7 +7,7 @@ travel; who leaves over the stop line is taken off; a stop line that stays empty
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 STANDING_OCCUPANCY = 0.95
@@ -178,6 +178,11 @@ class LaneEstimate:
     """Vehicles announced this second."""
 
     @property
+    def expected(self) -> bool:
+        """Tell whether anybody is on the lane, on the way to it, or announced."""
+        return bool(self.vehicles or self.announced or self.beyond)
+
+    @property
     def queue(self) -> float:
         """Return the vehicles on the lane and on their way to it."""
         return sum(vehicle.weight for vehicle in self.vehicles) + self.beyond
@@ -188,20 +193,33 @@ class LaneEstimate:
             self.arrived += weight
             self.vehicles.append(Expected(at_s, weight, source))
 
+    def pile_up(self, at_s: float, weight: float) -> None:
+        """Expect a small share of a vehicle, together with those before it up to a whole one."""
+        last = self.vehicles[-1] if self.vehicles else None
+        if last is None or last.source is not None or last.weight + weight > 1.0:
+            self.arrive(at_s, weight)
+        else:
+            self.arrived += weight
+            last.weight += weight
+
     def announce(self, vehicle: Expected) -> None:
         """Expect a vehicle that left the junction before."""
         insort(self.announced, vehicle, key=_due)
         del self.announced[ANNOUNCED_MAX:]
 
-    def confirm(self, at_s: float) -> None:
-        """Take a vehicle that a loop of this lane saw for the announced one that is due at about that time."""
+    def confirm(self, at_s: float, beside: Iterable["LaneEstimate"] = ()) -> None:
+        """Take a vehicle that a loop of this lane saw for the announced one that is due at about that time.
+
+        Where none was announced here, one announced for a lane ``beside`` is it.
+        """
         self.lost = 0
-        for index, vehicle in enumerate(self.announced):
-            if abs(vehicle.at_s - at_s) <= ANNOUNCED_TOLERANCE_S:
-                del self.announced[index]
-                if vehicle.source is not None:
-                    vehicle.source.found(self.id, 1.0)
-                return
+        for lane in (self, *beside):
+            for index, vehicle in enumerate(lane.announced):
+                if abs(vehicle.at_s - at_s) <= ANNOUNCED_TOLERANCE_S:
+                    del lane.announced[index]
+                    if vehicle.source is not None:
+                        vehicle.source.found(self.id, 1.0)
+                    return
 
     def overdue(self, due_s: float) -> list[Expected]:
         """Take out the announced vehicles that were due at the line before ``due_s``."""

@@ -67,7 +67,7 @@ class Prospect:
     def of(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[list[Departure], float]:
         """Return the departures of one lane under a stage, and the mean rate at which more come."""
         lane = self._perception.lanes[plan.lane]
-        if lane.stalled_until_s > self._state.second_s or not (lane.vehicles or lane.beyond):
+        if lane.stalled_until_s > self._state.second_s or not lane.expected:
             return [], 0.0
         free = [
             name for name in plan.groups if name in self._free and not (name in self._held and name in plan.yielding)

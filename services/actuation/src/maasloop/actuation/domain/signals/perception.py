@@ -19,7 +19,7 @@ from .estimate import (
 from .neighbourhood import Asking
 from .sheet import Detector, DetectorPosition, Sheet
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
-from .unseen import UnseenLane, unseen_lanes
+from .unseen import UnseenLane, busy, unseen_lanes
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
@@ -28,7 +28,8 @@ WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
 MAIN_SHARE_MIN = 0.5
-TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "l": 1.0}
+TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "R": 1.0, "l": 1.0, "L": 1.0, "t": 0.02}
+"""How often lanes are used each way, as long as nothing is known of them; who turns round is rare."""
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 _FREE_SPEED_SHARE = 0.95
 _GOING = GREENS | {Aspect.YELLOW}
@@ -56,6 +57,7 @@ class Perception:
         self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
         self._blind: frozenset[str] = frozenset()
         self._dark: set[str] = set()
+        self._busy = 1.0
         self._asking = Asking()
         self.stuck_lanes: frozenset[str] = frozenset()
         """Lanes on the way to which somebody is stuck: who feeds them is to hold back."""
@@ -71,6 +73,13 @@ class Perception:
             detector.id: UpstreamShares(dict(detector.serves))
             for detector in sheet.detectors
             if detector.position is DetectorPosition.FEEDER
+        }
+        self._fed_beside = {
+            lane: sorted(
+                {other for feeder in self._feeders.values() if lane in feeder.shares for other in feeder.shares}
+                - {lane}
+            )
+            for lane in self.lanes
         }
         self._fed: set[str] = set()
         self._reach_s = {
@@ -110,6 +119,7 @@ class Perception:
             name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
         )
         self._dark = {name for name in self._blind if not self._loops.working(UPSTREAM, name)}
+        self._busy = busy(one for name, one in self._unseen.items() if name not in self._blind)
         self._hear_upstream(second_s, believed)
         self._hear_feeders(second_s, believed, watched)
         self._hear_exits(second_s, believed, aspects)
@@ -120,6 +130,7 @@ class Perception:
             self._turns.known(second_s, ways)
         for lane in self.lanes.values():
             if lane.id in watched:
+                lane.announced.clear()
                 self._areas.setdefault(lane.id, AreaMemory()).hear(lane, second_s, watched[lane.id], aspects)
                 self._unseen[lane.id].learn(lane.arrived)
             else:
@@ -127,11 +138,14 @@ class Perception:
         self.stuck_lanes = self._asking.hear(second_s, self.lanes.values())
 
     def called(self, aspects: Aspects) -> frozenset[str]:
-        """Return the red groups that somebody waits for: a vehicle stands at the line and may want them."""
+        """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.
+
+        Where nobody tells who stands at the line, somebody always may.
+        """
         found = {name for name in self._waiting if aspects[name] not in GREENS}
         for lane in self.lanes.values():
             first = lane.vehicles[0].group if lane.vehicles else None
-            if lane.standing and first is None:
+            if (lane.standing or lane.id in self._blind) and first is None:
                 chances = lane.head_chances()
                 found.update(
                     name
@@ -202,7 +216,7 @@ class Perception:
             self._unseen[lane.id].learn(lane.arrived if upstream else left)
         else:
             self._unseen[lane.id].learn(left)
-            self._unseen[lane.id].arrive(lane, second_s)
+            self._unseen[lane.id].arrive(lane, second_s, self._busy, announced=lane.id in self._fed)
         stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
         lane.empty_s = stop.empty_s if stop is not None else 0
@@ -224,7 +238,7 @@ class Perception:
         dark = lane.id in self._dark
         if witnessed or not dark:
             unseen.learn(out if dark else lane.arrived)
-        unseen.arrive(lane, second_s, announced=not dark or lane.id in self._fed)
+        unseen.arrive(lane, second_s, self._busy, announced=not dark or lane.id in self._fed)
         left = unseen.leave(lane, second_s, out, aspects, witnessed=witnessed)
         if left > 0.0:
             lane.depart(left)
@@ -284,7 +298,7 @@ class Perception:
                 if chosen is not None:
                     lane = self.lanes[chosen]
                     at_s = second_s + self._travel_s(name, lane)
-                    lane.confirm(at_s)
+                    lane.confirm(at_s, (self.lanes[one] for one in self._fed_beside[chosen]))
                     lane.arrive(at_s, 1.0, source)
 
     def _hear_feeders(self, second_s: float, readings: Mapping[str, LoopReading], watched: Collection[str]) -> None:
@@ -298,17 +312,16 @@ class Perception:
                     lane.announce(Expected(second_s + self._travel_s(name, lane), 1.0, source))
         alive = [source for name, source in self._feeders.items() if not self._loops.failed(name)]
         self._fed = {lane for source in alive for lane in source.shares} - set(watched)
-        for name in self._fed:
-            lane = self.lanes[name]
-            if name not in self._dark:
+        for name, lane in self.lanes.items():
+            if name in watched or self._loops.working(UPSTREAM, name):
                 lane.overdue(second_s + self._reach_s[name])
-            else:
-                for vehicle in lane.overdue(second_s + 1.0):
-                    # Nobody confirms him here: the share of the lane stays what it was.
-                    if vehicle.source is not None:
-                        vehicle.source.found(name, vehicle.weight)
-                    lane.arrive(vehicle.at_s, vehicle.weight)
-                lane.lost = 0
+                continue
+            for vehicle in lane.overdue(second_s + 1.0):
+                # Nobody confirms him before the line: where that is blind, the share of the lane stays what it was.
+                if vehicle.source is not None and name in self._blind:
+                    vehicle.source.found(name, vehicle.weight)
+                lane.arrive(vehicle.at_s, vehicle.weight)
+            lane.lost = 0
 
     def _travel_s(self, loop: str, lane: LaneEstimate) -> float:
         return on_the_clock(self._loops.distance_m[loop] / (lane.speed_mps * _FREE_SPEED_SHARE))

@@ -4,6 +4,7 @@ Vehicles over the loop of an exit that no seen lane sent there must have come fr
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .aspects import GREENS, Aspect, Aspects
@@ -13,11 +14,13 @@ from .sheet import Sheet
 USUAL_MEMORY_S = 300.0
 ASSUMED_SATURATION = 0.25
 """Before anything is known of a lane, it is taken to fill this share of the green that its plan gives it."""
-CALLS_A_CYCLE_MIN = 2.5
-"""A lane that is not seen is taken to be asked for this often in a cycle of the plan at least: a constant call."""
+CALLS_A_CYCLE_MIN = 0.5
+"""To a lane that is not seen so many vehicles come in a cycle of the plan at least."""
 WITNESS_S = 7.0
 """After so many seconds of green in which nobody comes out of the exits, nobody is left who wants to go there."""
 WITNESS_YIELDING_S = 20.0
+GAP_S = 4.0
+"""The same once somebody has come out: who follows in the same line is not further behind."""
 MORE_BEHIND = 2.0
 """So many vehicles are taken to be left on a lane as long as some come out of the exits."""
 _START_LOSS_S = 2
@@ -29,9 +32,12 @@ class UnseenLane:
 
     usual: float
     """Vehicles a second."""
+    assumed: float
+    """Vehicles a second by the plan, before anything was learned."""
     least: float
     """Vehicles a second that are taken to come at least, so that the lane is served now and then."""
-    came: float = 0.0
+    learned_s: int = 0
+    """Seconds in which it was known who came."""
     green: frozenset[str] = frozenset()
     green_s: int = 0
     out_s: float = -math.inf
@@ -39,14 +45,16 @@ class UnseenLane:
     def learn(self, vehicles: float) -> None:
         """Take in how many vehicles came in one second."""
         self.usual += (vehicles - self.usual) / USUAL_MEMORY_S
+        self.learned_s += 1
 
-    def arrive(self, lane: LaneEstimate, second_s: float, *, announced: bool = False) -> None:
-        """Let one second of the usual demand come to the lane, in whole vehicles; the least where loops announce it."""
-        lane.rate = max(self.usual, self.least)
-        self.came += self.least if announced else lane.rate
-        if self.came >= 1.0:
-            self.came -= 1.0
-            lane.arrive(second_s, 1.0)
+    def arrive(self, lane: LaneEstimate, second_s: float, busy: float, *, announced: bool = False) -> None:
+        """Let one second of the usual demand come to the lane; the least where loops announce it.
+
+        As long as nothing is known of the lane it is taken to be as ``busy`` as those that are seen.
+        """
+        usual = self.usual if self.learned_s >= USUAL_MEMORY_S else self.assumed * busy
+        lane.rate = max(usual, self.least)
+        lane.pile_up(second_s, self.least if announced else lane.rate)
         while lane.queue > max(1.0, lane.storage_m / 7.0):
             lane.depart(1.0)
 
@@ -65,16 +73,28 @@ class UnseenLane:
             lane.excluded.clear()
             # Where they keep coming out, more are behind them: who was seen leaving is not taken off the last few.
             lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
-        elif green and min(self.green_s - _START_LOSS_S, second_s - self.out_s) >= (
-            WITNESS_YIELDING_S if yielding else WITNESS_S
-        ):
+        elif green and self._quiet(second_s, yielding=yielding):
             # Nobody is there, or who is first wants another group.
             lane.excluded |= green
             if lane.excluded.issuperset(lane.shares):
                 lane.excluded.clear()
                 lane.vehicles.clear()
-                lane.beyond = self.came = 0.0
+                lane.beyond = 0.0
         return out
+
+    def _quiet(self, second_s: float, *, yielding: bool) -> bool:
+        """Tell whether so long nobody has come out under this green that nobody else is there who wants it."""
+        quiet_s = min(self.green_s - _START_LOSS_S, second_s - self.out_s)
+        if yielding:
+            return quiet_s >= WITNESS_YIELDING_S
+        return quiet_s >= (GAP_S if second_s - self.out_s < self.green_s else WITNESS_S)
+
+
+def busy(seen: Iterable[UnseenLane]) -> float:
+    """Return how much comes to the lanes that are seen, as a multiple of what the plan lets assume."""
+    known = [one for one in seen if one.learned_s >= USUAL_MEMORY_S]
+    assumed = sum(one.assumed for one in known)
+    return sum(one.usual for one in known) / assumed if assumed > 0 else 1.0
 
 
 def unseen_lanes(sheet: Sheet) -> dict[str, UnseenLane]:
@@ -87,5 +107,5 @@ def unseen_lanes(sheet: Sheet) -> dict[str, UnseenLane]:
             step.duration_s for step in sheet.local.steps if any(step.state[position] in "Gg" for position in groups)
         )
         usual = ASSUMED_SATURATION * green_s / cycle_s / lane.headway_s
-        found[lane.id] = UnseenLane(usual, CALLS_A_CYCLE_MIN / cycle_s)
+        found[lane.id] = UnseenLane(usual, usual, CALLS_A_CYCLE_MIN / cycle_s)
     return found
