@@ -13,6 +13,7 @@ from maasloop.core.requests import Request
 from maasloop.postgres.pool import open_pool
 from maasloop.postgres.revision import REVISIONS_DDL
 from maasloop.runtime import owning
+from maasloop.runtime.answering import ANSWERS_DDL
 from maasloop.runtime.outbox import OUTBOX_DDL, OutboxRow
 from maasloop.runtime.owning import RESOURCES_DDL, Owned, OwnedChange, OwnedKey, Owner
 
@@ -25,7 +26,7 @@ def _clock() -> FakeClock:
 @pytest.fixture(name="owner")
 async def _owner(postgres_dsn: str, clock: FakeClock) -> AsyncIterator[Owner]:
     async with await psycopg.AsyncConnection.connect(postgres_dsn) as connection:
-        for statements in (REVISIONS_DDL, RESOURCES_DDL, OUTBOX_DDL):
+        for statements in (REVISIONS_DDL, RESOURCES_DDL, ANSWERS_DDL, OUTBOX_DDL):
             await connection.execute(statements.encode())
     async with open_pool(postgres_dsn, name="test") as pool:
         yield Owner(pool, clock)

@@ -9,18 +9,15 @@ transaction.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, NamedTuple, Self, cast
-from uuid import UUID
 
 from maasloop.core.clock import Clock
-from maasloop.core.errors import FailedPrecondition, InvalidArgument
-from maasloop.core.reasons import Reason
 from maasloop.core.requests import Request
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.postgres.revision import last_revision, next_revision
 
+from .answering import answer, answered
 from .outbox import OutboxRow, append
 
 RESOURCES_DDL = """
@@ -32,24 +29,13 @@ CREATE TABLE resources (
     body bytea NOT NULL,
     PRIMARY KEY (kind, district, id)
 );
-CREATE TABLE answers (
-    request_id uuid PRIMARY KEY,
-    method text NOT NULL,
-    digest bytea NOT NULL,
-    body bytea NOT NULL,
-    create_time timestamptz NOT NULL
-);
-CREATE INDEX answers_create_time ON answers (create_time);
 """
-"""The tables a service adds by a migration, beside ``REVISIONS_DDL`` and ``OUTBOX_DDL``."""
+"""The table a service adds by a migration, beside ``REVISIONS_DDL``, ``ANSWERS_DDL`` and ``OUTBOX_DDL``."""
 
 COUNTER = "resources"
 LOT_RESOURCES_MAX = 1_000
 LOT_BYTES_MAX = 512 * 1024
 """A lot ends after this many resources or bytes: it travels as one message."""
-ANSWER_KEPT = timedelta(hours=24)
-ANSWERS_FORGOTTEN_MAX = 100
-"""Expired answers that one change clears away, so that no change pays for many."""
 
 _FIND = "SELECT body FROM resources WHERE kind = %s AND district = %s AND id = %s"
 _KNOWN = """
@@ -79,15 +65,6 @@ _CHANGES = """
 """
 _STANDING = """
     SELECT coalesce((SELECT value FROM revisions WHERE name = %s), 0), EXISTS (SELECT FROM outbox)
-"""
-_ANSWERED = "SELECT method, digest, body FROM answers WHERE request_id = %s AND create_time > %s"
-_ANSWER = """
-    INSERT INTO answers (request_id, method, digest, body, create_time) VALUES (%s, %s, %s, %s, %s)
-    ON CONFLICT (request_id) DO UPDATE SET method = excluded.method, digest = excluded.digest, body = excluded.body,
-        create_time = excluded.create_time
-"""
-_FORGET = """
-    DELETE FROM answers WHERE request_id IN (SELECT request_id FROM answers WHERE create_time <= %s LIMIT %s)
 """
 
 
@@ -138,15 +115,11 @@ class OwnedChange:
 
     async def answered(self, request: Request) -> bytes | None:
         """Return what the same request was answered before, and refuse its id for another request."""
-        return await _answered(self.connection, request, self._clock)
+        return cast("bytes | None", await answered(self.connection, request, self._clock))
 
     async def answer(self, request: Request, body: bytes) -> None:
         """Keep an answer for as long as a request may be repeated."""
-        if not request.id:
-            return
-        now = self._clock.now()
-        await self.connection.execute(_FORGET, (now - ANSWER_KEPT, ANSWERS_FORGOTTEN_MAX))
-        await self.connection.execute(_ANSWER, (_uuid(request), request.method, request.digest, body, now))
+        await answer(self.connection, request, body, self._clock)
 
     async def find(self, key: OwnedKey) -> bytes | None:
         """Return a resource."""
@@ -207,7 +180,7 @@ class Owner:
     async def answered(self, request: Request) -> bytes | None:
         """Return what the same request was answered before; a change under way may still answer it."""
         async with self.transaction() as connection:
-            return await _answered(connection, request, self._clock)
+            return cast("bytes | None", await answered(connection, request, self._clock))
 
     async def get(self, key: OwnedKey) -> bytes | None:
         """Return a resource that is committed."""
@@ -243,25 +216,3 @@ class Owner:
 async def _find(connection: Connection, key: OwnedKey) -> bytes | None:
     row: Any = await (await connection.execute(_FIND, key)).fetchone()
     return None if row is None else cast("bytes", row[0])
-
-
-async def _answered(connection: Connection, request: Request, clock: Clock) -> bytes | None:
-    if not request.id:
-        return None
-    oldest = clock.now() - ANSWER_KEPT
-    found = await (await connection.execute(_ANSWERED, (_uuid(request), oldest))).fetchone()
-    if found is None:
-        return None
-    method, digest, body = cast("tuple[str, bytes, bytes]", found)
-    if (method, digest) != (request.method, request.digest):
-        message = f"request_id {request.id} came with another request before"
-        raise FailedPrecondition(Reason.REQUEST_ID_REUSED, message)
-    return body
-
-
-def _uuid(request: Request) -> UUID:
-    try:
-        return UUID(request.id)
-    except ValueError:
-        metadata = {"field": "request_id", "rule": "string.uuid"}
-        raise InvalidArgument(Reason.REQUEST_INVALID, "request_id must be a UUID", metadata) from None

@@ -11,7 +11,6 @@ from maasloop.core.errors import AlreadyExists, FailedPrecondition
 from maasloop.core.reasons import Reason
 from maasloop.core.requests import Page, Request
 from maasloop.notification.adapters import sql
-from maasloop.notification.adapters.postgres_answers import answer, answered
 from maasloop.notification.adapters.postgres_rows import (
     Row,
     rows_of,
@@ -26,6 +25,7 @@ from maasloop.notification.domain.rule import RULES_MAX, AlertRule
 from maasloop.notification.domain.subscription import SUBSCRIPTIONS_MAX, Subscription, Webhook
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
+from maasloop.runtime.answering import answer, answered
 
 
 @asynccontextmanager
@@ -49,7 +49,8 @@ async def _add(
         return list(before)
     if (await connection.execute(statement, row)).rowcount == 0:
         raise AlreadyExists(Reason.RESOURCE_EXISTS, f"{name} exists", {"name": name})
-    await answer(connection, request, [value.obj if isinstance(value, Jsonb) else value for value in row], clock)
+    stored = [value.obj if isinstance(value, Jsonb) else value for value in row]
+    await answer(connection, request, Jsonb(stored), clock)
     return None
 
 

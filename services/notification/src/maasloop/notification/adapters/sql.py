@@ -12,16 +12,6 @@ DELIVERY_COLUMNS = (
     " attempt_count, create_time, next_attempt_time, settle_time"
 )
 
-ANSWERED = "SELECT method, digest, body FROM answers WHERE request_id = %s AND create_time > %s"
-ANSWER = """
-    INSERT INTO answers (request_id, method, digest, body, create_time) VALUES (%s, %s, %s, %s, %s)
-    ON CONFLICT (request_id) DO UPDATE SET method = excluded.method, digest = excluded.digest, body = excluded.body,
-        create_time = excluded.create_time
-"""
-FORGET_ANSWERS = """
-    DELETE FROM answers WHERE request_id IN (SELECT request_id FROM answers WHERE create_time <= %s LIMIT %s)
-"""
-
 LOCK_RESOURCES = "SELECT pg_advisory_xact_lock(hashtextextended('maasloop.notification.' || %s, 0))"
 
 COUNT_RULES = "SELECT count(*) FROM alert_rules"
