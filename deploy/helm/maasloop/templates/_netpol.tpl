@@ -102,6 +102,10 @@ spec:
 - ports:
     - port: {{ regexFind ":[0-9]+" . | trimPrefix ":" | default "4317" }}
 {{- end }}
+{{- with $settings.certificate_nats_url }}
+- ports:
+    - port: {{ regexFind ":[0-9]+$" . | trimPrefix ":" | default "4222" }}
+{{- end }}
 {{- with ($settings.access | default dict).provider_issuer }}
 - ports:
     - port: {{ regexFind ":[0-9]+" (trimPrefix "https://" .) | trimPrefix ":" | default "443" }}
