@@ -1,22 +1,18 @@
 """The lanes of security: ``python -m tests.security``; the exit status says whether all that ran held.
 
 A lane is ``run(plan)`` of a module in ``tests/security/lanes``. Those of ``SABOTAGES`` are run once more, small, with a
-fault built in, and hold when they find it.
+fault built in, and hold when they find it. A full run has first what measures no time, two lanes at a time, and then the
+others, each alone.
 """
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
-import logging
-import signal
 import sys
-import traceback
-from dataclasses import replace
+from collections.abc import Sequence
 
-import structlog
 from tests.security import report
-from tests.security.outcome import NO_SABOTAGE, Outcome, Plan, Result
+from tests.security.outcome import NO_SABOTAGE, Outcome, Plan
+from tests.security.running import Job, alone, end_on_request, prepare, side_by_side
 
 from maasloop.core.clock import SystemClock
 
@@ -31,9 +27,12 @@ LANES = (
     "canary",
     "callout",
     "readers",
+    "calls",
     "overhead",
 )
-"""In this order."""
+"""In the order of the report."""
+TIMED = frozenset({"revocation", "frames", "callout", "calls", "overhead"})
+"""They measure how long something takes, or what it costs others."""
 SABOTAGES = {
     "wildcard-allow": "oracle",
     "no-kick": "revocation",
@@ -43,7 +42,7 @@ SABOTAGES = {
     "no-chain-check": "audit",
     "chunk-grant-left": "readers",
 }
-"""Each fault and the lane that must find it."""
+"""Each fault and the lane that must find it, which needs no clock for that."""
 SABOTAGE_SCALE = 0.02
 SHORT_SCALE = 0.01
 
@@ -57,70 +56,57 @@ def main() -> int:
     parser.add_argument("--sabotage", choices=tuple(SABOTAGES), help="run only this fault's lane, with the fault")
     parser.add_argument("--no-report", action="store_true", help="write neither page nor figures")
     arguments = parser.parse_args()
-    # Parts of services run in this process, and what they tell of each call would hide the table.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    prepare()
     clock = SystemClock()
     began_s = clock.monotonic_s()
+    whole = not (arguments.sabotage or arguments.only)
     if arguments.sabotage:
-        plans = [(SABOTAGES[arguments.sabotage], Plan(arguments.seed, SABOTAGE_SCALE, arguments.sabotage))]
+        jobs = [_sabotaging(arguments.sabotage, arguments.seed)]
     else:
-        plans = [(name, Plan(arguments.seed, arguments.scale)) for name in arguments.only or LANES]
-    outcomes, absent = asyncio.run(_collect(plans))
-    caught: dict[str, Outcome] = {}
-    if not (arguments.sabotage or arguments.only):
-        caught = asyncio.run(_sabotages(arguments.seed))
+        jobs = [Job(name, Plan(arguments.seed, arguments.scale)) for name in arguments.only or LANES]
+    faults = [_sabotaging(name, arguments.seed) for name in SABOTAGES] if whole else []
+    outcomes = asyncio.run(_outcomes(jobs, faults, aside=whole))
     seconds = clock.monotonic_s() - began_s
-    run = report.Run(arguments.seed, arguments.scale, seconds, clock.now(), tuple(outcomes), caught, tuple(absent))
-    if not (arguments.no_report or arguments.only or arguments.sabotage):
+    run = report.Run(
+        arguments.seed,
+        arguments.scale,
+        seconds,
+        clock.now(),
+        tuple(outcomes[job] for job in jobs if job in outcomes),
+        {fault.plan.sabotage: outcomes[fault] for fault in faults if fault in outcomes},
+        tuple(job.lane for job in jobs if job not in outcomes),
+    )
+    if whole and not arguments.no_report:
         report.write(run)
     for line in report.table(run):
         _tell(line)
     return 0 if run.good else 1
 
 
-async def _collect(plans: list[tuple[str, Plan]]) -> tuple[list[Outcome], list[str]]:
-    _end_on_request()
-    outcomes, absent = [], []
-    for name, plan in plans:
-        if _is_there(name):
-            outcomes.append(await _tried(name, plan))
-        else:
-            absent.append(name)
-            _tell(f"{'absent':8}         {name}: there is no tests/security/lanes/{name}.py")
-    return outcomes, absent
+def _sabotaging(fault: str, seed: int) -> Job:
+    return Job(SABOTAGES[fault], Plan(seed, SABOTAGE_SCALE, fault))
 
 
-async def _sabotages(seed: int) -> dict[str, Outcome]:
-    _end_on_request()
-    plans = {name: Plan(seed, SABOTAGE_SCALE, name) for name in SABOTAGES}
-    return {name: await _tried(SABOTAGES[name], plan) for name, plan in plans.items() if _is_there(SABOTAGES[name])}
+async def _outcomes(jobs: Sequence[Job], faults: Sequence[Job], *, aside: bool) -> dict[Job, Outcome]:
+    """Run what is there."""
+    end_on_request()
+    there = [job for job in (*jobs, *faults) if job.there]
+    untimed = [job for job in there if aside and (job in faults or job.lane not in TIMED)]
+    outcomes = dict(zip(untimed, await side_by_side(untimed, _tell_of), strict=True))
+    for job in there:
+        if job not in outcomes:
+            outcomes[job] = await alone(job)
+            _tell_of(job, outcomes[job])
+    return outcomes
 
 
-def _is_there(name: str) -> bool:
-    return importlib.util.find_spec(f"tests.security.lanes.{name}") is not None
-
-
-def _end_on_request() -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    # Who ends us wants processes gone, too.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
-
-async def _tried(name: str, plan: Plan) -> Outcome:
-    began_s = SystemClock().monotonic_s()
-    try:
-        outcome: Outcome = await importlib.import_module(f"tests.security.lanes.{name}").run(plan)
-    except Exception:  # noqa: BLE001, RUF100 - one lane that fails does not keep the others from running
-        outcome = Outcome(name, Result.FAILED, notes=(traceback.format_exc(limit=6),))
-    outcome = replace(outcome, seconds=SystemClock().monotonic_s() - began_s)
-    sabotaged = f" (sabotaged: {plan.sabotage})" if plan.sabotage != NO_SABOTAGE else ""
+def _tell_of(job: Job, outcome: Outcome) -> None:
+    sabotaged = f" (sabotaged: {job.plan.sabotage})" if job.plan.sabotage != NO_SABOTAGE else ""
     _tell(f"{outcome.result:8} {outcome.seconds:5.0f} s  {outcome.lane}{sabotaged}")
     for note in outcome.notes:
         _tell(f"         {note}")
     for figure, value in outcome.figures.items():
         _tell(f"         {figure}: {value}")
-    return outcome
 
 
 def _tell(line: str) -> None:

@@ -27,9 +27,9 @@ from maasloop.stack.process import ManagedProcess
 FRAMES = 1_000_000
 WARM_UP_FRAMES = 20_000
 PACED_FRAMES_PER_S = 1_000.0
-WINDOW_S = 4.0
-WINDOWS = 3
-"""Of each kind: quiet and loud, one after the other."""
+WINDOW_S = 3.0
+WINDOWS = 5
+"""Of each kind: quiet and loud, one after the other. What counts is the median of their p99."""
 SERVICES = ("device-registry", "consent", "ingest")
 JUDGED_SCALE = 0.01
 """Share of a full run from which the waiting of others is judged as well."""
@@ -193,7 +193,8 @@ async def _waits(others: Sequence[Neighbour], doors: Sequence[_Door], plan: Plan
     quiet: dict[str, list[float]] = {other.name: [] for other in others}
     loud: dict[str, list[float]] = {other.name: [] for other in others}
     for window in range(2 * WINDOWS):
-        taken = loud if window % 2 else quiet
+        p99s_ms = loud if window % 2 else quiet
+        taken: dict[str, list[float]] = {other.name: [] for other in others}
         orders = _orders(doors, round(PACED_FRAMES_PER_S * WINDOW_S), plan.seed + 10 + window, PACED_FRAMES_PER_S)
         ready = await _senders(len(orders)) if window % 2 else []
         sending = asyncio.create_task(_obeyed(ready, orders)) if ready else None
@@ -201,7 +202,9 @@ async def _waits(others: Sequence[Neighbour], doors: Sequence[_Door], plan: Plan
         await asyncio.gather(*(_ask(other, until_s, taken[other.name]) for other in others))
         if sending is not None:
             await sending
-    return [_Wait(name, _p99_ms(quiet[name]), _p99_ms(loud[name])) for name in quiet]
+        for name, took_s in taken.items():
+            p99s_ms[name].append(_p99_ms(took_s))
+    return [_Wait(name, statistics.median(quiet[name]), statistics.median(loud[name])) for name in quiet]
 
 
 async def _ask(other: Neighbour, until_s: float, took_s: list[float]) -> None:

@@ -56,7 +56,7 @@ async def run(plan: Plan) -> Outcome:
             count, alone = plan.cases(REVOKED), max(2, plan.cases(REVOKED_ALONE))
             talkers = await desk.enrolled(TALKERS, "talker")
             victims = await desk.enrolled(count, "victim")
-            halves = await desk.enrolled(max(2, count // 4), "half")
+            halves = await desk.enrolled(max(2, count // 10), "half")
             last = await desk.enrolled(alone, "last")
             async with _talking(made, talkers):
                 times["running"] = await _each(made, victims, desk.quarantine)
