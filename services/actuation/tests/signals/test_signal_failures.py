@@ -7,6 +7,7 @@ import pytest
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.estimate import (
+    BEYOND_MAX,
     DISTRUST_S,
     PASSED_BY_MAX,
     SILENT_S,
@@ -147,6 +148,15 @@ def test_a_lane_that_was_never_seen_is_as_busy_as_the_others(sheet: Sheet) -> No
 
     assert 0.0 < few < 1.0 < many
     assert waiting(sheet, 40, 60) == pytest.approx(2 * few, rel=0.3)
+
+
+def test_a_lane_full_to_its_upstream_loop_is_full_and_no_more(sheet: Sheet) -> None:
+    """With a dead stop line and a queue that covers the upstream loop for minutes, the queue ends at what is possible."""
+    perception = Perception(sheet)
+    for second in range(1, STUCK_S):
+        perception.hear(second, readings(sheet, "a", loop_a_upstream=COVERED), all_red(sheet))
+
+    assert 80 / 7 < perception.lanes["lane-a"].queue <= 80 / 7 + BEYOND_MAX
 
 
 def test_a_green_ends_soon_after_the_last_one_came_out(sheet: Sheet) -> None:

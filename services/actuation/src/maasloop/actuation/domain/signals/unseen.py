@@ -55,7 +55,7 @@ class UnseenLane:
         usual = self.usual if self.learned_s >= USUAL_MEMORY_S else self.assumed * busy
         lane.rate = max(usual, self.least)
         lane.pile_up(second_s, self.least if announced else lane.rate)
-        while lane.queue > max(1.0, lane.storage_m / 7.0):
+        while lane.vehicles and lane.queue > max(1.0, lane.storage_m / 7.0):
             lane.depart(1.0)
 
     def leave(self, lane: LaneEstimate, second_s: float, out: float, shown: Aspects, *, witnessed: bool) -> float:
