@@ -16,6 +16,7 @@ from tests.load.lab import Lab, Measured, laboratory
 REPEATS = 3
 SECONDS = 60
 """Street seconds of a run of batches."""
+WARM_UP_SECONDS = 5
 ROWS = 5_000
 SINGLES = 8_000
 DOORS = ("grpc", "nats", "mqtt")
@@ -29,11 +30,16 @@ async def measure(*, repeats: int = REPEATS, seconds: int = SECONDS) -> dict[str
     found: defaultdict[str, list[float]] = defaultdict(list)
     async with laboratory(secure=True) as secure, laboratory(secure=False) as plain:
         sides = {"secure": secure, "plain": plain}
+        for lab in sides.values():
+            # What only the first run meets: new chunks, caches, connections.
+            await _once(lab, WARM_UP_SECONDS)
         for repeat in range(repeats):
             for side in ("secure", "plain") if repeat % 2 else ("plain", "secure"):
                 for door, measured in (await _once(sides[side], seconds)).items():
                     found[f"{door}_rows_per_s_{side}"].append(measured.rows_per_s)
                     found[f"{door}_cpu_s_{side}"].append(_cpu_s(measured))
+                    for process, spent_s in measured.cpu_s.items():
+                        found[f"{door}_cpu_s_{side}: {process}"].append(spent_s)
     ratios = {}
     for door in DOORS:
         plain_rows, secure_rows = found[f"{door}_rows_per_s_plain"], found[f"{door}_rows_per_s_secure"]

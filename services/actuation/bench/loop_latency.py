@@ -30,6 +30,7 @@ from loop_floor import TOPIC_PREFIX as FLOOR_PREFIX
 from loop_scene import (  # type: ignore[import-not-found]  # the same
     DISTRICT,
     Device,
+    Unguarded,
     background,
     darken,
     make_policy,
@@ -101,8 +102,9 @@ async def measure(stack: LocalStack, arguments: argparse.Namespace) -> dict[str,
         await register(registry, lamps, others)
         await make_policy(actuation)
         await client.subscribe(f"dev/v1/{DISTRICT}/+/down/commands", qos=0)
-        lamp_field = Device(client, CommandGuard(DISTRICT, lamps, KeySetFile(stack.directory.command_keys)))
-        async with _running(lamp_field.hear(), *(lamp_field.answer() for _ in range(SENDERS))):
+        keys = KeySetFile(stack.directory.command_keys)
+        lamp_field = Device(client, CommandGuard(DISTRICT, lamps, keys) if arguments.secure else Unguarded())
+        async with running(lamp_field.hear(), *(lamp_field.answer() for _ in range(SENDERS))):
             await darken(lamp_field, lamps)
             found: dict[str, Any] = {}
             for number, rate in enumerate(backgrounds):
@@ -130,7 +132,7 @@ async def _under(
 ) -> dict[str, Any]:
     """Measure under one background, in rounds of both kinds."""
     counted, loops, floors, counted_s, recorded = [0], [], [], 0.0, 0
-    async with _running(background(ingest, others, rate, counted)):
+    async with running(background(ingest, others, rate, counted)):
         await asyncio.sleep(SETTLE_S)
         for number in range(ROUNDS):
             part = lamps[number * len(lamps) // ROUNDS : (number + 1) * len(lamps) // ROUNDS]
@@ -164,7 +166,7 @@ async def _behind(
         clients = [
             background(ingest, others, rate, counted, start=number * 5_000_000) for number in range(BACKLOG_CLIENTS)
         ]
-        async with _running(*clients):
+        async with running(*clients):
             while counted[0] < arguments.backlog:
                 await asyncio.sleep(0.1)
     finally:
@@ -238,7 +240,7 @@ def summary(name: str, samples: list[float], loops: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _running(*work: Any) -> AsyncIterator[None]:  # noqa: ANN401 - any coroutines
+async def running(*work: Any) -> AsyncIterator[None]:  # noqa: ANN401 - any coroutines
     """Run coroutines beside the block."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
@@ -267,7 +269,7 @@ async def _floor(stack: LocalStack) -> AsyncIterator[Floor]:
             client.pending_calls_threshold = 1_000
             await client.subscribe(f"dev/v1/{FLOOR_DISTRICT}/+/down/commands", qos=0)
             floor = Floor(client)
-            async with _running(floor.hear()):
+            async with running(floor.hear()):
                 yield floor
     finally:
         process.stdin.close()

@@ -126,7 +126,7 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
     if service == "device-registry":
         fields["command_keys_file"] = str(verification_keys_file(neighbours.secrets))
         fields["token_signing_key_file"] = str(token_signing_key_file(neighbours.secrets))
-    if service == "actuation":
+    if service == "actuation" and neighbours.certificates is not None:
         fields["command_key_file"] = str(command_key_file(neighbours.secrets))
     if service == "notification":
         fields["webhook_key_file"] = str(webhook_key_file(neighbours.secrets))

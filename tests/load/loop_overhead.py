@@ -1,0 +1,135 @@
+"""What identities, TLS, seals and the audit log cost the loop: rounds on two stacks, with all of them and without, in pairs.
+
+``python -m tests.load.loop_overhead`` prints the median of the rounds' p99 on both sides, and how many times as long it
+is with security. Each sample is a lamp of its own, as in actuation's bench, and only the side that is measured has a
+background.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import grpc
+from tests.load.lab import directory
+
+from maasloop.identity.command_keys import KeySetFile
+from maasloop.identity.commands import CommandGuard
+from maasloop.stack.local import LocalStack, StackOptions
+
+BENCH = Path("services/actuation/bench").resolve()
+SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "consent")
+PAIRS, LOOPS = 7, 150
+"""Rounds of each side, and loops of a round."""
+LOOPS_PER_S = 50.0
+BACKGROUND_PER_S, OTHERS = 1_000, 1_000
+SETTLE_S = 1.0
+LOST_MAX = 0.01
+"""Share of loops that may not end within the bench's time."""
+
+
+@dataclass
+class Side:
+    """A stack with its lamps, each of which makes one loop."""
+
+    ingest: grpc.aio.Channel
+    device: Any
+    rounds: list[list[str]]
+    p99_ms: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    lost: int = 0
+
+
+async def measure(*, pairs: int = PAIRS, loops: int = LOOPS) -> dict[str, Any]:
+    """Return each round's p99 by side, the medians, and the ratio of the medians."""
+    async with _side(pairs, loops, secure=True) as secure, _side(pairs, loops, secure=False) as plain:
+        await asyncio.gather(_dark(secure), _dark(plain))
+        for pair in range(pairs):
+            for side in (secure, plain) if pair % 2 else (plain, secure):
+                await _round(side, pair)
+    lost = secure.lost + plain.lost
+    if lost > LOST_MAX * 2 * pairs * loops:
+        message = f"{lost} of {2 * pairs * loops} loops did not end"
+        raise RuntimeError(message)
+    told: dict[str, Any] = {"loops_lost": lost}
+    for name, side in (("secure", secure), ("plain", plain)):
+        told[f"p99_ms_{name}"], told[f"p50_ms_{name}"] = side.p99_ms, side.p50_ms
+    for part in ("p99", "p50"):
+        of_secure, of_plain = (statistics.median(told[f"{part}_ms_{name}"]) for name in ("secure", "plain"))
+        told |= {f"{part}_ms_secure_median": of_secure, f"{part}_ms_plain_median": of_plain}
+        told[f"{part}_ratio"] = of_secure / of_plain
+    return told
+
+
+def _scripts() -> tuple[Any, Any]:
+    """Return the modules of actuation's bench, which are scripts and no package."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        import loop_latency  # type: ignore[import-not-found]  # a script, found there only
+        import loop_scene  # type: ignore[import-not-found]  # the same
+    finally:
+        sys.path.remove(str(BENCH))
+    return loop_latency, loop_scene
+
+
+@asynccontextmanager
+async def _side(pairs: int, loops: int, *, secure: bool) -> AsyncIterator[Side]:
+    bench, scene = _scripts()
+    lamps = [f"lamp-{number:05}" for number in range(pairs * loops)]
+    others = [f"air-{number:05}" for number in range(OTHERS)]
+    options = StackOptions(services=SERVICES, restart=False, durable_initdb=False, secure=secure)
+    with directory() as root:
+        async with (
+            LocalStack(root, options) as stack,
+            stack.channel("device-registry") as registry,
+            stack.channel("actuation") as actuation,
+            stack.channel("ingest") as ingest,
+            aiomqtt.Client(**stack.mqtt.options(), identifier="cabinet", max_inflight_messages=200) as client,
+        ):
+            client.pending_calls_threshold = 1_000
+            await scene.register(registry, lamps, others)
+            await scene.make_policy(actuation)
+            await client.subscribe(f"dev/v1/{scene.DISTRICT}/+/down/commands", qos=0)
+            keys = KeySetFile(stack.directory.command_keys)
+            guard = CommandGuard(scene.DISTRICT, lamps, keys) if secure else scene.Unguarded()
+            device = scene.Device(client, guard)
+            async with bench.running(device.hear(), *(device.answer() for _ in range(bench.SENDERS))):
+                rounds = [lamps[first : first + loops] for first in range(0, len(lamps), loops)]
+                yield Side(ingest, device, rounds)
+
+
+async def _dark(side: Side) -> None:
+    _, scene = _scripts()
+    await scene.darken(side.device, [lamp for lamps in side.rounds for lamp in lamps])
+
+
+async def _round(side: Side, number: int) -> None:
+    bench, scene = _scripts()
+    others = [f"air-{number:05}" for number in range(OTHERS)]
+    async with bench.running(scene.background(side.ingest, others, BACKGROUND_PER_S, [0])):
+        await asyncio.sleep(SETTLE_S)
+        lamps = side.rounds[number]
+        took_ms = await bench.take(side.device.pass_by, side.device.arrived, lamps, LOOPS_PER_S)
+    side.lost += len(lamps) - len(took_ms)
+    side.p99_ms.append(round(statistics.quantiles(took_ms, n=100)[98], 2))
+    side.p50_ms.append(round(statistics.median(took_ms), 2))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--loops", type=int, default=LOOPS)
+    arguments = parser.parse_args()
+    sys.stdout.write(json.dumps(asyncio.run(measure(pairs=arguments.pairs, loops=arguments.loops)), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
