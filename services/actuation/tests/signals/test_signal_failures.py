@@ -150,6 +150,24 @@ def test_a_lane_that_was_never_seen_is_as_busy_as_the_others(sheet: Sheet) -> No
     assert waiting(sheet, 40, 60) == pytest.approx(2 * few, rel=0.3)
 
 
+def behind(sheet: Sheet, upstream: LoopReading | None) -> float:
+    """Return how many are taken to be left on lane a, whose stop line is dead, while its exit goes on being passed."""
+    perception = Perception(sheet)
+    for second in range(1, 61):
+        green = second > int(SILENT_S) + 10
+        told = {"loop_exit": PASSED if green and second % 2 == 0 else EMPTY}
+        told |= {} if upstream is None else {"loop_a_upstream": upstream}
+        aspects = all_red(sheet) | ({"a": Aspect.GREEN} if green else {})
+        perception.hear(second, readings(sheet, "a", **told), aspects)
+    return perception.lanes["lane-a"].queue
+
+
+def test_where_arrivals_are_counted_others_in_the_exit_keep_no_green(sheet: Sheet) -> None:
+    """An exit that is shared is passed by others, too: they mean no queue on a lane to which nobody came."""
+    assert behind(sheet, EMPTY) < 0.5
+    assert behind(sheet, None) >= 1.0
+
+
 def test_a_lane_full_to_its_upstream_loop_is_full_and_no_more(sheet: Sheet) -> None:
     """With a dead stop line and a queue that covers the upstream loop for minutes, the queue ends at what is possible."""
     perception = Perception(sheet)

@@ -239,7 +239,7 @@ class Perception:
         if witnessed or not dark:
             unseen.learn(out if dark else lane.arrived)
         unseen.arrive(lane, second_s, self._busy, announced=not dark or lane.id in self._fed)
-        left = unseen.leave(lane, second_s, out, aspects, witnessed=witnessed)
+        left = unseen.leave(lane, second_s, out, aspects, witnessed=witnessed, counted=not dark)
         if left > 0.0:
             lane.depart(left)
         lane.reach_upstream(blocked=self._reaches_upstream(lane))

@@ -58,8 +58,13 @@ class UnseenLane:
         while lane.vehicles and lane.queue > max(1.0, lane.storage_m / 7.0):
             lane.depart(1.0)
 
-    def leave(self, lane: LaneEstimate, second_s: float, out: float, shown: Aspects, *, witnessed: bool) -> float:
-        """Let vehicles leave: those seen in the exits, or as many as its green lets go where no exit tells."""
+    def leave(
+        self, lane: LaneEstimate, second_s: float, out: float, shown: Aspects, *, witnessed: bool, counted: bool
+    ) -> float:
+        """Let vehicles leave: those seen in the exits, or as many as its green lets go where no exit tells.
+
+        Who comes is ``counted`` where the upstream loop works. Else that somebody leaves means that others are behind.
+        """
         green = frozenset(name for name in lane.shares if shown[name] in GREENS)
         self.green_s = self.green_s + 1 if green == self.green else 0
         self.green = green
@@ -71,8 +76,9 @@ class UnseenLane:
         if out > 0.0:
             self.out_s = second_s
             lane.excluded.clear()
-            # Where they keep coming out, more are behind them: who was seen leaving is not taken off the last few.
-            lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
+            if not counted:
+                # As long as they keep coming out, more are behind them: who was seen leaving is not taken off the last.
+                lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
         elif green and self._quiet(second_s, yielding=yielding):
             # Nobody is there, or who is first wants another group.
             lane.excluded |= green
