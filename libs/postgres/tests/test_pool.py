@@ -16,6 +16,9 @@ from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import PAUSE_MAX_S, check, connect, connection_string, open_pool
 from maasloop.telemetry import metrics
 
+STEPS_TO_A_CONNECTION = 30
+"""Turns of the event loop, more than a checkout takes."""
+
 
 def _refusing_dsn() -> str:
     with socket.socket() as unused:
@@ -68,6 +71,28 @@ async def test_the_check_says_nothing_of_a_healthy_database(postgres_dsn: str) -
     """A pool that answers has no reason against it."""
     async with open_pool(postgres_dsn, name="maasloop-test") as pool:
         assert await check(pool) is None
+
+
+async def test_a_caller_cancelled_while_it_waits_leaves_transactions_whole(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever on its way to a connection it is cancelled, also on a busy loop, the next one gets no autocommit."""
+    # As on an event loop that was busy for long: each step of psycopg lets others run.
+    monkeypatch.setattr(psycopg.waiting, "MAX_BUSY_TIME", -1.0)
+    async with open_pool(postgres_dsn, name="maasloop-test", size_max=1) as pool:
+
+        async def ask() -> None:
+            async with pool.connection() as connection:
+                await connection.execute("SELECT 1")
+
+        for steps in range(STEPS_TO_A_CONNECTION):
+            asking = asyncio.create_task(ask())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            async with pool.connection(timeout=30.0) as connection:
+                assert not connection.autocommit, f"cancelled after {steps} steps"
 
 
 async def test_a_connection_killed_by_the_server_is_replaced(postgres_dsn: str) -> None:

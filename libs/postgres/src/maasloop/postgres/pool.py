@@ -96,7 +96,7 @@ async def open_pool(
         min_size=size_min,
         max_size=size_max,
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_out,
         timeout=CHECKOUT_TIMEOUT_S,
         max_waiting=CHECKOUT_WAITERS_MAX,
         max_lifetime=CONNECTION_LIFETIME_S,
@@ -106,6 +106,16 @@ async def open_pool(
         yield pool
     finally:
         await pool.close(timeout=CLOSE_TIMEOUT_S)
+
+
+async def _check_out(connection: Connection) -> None:
+    """Make sure that a connection answers, and that what is done on it will be a transaction.
+
+    psycopg's check switches autocommit on around a query. A caller that is cancelled on a busy event loop leaves it on,
+    and what the next ones took for transactions would be none.
+    """
+    await AsyncConnectionPool.check_connection(connection)
+    await connection.set_autocommit(False)
 
 
 async def check(pool: Pool) -> str | None:
