@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 
 from maasloop.api.device.v1 import credential_service_pb2 as pb
 from maasloop.audit.entries import Verb, decode
-from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unauthenticated
+from maasloop.core.errors import FailedPrecondition, NotFound, ResourceExhausted, Unauthenticated
 from maasloop.identity.command_keys import (
     SIGNING_KEY_FILE,
     VERIFICATION_KEYS_FILE,
@@ -175,6 +175,16 @@ async def test_a_claim_is_good_once_and_for_what_it_says(doors: Doors) -> None:
             await doors.enrol(name, tried)
         assert refused.value.reason == "CLAIM_INVALID"
     await doors.enrol(first, bound)
+
+
+async def test_there_is_no_claim_for_what_does_not_exist(doors: Doors) -> None:
+    """A device that was not registered, or a district, is named at once and not only when somebody enrols."""
+    await doors.device("lamp-1")
+    with pytest.raises(NotFound, match="districts/noord/devices/lamp-7"):
+        await doors.claims(0, devices=["lamp-1", "lamp-7"])
+    nowhere = pb.GenerateEnrolmentClaimsRequest(parent="districts/nowhere", count=1)
+    with pytest.raises(NotFound, match="districts/nowhere"):
+        await call(doors.credentials.GenerateEnrolmentClaims, nowhere)
 
 
 async def test_a_batch_enrols_at_its_rate(doors: Doors) -> None:

@@ -158,6 +158,10 @@ class Credentials(Protocol):
         """Begin a change."""
         ...
 
+    async def unregistered(self, district: str, devices: Sequence[str]) -> str:
+        """Return the name of the district, or of the first of its devices, that does not exist; empty for none."""
+        ...
+
     async def add_claims(self, claims: Sequence[Claim]) -> None:
         """Store claims, and forget some that have expired."""
         ...

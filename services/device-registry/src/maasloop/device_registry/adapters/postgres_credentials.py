@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from maasloop.bus.device_rights import SPOKEN_FOR_MAX
+from maasloop.core.ids import DeviceName, DistrictName
 from maasloop.core.requests import Page
 from maasloop.device_registry.adapters import sql_credentials as sql
 from maasloop.device_registry.domain.admission import Admission, Knock, Standing
@@ -79,6 +80,15 @@ class PostgresCredentials:
         """Begin a change."""
         async with self._connection() as connection:
             yield PostgresCredentialChange(connection)
+
+    async def unregistered(self, district: str, devices: Sequence[str]) -> str:
+        """Return the name of the district, or of the first of its devices, that does not exist; empty for none."""
+        async with self._connection(single=True) as connection:
+            row = await (await connection.execute(sql.UNREGISTERED, (district, list(devices), district))).fetchone()
+        known, missing = cast("tuple[bool, str | None]", row)
+        if not known:
+            return str(DistrictName(district))
+        return str(DeviceName(district, missing)) if missing else ""
 
     async def add_claims(self, claims: Sequence[Claim]) -> None:
         """Store claims, and forget some that have expired."""

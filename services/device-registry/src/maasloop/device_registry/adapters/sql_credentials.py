@@ -7,6 +7,13 @@ ADD_CLAIMS = """
     SELECT * FROM unnest(%s::bytea[], %s::uuid[], %s::integer[], %s::text[], %s::text[], %s::timestamptz[])
 """
 
+UNREGISTERED = """
+    SELECT EXISTS (SELECT FROM resources WHERE kind = 'district' AND district = '' AND id = %s),
+        (SELECT asked.id FROM unnest(%s::text[]) WITH ORDINALITY AS asked (id, place)
+            LEFT JOIN devices AS d ON d.district = %s AND d.id = asked.id
+            WHERE d.id IS NULL ORDER BY asked.place LIMIT 1)
+"""
+
 FORGET_CLAIMS = """
     DELETE FROM claims WHERE digest IN (SELECT digest FROM claims WHERE expire_time < now() - interval '1 hour' LIMIT 1000)
 """

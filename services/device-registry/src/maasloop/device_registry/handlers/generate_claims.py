@@ -5,7 +5,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 from maasloop.core.clock import Clock
+from maasloop.core.errors import NotFound
 from maasloop.core.ids import require_id
+from maasloop.core.reasons import Reason
 from maasloop.device_registry.domain.credential import Claim, digest, new_claim
 from maasloop.device_registry.domain.resource import refuse
 from maasloop.device_registry.ports import Credentials
@@ -37,5 +39,9 @@ class GenerateClaims:
             secret = new_claim()
             claim = Claim(digest(secret), batch, rate_per_minute or RATE_PER_MINUTE, district, device, end)
             made.append((secret, claim))
+        missing = await self._credentials.unregistered(district, devices)
+        if missing:
+            message = f"{missing} does not exist, so that nothing could enrol by such a claim"
+            raise NotFound(Reason.RESOURCE_NOT_FOUND, message, {"name": missing})
         await self._credentials.add_claims([claim for _, claim in made])
         return made

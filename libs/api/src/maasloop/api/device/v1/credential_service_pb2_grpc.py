@@ -93,7 +93,8 @@ class CredentialServiceServicer:
     """
 
     def GenerateEnrolmentClaims(self, request, context):
-        """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones.
+        """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones. NOT_FOUND
+        (RESOURCE_NOT_FOUND) for a district or a device that does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,9 @@ class CredentialServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CredentialServiceAsyncStub: ...
     GenerateEnrolmentClaims: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.GenerateEnrolmentClaimsRequest, _credential_service_pb2.GenerateEnrolmentClaimsResponse]
-    """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones."""
+    """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones. NOT_FOUND
+    (RESOURCE_NOT_FOUND) for a district or a device that does not exist.
+    """
     Enrol: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.EnrolRequest, _credential_pb2.IssuedCredential]
     """Gives a device its credential for a claim, which needs no other proof. The claim is used up by it.
     UNAUTHENTICATED (CLAIM_INVALID) for one that is unknown, used, expired or another device's; RESOURCE_EXHAUSTED
@@ -78,7 +80,9 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateEnrolmentClaims: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.GenerateEnrolmentClaimsRequest, _credential_service_pb2.GenerateEnrolmentClaimsResponse]  # type: ignore[assignment]
-    """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones."""
+    """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones. NOT_FOUND
+    (RESOURCE_NOT_FOUND) for a district or a device that does not exist.
+    """
     Enrol: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.EnrolRequest, _credential_pb2.IssuedCredential]  # type: ignore[assignment]
     """Gives a device its credential for a claim, which needs no other proof. The claim is used up by it.
     UNAUTHENTICATED (CLAIM_INVALID) for one that is unknown, used, expired or another device's; RESOURCE_EXHAUSTED
@@ -120,7 +124,9 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credential_service_pb2.GenerateEnrolmentClaimsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credential_service_pb2.GenerateEnrolmentClaimsResponse, _abc.Awaitable[_credential_service_pb2.GenerateEnrolmentClaimsResponse]]:
-        """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones."""
+        """Makes one-time claims for an installer, valid for `ttl`. A call that is repeated makes further ones. NOT_FOUND
+        (RESOURCE_NOT_FOUND) for a district or a device that does not exist.
+        """
 
     @_abc_1.abstractmethod
     def Enrol(
