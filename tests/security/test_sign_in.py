@@ -288,7 +288,15 @@ async def test_the_command_line_calls_as_who_signed_in(
 
 async def test_a_stolen_token_darkens_nothing(access: Access, issuer: str, tmp_path: Path, city: "City") -> None:
     """What wants a fresh proof is refused to an old one; no other token of the same sign-in makes it younger, a proof does."""
-    dark = ("approvals", "request", "centre/tlc-1", "--why", "works", "--setpoint", '{"operatingMode": {"mode": "MODE_DARK"}}')
+    dark = (
+        "approvals",
+        "request",
+        "centre/tlc-1",
+        "--why",
+        "works",
+        "--setpoint",
+        '{"operatingMode": {"mode": "MODE_DARK"}}',
+    )
     async with _browser() as browser:
         said = await _sign_in(browser, tmp_path, *city.addresses, "login", "--issuer", issuer, *city.authority)
         first = await _principal(access, said["access_token"])
