@@ -15,6 +15,8 @@ HOST_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 """Whom this machine trusts: a build fetches wheels the way this machine does."""
 SHIPPED_MAX_MIB = 280
 DATABASE_MAX_MIB = 600
+EPOCH = 0
+"""Time of an image and of what its layers add: the same content gives the same layer, whatever the day and the commit."""
 MIB = 2**20
 
 
@@ -45,8 +47,6 @@ class Source:
     version: str
     revision: str
     """Commit, with ``-dirty`` where what is built is not what was committed."""
-    epoch: int
-    """Time of the commit, which all files of layers get (SOURCE_DATE_EPOCH)."""
 
 
 def build(image: Image, source: Source, base: str, scratch: Path, *, cached: bool = True, tag: str = "") -> str:
@@ -54,7 +54,7 @@ def build(image: Image, source: Source, base: str, scratch: Path, *, cached: boo
     named = f"localhost/{image.name}:{tag or source.version}"
     file, context, arguments = _recipe(image, source, base, scratch)
     options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    options += ["--pull=never", "--network=host", f"--timestamp={source.epoch}", *build_limits()]
+    options += ["--pull=never", "--network=host", f"--timestamp={EPOCH}", *build_limits()]
     options += [] if cached else ["--no-cache"]
     if HOST_AUTHORITIES.exists():
         options.append(f"--volume={HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro")
@@ -84,4 +84,4 @@ def source_of(version: str) -> Source:
 
     changed = git("status", "--porcelain", "--", "libs", "services", "deploy/docker", "uv.lock", "pyproject.toml")
     revision = git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    return Source(version, revision, int(git("show", "--no-patch", "--format=%ct", "HEAD")))
+    return Source(version, revision)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 HEAD = """# Container images
 
-Written by `make images ARGS="--twice --report"`, which built each image two times from nothing, its base too. Sizes hold the base; what
-travels is compressed, and the base travels once for all. [How to build and run them](../how-to/run-in-containers.md).
+Written by `make images ARGS=--report`; with `--twice` each image is built again from nothing, its base too, and compared. Sizes hold the
+base; what is compressed travels, and the base travels once for all. [How to build and run them](../how-to/run-in-containers.md).
 """
+ANSWER = {True: "yes", False: "no", None: "not tried"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def page(built: Sequence[Built], base: str) -> str:
     ]
     for each in built:
         bill = str(each.components or "never published")
-        same = {True: "yes", False: "no", None: "not tried"}[each.same_again]
+        same = ANSWER[each.same_again]
         sizes = f"{each.unpacked_mib:.0f} | {each.unpacked_max_mib} | {each.compressed_mib:.0f}"
         lines.append(f"| `{each.image}` | {sizes} | {bill} | {same} |")
     return "\n".join([HEAD, base, "", *lines]) + "\n"
