@@ -1,12 +1,17 @@
-"""The stages that a junction can show: who may be green together."""
+"""The stages that a junction can show: who may be green together, and who waits for the last of the others."""
 
 import copy
 from typing import Any
 
 import pytest
 
+from maasloop.actuation.domain.signals.area import VehicleSeen
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
+from maasloop.actuation.domain.signals.controller import Ask, Controller
+from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.stages import SHORT_ROAD_M, stages_of
+from maasloop.actuation.domain.signals.state import JunctionState
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,28 @@ def test_nobody_gives_way_on_a_short_road(
 
     assert any({"b", "d"} <= stage for stage in stages) is together
     assert all(any(name in stage for stage in stages) for name in "abcd")
+
+
+def starts_d(sheet: Sheet, b: Aspect) -> bool:
+    """Return whether somebody who waits on lane d is let go while b, which he gives way to, shows this aspect."""
+    controller = Controller(sheet)
+    shown = dict.fromkeys(sheet.group, Aspect.RED) | {"b": b}
+    state = JunctionState.first_seen(sheet, 0, shown)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+    seen["lane-d"] = [VehicleSeen("d-0", "lane-d", 1.0, 0.0, "d")]
+    for second in range(1, 20):
+        state = state.observe(second, shown, controller.hear(second, {}, shown, seen))
+    decision = controller.decide(state)
+    assert isinstance(decision, Ask)
+    return any(step.aspects["d"] in GREENS for step in decision.request.steps)
+
+
+def test_on_a_short_road_nobody_starts_while_others_still_pass(sheet_data: dict[str, Any]) -> None:
+    """Who comes from a short road waits for the end of those that he gives way to; from a long one he starts at once."""
+    short = copy.deepcopy(sheet_data)
+    next(lane for lane in short["lanes"] if lane["id"] == "lane-d")["storage_m"] = SHORT_ROAD_M - 1.0
+    short["detectors"].append({"id": "feeder", "position": "feeder", "distance_m": 20.0, "serves": [["lane-d", 1.0]]})
+
+    assert starts_d(read_sheet(sheet_data), Aspect.GREEN)
+    assert not starts_d(read_sheet(short), Aspect.GREEN)
+    assert starts_d(read_sheet(short), Aspect.RED)

@@ -19,7 +19,7 @@ from .perception import Perception
 from .priority import Priorities
 from .sequence import starts_of, way_to
 from .sheet import Sheet
-from .stages import Stage, stages_of
+from .stages import Stage, short_roads, stages_of
 from .state import JunctionState
 
 ISSUER = "signal-controller"
@@ -87,6 +87,8 @@ class Controller:
         self.perception = Perception(self.sheet)
         self.priorities = Priorities(self.sheet)
         self.stages = stages_of(self.sheet)
+        short = short_roads(self.sheet)
+        self._near = frozenset(group.id for group in self.sheet.groups if not short.isdisjoint(group.lanes))
         self._plans: dict[Stage, StagePlan] = {}
         self._local_until_s = -math.inf
         self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
@@ -151,6 +153,10 @@ class Controller:
         guard_s = self.parameters.guard_s
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
         waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
+        # On a short road nobody gives way, not even to the last of a green that ends.
+        waiting |= {
+            name for name in self._near & (stage - current) if not self._way_is_clear(state, name, not_before_s)
+        }
         if waiting:
             # Who has found no gap for a while gets one: those with the right of way end as well.
             held = {major for name in stuck & self.perception.held() for major in self.sheet.majors[name]}
@@ -160,6 +166,13 @@ class Controller:
         if stage == current and self._may_stay(state, not_before_s):
             return Hold(reason)
         return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
+
+    def _way_is_clear(self, state: JunctionState, name: str, not_before_s: float) -> bool:
+        majors = [(state.groups[major], self.sheet.group[major]) for major in self.sheet.majors[name]]
+        return all(
+            group.aspect is Aspect.RED and group.yellow_ended_s + timing.all_red_s <= not_before_s
+            for group, timing in majors
+        )
 
     def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:
         """Tell whether what is held lasts long enough, and may last: nobody waits too long for it."""

@@ -21,7 +21,7 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     road between two signals gives way: two that wait for each other's queues at both ends of it would never leave.
     """
     usable = [group.id for group in sheet.groups if group.lanes]
-    short = _short_roads(sheet)
+    short = short_roads(sheet)
     friends = {one: set(usable) - set(sheet.foes[one]) - {one} for one in usable}
     for one in usable:
         if not short.isdisjoint(sheet.group[one].lanes):
@@ -36,7 +36,7 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
 
 
-def _short_roads(sheet: Sheet) -> frozenset[str]:
+def short_roads(sheet: Sheet) -> frozenset[str]:
     """Return the lanes of short roads that begin at another signal."""
     fed = {
         lane
