@@ -103,12 +103,10 @@ class AreaDetection:
     def _onward(
         self, vehicle: str, here: str, junction: Junction, first: Approaching
     ) -> tuple[Junction, Approaching] | None:
-        """Return the signal that follows closely on the one that a vehicle is on the way to, or is just passing."""
-        ahead = libsumo.vehicle.getNextTLS(vehicle)
-        inside = first.distance_m < 0.0
-        after = ahead[0:1] if inside else ahead[1:2]
-        near_m = max(0.0, first.distance_m) + CLOSE_M
-        found = self._towards(vehicle, here, after[0]) if after and after[0][2] < near_m else None
+        """Return the signal that follows closely on the one that a vehicle is on the way to."""
+        after = libsumo.vehicle.getNextTLS(vehicle)[1:2]
+        near = after and first.distance_m >= 0.0 and after[0][2] < first.distance_m + CLOSE_M
+        found = self._towards(vehicle, here, after[0]) if near else None
         if found is None or found[0] is junction:
             return None
         return found[0], replace(found[1], onward=True)
