@@ -79,7 +79,8 @@ def _do(action: str, translation: Translation, *, test: bool) -> None:
     pods = [*translation.servers, *translation.services]
     match action:
         case "down":
-            down([*pods, *translation.jobs, *translation.tests], STATE)
+            # Services first: one whose servers are gone waits for them while it drains.
+            down([*translation.tests, *translation.jobs, *translation.services, *translation.servers], STATE)
         case "watch":
             play.watch(pods)
         case "up":
