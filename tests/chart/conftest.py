@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.chart.parts.rendered import CERT_MANAGER, KEDA, PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
 
 from kubecluster.tools import packaged
-from rendered import CERT_MANAGER, KEDA, PROMETHEUS_OPERATOR, Helm, HelmCommand, HelmLibrary
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".maasloop" / "tools"

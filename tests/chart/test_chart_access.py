@@ -3,10 +3,20 @@
 from typing import Any
 
 import pytest
+from tests.chart.parts.rendered import (
+    BLOCKS,
+    MINIMAL,
+    HelmLibrary,
+    Object,
+    at,
+    merged,
+    of_kind,
+    pod_templates,
+    settings_file,
+)
 
 from maasloop.core.clock import SystemClock
 from maasloop.stack.cluster_secrets import Release, cluster_secrets
-from rendered import BLOCKS, MINIMAL, HelmLibrary, Object, at, merged, of_kind, pod_templates, settings_file
 
 ISSUER = "https://login.city.example:8443/realms/city"
 TOLD = merged(

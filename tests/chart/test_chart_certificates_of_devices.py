@@ -1,8 +1,7 @@
 """A city that gives devices certificates: the registry finds its authority, is asked from outside, and reaches the second server."""
 
 import pytest
-
-from rendered import MINIMAL, HelmLibrary, Object, at, merged, of_kind, settings_file
+from tests.chart.parts.rendered import MINIMAL, HelmLibrary, Object, at, merged, of_kind, settings_file
 
 REGISTRY = "device-registry"
 KEYS = "/run/maasloop/keys"

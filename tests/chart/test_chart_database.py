@@ -7,6 +7,7 @@ import psycopg
 import pytest
 import typer.testing
 from psycopg.conninfo import make_conninfo
+from tests.chart.parts.rendered import PROFILES, HelmLibrary, of_kind
 
 from maasloop.cli.main import build
 from maasloop.stack.preflight import database_findings
@@ -14,7 +15,6 @@ from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
 from maasloop.stack.servers.postgres import PostgresServer
 from maasloop.stack.services import setting_name
 from maasloop.testing.providers import scratch_directory
-from rendered import PROFILES, HelmLibrary, of_kind
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 import typer.testing
+from tests.chart.parts.rendered import (
+    BLOCKS,
+    MINIMAL,
+    HelmLibrary,
+    Object,
+    at,
+    component,
+    merged,
+    of_kind,
+    pod_templates,
+)
 
 from maasloop.bus.streams import DURABLES
 from maasloop.cli.main import build
 from maasloop.stack.services import NEIGHBOURS, module_name
-from rendered import BLOCKS, MINIMAL, HelmLibrary, Object, at, component, merged, of_kind, pod_templates
 
 ACCESS = "maasloop.io/access-"
 COMPONENT = "app.kubernetes.io/component"

@@ -10,8 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-
-from rendered import (
+from tests.chart.parts.rendered import (
     BLOCKS,
     CHART,
     MINIMAL,

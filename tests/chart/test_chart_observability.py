@@ -7,8 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from rendered import CHART, MINIMAL, ChartRefused, HelmCommand, HelmLibrary, Object, at, merged
+from tests.chart.parts.rendered import CHART, MINIMAL, ChartRefused, HelmCommand, HelmLibrary, Object, at, merged
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "PrometheusRule.yaml").read_text())
 

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.chart.parts.rendered import CHART, MINIMAL, HelmLibrary, at, merged, settings_file
 
 from maasloop.cli.nouns.identities import identities
-from rendered import CHART, MINIMAL, HelmLibrary, at, merged, settings_file
 
 OWN = {"ca.crt", "grants.toml"}
 """What the city has from elsewhere."""

@@ -10,10 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from maasloop.core.clock import SystemClock
-from maasloop.stack.cluster_secrets import Release, Secrets, cluster_secrets
-from rendered import (
+from tests.chart.parts.rendered import (
     BLOCKS,
     CHART,
     MINIMAL,
@@ -27,6 +24,9 @@ from rendered import (
     pod_templates,
     settings_file,
 )
+
+from maasloop.core.clock import SystemClock
+from maasloop.stack.cluster_secrets import Release, Secrets, cluster_secrets
 
 MEBIBYTES = {"Mi": 1, "Gi": 1024}
 LAPTOP_MEBIBYTES = 2048

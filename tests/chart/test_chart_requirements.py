@@ -4,8 +4,7 @@ import re
 from typing import Any
 
 import pytest
-
-from rendered import BLOCKS, CHART, MINIMAL, ChartRefused, HelmCommand, HelmLibrary, at, merged
+from tests.chart.parts.rendered import BLOCKS, CHART, MINIMAL, ChartRefused, HelmCommand, HelmLibrary, at, merged
 
 REQUIREMENTS = CHART / "templates" / "_requirements.tpl"
 REFUSED: dict[str, dict[str, Any]] = {

@@ -5,8 +5,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-
-from rendered import BLOCKS, MINIMAL, STATEFUL, HelmCommand, HelmLibrary, Object, at, merged, of_kind
+from tests.chart.parts.rendered import BLOCKS, MINIMAL, STATEFUL, HelmCommand, HelmLibrary, Object, at, merged, of_kind
 
 SCHEMAS = Path(__file__).parent / "schemas"
 OF_KUBERNETES = ("v1", "apps/v1", "batch/v1", "policy/v1", "autoscaling/v2")

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from rendered import BLOCKS, CHART, MINIMAL, PROFILES, HelmLibrary, Object, Values, pod_templates
+from tests.chart.parts.rendered import BLOCKS, CHART, MINIMAL, PROFILES, HelmLibrary, Object, Values, pod_templates
 
 EXAMPLES: dict[str, Values] = {
     **{path.name: yaml.safe_load(path.read_text()) for path in sorted((CHART / "ci").glob("*-values.yaml"))},

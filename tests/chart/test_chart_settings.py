@@ -8,13 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-
-import generate_chart_schema
-from generate_chart_schema import NEVER
-from generators.reference_settings import SERVICES, settings_class
-from maasloop.runtime.process import EXIT_MARGIN_S
-from maasloop.runtime.settings import ServiceSettings, environment_prefix
-from rendered import (
+from tests.chart.parts.rendered import (
     BLOCKS,
     CHART,
     MINIMAL,
@@ -29,7 +23,13 @@ from rendered import (
     pod_templates,
     settings_file,
 )
-from samples import other_settings, secrets
+from tests.chart.parts.samples import other_settings, secrets
+
+import generate_chart_schema
+from generate_chart_schema import NEVER
+from generators.reference_settings import SERVICES, settings_class
+from maasloop.runtime.process import EXIT_MARGIN_S
+from maasloop.runtime.settings import ServiceSettings, environment_prefix
 
 DSN = "postgresql://maasloop@db/maasloop"
 GRACE_MARGIN_S = 5

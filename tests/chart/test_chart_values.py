@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from rendered import BLOCKS, CHART, MINIMAL, STATEFUL, ChartRefused, HelmLibrary, Values, at, merged
+from tests.chart.parts.rendered import BLOCKS, CHART, MINIMAL, STATEFUL, ChartRefused, HelmLibrary, Values, at, merged
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = yaml.safe_load((CHART / "values.schema.yaml").read_text())

@@ -10,11 +10,11 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from tests.chart.parts.rendered import CHART
 
 import images.plan
 from kubecluster import plan
 from kubecluster.tools import packaged
-from rendered import CHART
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".maasloop" / "tools"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.chart.parts.rendered import CHART, NAMESPACE, RELEASE, HelmLibrary
 
 import kube_play
 from kubeplay.compose import compose, variables
@@ -14,7 +15,6 @@ from kubeplay.translate import NotTranslatable, Translation, manifests, translat
 from maasloop.core.clock import SystemClock
 from maasloop.stack.cluster_secrets import Release, cluster_secrets
 from maasloop.stack.servers.databases import SERVICES
-from rendered import CHART, NAMESPACE, RELEASE, HelmLibrary
 
 STATE = Path("/state")
 LABELS = {"app.kubernetes.io/component": "ingest", "app.kubernetes.io/instance": "city"}
