@@ -73,10 +73,13 @@ async def test_a_subject_that_is_no_text_does_not_end_the_link(nats_process: Nat
             lost += 1
 
         bus.on_reconnect(reconnected)
-        _, writer = await asyncio.open_connection(urlsplit(nats_process.url).hostname, urlsplit(nats_process.url).port)
-        writer.write(b'CONNECT {"verbose":false}\r\nPUB dev.v1.harbour.lamp-1.up.\xb9 to.\xff 2\r\n{}\r\n')
-        await writer.drain()
-        message = await heard.next_msg(timeout=10.0)
+        where = urlsplit(nats_process.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        assert (await reader.readline()).startswith(b"INFO")
+        writer.write(b'CONNECT {"verbose":false}\r\nPUB dev.v1.harbour.lamp-1.up.\xb9 to.\xff 2\r\n{}\r\nPING\r\n')
+        # The server has taken what it answers a PING behind.
+        assert await reader.readline() == b"PONG\r\n"
+        message = await heard.next_msg(timeout=30.0)
         await bus.check()
         writer.close()
 

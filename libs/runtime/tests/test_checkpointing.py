@@ -154,7 +154,7 @@ async def test_what_was_tampered_with_is_not_signed(
     append(dsn, 3)
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         for table in ("entries", "checkpoints"):
-            connection.execute(f"ALTER TABLE audit.{table} DISABLE TRIGGER only_grows".encode())
+            connection.execute(f"ALTER TABLE audit.{table} DISABLE TRIGGER USER".encode())
         connection.execute(tampering.encode())
 
     await keeper.look(at_once=True)

@@ -116,7 +116,8 @@ def _part(connection: Auditing, log: str, note: str, size: int) -> Export:
 
 
 def _rows(connection: Auditing, log: str, after: int, size: int) -> Iterator[Row]:
-    with connection.cursor(name="audit_export", withhold=connection.autocommit) as cursor:
+    # Who finds a fault in one log stops reading it, and its cursor may still be open beside the next one's.
+    with connection.cursor(name=f"audit_export_{log}", withhold=connection.autocommit) as cursor:
         cursor.itersize = ROWS_A_FETCH
         for position, body, chain in cursor.execute(_ENTRIES, [log, after, size]):
             yield Row(position, body, bytes(chain))
