@@ -87,7 +87,7 @@ def _service(resource: Any) -> str:  # noqa: ANN401 - messages of OTLP have no t
     return str(found[0]).removeprefix("maasloop-")
 
 
-def _heard(service: str, span: Any) -> Heard:  # noqa: ANN401 - as above
+def _heard(service: str, span: Any) -> Heard:  # noqa: ANN401 - messages of OTLP have no types
     return Heard(
         service,
         span.name,

@@ -64,7 +64,7 @@ class City:
             async with asyncio.timeout(45):
                 while not self.checkpoint.exists() or self.checkpoint.read_text() == before:  # noqa: ASYNC110 - a file has no event
                     await asyncio.sleep(0.05)
-                while (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"] == self.published:  # noqa: ASYNC110 - nor a stream
+                while (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"] == self.published:  # noqa: ASYNC110 - a stream tells no count by itself
                     await asyncio.sleep(0.05)
                 self.published = (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"]
             task.cancel()

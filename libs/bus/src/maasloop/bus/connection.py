@@ -126,7 +126,7 @@ class Bus:
         command = b"".join(b"PUB " + subject.encode() + end for subject in subjects)
         if command and self.connected:
             await self.client._send_command(command)  # noqa: SLF001 - nats-py has no public way; tested
-            await self.client._flush_pending()  # noqa: SLF001 - as above
+            await self.client._flush_pending()  # noqa: SLF001 - nats-py has no public way; tested
 
     async def ask(self, subject: str, body: bytes, *, timeout_s: float) -> bytes:
         """Send a request over core NATS and return the answer's body; an answer that refuses is raised (`refusals`)."""

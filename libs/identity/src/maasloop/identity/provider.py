@@ -194,7 +194,7 @@ def _opener(authority_file: Path | None) -> OpenerDirector:
 
 def _read(opener: OpenerDirector, url: str, body: bytes | None) -> bytes:
     # Every URL was held against `require_private`: https, or loopback.
-    request = Request(url, body, {"Accept": "application/json"})  # noqa: S310 - see above
+    request = Request(url, body, {"Accept": "application/json"})  # noqa: S310 - https or loopback, as said above
     with opener.open(request, timeout=FETCH_TIMEOUT_S) as answer:
         content: bytes = answer.read(DOCUMENT_BYTES_MAX + 1)
     if len(content) > DOCUMENT_BYTES_MAX:

@@ -73,7 +73,7 @@ def export_to(endpoint: str, service: str, traces_per_second_max: float = TRACES
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - costs its start only where it is used
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - costs its start only where it is used
 
-    from .sampling import sampler  # noqa: PLC0415 - as above
+    from .sampling import sampler  # noqa: PLC0415 - costs its start only where it is used
 
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"maasloop-{service}"}), sampler=sampler(traces_per_second_max)

@@ -136,7 +136,7 @@ class PostgresSeriesIndex:
 
     async def _others(self, message: Message, origin: int) -> list[Other]:
         columns = message.columns
-        assert columns is not None  # noqa: S101 - as above
+        assert columns is not None  # noqa: S101 - only messages with rows are resolved
         names = columns.names()
         others: list[Other] = []
         kinds: tuple[tuple[Kind, Sequence[State] | Sequence[Position]], ...] = (
