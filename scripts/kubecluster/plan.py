@@ -33,7 +33,7 @@ LOAD = "maasloop-load"
 LOAD_S = 480
 LOAD_ENDS_S = 300
 """Longest wait for the counting of what the load sent."""
-READINGS_PER_S = 200
+READINGS_PER_S = 2_000
 PARTITIONS = 2
 KILLED = ("ingest", "timeseries-0", "actuation-0", "device-registry")
 """Not the servers: in the test profile what they store ends with their pod."""

@@ -89,12 +89,15 @@ async def test_a_rolling_restart_leaves_no_command_open(shared_stack: "LocalStac
 
 
 def test_a_city_that_cannot_act_fails(shared_stack: "LocalStack") -> None:
-    """Without actuation the selftest ends with a sentence that says which step failed."""
+    """Without actuation the selftest ends with a sentence that says which step failed, under load and without."""
     shared_stack.services["actuation"].stop()
     try:
         done = _selftest(shared_stack, "--wait", "8")
+        loaded = _selftest(shared_stack, "--wait", "8", "--load", "1")
     finally:
         shared_stack.services["actuation"].start()
 
     assert done.returncode != 0
     assert "a lamp obeys" in done.stderr
+    assert loaded.returncode != 0
+    assert "each command has an outcome" in loaded.stderr

@@ -17,7 +17,7 @@ def selftest(
     context: typer.Context,
     *,
     wait: Annotated[float, typer.Option(min=1.0, help="Longest wait for each answer of the city, in seconds.")] = 60.0,
-    load: Annotated[float, typer.Option(min=0.0, help="Send readings for so many seconds before it.")] = 0.0,
+    load: Annotated[float, typer.Option(min=0.0, help="Seconds of readings and commands before it.")] = 0.0,
     readings: Annotated[int, typer.Option(min=1, max=5_000, help="How many of them a second.")] = 200,
     as_json: Json = False,
 ) -> None:

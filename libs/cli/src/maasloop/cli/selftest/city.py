@@ -11,7 +11,7 @@ from uuid import uuid4
 from google.protobuf.json_format import MessageToDict
 
 from maasloop.api.command.v1.command_pb2 import Command, LightLevel, Setpoint
-from maasloop.api.command.v1.command_service_pb2 import GetCommandRequest, IssueCommandRequest
+from maasloop.api.command.v1.command_service_pb2 import GetCommandRequest, IssueCommandRequest, ListCommandsRequest
 from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
 from maasloop.api.consent.v1.consent_service_pb2 import (
     CreateProcessingActivityRequest,
@@ -45,6 +45,8 @@ RETENTION_S = 86_400
 MINUTE_US = 60_000_000
 CALL_TIMEOUT_S = 20.0
 PAUSE_S = 0.1
+OPEN = (Command.STATE_ACCEPTED, Command.STATE_DISPATCHED, Command.STATE_ACKNOWLEDGED)
+"""States of a command without an outcome."""
 
 type Opened = Callable[[Door], AbstractAsyncContextManager[Any]]
 
@@ -156,6 +158,11 @@ class City:
         """Return a command as it stands."""
         command: Command = await self.call(COMMANDS, "GetCommand", GetCommandRequest(name=name))
         return command
+
+    async def open_commands(self) -> int:
+        """Return how many commands of the district have no outcome; counts no further than a page of each state."""
+        asked = [ListCommandsRequest(parent=self.parent, state=state) for state in OPEN]
+        return sum([len((await self.call(COMMANDS, "ListCommands", each)).commands) for each in asked])
 
     async def grant(self) -> str:
         """Let the person of the bike consent, and return the record."""

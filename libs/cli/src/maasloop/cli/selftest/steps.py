@@ -1,21 +1,25 @@
 """The steps of the selftest; each ends when the city has shown that it can, or with a sentence."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from maasloop.api.command.v1.command_pb2 import Command
+from maasloop.api.device.v1.credential_pb2 import IssuedCredential
 from maasloop.core.clock import Clock
 from maasloop.stack.doors import MqttListener
 from maasloop.stack.errors import StackError
 
-from .city import AIR, BIKE, LAMP, METER, POWER, City, until
+from .city import AIR, BIKE, LAMP, METER, OPEN, POWER, City, until
 from .lamp import Lamp
 
 LEVEL_PERCENT = 100.0
 WITHDRAWAL_S = 5.0
 """Longest way of a withdrawal to the door and to queries."""
-ENDED = {Command.STATE_VERIFIED, Command.STATE_FAILED, Command.STATE_EXPIRED, Command.STATE_REFUSED}
+COMMAND_PERIOD_S = 10.0
+"""Time from one command to the next under load."""
+ENDED = {*Command.State.values()} - {Command.STATE_UNSPECIFIED, *OPEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +37,26 @@ class Selftest:
         """Wait at most ``wait_s`` for each answer of the city."""
         self._city, self._lamp, self._listener = city, lamp, listener
         self._clock, self._wait_s = clock, wait_s
+        self._commands = f"maasloop commands list {city.district}"
 
     async def run(self, *, load_s: float = 0.0, readings_per_s: int = 0) -> list[Step]:
-        """Send readings for ``load_s``, and then try all; raises ``StackError`` with the step that failed."""
+        """Send readings and commands for ``load_s``, and then try all; raises ``StackError`` with the step that failed."""
         await self._city.describe()
         await self._city.add_devices(self._lamp.installed)
+        credential = await self._city.enrol()
 
         async def load() -> None:
-            await self._load(load_s, readings_per_s)
+            await self._load(credential, load_s, readings_per_s)
 
-        loaded = [await self._tried("what was acknowledged is stored, once", load)] if load_s else []
+        async def command() -> None:
+            await self._command(credential)
+
+        under_load = "what was acknowledged is stored, once, and each command has an outcome"
+        loaded = [await self._tried(under_load, load)] if load_s else []
         return [
             *loaded,
             await self._tried("an observation is stored and read", self._observation),
-            await self._tried("a lamp obeys, and its meter proves it", self._command),
+            await self._tried("a lamp obeys, and its meter proves it", command),
             await self._tried("a withdrawn consent silences a series", self._withdrawal),
         ]
 
@@ -71,7 +81,34 @@ class Selftest:
         await until(accepted, self._wait_s)
         await until(shown, self._wait_s)
 
-    async def _load(self, load_s: float, readings_per_s: int) -> None:
+    async def _load(self, credential: IssuedCredential, load_s: float, readings_per_s: int) -> None:
+        async with self._lamp.living(self._listener, credential):
+            commanded = asyncio.create_task(self._commanded(load_s))
+            try:
+                await self._recorded(load_s, readings_per_s)
+                await commanded
+            finally:
+                commanded.cancel()
+
+    async def _commanded(self, load_s: float) -> None:
+        """Ask for a level again and again, whoever restarts meanwhile, until every command has an outcome."""
+        ends_s = self._clock.monotonic_s() + load_s
+
+        async def issued() -> Command:
+            return await self._city.issue(LEVEL_PERCENT)
+
+        async def settled() -> bool:
+            return not await self._city.open_commands()
+
+        while (left_s := ends_s - self._clock.monotonic_s()) > 0.0:
+            await until(issued, self._wait_s)
+            await self._clock.sleep(min(left_s, COMMAND_PERIOD_S))
+        with contextlib.suppress(TimeoutError):
+            await until(settled, self._wait_s)
+        if left := await self._city.open_commands():
+            raise StackError("selftest", f"{left} commands have no outcome", next_step=self._commands)
+
+    async def _recorded(self, load_s: float, readings_per_s: int) -> None:
         """Send a batch a second until each is acknowledged, whoever restarts meanwhile, and count what is stored."""
         sent, first_us, last_us = 0, self._clock.now_us(), 0
         ends_s = self._clock.monotonic_s() + load_s
@@ -97,8 +134,8 @@ class Selftest:
         if (found := await stored()) != sent:
             raise StackError("selftest", f"{sent} readings were acknowledged and {found} are stored")
 
-    async def _command(self) -> None:
-        async with self._lamp.living(self._listener, await self._city.enrol()):
+    async def _command(self, credential: IssuedCredential) -> None:
+        async with self._lamp.living(self._listener, credential):
 
             async def issued() -> Command:
                 return await self._city.issue(LEVEL_PERCENT)
@@ -112,7 +149,7 @@ class Selftest:
             found = await until(ended, self._wait_s) or command
         if found.state != Command.STATE_VERIFIED:
             message = f"the lamp's command ended as {Command.State.Name(found.state)} ({found.reason})"
-            raise StackError("selftest", message, next_step=f"maasloop commands list {self._city.district}")
+            raise StackError("selftest", message, next_step=self._commands)
 
     async def _withdrawal(self) -> None:
         value = 12.0
