@@ -6,9 +6,17 @@ import yaml
 
 from generators.pages import MARK
 from generators.reference_subjects import address, device_kinds, device_mqtt_topic, device_topic
-from maasloop.bus.subjects import FACTS, INGEST_RECORD, Fact, UplinkKind
+from maasloop.bus.subjects import FACTS, INGEST_RECORD, DownlinkKind, Fact, UplinkKind
 from maasloop.core.ids import ID_PATTERN
 
+_CODINGS: dict[UplinkKind | DownlinkKind, str] = {
+    UplinkKind.OBSERVATIONS_SENML: "application/senml+json",
+    UplinkKind.OBSERVATIONS_SENML_CBOR: "application/senml+cbor",
+    UplinkKind.OBSERVATIONS_PB: "application/protobuf",
+    UplinkKind.RESPONSES_PB: "application/protobuf",
+    DownlinkKind.COMMANDS: "application/jose",
+}
+"""Media types of what devices send and receive (RFC 8428, RFC 7515); the others are JSON."""
 _HEAD = f"# Generated from maasloop.bus.subjects {MARK}.\n"
 
 
@@ -68,7 +76,7 @@ def _fact(fact: Fact) -> dict[str, Any]:
 def _devices() -> dict[str, Any]:
     channels: dict[str, Any] = {}
     for kind, _, text in device_kinds():
-        coding = "application/protobuf" if kind.endswith("-pb") else "application/json"
+        coding = _CODINGS.get(kind, "application/json")
         for server, topic in (("nats", device_topic(kind)), ("mqtt", device_mqtt_topic(kind))):
             channels[_device_id(server, kind)] = {
                 "address": topic,

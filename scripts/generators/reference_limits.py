@@ -23,6 +23,35 @@ bytes, `_PERCENT` percent, `_W` watts, `_M` metres; `_MAX` and `_MIN` bound a nu
 """
 
 
+_DOORS = "What a sender, a caller or a listener meets first, and what it then hears ([reasons](error-reasons.md))."
+_MET = (
+    ("maasloop.ingest.domain.readings.PAYLOAD_MAX_BYTES", "A payload over MQTT, NATS or HTTP", "PAYLOAD_TOO_LARGE"),
+    ("maasloop.ingest.entrypoints.rpc.REQUEST_MAX_BYTES", "A batch over gRPC", "PAYLOAD_TOO_LARGE"),
+    ("maasloop.ingest.domain.readings.READINGS_MAX", "Readings of a text payload; words, places and counts of a batch", "PAYLOAD_TOO_LARGE"),
+    ("maasloop.ingest.entrypoints.batches.PAIRS_MAX", "Devices times observed properties that a batch names", "COLUMNS_INCONSISTENT"),
+    ("maasloop.ingest.domain.readings.DEPTH_MAX", "Depth of JSON and CBOR", "PAYLOAD_TOO_DEEP"),
+    ("maasloop.ingest.adapters.resolving.AGE_MAX_US", "Age of a reading at receipt, where its retention is not shorter", "TIME_TOO_OLD"),
+    ("maasloop.ingest.handlers.record_observations.FUTURE_MAX_US", "How far a reading may lie ahead", "TIME_IN_FUTURE"),
+    ("maasloop.ingest.handlers.record_observations.STATE_BYTES_MAX", "A reading that is a word", "TEXT_INVALID"),
+    ("maasloop.ingest.entrypoints.rpc.CALLS_MAX", "Batches over gRPC at once", "OVERLOADED"),
+    ("maasloop.ingest.entrypoints.http.REQUESTS_MAX", "Requests over HTTP at once", "OVERLOADED"),
+    ("maasloop.device_registry.domain.admission.CONNECTIONS_MAX", "Connections of a device's credential", "CONNACK 5"),
+    ("maasloop.bus.accounts.INTEGRATOR_CONNECTIONS_MAX", "Connections of an integrator", "NATS refuses the connection"),
+    ("maasloop.rpc.requests.PAGE_SIZE_MAX", "Resources of a page", "a page of as many"),
+    ("maasloop.rpc.interceptor.UNARY_TIMEOUT_S", "A call without a deadline", "DEADLINE_EXCEEDED"),
+    ("maasloop.rpc.server.CONCURRENT_CALLS_MAX", "Calls of a service at once", "OVERLOADED"),
+    ("maasloop.rpc.server.METADATA_BYTES_MAX", "Metadata of a call", "RESOURCE_EXHAUSTED, without a reason"),
+    ("maasloop.timeseries.handlers.read_observations.SPAN_MAX_US", "Range of ReadObservations", "RANGE_TOO_LONG"),
+    ("maasloop.timeseries.handlers.read_observations.SERIES_MAX", "Series of ReadObservations", "RANGE_TOO_LONG"),
+    ("maasloop.timeseries.entrypoints.rpc.BUCKETS_AN_ANSWER_MAX", "Buckets of AggregateObservations", "RANGE_TOO_LONG"),
+    ("maasloop.timeseries.entrypoints.rpc.BUCKETS_A_STREAM_MAX", "Buckets of ReadAggregates", "RANGE_TOO_LONG"),
+    ("maasloop.timeseries.adapters.tailing.WATCHES_MAX", "Watches of observations at once", "OVERLOADED"),
+    ("maasloop.timeseries.adapters.tailing.SLOW_AFTER_S", "A watch that is not read", "CALLER_TOO_SLOW"),
+    ("maasloop.device_registry.domain.importing.ROWS_MAX", "Rows of an import of devices", "IMPORT_ROW_INVALID"),
+)  # fmt: skip
+"""Limits that callers meet: where each is declared, what it bounds, and what is heard beyond it."""
+
+
 class Limit(NamedTuple):
     """One constant."""
 
@@ -34,17 +63,28 @@ class Limit(NamedTuple):
 
 def limits_page(root: Path) -> str:
     """Return the page."""
-    sections = []
-    for member in sorted(path.parent for path in root.glob("[ls]*s/*/pyproject.toml")):
-        rows = [
-            (code(limit.name), code(limit.value), limit.meaning, limit.module)
+    found = {
+        member.name: [
+            limit
             for path in sorted(member.glob("src/**/*.py"))
             if "_pb2" not in path.name
             for limit in limits(_module(member, path), path.read_text())
         ]
-        if rows:
-            sections.append(section(member.name, table(("limit", "value", "meaning", "module"), rows)))
-    return page("Limits", "constants in the sources", _INTRODUCTION, *sections)
+        for member in sorted(path.parent for path in root.glob("[ls]*s/*/pyproject.toml"))
+    }
+    values = {f"{limit.module}.{limit.name}": limit.value for some in found.values() for limit in some}
+    met = [(what, code(values[place]), code(place.rpartition(".")[2]), heard) for place, what, heard in _MET]
+    doors = section("At the doors", _DOORS, table(("what", "at most", "limit", "beyond it"), met))
+    sections = [
+        section(name, table(("limit", "value", "meaning", "module"), [_row(limit) for limit in some]))
+        for name, some in found.items()
+        if some
+    ]
+    return page("Limits", "constants in the sources", _INTRODUCTION, doors, *sections)
+
+
+def _row(limit: Limit) -> tuple[str, str, str, str]:
+    return (code(limit.name), code(limit.value), limit.meaning, limit.module)
 
 
 def limits(module: str, source: str) -> Iterator[Limit]:

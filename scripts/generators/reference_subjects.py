@@ -24,8 +24,10 @@ UPLINKS = {
     UplinkKind.RESPONSES_PB: "`DeviceResponse` as protobuf.",
 }
 DOWNLINKS = {
-    DownlinkKind.COMMANDS: "`DeviceCommand` as protobuf JSON; QoS 0, sent again until answered or expired.",
-    DownlinkKind.RECEIPTS: "Why readings were refused; the durable answer is the quarantine list.",
+    DownlinkKind.COMMANDS: "A signed `DeviceCommand`: JWS (RFC 7515) over protobuf JSON; QoS 0, sent again until answered "
+    "or expired.",
+    DownlinkKind.RECEIPTS: "`DeviceReceipt` as protobuf JSON: why readings were refused; the durable answer is the "
+    "quarantine list.",
 }
 _FACTS = """
 A fact is said after it is true: its publisher has it in its tables, or the broker has it in its stream. Bodies are

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from house import directions, shape, words
+from house import directions, pages, shape, words
 from house.tree import Rule, Tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,8 @@ RULES: tuple[Rule, ...] = (
     directions.lonely_handlers,
     words.registered_subjects,
     words.one_clock,
+    pages.leading_links,
+    pages.found_pages,
 )
 
 
@@ -83,6 +85,8 @@ SABOTAGES = (
     Sabotage(words.one_clock, f"{INGEST}/app.py", "x = datetime.now(UTC)\n", "x = clock.now()\n"),
     Sabotage(words.one_clock, f"{INGEST}/app.py", "x = dt.datetime.now(UTC)\n", "x = time.monotonic()\n"),
     Sabotage(words.one_clock, f"{INGEST}/app.py", "from time import time\n", "from time import monotonic\n"),
+    Sabotage(pages.leading_links, "docs/a.md", "[b](b.md)", "[a](../docs/a.md#b), [b](https://b.example)"),
+    Sabotage(pages.found_pages, "docs/a.md", "[a](a.md)", ""),
 )
 
 
