@@ -1,6 +1,6 @@
 # Everything a person does here, in the order of a day. `make` alone prints it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-release \
+.PHONY: help setup demo up down status reset fmt lint type test check integration e2e proto proto-image proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
 	bench-report bench-cost sim-scale bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
 	security sbom audit-dependencies kind kube-test
@@ -95,6 +95,9 @@ compose-files: setup ## settings and secrets that deploy/compose.yaml mounts, be
 
 proto: ## generate stubs and error reasons from proto/
 	@$(BIN)/python scripts/generate_protos.py
+
+proto-image: setup ## contracts and all they import in one file, for other languages: dist/maasloop.binpb
+	@mkdir -p dist && $(BIN)/python scripts/generate_protos.py --image dist/maasloop.binpb
 
 proto-release: ## take today's contracts as the ones that may not break
 	@$(BIN)/python scripts/generate_protos.py --release

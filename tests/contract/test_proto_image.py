@@ -99,5 +99,12 @@ def test_every_file_is_in_the_image(contract: list[File]) -> None:
     assert {file.proto.name for file in contract} == written
 
 
+def test_image_needs_nothing_else(generated: Generated) -> None:
+    """Compilers of other languages find in it whatever the contracts import."""
+    files = FileDescriptorSet.FromString(generated.image.read_bytes()).file
+
+    assert {name for file in files for name in file.dependency} <= {file.name for file in files}
+
+
 def _texts(folder: Path) -> list[Path]:
     return [path for suffix in ("*.py", "*.pyi") for path in folder.rglob(suffix) if "__pycache__" not in path.parts]
