@@ -16,7 +16,6 @@ from images.machine import run
 from maasloop.stack.errors import StackError
 
 SUITE = "trixie"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = ("ca-certificates", "python3")
 IMAGE = "localhost/maasloop-base"
 NOT_READ = (

@@ -16,7 +16,6 @@ from maasloop.stack.capacity import NATS_CORES_MAX, POSTGRES_CORES_MAX, UTILISAT
 
 PARTITIONS_MAX = 64
 MS = 1_000.0
-YEAR_S = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)

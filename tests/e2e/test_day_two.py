@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
+from tests.e2e import pages
 
 from maasloop.api.device.v1.device_pb2 import Device
 from maasloop.api.observation.v1.ingest_service_pb2 import RecordObservationsRequest, RecordObservationsResponse
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Town
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "operate"
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINE_TIMEOUT_S = 150
 READINGS = 50
 CALLERS = 4
@@ -40,28 +37,17 @@ type Record = Callable[[RecordObservationsRequest], Awaitable[RecordObservations
 
 
 def _blocks(page: str) -> list[list[str]]:
-    text = (PAGES / page).read_text(encoding="utf-8")
-    return [block.strip().splitlines() for block in BLOCK.findall(text)]
+    return pages.blocks(PAGES / page)
 
 
 def _shell(root: Path, names: dict[str, str]) -> Run:
     """Return what runs a line of a page for the stack of a directory, with the page's names replaced."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MAASLOOP_CLI__ROOT": str(root)}
+    variables = pages.environment(root)
 
     def run(line: str) -> str:
         for name, value in names.items():
             line = re.sub(rf"\b{name}\b", value, line)
-        done = subprocess.run(
-            ["/bin/sh", "-euc", line],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LINE_TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return pages.run_line(line, variables, folder=Path.cwd(), timeout_s=LINE_TIMEOUT_S)
 
     return run
 

@@ -1,33 +1,27 @@
 """The tutorials hold: their blocks are run, line by line, against a running stack."""
 
-import os
-import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e import pages
 
 from maasloop.stack.local import LocalStack
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MAKE_TARGETS = {"make up": "up", "make down": "down", "make chart": "chart"}
+MAKE_TARGETS = {"make up": "up", "make down": "down", "make chart": "chart", "make proto-image": "proto-image"}
 """Commands of the checkout itself: the fixture stands for them, and the Makefile must have them."""
 NAMED = 'eval "$(maasloop status --shell)"'
 OWN_SHELL = {". .venv/bin/activate", NAMED}
 """What changes the reader's own shell; the fixture does it for every line."""
-LINE_TIMEOUT_S = 60
 
 
 @pytest.fixture(name="environment", scope="module")
 def _environment(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "MAASLOOP_CLI__ROOT": str(shared_stack.directory.root),
+        **pages.environment(shared_stack.directory.root),
         "CREDENTIALS": str(Path(shared_stack.directory.read().nats_users) / "integrator-guide.creds"),
         "SECRETS": str(tmp_path_factory.mktemp("secrets")),
     }
@@ -36,23 +30,13 @@ def _environment(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFact
 
 
 def _lines(tutorial: str) -> Iterator[str]:
-    for block in BLOCK.findall((TUTORIALS / tutorial).read_text(encoding="utf-8")):
-        yield from (line for line in block.splitlines() if line.strip() and line not in OWN_SHELL)
+    for block in pages.blocks(TUTORIALS / tutorial):
+        yield from (line for line in block if line.strip() and line not in OWN_SHELL)
 
 
 def _run(line: str, environment: dict[str, str]) -> str:
     """Run one line of a tutorial as a reader would, and return what it prints."""
-    done = subprocess.run(
-        ["/bin/sh", "-euc", line],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LINE_TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    return pages.run_line(line, environment, folder=ROOT)
 
 
 @pytest.mark.e2e

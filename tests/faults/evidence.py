@@ -28,7 +28,6 @@ ROW = np.dtype(
 """A row of binary COPY of (series, time, value), none of them null."""
 OBSERVATION_STREAMS = ("OBSERVATIONS", "PERSONAL", "IMPORTS")
 TERMS = ("accepted", "stored", "duplicate", "conflict", "quarantined", "refused_consent", "shed", "dead_lettered")
-COUNT_BATCH = 5_000
 COUNT_TIMEOUT_S = 120.0
 _TRAILER_BYTES = 2
 

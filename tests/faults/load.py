@@ -43,7 +43,6 @@ MQTT_TIMEOUT_S = 3.0
 CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 300))
 REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT)
 """Answers by which nothing of a batch was taken."""
-HTTP_OK = 200
 HTTP_REFUSED_FROM, HTTP_REFUSED_TO = 400, 500
 COUNTERS = struct.Struct("qqq")
 DOORS = ("grpc", "http", "mqtt")

@@ -2,17 +2,14 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import psycopg
 import pytest
-from google.protobuf.duration_pb2 import Duration
 
 from maasloop.api.consent.v1 import consent_service_pb2 as pb
-from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
+from maasloop.api.consent.v1.consent_pb2 import ConsentRecord
 from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceStub
 from maasloop.api.consent.v1.events_pb2 import ConsentResource
 from maasloop.bus import connection as bus_connection
@@ -26,8 +23,7 @@ from maasloop.stack.ports import free_ports
 from maasloop.stack.servers.nats import NatsServer
 from maasloop.testing.service_process import service_process
 
-if TYPE_CHECKING:
-    from maasloop.api.consent.v1.consent_service_pb2_grpc import ConsentServiceAsyncStub
+type Give = Callable[..., Awaitable[ConsentRecord]]
 
 pytestmark = pytest.mark.timeout(180)
 """Starting processes takes long on a busy machine."""
@@ -65,29 +61,9 @@ async def _until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _grant(stub: "ConsentServiceAsyncStub") -> ConsentRecord:
-    activity = ProcessingActivity(
-        display_name="Air",
-        purpose="Cleaner air",
-        legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
-        data_categories=["pm25"],
-        retention=Duration(seconds=60),
-        controller="City",
-    )
-    await call(
-        stub.CreateProcessingActivity,
-        pb.CreateProcessingActivityRequest(processing_activity_id="air", processing_activity=activity),
-    )
-    record = ConsentRecord(
-        data_subject="dataSubjects/someone",
-        processing_activity="processingActivities/air",
-        notice_version="1",
-        method="app",
-    )
-    return await call(stub.GrantConsent, pb.GrantConsentRequest(consent_record=record, request_id=str(uuid4())))
-
-
-async def test_a_withdrawal_outlives_every_crash(service_dsn: Callable[[str], str], nats_process: NatsServer) -> None:
+async def test_a_withdrawal_outlives_every_crash(
+    service_dsn: Callable[[str], str], nats_process: NatsServer, give: Give
+) -> None:
     """Withdrawn while the broker is away, consent then killed: the enforcer closes, and opens with the withdrawal."""
     (port,) = free_ports(1)
     address, dsn = f"127.0.0.1:{port}", service_dsn("consent")
@@ -97,7 +73,7 @@ async def test_a_withdrawal_outlives_every_crash(service_dsn: Callable[[str], st
         stub = ConsentServiceStub(channel)
         with _consent(dsn, nats_process.url, port):
             await client.wait_ready(channel, "consent")
-            record = await _grant(stub)
+            record = await give(stub)
             await _until(lambda: projection.open and projection.get(record.name) == ConsentRecord.STATE_GIVEN)
             nats_process.kill9()
             await call(stub.WithdrawConsent, pb.WithdrawConsentRequest(name=record.name))
@@ -110,7 +86,7 @@ async def test_a_withdrawal_outlives_every_crash(service_dsn: Callable[[str], st
 
 
 async def test_a_withdrawal_arrives_though_its_event_cannot_leave(
-    service_dsn: Callable[[str], str], nats_url: str
+    service_dsn: Callable[[str], str], nats_url: str, give: Give
 ) -> None:
     """Nothing is relayed, but the enforcer learns from the confirmation that it is behind, and asks."""
     (port,) = free_ports(1)
@@ -122,7 +98,7 @@ async def test_a_withdrawal_arrives_though_its_event_cannot_leave(
             stub = ConsentServiceStub(channel)
             with _consent(dsn, nats_url, port):
                 await client.wait_ready(channel, "consent")
-                record = await _grant(stub)
+                record = await give(stub)
                 await _until(lambda: projection.open and projection.get(record.name) == ConsentRecord.STATE_GIVEN)
                 await call(stub.WithdrawConsent, pb.WithdrawConsentRequest(name=record.name))
                 await _until(lambda: projection.get(record.name) == ConsentRecord.STATE_WITHDRAWN)

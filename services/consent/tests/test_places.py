@@ -1,13 +1,10 @@
 """A citizen withdraws what they gave, and nobody else does, though the call names only the record."""
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 
 from maasloop.api.consent.v1 import consent_service_pb2 as pb
-from maasloop.api.consent.v1.consent_pb2 import ConsentRecord, ProcessingActivity
 from maasloop.consent.adapters.postgres import PostgresRegister
 from maasloop.consent.entrypoints.messages import MessageCodec
 from maasloop.consent.entrypoints.places import RecordPlaces
@@ -18,7 +15,6 @@ from maasloop.identity.principals import Grant, Kind, Principal
 from maasloop.identity.roles import Roles
 from maasloop.postgres.pool import open_pool
 from maasloop.rpc.authorization import RoleAuthorizer
-from maasloop.rpc.client import call
 from maasloop.runtime.owning import Owner
 
 pytestmark = pytest.mark.integration
@@ -27,33 +23,9 @@ WITHDRAW = "/maasloop.api.consent.v1.ConsentService/WithdrawConsent"
 CITIZEN = (Grant("citizen", None),)
 
 
-async def _given(stub: Any, data_subject: str) -> str:  # noqa: ANN401 - a stub
-    """Let a person consent, and return the name of the record."""
-    activity = ProcessingActivity(
-        display_name="Air by bike",
-        purpose="Map the air where people ride.",
-        legal_basis=ProcessingActivity.LEGAL_BASIS_CONSENT,
-        data_categories=["pm25"],
-        retention=Duration(seconds=86_400),
-        controller="City",
-    )
-    request = pb.CreateProcessingActivityRequest(processing_activity_id="air", processing_activity=activity)
-    await call(stub.CreateProcessingActivity, request)
-    record = ConsentRecord(
-        data_subject=f"dataSubjects/{data_subject}",
-        processing_activity="processingActivities/air",
-        notice_version="2026-1",
-        method="app",
-    )
-    answer: ConsentRecord = await call(
-        stub.GrantConsent, pb.GrantConsentRequest(consent_record=record, request_id=str(uuid4()))
-    )
-    return answer.name
-
-
-async def test_a_citizen_withdraws_the_own_consent(consent: Any) -> None:  # noqa: ANN401 - a class of conftest, which cannot be imported by name
+async def test_a_citizen_withdraws_the_own_consent(consent: Any, give: Any) -> None:  # noqa: ANN401 - of conftest, which cannot be imported by name
     """Whose record it is may withdraw it; another citizen may not, and nobody may what there is not."""
-    name = await _given(consent.stub, "someone")
+    name = (await give(consent.stub)).name
     async with open_pool(consent.dsn, name="test", size_max=2) as pool:
         register = PostgresRegister(Owner(pool, SystemClock()), MessageCodec(), lambda: None)
         authorizer = RoleAuthorizer(Roles.load(), RecordPlaces(ReadRegister(register)))

@@ -35,8 +35,8 @@ class Point(Protocol):
         ...
 
 
-class State(Protocol):
-    """An observation that is a word."""
+class Indexed(Protocol):
+    """What a state and a position have in common."""
 
     @property
     def device_index(self) -> int:
@@ -52,6 +52,10 @@ class State(Protocol):
     def event_time_us(self) -> int:
         """Microseconds since the epoch."""
         ...
+
+
+class State(Indexed, Protocol):
+    """An observation that is a word."""
 
     @property
     def state(self) -> str:
@@ -59,23 +63,8 @@ class State(Protocol):
         ...
 
 
-class Position(Protocol):
+class Position(Indexed, Protocol):
     """An observation that is a place."""
-
-    @property
-    def device_index(self) -> int:
-        """Position of the device among the names."""
-        ...
-
-    @property
-    def property_index(self) -> int:
-        """Position of the observed property among the names."""
-        ...
-
-    @property
-    def event_time_us(self) -> int:
-        """Microseconds since the epoch."""
-        ...
 
     @property
     def position(self) -> Point:
