@@ -324,6 +324,8 @@ def test_alerts_subscriptions_and_deliveries(maasloop: Any, contract: Any) -> No
     assert "Smog" in maasloop(*options, "alerts", "list", "noord", "--state", "raised").out
     assert maasloop(*options, "alerts", "ack", "noord/a", "--by", "desk").status == 0
     assert contract.requests[-1][1].acknowledger == "desk"
+    assert maasloop(*options, "alerts", "ack", "noord/a").status == 0
+    assert contract.requests[-1][1].acknowledger == ""
     assert maasloop(*options, "alerts", "resolve", "noord/a").status == 0
     assert maasloop(*options, "subscriptions", "add", "noord/me", "--email", "a@b.nl", "--category", "air").status == 0
     added = contract.requests[-1][1]

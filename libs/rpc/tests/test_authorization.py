@@ -1,12 +1,14 @@
 """What a call needs, read out of its request by what the contract declares, and who is refused it."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from google.protobuf.message import Message
 
 from maasloop.api.command.v1 import command_pb2, command_service_pb2
 from maasloop.api.consent.v1 import consent_service_pb2
 from maasloop.api.device.v1 import device_pb2, device_service_pb2
-from maasloop.api.observation.v1 import series_service_pb2
+from maasloop.api.observation.v1 import ingest_service_pb2, series_service_pb2
 from maasloop.core.errors import PermissionDenied
 from maasloop.identity.principals import Grant, Kind, Principal
 from maasloop.identity.roles import ANY, Roles
@@ -20,14 +22,14 @@ CENTRE = "districts/centre"
 INSTALLER = Principal(Kind.PERSON, "ada", grants=(Grant("installer", frozenset({"centre"})),))
 
 
-async def _places(name: str) -> Place | None:
+async def _places(names: Sequence[str]) -> Mapping[str, Place]:
     known = {
         "consentRecords/r1": Place(data_subject="p-1"),
         "observedProperties/pm25": Place(domain="air"),
         "observedProperties/no2": Place(domain="air"),
         "districts/centre/commands/c1": Place(district="centre", domain="light"),
     }
-    return known.get(name)
+    return {name: known[name] for name in names if name in known}
 
 
 AUTHORIZER = RoleAuthorizer(Roles.load(), _places)
@@ -135,3 +137,22 @@ async def test_a_shared_thing_needs_no_district() -> None:
     )
 
     assert need.districts == ANY
+
+
+async def test_many_names_are_looked_up_at_once() -> None:
+    """A request of a thousand entries asks its service once, and one of them that nobody knows makes it the whole city's."""
+    asked: list[int] = []
+
+    async def places(names: Sequence[str]) -> Mapping[str, Place]:
+        asked.append(len(names))
+        return {name: Place(district="centre") for name in names if not name.endswith("/none")}
+
+    method = "/maasloop.api.observation.v1.IngestService/ReplayQuarantine"
+    permission, authorizer = permission_of(method), RoleAuthorizer(Roles.load(), places)
+    names = [f"quarantineEntries/{number}" for number in range(1_000)]
+    here = await authorizer.need(permission, ingest_service_pb2.ReplayQuarantineRequest(names=names))
+    names[7] = "quarantineEntries/none"
+    everywhere = await authorizer.need(permission, ingest_service_pb2.ReplayQuarantineRequest(names=names))
+
+    assert asked == [1_000, 1_000]
+    assert (here.districts, everywhere.districts) == (frozenset({"centre"}), None)

@@ -189,6 +189,16 @@ async def test_what_does_not_exist_is_not_found(notification: "Running") -> None
         assert (await _refusal(NotFound, one)).reason == "RESOURCE_NOT_FOUND"
 
 
+async def test_who_takes_an_alert_is_told(notification: "Running", city: "City", eventually: "Eventually") -> None:
+    """Where callers are not identified, a call that says nobody's name takes nothing."""
+    (alert,) = await _raised(notification, city, eventually, 1)
+    refusal = await _refusal(
+        InvalidArgument, call(notification.stub.AcknowledgeAlert, pb.AcknowledgeAlertRequest(name=alert.name))
+    )
+    assert dict(refusal.metadata) == {"field": "acknowledger", "rule": "required"}
+    assert [one.state for one in await notification.alerts()] == [Alert.STATE_RAISED]
+
+
 async def _raised(notification: "Running", city: "City", eventually: "Eventually", count: int) -> list[Alert]:
     await notification.create_rule(_rule())
     await city.readings("pm25", [(f"station-{number}", 1_000_000, 80.0) for number in range(count)])

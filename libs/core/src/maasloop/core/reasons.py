@@ -120,7 +120,7 @@ class Reason(StrEnum):
     """Shed under load by priority class."""
 
     TEXT_INVALID = "TEXT_INVALID"
-    """A text is longer than the limit, or holds NUL."""
+    """A text is longer than the limit, or holds a control character (a state: NUL). Metadata: `field`, of a request."""
 
     COLUMNS_INCONSISTENT = "COLUMNS_INCONSISTENT"
     """Columns of a batch differ in length, or an index points outside the dictionary."""

@@ -5,7 +5,7 @@ subject out of the request, and asks the table of roles. A method without the op
 request does not tell is taken as the whole city, all domains.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,13 +51,13 @@ class Place:
     """Key of the person whose data it is."""
 
 
-type Places = Callable[[str], Awaitable[Place | None]]
-"""Tells where the resource of a name belongs; none if there is no such resource, or nobody knows."""
+type Places = Callable[[Sequence[str]], Awaitable[Mapping[str, Place]]]
+"""Tells by name where resources belong, all those of a request at once; without what is no resource, or nobody knows."""
 
 
-async def nowhere(_name: str) -> Place | None:
+async def nowhere(_names: Sequence[str]) -> Mapping[str, Place]:
     """Know no resource."""
-    return None
+    return {}
 
 
 class RoleAuthorizer:
@@ -92,8 +92,7 @@ class RoleAuthorizer:
         """Return what a request needs, for a method that asks for such a permission."""
         districts: set[str] = set()
         data_subjects: set[str] = set()
-        for text in _texts(request, asked.objects):
-            place = await self._place(text)
+        for place in await self._where(list(_texts(request, asked.objects))):
             if place.data_subject is not None:
                 data_subjects.add(place.data_subject)
             if place.district is not None:
@@ -108,33 +107,36 @@ class RoleAuthorizer:
             frozenset(data_subjects),
         )
 
-    async def _place(self, text: str) -> Place:
-        collection, slash, rest = text.partition("/")
-        key = rest.partition("/")[0]
-        if not slash:
-            return Place(district=None if text == ALL else text)
-        if collection == DISTRICTS:
-            return Place(district=None if key in {ALL, ""} else key)
-        if collection == DATA_SUBJECTS:
-            return Place(data_subject=key)
-        return await self._places(text) or Place()
+    async def _where(self, texts: Sequence[str]) -> list[Place]:
+        """Return where the objects of a request belong; what nobody can place, in the whole city."""
+        told = {text: _told(text) for text in texts}
+        hidden = [text for text, place in told.items() if place is None]
+        found = await self._places(hidden) if hidden else {}
+        return [place or found.get(text) or Place() for text, place in told.items()]
 
     async def _domains(self, asked: permission_pb2.Permission, request: Message) -> frozenset[str] | None:
         if asked.domain:
             return frozenset({asked.domain})
         if not asked.domain_path:
             return ANY
-        found: set[str] = set()
-        for value in _values(request, asked.domain_path):
-            domain = _declared(value) if isinstance(value, Message) else await self._domain(str(value))
-            if not domain:
-                return None
-            found.add(domain)
-        return frozenset(found) or None
+        values = list(_values(request, asked.domain_path))
+        domains = {_declared(value) for value in values if isinstance(value, Message)}
+        named = [text if "/" in text else f"observedProperties/{text}" for text in values if isinstance(text, str)]
+        if named:
+            found = await self._places(named)
+            domains |= {found[name].domain or "" if name in found else "" for name in named}
+        return None if "" in domains or not domains else frozenset(domains)
 
-    async def _domain(self, text: str) -> str | None:
-        place = await self._places(text if "/" in text else f"observedProperties/{text}")
-        return place.domain if place is not None else None
+
+def _told(text: str) -> Place | None:
+    """Return where an object belongs whose name tells it; none for another."""
+    collection, slash, rest = text.partition("/")
+    key = rest.partition("/")[0]
+    if not slash:
+        return Place(district=None if text == ALL else text)
+    if collection == DISTRICTS:
+        return Place(district=None if key in {ALL, ""} else key)
+    return Place(data_subject=key) if collection == DATA_SUBJECTS else None
 
 
 def permission_of(method: str) -> permission_pb2.Permission:

@@ -7,6 +7,8 @@ from protovalidate import FieldPathPb, Validator, Violation
 
 from maasloop.core.errors import InvalidArgument
 
+from .texts import require_texts
+
 VIOLATIONS_NAMED_MAX = 10
 
 
@@ -17,7 +19,11 @@ def _validator() -> Validator:
 
 
 def validate(message: Message) -> None:
-    """Refuse a message that breaks a rule; the first fields are named, comma-separated, with their rules."""
+    """Refuse a message that breaks a rule; the first fields are named, comma-separated, with their rules.
+
+    What every text must keep to is no rule of a single field (``texts``).
+    """
+    require_texts(message)
     violations = _validator().collect_violations(message)
     if not violations:
         return

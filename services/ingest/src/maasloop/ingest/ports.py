@@ -361,6 +361,10 @@ class QuarantineStore(Protocol):
         """Return those of the entries that exist."""
         ...
 
+    async def districts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return by id the districts of those of the entries that exist; empty for one of none."""
+        ...
+
     async def replayed(self, entry: QuarantineEntry, recorded: Recorded, now_us: int) -> None:
         """Drop an entry whose readings are durable now, or keep it with its new reason."""
         ...

@@ -1,6 +1,5 @@
 """``maasloop alerts list | ack | resolve``."""
 
-import getpass
 from typing import Annotated, Literal
 
 import typer
@@ -48,13 +47,13 @@ def list_alerts(
 def ack(
     context: typer.Context,
     name: Name,
-    by: Annotated[str, typer.Option(help="Who takes it; your account's name if not given.")] = "",
+    by: Annotated[str, typer.Option(help="Who takes it; as whom you call if not given.")] = "",
     as_json: Json = False,
 ) -> None:
     """Take a raised alert."""
     from maasloop.api.notification.v1.notification_service_pb2 import AcknowledgeAlertRequest
 
-    request = AcknowledgeAlertRequest(name=name_in_district(name, "alerts"), acknowledger=by or getpass.getuser())
+    request = AcknowledgeAlertRequest(name=name_in_district(name, "alerts"), acknowledger=by)
     show_one(ask(context, NOTIFICATION, "AcknowledgeAlert", request), as_json=as_json)
 
 

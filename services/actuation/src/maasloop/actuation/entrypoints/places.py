@@ -1,6 +1,6 @@
 """Where a command, an override or a policy belongs, for the judgement of calls that name only the resource."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.override import Override
@@ -21,8 +21,11 @@ class ResourcePlaces:
         self._records = records
         self._policies = policies
 
-    async def __call__(self, name: str) -> Place | None:
-        """Return district and domain; none for what is no command, override or policy that is known."""
+    async def __call__(self, names: Sequence[str]) -> Mapping[str, Place]:
+        """Return districts and domains, without what is no command, override or policy that is known."""
+        return {name: place for name in names if (place := await self._place(name)) is not None}
+
+    async def _place(self, name: str) -> Place | None:
         parts = name.split("/")
         if parts[0] == POLICIES:
             policy = self._policies.get("/".join(parts[1:]))

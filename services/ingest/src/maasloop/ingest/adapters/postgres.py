@@ -1,6 +1,6 @@
 """Ingest's only table: the quarantine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maasloop.core.clock import from_us, to_us
@@ -62,6 +62,13 @@ class PostgresQuarantine:
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(sql.GET, (list(ids),), binary=True)
                 return [_entry(row) for row in await cursor.fetchall()]
+
+    async def districts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return by id the districts of those of the entries that exist; empty for one of none."""
+        with translated():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(sql.DISTRICTS, (list(ids),))
+                return {str(id_): str(district) for id_, district in await cursor.fetchall()}
 
     async def replayed(self, entry: QuarantineEntry, recorded: Recorded, now_us: int) -> None:
         """Drop an entry whose readings are durable now, or keep it with its new reason."""

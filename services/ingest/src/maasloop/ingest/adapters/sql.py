@@ -20,6 +20,7 @@ GET = """
     SELECT id, receipt_time, door, district, device, reason, detail, reading_count, content_type, payload, replay_time
     FROM quarantine WHERE id = ANY(%s) ORDER BY receipt_time, id
 """
+DISTRICTS = "SELECT id, district FROM quarantine WHERE id = ANY(%s)"
 DROP = "DELETE FROM quarantine WHERE id = %s"
 REPLAYED = """
     UPDATE quarantine SET reason = %s, detail = %s, reading_count = %s, replay_time = %s WHERE id = %s

@@ -134,7 +134,11 @@ class NotificationDoor(NotificationServiceServicer):
     async def AcknowledgeAlert(self, request: pb.AcknowledgeAlertRequest, context: Context) -> alert_pb2.Alert:
         """Take an alert."""
         district, alert = parse_name(request.name, *ALERTS)
-        return messages.alert_message(await self._acknowledge_alert(district, alert, request.acknowledger))
+        acknowledger = request.acknowledger or str(caller() or "")
+        if not acknowledger:
+            message = "say who takes it: callers are not identified here"
+            raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "acknowledger", "rule": "required"})
+        return messages.alert_message(await self._acknowledge_alert(district, alert, acknowledger))
 
     async def ResolveAlert(self, request: pb.ResolveAlertRequest, context: Context) -> alert_pb2.Alert:
         """End an alert."""

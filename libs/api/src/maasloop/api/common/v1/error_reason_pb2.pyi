@@ -105,7 +105,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SHED: _ErrorReason.ValueType  # 45
     """Shed under load by priority class."""
     ERROR_REASON_TEXT_INVALID: _ErrorReason.ValueType  # 46
-    """A text is longer than the limit, or holds NUL."""
+    """A text is longer than the limit, or holds a control character (a state: NUL). Metadata: `field`, of a request."""
     ERROR_REASON_COLUMNS_INCONSISTENT: _ErrorReason.ValueType  # 47
     """Columns of a batch differ in length, or an index points outside the dictionary."""
     ERROR_REASON_CAPABILITY_MISSING: _ErrorReason.ValueType  # 60
@@ -293,7 +293,7 @@ ERROR_REASON_STREAM_FULL: ErrorReason.ValueType  # 44
 ERROR_REASON_SHED: ErrorReason.ValueType  # 45
 """Shed under load by priority class."""
 ERROR_REASON_TEXT_INVALID: ErrorReason.ValueType  # 46
-"""A text is longer than the limit, or holds NUL."""
+"""A text is longer than the limit, or holds a control character (a state: NUL). Metadata: `field`, of a request."""
 ERROR_REASON_COLUMNS_INCONSISTENT: ErrorReason.ValueType  # 47
 """Columns of a batch differ in length, or an index points outside the dictionary."""
 ERROR_REASON_CAPABILITY_MISSING: ErrorReason.ValueType  # 60

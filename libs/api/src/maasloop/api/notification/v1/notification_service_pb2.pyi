@@ -243,7 +243,7 @@ class AcknowledgeAlertRequest(_message.Message):
     name: _builtins.str
     """Required. `districts/{district}/alerts/{alert}`."""
     acknowledger: _builtins.str
-    """Required. Who takes it."""
+    """Who takes it; the caller if empty. It is needed where callers are not identified."""
     def __init__(
         self,
         *,
