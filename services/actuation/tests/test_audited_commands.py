@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_PARAMS
 
+from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.command import Authority, Command, State
@@ -51,6 +53,12 @@ async def _ledger(dsn: str) -> AsyncIterator[tuple[PostgresLedger, asyncio.Task[
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await ledger.close()
+
+
+def test_the_driver_reads_the_statement_of_a_commit_once() -> None:
+    """What is longer than its cache takes it would parse anew at each commit, on the event loop."""
+    assert sql.WRITE_AUDITED.count("%s") <= MAX_CACHED_STATEMENT_PARAMS
+    assert len(sql.WRITE_AUDITED) <= MAX_CACHED_STATEMENT_LENGTH
 
 
 async def test_a_command_is_in_the_log(dsn: str) -> None:

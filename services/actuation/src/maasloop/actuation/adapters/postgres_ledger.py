@@ -219,17 +219,17 @@ class PostgresLedger:
         assert self._connection is not None  # noqa: S101 - opened by the caller
         started_s = self._clock.monotonic_s()
         changes = self._numbered(batch.commands)
+        entries = audit_entries(batch.commands) if self._audited else []
         await self._connection.execute(
-            sql.WRITE_AUDITED if self._audited else sql.WRITE,
+            sql.WRITE_AUDITED if entries else sql.WRITE,
             [
                 *_command_columns(list(_newest(changes).values())),
                 *_override_columns(batch.overrides),
                 *_journal_columns(batch.journal),
                 *_columns(signal_decision_rows(batch.signal_decisions), 4),
-                [district for district, released in batch.released.items() if released],
-                [district for district, released in batch.released.items() if not released],
+                json.dumps(batch.released),
                 *columns(_events(batch, self._codec)),
-                *([audit_entries(batch.commands)] if self._audited else []),
+                *([entries] if entries else []),
             ],
         )
         metrics.COMMIT_SECONDS.observe(self._clock.monotonic_s() - started_s)
