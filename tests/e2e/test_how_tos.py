@@ -2,10 +2,8 @@
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
+import shlex
 import textwrap
 import time
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.e2e import pages
 
 from maasloop.stack.local import LocalStack
 
@@ -29,13 +28,11 @@ type Maasloop = Callable[..., str]
 @pytest.fixture(name="maasloop", scope="module")
 def _maasloop(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Maasloop:
     """Return what runs a command of the CLI and returns what it prints; a district is there."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    root = shared_stack.directory.root
+    variables = pages.environment(root)
 
     def run(*arguments: str) -> str:
-        command = ["maasloop", "--root", str(shared_stack.directory.root), *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return pages.run_line(shlex.join(["maasloop", *arguments]), variables, folder=root)
 
     run("catalogue", "apply", _written(tmp_path_factory.mktemp("page"), "district.json", json.dumps(DISTRICT)))
     run("catalogue", "apply", str(ROOT / "docs" / "tutorials" / "files" / "catalogue.json"))
@@ -57,6 +54,13 @@ def _devices(page: str) -> str:
     found = re.search(r"^ +device,device_type.*\n(?: +\S+\n)+", page, re.MULTILINE)
     assert found is not None
     return textwrap.dedent(found.group())
+
+
+def _toml(page: str, key: str) -> str:
+    """Return what a page sets a key of a TOML file to."""
+    found = re.search(rf'^ +{key} = "(.*?)"', page, re.MULTILINE)
+    assert found is not None, key
+    return found.group(1)
 
 
 def _newest(maasloop: Maasloop, device: str, count: int) -> dict[str, float]:
@@ -87,11 +91,15 @@ def test_a_lorawan_device_is_connected_as_the_page_says(
     eui = "70b3d57ed0051234"
     event = {"deviceInfo": {"devEui": eui}, "fCnt": 1, "fPort": 1, "data": _coded("01 67 00 fa 02 68 50")}
 
-    client = Client(CallbackAPIVersion.VERSION2, client_id="chirpstack")
+    made = re.search(r"`maasloop (credentials create-network-server .*)`", page)
+    assert made is not None
+    password = json.loads(maasloop(*made.group(1).split(), "--json"))["password"]
+    client_id, user_name = (_toml(page, key) for key in ("client_id", "username"))
+
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     listener = shared_stack.mqtt
-    client.username_pw_set(listener.username, listener.password)
-    if (context := listener.context()) is not None:
-        client.tls_set_context(context)
+    client.username_pw_set(user_name, password)
+    client.tls_set(listener.authority_file)
     client.connect(listener.host, listener.port)
     client.loop_start()
     sent = client.publish(f"application/1/device/{eui}/event/up", json.dumps(event), qos=1)
@@ -144,14 +152,7 @@ def _curl(page: str, stack: LocalStack, secret: str = "") -> str:
     state = stack.directory.read()
     command = shown.group(1).replace("HOST:PORT", state.services["ingest"].http).replace("SECRET", secret)
     command = command.replace("CA_FILE", state.ca_file)
-    return subprocess.run(
-        ["/bin/sh", "-euc", command],
-        cwd=stack.directory.root,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    ).stdout
+    return pages.run_line(command, pages.environment(stack.directory.root), folder=stack.directory.root)
 
 
 def _coded(octets: str) -> str:

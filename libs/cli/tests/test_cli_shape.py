@@ -26,6 +26,7 @@ PROMISED = [
     "alerts list", "alerts ack", "alerts resolve",
     "subscriptions list", "subscriptions add", "subscriptions remove", "deliveries list",
     "consent grant", "consent withdraw", "consent check",
+    "claims create", "enrol", "credentials list", "credentials refusals", "credentials create-network-server",
     "audit verify", "audit export", "audit who-touched", "audit witness", "audit keys", "audit schema",
     "backup", "restore", "size", "rotate certificates", "rotate nats-users", "rotate passwords", "rotate command-key",
     "catalogue apply", "streams ensure", "database ensure", "preflight", "selftest", "cluster-secrets", "quarantine list", "quarantine replay", "rsmp-supervisor", "twin rsmp-site",

@@ -1,8 +1,8 @@
-"""``maasloop claims create``, ``maasloop enrol`` and ``maasloop credentials list``: how a device gets in."""
+"""``maasloop claims``, ``maasloop enrol`` and ``maasloop credentials``: how a device or a network server gets in."""
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,10 @@ from maasloop.cli.names import district_name, name_in_district
 from maasloop.cli.printing import Column, Json, Limit, print_json, say, show, show_one
 
 claims_app = typer.Typer(help="One-time rights to enrol a device.", no_args_is_help=True)
-credentials_app = typer.Typer(help="What devices prove themselves with.", no_args_is_help=True)
+credentials_app = typer.Typer(help="What devices and network servers prove themselves with.", no_args_is_help=True)
+
+Holder = Annotated[str, typer.Argument(help="DISTRICT/DEVICE, networkServers/ID, or the whole resource name.")]
+NETWORK_SERVERS = "networkServers/"
 
 COLUMNS = (
     Column("credential", "name"),
@@ -70,7 +73,25 @@ def enrol(
         request.nkey = nkey
     elif csr is not None:
         request.csr = csr.read_text()
-    issued = ask(context, CREDENTIALS, "Enrol", request)
+    _print_issued(ask(context, CREDENTIALS, "Enrol", request), as_json=as_json)
+
+
+@credentials_app.command("create-network-server")
+def create_network_server(
+    context: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Id of the LoRaWAN network server, of your choice.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Give a LoRaWAN network server a password, shown once: it tells events of its devices, and hears nothing."""
+    from maasloop.api.device.v1 import credential_service_pb2 as pb
+
+    request = pb.GenerateNetworkServerCredentialRequest(network_server_id=id_)
+    _print_issued(ask(context, CREDENTIALS, "GenerateNetworkServerCredential", request), as_json=as_json)
+
+
+def _print_issued(issued: Any, *, as_json: bool) -> None:
+    """Print a credential with what is shown of it this once."""
     if as_json:
         said = {
             "credential": issued.credential.name,
@@ -89,6 +110,10 @@ def enrol(
         say(issued.certificate_chain.rstrip())
 
 
+def _holder(text: str) -> str:
+    return text if text.startswith(NETWORK_SERVERS) else name_in_district(text, "devices")
+
+
 @credentials_app.command("command-keys")
 def command_keys(context: typer.Context) -> None:
     """Print the keys by which devices check commands, a JWK Set: fetch it again after a rotation."""
@@ -100,14 +125,14 @@ def command_keys(context: typer.Context) -> None:
 @credentials_app.command("list")
 def list_credentials(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+    name: Holder,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """List the credentials of a device, those that ended as well."""
+    """List the credentials of a device or network server, those that ended as well."""
     from maasloop.api.device.v1 import credential_service_pb2 as pb
 
-    request = pb.ListCredentialsRequest(parent=name_in_district(name, "devices"))
+    request = pb.ListCredentialsRequest(parent=_holder(name))
     show(listed(context, CREDENTIALS, "ListCredentials", request, "credentials", limit), COLUMNS, as_json=as_json)
     refused = ask(context, CREDENTIALS, "ListCredentials", request).refusals
     if refused.count and not as_json:
@@ -117,13 +142,13 @@ def list_credentials(
 @credentials_app.command("refusals")
 def refusals(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="DISTRICT/DEVICE, or the whole resource name.")],
+    name: Holder,
     as_json: Json = False,
 ) -> None:
-    """Show how often clients were refused in a device's name, and why the last one was."""
+    """Show how often clients were refused in the name of a device or network server, and why the last one was."""
     from maasloop.api.device.v1 import credential_service_pb2 as pb
 
-    request = pb.ListCredentialsRequest(parent=name_in_district(name, "devices"), page_size=1)
+    request = pb.ListCredentialsRequest(parent=_holder(name), page_size=1)
     show_one(ask(context, CREDENTIALS, "ListCredentials", request).refusals, as_json=as_json)
 
 

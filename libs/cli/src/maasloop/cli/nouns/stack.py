@@ -40,7 +40,7 @@ def status(context: typer.Context, as_json: Json = False, shell: Shell = False) 
         print_json({"nats": state.nats_url, "mqtt": mqtt, "ca": state.ca_file, "services": rows})
     else:
         say(f"NATS        {state.nats_url}\nMQTT        {state.mqtt_host}:{state.mqtt_port}")
-        say(f"PostgreSQL  {state.postgres_dsn}\n")
+        say(f"PostgreSQL  {state.postgres_dsn}\nCA          {state.ca_file}\n")
         show_rows(rows, COLUMNS, as_json=False)
     if any(row["state"] != "ready" for row in rows):
         raise typer.Exit(1)
