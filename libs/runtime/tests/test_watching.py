@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maasloop.core.errors import InvalidArgument
+from maasloop.core.errors import FailedPrecondition
 from maasloop.runtime.owning import Changed
 from maasloop.runtime.watching import Watching, WatchLot
 
@@ -90,7 +90,7 @@ async def test_a_waiting_watch_wakes_at_a_change() -> None:
 
 async def test_a_revision_from_elsewhere_is_refused() -> None:
     """Who resumes at a revision that was never given must begin with a snapshot."""
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         await anext(Watching(Table([])).watch(1))
 
     assert refused.value.reason == "RESUME_TOKEN_EXPIRED"

@@ -137,7 +137,7 @@ async def test_the_same_request_gives_the_same_command(world: Any) -> None:
         request.command.setpoint.light_level.level_percent = level
         with pytest.raises(grpc.aio.AioRpcError) as reused:
             await world.commands.IssueCommand(request)
-        assert reused.value.code() == grpc.StatusCode.ALREADY_EXISTS
+        assert reused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
     assert first.name == second.name
     await world.until(lambda: world.known)

@@ -163,11 +163,13 @@ async def test_a_consent_that_ends_hides_the_rest_of_a_range(rig: "Rig") -> None
 
 
 async def test_a_range_that_is_too_long_is_refused(rig: "Rig") -> None:
-    """More than 366 days end with RANGE_TOO_LONG."""
+    """More than 366 days end with RANGE_TOO_LONG, and coming back later would not help."""
     read = ReadObservations(PostgresReader(rig.pool), PostgresAggregates(rig.pool), Everybody())
 
-    with pytest.raises(ResourceExhausted, match="366 days"):
+    with pytest.raises(InvalidArgument, match="366 days") as refused:
         await anext(read(Selection("noord"), 0, 367 * 24 * HOUR_US))
+
+    assert refused.value.reason == Reason.RANGE_TOO_LONG
 
 
 def _aggregate(rig: "Rig", visibility: Everybody | None = None) -> AggregateObservations:

@@ -22,7 +22,6 @@ from maasloop.actuation.handlers.grant_approval import GrantApproval
 from maasloop.actuation.handlers.issue_command import IssueCommand
 from maasloop.actuation.handlers.request_approval import RequestApproval
 from maasloop.core.errors import (
-    AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     MaasloopError,
@@ -180,7 +179,7 @@ async def test_an_id_is_one_request(desk: Desk) -> None:
     """The same request again is the stored one; another person's under its id is refused."""
     await desk.request(desk.district, WANTED)
     assert await desk.request(desk.district, replace(WANTED, create_time_us=NOW_US + 1)) == WANTED
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(FailedPrecondition, match="request_id"):
         await desk.request(desk.district, replace(WANTED, requester=BERT))
 
 

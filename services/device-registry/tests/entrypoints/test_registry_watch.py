@@ -8,7 +8,7 @@ import pytest
 
 from maasloop.api.device.v1 import device_service_pb2 as pb
 from maasloop.api.device.v1.device_pb2 import Device, DeviceType, District
-from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
+from maasloop.core.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from maasloop.rpc.client import call, stream
 from maasloop.runtime import watching
 from maasloop.telemetry import metrics
@@ -69,7 +69,7 @@ async def test_a_watch_resumes_where_it_was(stub: "DeviceServiceAsyncStub") -> N
 
     assert await _snapshot(stream(stub.WatchDevices, pb.WatchDevicesRequest(resume_revision=2))) == (["device"], 3)
     assert await _snapshot(stream(stub.WatchDevices, pb.WatchDevicesRequest(resume_revision=3))) == ([], 3)
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         await _snapshot(stream(stub.WatchDevices, pb.WatchDevicesRequest(resume_revision=4)))
     assert refused.value.reason == "RESUME_TOKEN_EXPIRED"
 

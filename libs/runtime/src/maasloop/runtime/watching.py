@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
-from maasloop.core.errors import InvalidArgument, ResourceExhausted
+from maasloop.core.errors import FailedPrecondition, ResourceExhausted
 from maasloop.core.reasons import Reason
 from maasloop.telemetry import metrics
 
@@ -78,7 +78,7 @@ class Watching:
         head = await self._reader.head()
         if resume_revision > head:
             message = f"revision {resume_revision} was never given (the last is {head}): begin with a snapshot"
-            raise InvalidArgument(Reason.RESUME_TOKEN_EXPIRED, message)
+            raise FailedPrecondition(Reason.RESUME_TOKEN_EXPIRED, message)
         at = resume_revision
         while lot := await self._reader.changes(at, head):
             at = lot[-1].revision

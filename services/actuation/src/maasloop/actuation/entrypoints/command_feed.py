@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from maasloop.actuation.domain.command import Command
-from maasloop.core.errors import InvalidArgument, ResourceExhausted
+from maasloop.core.errors import FailedPrecondition, ResourceExhausted
 from maasloop.core.reasons import Reason
 
 WATCHERS_MAX = 64
@@ -110,5 +110,5 @@ def _position(token: str, now_us: int) -> int:
     except ValueError:
         position = -1
     if not 0 <= position <= now_us + 60_000_000:
-        raise InvalidArgument(Reason.RESUME_TOKEN_EXPIRED, "resume_token is not one of ours: begin without one")
+        raise FailedPrecondition(Reason.RESUME_TOKEN_EXPIRED, "resume_token is not one of ours: begin without one")
     return position

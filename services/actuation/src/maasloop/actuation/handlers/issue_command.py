@@ -10,7 +10,7 @@ from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request, command_id, issue
 from maasloop.actuation.ports import Ledger, Records
-from maasloop.core.errors import AlreadyExists, NotFound, Unavailable
+from maasloop.core.errors import FailedPrecondition, NotFound, Unavailable
 from maasloop.core.reasons import Reason
 
 
@@ -48,7 +48,7 @@ class IssueCommand:
         known = district.commands.get(name) or await self._records.command(district.id, name)
         if known is not None and known.request_digest != request.digest:
             message = "this request_id came with another command before"
-            raise AlreadyExists(Reason.REQUEST_ID_REUSED, message, {"name": f"districts/{district.id}/commands/{name}"})
+            raise FailedPrecondition(Reason.REQUEST_ID_REUSED, message)
         return known
 
 

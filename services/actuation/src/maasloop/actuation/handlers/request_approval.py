@@ -3,7 +3,7 @@
 from maasloop.actuation.domain.approval import Approval, needs_approval
 from maasloop.actuation.domain.district import District
 from maasloop.actuation.ports import Approvals
-from maasloop.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from maasloop.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from maasloop.core.reasons import Reason
 
 
@@ -31,5 +31,5 @@ class RequestApproval:
             approval.setpoint,
             approval.requester,
         ):
-            raise AlreadyExists(Reason.REQUEST_ID_REUSED, "this request_id came with another request before")
+            raise FailedPrecondition(Reason.REQUEST_ID_REUSED, "this request_id came with another request before")
         return stored

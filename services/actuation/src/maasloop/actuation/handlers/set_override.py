@@ -10,7 +10,7 @@ from maasloop.actuation.domain.override import LENGTH_MAX_S, Override
 from maasloop.actuation.domain.reading import SECOND_US
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl
 from maasloop.actuation.ports import Ledger, Records
-from maasloop.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from maasloop.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from maasloop.core.reasons import Reason
 
 LENGTH_MAX_US = LENGTH_MAX_S * SECOND_US
@@ -30,7 +30,7 @@ class SetOverride:
         known = await self._records.override(district.id, override.id)
         if known is not None:
             if known.request_digest != override.request_digest:
-                raise AlreadyExists(Reason.REQUEST_ID_REUSED, "this request_id came with another override before")
+                raise FailedPrecondition(Reason.REQUEST_ID_REUSED, "this request_id came with another override before")
             return known, Batch()
         _require_sound(district, override, moment)
         district.overrides[override.id] = override

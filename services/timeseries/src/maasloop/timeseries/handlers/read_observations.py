@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from maasloop.core.errors import InvalidArgument, ResourceExhausted, Unavailable
+from maasloop.core.errors import InvalidArgument, Unavailable
 from maasloop.core.reasons import Reason
 from maasloop.timeseries.domain.series import Kind
 from maasloop.timeseries.ports.reading import (
@@ -36,14 +36,14 @@ class ReadObservations:
             raise InvalidArgument(Reason.REQUEST_INVALID, "end_time lies before start_time", {"field": "end_time"})
         if end_us - start_us > SPAN_MAX_US:
             metadata = {"limit": "366 d", "hint": "one year after the other"}
-            raise ResourceExhausted(Reason.RANGE_TOO_LONG, "a range spans at most 366 days", metadata)
+            raise InvalidArgument(Reason.RANGE_TOO_LONG, "a range spans at most 366 days", metadata)
         if not self._visibility.ready():
             raise Unavailable(Reason.NEIGHBOUR_UNAVAILABLE, "the registry's facts have not arrived")
         found = await self._reader.series(selection, after=None, size=SERIES_MAX + 1)
         if len(found) > SERIES_MAX:
             message = f"the selection holds more than {SERIES_MAX} series"
             metadata = {"limit": str(SERIES_MAX), "hint": "name devices or observed properties"}
-            raise ResourceExhausted(Reason.RANGE_TOO_LONG, message, metadata)
+            raise InvalidArgument(Reason.RANGE_TOO_LONG, message, metadata)
         await self._require_readable(found, start_us, end_us)
         for series in found:
             at_us = start_us
@@ -68,4 +68,4 @@ class ReadObservations:
             hint = "a shorter range, fewer series, or ReadAggregates"
             message = f"about {estimate} observations, more than {OBSERVATIONS_MAX}: ask for {hint}"
             metadata = {"limit": str(OBSERVATIONS_MAX), "estimate": str(estimate), "hint": hint}
-            raise ResourceExhausted(Reason.RANGE_TOO_LONG, message, metadata)
+            raise InvalidArgument(Reason.RANGE_TOO_LONG, message, metadata)

@@ -150,7 +150,7 @@ class ConsentServiceServicer:
 
     def WatchConsent(self, request, context):
         """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-        shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
+        shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision that was never given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

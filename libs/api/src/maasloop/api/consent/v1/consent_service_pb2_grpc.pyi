@@ -60,7 +60,7 @@ class ConsentServiceStub:
     """Tells whether an activity may process a person's data now, and why. What is not known is not permitted."""
     WatchConsent: _grpc.UnaryStreamMultiCallable[_consent_service_pb2.WatchConsentRequest, _consent_service_pb2.WatchConsentResponse]
     """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-    shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
+    shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision that was never given.
     """
 
 @_typing.type_check_only
@@ -94,7 +94,7 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """Tells whether an activity may process a person's data now, and why. What is not known is not permitted."""
     WatchConsent: _aio.UnaryStreamMultiCallable[_consent_service_pb2.WatchConsentRequest, _consent_service_pb2.WatchConsentResponse]  # type: ignore[assignment]
     """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-    shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
+    shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision that was never given.
     """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -179,7 +179,7 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_consent_service_pb2.WatchConsentResponse], _abc.AsyncIterator[_consent_service_pb2.WatchConsentResponse]]:
         """Sends a snapshot of everything, then each change, in order of revision. Ends with UNAVAILABLE (DRAINING) at
-        shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that was never given.
+        shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision that was never given.
         """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -196,8 +196,8 @@ class DeviceServiceServicer:
 
     def WatchDevices(self, request, context):
         """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-        since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
-        was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
+        since. Ends with UNAVAILABLE (DRAINING) at shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision
+        that was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,8 +60,8 @@ class DeviceServiceStub:
     """
     WatchDevices: _grpc.UnaryStreamMultiCallable[_device_service_pb2.WatchDevicesRequest, _device_service_pb2.WatchDevicesResponse]
     """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-    since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
-    was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
+    since. Ends with UNAVAILABLE (DRAINING) at shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision
+    that was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
     """
     CreateDeviceType: _grpc.UnaryUnaryMultiCallable[_device_service_pb2.CreateDeviceTypeRequest, _device_pb2.DeviceType]
     """Creates a device type."""
@@ -117,8 +117,8 @@ class DeviceServiceAsyncStub(DeviceServiceStub):
     """
     WatchDevices: _aio.UnaryStreamMultiCallable[_device_service_pb2.WatchDevicesRequest, _device_service_pb2.WatchDevicesResponse]  # type: ignore[assignment]
     """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-    since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
-    was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
+    since. Ends with UNAVAILABLE (DRAINING) at shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision
+    that was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
     """
     CreateDeviceType: _aio.UnaryUnaryMultiCallable[_device_service_pb2.CreateDeviceTypeRequest, _device_pb2.DeviceType]  # type: ignore[assignment]
     """Creates a device type."""
@@ -219,8 +219,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_device_service_pb2.WatchDevicesResponse], _abc.AsyncIterator[_device_service_pb2.WatchDevicesResponse]]:
         """Sends a snapshot of everything, then each change, in order of revision; with `resume_revision` only what came
-        since. Ends with UNAVAILABLE (DRAINING) at shutdown. INVALID_ARGUMENT (RESUME_TOKEN_EXPIRED) for a revision that
-        was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
+        since. Ends with UNAVAILABLE (DRAINING) at shutdown. FAILED_PRECONDITION (RESUME_TOKEN_EXPIRED) for a revision
+        that was never given: begin with a snapshot. RESOURCE_EXHAUSTED (OVERLOADED) above 64 watches.
         """
 
     @_abc_1.abstractmethod

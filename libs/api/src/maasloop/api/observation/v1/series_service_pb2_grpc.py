@@ -98,7 +98,7 @@ class SeriesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadObservations(self, request, context):
-        """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
+        """The observations of a range, as batches ordered by event time within a series. Ends with INVALID_ARGUMENT
         (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
         about 100,000,000 observations.
         """

@@ -40,7 +40,7 @@ class SeriesServiceStub:
     ListLatestObservations: _grpc.UnaryUnaryMultiCallable[_series_service_pb2.ListLatestObservationsRequest, _series_service_pb2.ListLatestObservationsResponse]
     """The newest observation of each series that matches. By event time."""
     ReadObservations: _grpc.UnaryStreamMultiCallable[_series_service_pb2.ReadObservationsRequest, _series_service_pb2.ReadObservationsResponse]
-    """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
+    """The observations of a range, as batches ordered by event time within a series. Ends with INVALID_ARGUMENT
     (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
     about 100,000,000 observations.
     """
@@ -79,7 +79,7 @@ class SeriesServiceAsyncStub(SeriesServiceStub):
     ListLatestObservations: _aio.UnaryUnaryMultiCallable[_series_service_pb2.ListLatestObservationsRequest, _series_service_pb2.ListLatestObservationsResponse]  # type: ignore[assignment]
     """The newest observation of each series that matches. By event time."""
     ReadObservations: _aio.UnaryStreamMultiCallable[_series_service_pb2.ReadObservationsRequest, _series_service_pb2.ReadObservationsResponse]  # type: ignore[assignment]
-    """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
+    """The observations of a range, as batches ordered by event time within a series. Ends with INVALID_ARGUMENT
     (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
     about 100,000,000 observations.
     """
@@ -127,7 +127,7 @@ class SeriesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _series_service_pb2.ReadObservationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_series_service_pb2.ReadObservationsResponse], _abc.AsyncIterator[_series_service_pb2.ReadObservationsResponse]]:
-        """The observations of a range, as batches ordered by event time within a series. Ends with RESOURCE_EXHAUSTED
+        """The observations of a range, as batches ordered by event time within a series. Ends with INVALID_ARGUMENT
         (RANGE_TOO_LONG) where the selection holds more than 10,000 series, spans more than 366 days or holds more than
         about 100,000,000 observations.
         """
