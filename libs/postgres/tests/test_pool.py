@@ -107,6 +107,22 @@ async def test_a_connection_killed_by_the_server_is_replaced(postgres_dsn: str) 
             assert connection.info.backend_pid != killed
 
 
+async def test_a_checkout_asks_the_server_nothing(postgres_dsn: str) -> None:
+    """A connection on which nothing was heard is given as it is: what was asked last is what its last caller asked."""
+    async with (
+        open_pool(postgres_dsn, name="maasloop-test", size_max=1) as pool,
+        await psycopg.AsyncConnection.connect(postgres_dsn, autocommit=True) as other,
+    ):
+        async with pool.connection() as connection:
+            await connection.execute("SELECT 'mine'")
+        async with pool.connection() as connection:
+            cursor = await other.execute(
+                "SELECT query FROM pg_stat_activity WHERE pid = %s", (connection.info.backend_pid,)
+            )
+
+            assert await cursor.fetchone() == ("COMMIT",)
+
+
 @pytest.mark.parametrize(
     ("raised", "expected", "reason"),
     [

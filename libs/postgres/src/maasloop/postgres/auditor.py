@@ -102,6 +102,12 @@ def archived(connection: Auditing, log: str, note: str) -> int:
     return gone
 
 
+def archived_size(connection: Auditing, log: str) -> int:
+    """Return up to which entry a log lies in archives; 0 for none."""
+    found = connection.execute("SELECT max(size) FROM audit.archives WHERE log = %s", [log]).fetchone()
+    return int(found[0] or 0) if found else 0
+
+
 def touched(connection: Auditing, resource: str, limit: int) -> list[Touched]:
     """Return the entries about a resource and what lies below it, the newest first."""
     rows = connection.execute(_TOUCHED, {"resource": resource, "limit": limit})

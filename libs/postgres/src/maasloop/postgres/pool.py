@@ -5,6 +5,7 @@ statement, every wait for a lock and every idle transaction has a limit on the s
 client frees what it holds.
 """
 
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -86,7 +87,7 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool as soon as the database answers, and close it at the end.
 
-    A checkout waits at most ``CHECKOUT_TIMEOUT_S``; a connection that died is replaced at checkout.
+    A checkout waits at most ``CHECKOUT_TIMEOUT_S``; a connection that the server closed is replaced at checkout.
     """
     first = await connect(dsn, name=name, clock=clock)
     await first.close()
@@ -109,13 +110,25 @@ async def open_pool(
 
 
 async def _check_out(connection: Connection) -> None:
-    """Make sure that a connection answers, and that what is done on it will be a transaction.
+    """Make sure that the server has not closed a connection, and that what is done on it will be a transaction.
 
-    psycopg's check switches autocommit on around a query. A caller that is cancelled on a busy event loop leaves it on,
-    and what the next ones took for transactions would be none.
+    Asking the server each time would cost a trip to it. One that ends a session, or dies, is heard on the socket, on
+    which nothing else comes while nothing was asked; a host that is gone shows in a question no sooner than in a
+    statement.
+
+    Autocommit is what a caller before may have left on, also where it was cancelled: what the next one took for a
+    transaction would be none.
     """
-    await AsyncConnectionPool.check_connection(connection)
+    if _heard(connection):
+        await AsyncConnectionPool.check_connection(connection)
     await connection.set_autocommit(False)
+
+
+def _heard(connection: Connection) -> bool:
+    """Tell whether something came on an idle connection, its end above all."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 async def check(pool: Pool) -> str | None:

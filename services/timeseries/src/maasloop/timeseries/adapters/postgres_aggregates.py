@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql as composed
 
 from maasloop.core.clock import from_us
 from maasloop.core.domains import Retention
@@ -16,7 +15,7 @@ from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Sele
 
 from . import sql_aggregates as sql
 from .bucketing import Partials, buckets, joined
-from .postgres_reading import chosen_by, column_us, reading
+from .postgres_reading import chosen_by, column_us, of_table, reading
 from .postgres_windows import open_from_us
 
 type _Members = list[tuple[int, int]]
@@ -34,7 +33,7 @@ class PostgresAggregates:
         """Return the newest observation of each of ``size`` series after a position."""
         statement, arguments = chosen_by(sql.LATEST, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            cursor = await connection.execute(statement, arguments, binary=True, prepare=False)
+            cursor = await connection.execute(statement, arguments, binary=True)
             row: Any = await cursor.fetchone()
         return _page(row)
 
@@ -46,7 +45,7 @@ class PostgresAggregates:
             for retention, members, open_us in await _by_class(connection, series):
                 for piece in _whole([Piece(Source.HOURS, first_us, last_us)], open_us):
                     counting = sql.COUNTS_OF_ROWS if piece.source is Source.ROWS else sql.COUNTS
-                    statement = _of(counting, f"{piece.source}_{retention}")
+                    statement = of_table(counting, f"{piece.source}_{retention}")
                     arguments = _arguments(members, piece.start_us, piece.end_us)
                     rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
                     for place, count in rows:
@@ -70,7 +69,7 @@ def _whole(parts: Sequence[Piece], from_us: int | None) -> Sequence[Piece]:
 
 
 async def _partials(connection: Connection, retention: Retention, members: _Members, piece: Piece) -> list[Partials]:
-    statement = _of(sql.ROWS if piece.source is Source.ROWS else sql.ROLLED_UP, f"{piece.source}_{retention}")
+    statement = of_table(sql.ROWS if piece.source is Source.ROWS else sql.ROLLED_UP, f"{piece.source}_{retention}")
     arguments = _arguments(members, piece.start_us, piece.end_us)
     rows: list[Any] = await (await connection.execute(statement, arguments, binary=True)).fetchall()
     if not rows:
@@ -114,10 +113,6 @@ async def _by_class(
     return [
         (retention, members, windows[district].get(retention)) for (district, retention), members in classes.items()
     ]
-
-
-def _of(statement: str, table: str) -> composed.Composed:
-    return composed.SQL(statement).format(table=composed.Identifier(table))  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
 
 
 def _arguments(members: _Members, start_us: int, end_us: int) -> dict[str, Any]:

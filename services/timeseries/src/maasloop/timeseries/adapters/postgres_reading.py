@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,13 @@ _EPOCH_SHIFT_US = 946_684_800_000_000
 
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Connection]:
-    """Give a connection; a statement that takes too long is the caller's to make smaller (RANGE_TOO_LONG)."""
+    """Give a connection; a statement that takes too long is the caller's to make smaller (RANGE_TOO_LONG).
+
+    Each statement is a transaction of its own, which saves the trips of its begin and its end.
+    """
     with translated():
         async with pool.connection() as connection:
+            await connection.set_autocommit(True)
             try:
                 yield connection
             except errors.QueryCanceled as error:
@@ -40,8 +45,8 @@ async def reading(pool: Pool) -> AsyncIterator[Connection]:
 
 def chosen_by(
     statement: str, selection: Selection, *, after: tuple[str, str, int] | None, size: int
-) -> tuple[composed.Composed, dict[str, Any]]:
-    """Return a statement about ``size`` chosen series after a position, to be executed unprepared, and its arguments."""
+) -> tuple[bytes, dict[str, Any]]:
+    """Return a statement about ``size`` chosen series after a position, and its arguments."""
     device, observed_property, number = after or ("", "", 0)
     arguments = {
         "district": selection.district,
@@ -52,7 +57,20 @@ def chosen_by(
         "after_id": number,
         "size": size,
     }
-    return composed.SQL(statement).format(chosen=composed.SQL(sql.CHOSEN).format()), arguments  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
+    return _choosing(statement, bool(selection.devices), bool(selection.observed_properties)), arguments
+
+
+@cache
+def _choosing(statement: str, of_devices: bool, of_properties: bool) -> bytes:
+    """Return a statement with what chooses its series, as text that psycopg knows again: it is parsed and planned once."""
+    devices, properties = sql.OF_DEVICES if of_devices else "", sql.OF_PROPERTIES if of_properties else ""
+    return statement.format(chosen=sql.CHOSEN.format(devices=devices, properties=properties)).encode()
+
+
+@cache
+def of_table(statement: str, table: str) -> bytes:
+    """Return a statement about a table."""
+    return statement.format(table=composed.Identifier(table).as_string()).encode()
 
 
 def column_us(sent: bytes) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ class PostgresReader:
         """Return series ordered by device, observed property and id, after a position."""
         statement, arguments = chosen_by(sql.SERIES, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            rows: list[Any] = await (await connection.execute(statement, arguments, prepare=False)).fetchall()
+            rows: list[Any] = await (await connection.execute(statement, arguments)).fetchall()
         return [
             SeriesRow(
                 row[0], row[1], row[2], Table(Kind(row[3]), Retention(row[4])), row[5], row[6], selection.district

@@ -2,17 +2,17 @@
 
 # Series of a district after a position, along the index of series in order, from named device to named device where some
 # are named: what a page costs does not grow with the district. ``OFFSET 0`` keeps the planner from turning it into a scan.
-# It is planned anew each time (``prepare=False``): a plan for any arguments would go through all series.
+# What is not asked for is not in it, so that a plan for any arguments goes along the index as well.
 CHOSEN = """(
     SELECT * FROM series
-    WHERE district = %(district)s
-        AND (%(devices)s::text[] = '{{}}' OR device COLLATE "C" = ANY(%(devices)s))
-        AND (%(properties)s::text[] = '{{}}' OR observed_property = ANY(%(properties)s))
+    WHERE district = %(district)s{devices}{properties}
         AND (device COLLATE "C", observed_property COLLATE "C", id)
             > (%(after_device)s, %(after_property)s, %(after_id)s)
     ORDER BY device COLLATE "C", observed_property COLLATE "C", id
     OFFSET 0
 )"""
+OF_DEVICES = ' AND device COLLATE "C" = ANY(%(devices)s::text[])'
+OF_PROPERTIES = " AND observed_property = ANY(%(properties)s::text[])"
 SERIES = """
     SELECT s.id, s.device, s.observed_property, s.kind, s.retention, s.personal, coalesce(l.stored, 0)
     FROM {chosen} AS s

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maasloop.core.ids import DeviceName
+from maasloop.core.ids import ID_LENGTH_MAX, DeviceName
 from maasloop.timeseries.ports.reading import Buckets, LatestPage, SeriesRow
 
 from . import wire
@@ -16,6 +16,7 @@ ROWS_A_MESSAGE_MAX = 10_000
 _NAME = _OBSERVATION = wire.tag(1, wire.LENGTH)
 _SHORT = [wire.varint(length) for length in range(1_024)]
 """Lengths of names and observations: ids have 63 characters at most, states 256 bytes."""
+_OBSERVATIONS = [_OBSERVATION + length for length in _SHORT]
 
 
 def series_name(district: str, series: SeriesRow) -> bytes:
@@ -38,8 +39,7 @@ def series_buckets(district: str, buckets: Buckets) -> bytes:
             *(wire.doubles(field, values, ~np.isnan(values)) for field, values in figures),
         ],
     )
-    content = table.bytes[table.kept].tobytes()
-    ends = np.cumsum(table.kept.sum(axis=1))
+    content, ends = wire.serialized(table), np.cumsum(wire.lengths_of(table))
     firsts = np.flatnonzero(np.diff(buckets.series_index, prepend=-1))
     lasts = np.append(firsts[1:], len(buckets)) - 1
     parts, start = [], 0
@@ -75,8 +75,8 @@ def observations(district: str, page: LatestPage, shown: Sequence[int]) -> bytes
         return b""
     rows = np.array(shown)
     value = page.value[rows]
-    tails = wire.rows(
-        wire.side_by_side(
+    results = wire.each(
+        wire.one_below_the_other(
             [
                 wire.timestamps(3, page.time_us[rows]),
                 wire.timestamps(4, page.receipt_time_us[rows]),
@@ -86,15 +86,19 @@ def observations(district: str, page: LatestPage, shown: Sequence[int]) -> bytes
         )
     )
     before = f"districts/{district}/devices/".encode()
+    names = [_NAME + _SHORT[len(before) + length] + before for length in range(ID_LENGTH_MAX + 1)]
     properties = {each: _property_field(each) for each in set(page.observed_properties)}
-    parts: list[bytes] = []
-    for place, tail in zip(shown, tails, strict=True):
-        name = before + page.devices[place].encode()
-        content = b"".join((_NAME, _SHORT[len(name)], name, properties[page.observed_properties[place]], tail))
-        if page.states and (state := page.states[place]) is not None:
-            content += wire.delimited(6, state.encode())
-        parts += (_OBSERVATION, _SHORT[len(content)], content)
-    return b"".join(parts)
+    devices = [device.encode() for device in page.devices]
+    contents = [
+        names[len(devices[place])] + devices[place] + properties[page.observed_properties[place]] + result
+        for place, result in zip(shown, results, strict=True)
+    ]
+    if page.states:
+        contents = [
+            content if (state := page.states[place]) is None else content + wire.delimited(6, state.encode())
+            for place, content in zip(shown, contents, strict=True)
+        ]
+    return b"".join([_OBSERVATIONS[len(content)] + content for content in contents])
 
 
 def _places(page: LatestPage, rows: NDArray[np.intp]) -> list[wire.Table]:

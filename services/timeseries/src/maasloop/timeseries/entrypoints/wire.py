@@ -1,11 +1,13 @@
 """Protobuf messages of one shape, thousands at a time, as numpy arrays of bytes.
 
 A message object for each of thousands of answers costs more than reading them from the database. Here a field of all
-messages is a table of bytes with a row a message, and a mask says which bytes count: a varint of three bytes next to one of
-five, a field that one message has and the next has not. Joined side by side, the bytes under the mask are the messages.
+messages is a table of bytes with a column a message, and a mask says which bytes count: a varint of three bytes next to one
+of five, a field that one message has and the next has not. One below the other, the bytes under the mask are the messages,
+column by column. A row is the same byte of all messages, so that numpy goes through memory in order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ MICROSECONDS_TO_NANOSECONDS = 1_000
 
 
 class Table(NamedTuple):
-    """Bytes of one or more fields, a row a message."""
+    """Bytes of one or more fields, a column a message."""
 
     bytes: NDArray[np.uint8]
     kept: NDArray[np.bool_]
@@ -48,13 +50,14 @@ def delimited(field: int, content: bytes) -> bytes:
 
 def doubles(field: int, values: NDArray[np.float64], present: NDArray[np.bool_]) -> Table:
     """Return a double of each message that has one."""
-    content = np.ascontiguousarray(values, "<f8").view(np.uint8).reshape(len(values), 8)
-    return _tagged(field, FIXED64, Table(content, np.ones((len(values), 8), np.bool_)), present)
+    content = np.ascontiguousarray(values, "<f8").view(np.uint8).reshape(len(values), 8).T
+    return _tagged(field, FIXED64, Table(content, np.broadcast_to(present, content.shape)), present)
 
 
 def varints(field: int, values: NDArray[np.int64]) -> Table:
     """Return an integer of each message, negative ones in ten bytes; 0 is left out."""
-    return _tagged(field, VARINT, _varints(values), values != 0)
+    content, present = _varints(values), values != 0
+    return _tagged(field, VARINT, Table(content.bytes, content.kept & present), present)
 
 
 def timestamps(field: int, time_us: NDArray[np.int64]) -> Table:
@@ -64,30 +67,35 @@ def timestamps(field: int, time_us: NDArray[np.int64]) -> Table:
 
 
 def messages(field: int, fields: Sequence[Table], present: NDArray[np.bool_] | None = None) -> Table:
-    """Return a message of each message, made of fields."""
-    content = side_by_side(fields)
-    lengths = _varints(content.kept.sum(axis=1))
-    whole = np.ones(len(content.bytes), np.bool_) if present is None else present
-    return _tagged(field, LENGTH, side_by_side([lengths, content]), whole)
+    """Return a message of each message, or of those that have one, made of fields."""
+    content = one_below_the_other(fields)
+    whole = one_below_the_other([_varints(lengths_of(content)), content])
+    if present is None:
+        return _tagged(field, LENGTH, whole, np.ones(whole.kept.shape[1], np.bool_))
+    return _tagged(field, LENGTH, Table(whole.bytes, whole.kept & present), present)
 
 
-def rows(table: Table) -> Iterator[bytes]:
-    """Yield the bytes of each message."""
-    content = table.bytes[table.kept].tobytes()
-    start = 0
-    for end in np.cumsum(table.kept.sum(axis=1)).tolist():
-        yield content[start:end]
-        start = end
+def each(table: Table) -> list[bytes]:
+    """Return the bytes of each message."""
+    content, ends = serialized(table), np.cumsum(lengths_of(table)).tolist()
+    return [content[start:end] for start, end in pairwise([0, *ends])]
 
 
-def side_by_side(tables: Sequence[Table]) -> Table:
-    """Return fields of the same messages side by side."""
+def serialized(table: Table) -> bytes:
+    """Return the bytes of all messages, one after the other."""
+    return table.bytes.T[table.kept.T].tobytes()
+
+
+def lengths_of(table: Table) -> NDArray[np.int64]:
+    """Return how many bytes each message has."""
+    return table.kept.sum(axis=0)
+
+
+def one_below_the_other(tables: Sequence[Table]) -> Table:
+    """Return fields of the same messages as one table."""
     if len(tables) == 1:
         return tables[0]
-    return Table(
-        np.concatenate([table.bytes for table in tables], axis=1),
-        np.concatenate([table.kept for table in tables], axis=1),
-    )
+    return Table(np.concatenate([table.bytes for table in tables]), np.concatenate([table.kept for table in tables]))
 
 
 def _varints(values: NDArray[np.int64]) -> Table:
@@ -95,19 +103,18 @@ def _varints(values: NDArray[np.int64]) -> Table:
     most = int(unsigned.max(initial=0))
     width = max(-(-most.bit_length() // 7), 1)
     shifts = np.arange(width, dtype=np.uint64) * np.uint64(7)
-    septets = unsigned[:, None] >> shifts
+    septets = unsigned >> shifts[:, None]
     # A byte counts as long as something is left; the last one that counts has no continuation bit.
     kept = septets > 0
-    kept[:, 0] = True
-    more = np.zeros_like(kept)
-    more[:, :-1] = kept[:, 1:]
-    content = (septets & np.uint64(0x7F)).astype(np.uint8) | (more.view(np.uint8) * np.uint8(0x80))
+    kept[0] = True
+    content = septets.astype(np.uint8) & np.uint8(0x7F)
+    content[:-1] |= kept[1:].view(np.uint8) << np.uint8(7)
     return Table(content, kept)
 
 
 def _tagged(field: int, kind: int, content: Table, present: NDArray[np.bool_]) -> Table:
+    """Return a field; ``content`` has no bytes where it is not present."""
     head = np.frombuffer(tag(field, kind), np.uint8)
-    heads = np.broadcast_to(head, (len(content.bytes), len(head)))
-    kept = np.ones((len(content.bytes), len(head)), np.bool_)
-    whole = side_by_side([Table(heads, kept), content])
-    return Table(whole.bytes, whole.kept & present[:, None])
+    shape = (len(head), len(present))
+    heads = Table(np.broadcast_to(head[:, None], shape), np.broadcast_to(present, shape))
+    return one_below_the_other([heads, content])
