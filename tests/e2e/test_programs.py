@@ -1,7 +1,10 @@
 """A program gets in at every service of a running stack by its key, sees its district, and is out when the key is revoked."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
@@ -26,6 +29,7 @@ from maasloop.stack.local import LocalStack
 pytestmark = pytest.mark.e2e
 
 TIMEOUT_S = 60.0
+MAASLOOP = Path(sys.executable).with_name("maasloop")
 ROLES = ("operator", "privacy-officer")
 
 
@@ -124,3 +128,46 @@ async def test_a_program_gets_in_and_is_thrown_out(shared_stack: LocalStack) -> 
         await client.call(operator.RevokeApiKey, access.RevokeApiKeyRequest(name=made.api_key.name))
         for question in QUESTIONS:
             await _until(stack, question, token, "UNAUTHENTICATED")
+
+
+async def _maasloop(root: Path, *arguments: str) -> str:
+    """Run the command line of a checkout and return what it says, with its status if that is not 0."""
+    command = [str(MAASLOOP), "--root", str(root), *arguments]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    out, error = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+    return out.decode() if not process.returncode else f"{process.returncode} {error.decode()}"
+
+
+@pytest.mark.timeout(180)
+async def test_a_program_uses_the_command_line(shared_stack: LocalStack, tmp_path: Path) -> None:
+    """Signed in by a key it sees its district, with another token when one ends, and nothing after the key is revoked."""
+    stack, key_file = shared_stack, tmp_path / "weather.key"
+    assert stack.certificates is not None
+    root = stack.directory.root
+    made = ("access", "create-key", "weather-cli", "--role", "operator", "--district", "noord")
+    told = await _maasloop(root, *made, "--secret-file", str(key_file), "--json")
+    assert (key_file.stat().st_mode & 0o777, "mlk_" in told) == (0o600, False)
+    there = ("--address", f"device-registry={stack.addresses['device-registry'].public}")
+    trusted = ("--services-ca-file", str(stack.certificates.operator.authority))
+    signed_in = await _maasloop(tmp_path, *there, "login", "--api-key-file", str(key_file), *trusted)
+    assert "and on by itself" in signed_in
+
+    listing = ("devices", "list", "noord", "--json")
+    assert isinstance(json.loads(await _maasloop(tmp_path, *listing)), list)
+    assert "PERMISSION_MISSING" in await _maasloop(tmp_path, "devices", "list", "zuid")
+    kept = tmp_path / ".maasloop" / "secrets" / "login.json"
+    first = json.loads(kept.read_bytes())
+    assert key_file.read_text().strip() not in first.values()
+    kept.write_text(json.dumps({**first, "expire_time": "2020-01-01T00:00:00+00:00"}))
+    assert isinstance(json.loads(await _maasloop(tmp_path, *listing)), list)
+    assert json.loads(kept.read_bytes())["access_token"] != first["access_token"]
+
+    await _maasloop(root, "access", "revoke-key", json.loads(told)["apiKey"]["name"])
+    async with asyncio.timeout(TIMEOUT_S):
+        while "CREDENTIALS_REVOKED" not in await _maasloop(tmp_path, *listing):
+            pass
+    assert "CREDENTIALS_REVOKED" in await _maasloop(
+        tmp_path, *there, "login", "--api-key-file", str(key_file), *trusted
+    )
+    assert "for persons" in await _maasloop(tmp_path, "login", "--step-up")

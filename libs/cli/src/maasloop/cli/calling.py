@@ -142,7 +142,7 @@ async def _known_at(addresses: Addresses, service: str) -> "tuple[str, Peer | Be
     if token_file is None and login is None and not addresses.signed_in:
         addresses.require_loopback(service)
         return addresses.service(service), None
-    token = token_of(token_file) if token_file else await access_token(addresses.root, SystemClock())
+    token = token_of(token_file) if token_file else await access_token(addresses, SystemClock())
     authority = addresses.authority(login)
     return addresses.public(service, login), Bearer(token, authority.read_bytes() if authority else None)
 

@@ -1,7 +1,8 @@
 """Who signed in by ``maasloop login``, and the token that the calls of this machine show for them.
 
 A token ends soon. Where the provider gave a refresh token (RFC 6749 6), another one is fetched before a call; of several
-commands at once one does so, because a provider may take a refresh token once.
+commands at once one does so, because a provider may take a refresh token once. A program has no provider: the registry gives
+it another token for its API key.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from maasloop.core.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from maasloop.cli.addresses import Addresses
     from maasloop.core.clock import Clock
     from maasloop.identity.provider import Tokens
 
@@ -38,13 +40,15 @@ NEXT_STEPS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What ``login.json`` holds: how to ask the provider again, where the services are, and the token."""
+    """What ``login.json`` holds: how another token is asked for, where the services are, and the token."""
 
-    issuer: str
-    client_id: str
+    issuer: str = ""
+    client_id: str = ""
     provider_ca_file: str = ""
     """Who vouches for the provider (PEM); empty = those whom the machine trusts."""
-    scope: str
+    scope: str = ""
+    api_key_file: str = ""
+    """File of a program's API key, read anew for each token; then there is no provider."""
     services: Mapping[str, str] = field(default_factory=dict)
     """``host:port`` by service; what is missing is looked up as for every command."""
     services_ca_file: str = ""
@@ -79,33 +83,56 @@ class Login:
             refresh_token=tokens.refresh or self.refresh_token,
         )
 
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether another token comes without anybody's doing when this one ends."""
+        return bool(self.refresh_token or self.api_key_file)
+
     def lasts(self, clock: Clock) -> bool:
         """Tell whether the token can be shown."""
         ends = datetime.fromisoformat(self.expire_time).astimezone(UTC)
         return bool(self.access_token) and ends - clock.now() > timedelta(seconds=LEFT_MIN_S)
 
 
-async def access_token(root: Path, clock: Clock) -> str:
+async def access_token(addresses: Addresses, clock: Clock) -> str:
     """Return the token of who signed in, another one where it ends; refuse with ``Unauthenticated``."""
-    from maasloop.identity.provider import Endpoints, fetching, refreshed
-
-    with _alone(root):
-        login = Login.read(root)
+    with _alone(addresses.root):
+        login = Login.read(addresses.root)
         if login is None:
             raise Unauthenticated(Reason.CREDENTIALS_MISSING, "nobody is signed in here: maasloop login")
-        if login.lasts(clock):
-            return login.access_token
-        if not login.refresh_token:
-            raise Unauthenticated(Reason.CREDENTIALS_EXPIRED, f"you were signed in until {login.expire_time}; {AGAIN}")
-        authority = Path(login.provider_ca_file) if login.provider_ca_file else None
-        endpoints = await Endpoints.of(login.issuer, fetching(authority))
-        login = login.given(await refreshed(endpoints, login.client_id, login.refresh_token, authority), clock)
-        login.write(root)
+        if not login.lasts(clock):
+            login = await (exchanged(addresses, login) if login.api_key_file else _refreshed(login, clock))
+            login.write(addresses.root)
         return login.access_token
 
 
+async def exchanged(addresses: Addresses, login: Login) -> Login:
+    """Return it with the token that the registry gives for the API key, or refuse with ``Unauthenticated``."""
+    from maasloop.api.device.v1.access_service_pb2 import ExchangeApiKeyRequest
+    from maasloop.api.device.v1.access_service_pb2_grpc import AccessServiceStub
+    from maasloop.rpc.client import Bearer, call, connected
+
+    authority = addresses.authority(login)
+    peer = Bearer(authority=authority.read_bytes() if authority else None)
+    request = ExchangeApiKeyRequest(secret=token_of(Path(login.api_key_file)))
+    async with connected(addresses.public("device-registry", login), peer=peer) as channel:
+        answer = await call(AccessServiceStub(channel).ExchangeApiKey, request)
+    expire_time = answer.expire_time.ToDatetime(UTC).isoformat(timespec="seconds")
+    return replace(login, access_token=answer.access_token, expire_time=expire_time)
+
+
+async def _refreshed(login: Login, clock: Clock) -> Login:
+    from maasloop.identity.provider import Endpoints, fetching, refreshed
+
+    if not login.refresh_token:
+        raise Unauthenticated(Reason.CREDENTIALS_EXPIRED, f"you were signed in until {login.expire_time}; {AGAIN}")
+    authority = Path(login.provider_ca_file) if login.provider_ca_file else None
+    endpoints = await Endpoints.of(login.issuer, fetching(authority))
+    return login.given(await refreshed(endpoints, login.client_id, login.refresh_token, authority), clock)
+
+
 def token_of(path: Path) -> str:
-    """Return the token that a file holds, a person's or a program's."""
+    """Return the token or API key that a file holds."""
     return path.read_text(encoding="ascii").strip()
 
 

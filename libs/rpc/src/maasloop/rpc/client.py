@@ -58,7 +58,8 @@ class Peer:
 class Bearer:
     """How a person or a program proves who calls, without a certificate (RFC 6750)."""
 
-    token: str = field(repr=False)
+    token: str = field(repr=False, default="")
+    """Empty for methods whose request carries its own proof."""
     authority: bytes | None = None
     """Certificates (PEM) of those who vouch for the server's host name; None believes those that gRPC believes."""
 
@@ -81,9 +82,11 @@ def channel(
     if peer is None:
         return grpc.aio.insecure_channel(address, options=given)
     if isinstance(peer, Bearer):
-        known = grpc.access_token_call_credentials(peer.token)
-        server = grpc.ssl_channel_credentials(peer.authority)
-        return grpc.aio.secure_channel(address, grpc.composite_channel_credentials(server, known), options=given)
+        credentials = grpc.ssl_channel_credentials(peer.authority)
+        if peer.token:
+            known = grpc.access_token_call_credentials(peer.token)
+            credentials = grpc.composite_channel_credentials(credentials, known)
+        return grpc.aio.secure_channel(address, credentials, options=given)
     live = LiveTls(peer.tls)
 
     def make() -> grpc.aio.Channel:

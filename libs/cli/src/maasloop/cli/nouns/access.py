@@ -1,5 +1,6 @@
 """``maasloop access keys | create-key | revoke-key | revoke | reinstate``."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -41,18 +42,26 @@ def create_key(
     all_districts: Annotated[bool, typer.Option(help="It holds in the whole city instead.")] = False,
     domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
     days: Annotated[int, typer.Option(min=1, max=366, help="How long it holds.")] = 90,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="Write the secret there, for nobody else to read, instead of showing it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key; its secret is shown this once."""
     from google.protobuf.duration_pb2 import Duration
 
     from maasloop.api.device.v1 import access_service_pb2 as pb
+    from maasloop.identity.secret_files import write_secret
 
     grant = pb.RoleGrant(role=role, districts=district or [], all_districts=all_districts, domains=domain or [])
     request = pb.GenerateApiKeyRequest(
         api_key=pb.ApiKey(program=program, grants=[grant]), ttl=Duration(seconds=days * DAY_S)
     )
-    show_one(ask(context, ACCESS, "GenerateApiKey", request), as_json=as_json)
+    made = ask(context, ACCESS, "GenerateApiKey", request)
+    if secret_file is not None:
+        write_secret(secret_file.absolute(), f"{made.secret}\n".encode())
+        made.ClearField("secret")
+    show_one(made, as_json=as_json)
 
 
 @app.command("revoke-key")

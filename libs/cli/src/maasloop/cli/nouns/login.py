@@ -1,9 +1,10 @@
-"""``maasloop login | logout``: sign in at the city's identity provider, in a browser."""
+"""``maasloop login | logout``: sign in at the city's identity provider, in a browser, or as a program by its API key."""
 
 from __future__ import annotations
 
 import asyncio
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlsplit
@@ -38,11 +39,18 @@ def login(
     ] = None,
     scope: Annotated[str, typer.Option(help="What the provider is asked for.")] = "",
     *,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MAASLOOP_CLI__API_KEY_FILE",
+            help="File of an API key (maasloop access create-key): sign in as that program, without a provider.",
+        ),
+    ] = None,
     step_up: Annotated[bool, typer.Option("--step-up", help="Prove anew who you are; some calls want that.")] = False,
     acr_values: Annotated[str, typer.Option(help="What the proof must be, where a refusal says so.")] = "",
     browser: Annotated[bool, typer.Option(help="Open a browser; the address is printed in any case.")] = True,
 ) -> None:
-    """Sign in as a person; what follows here calls as you. It is kept in .maasloop/secrets, readable by nobody else.
+    """Sign in as a person or a program; what follows here calls as you. It is kept in .maasloop/secrets, readable by nobody else.
 
     Addresses given before it (--address) are kept too.
     """
@@ -50,14 +58,25 @@ def login(
     from maasloop.identity.provider import SCOPE, StepUp
 
     addresses: Addresses = context.obj
-    last = Login.read(addresses.root)
-    wanted = Login(
-        issuer=issuer or (last.issuer if last else ""),
-        client_id=client_id or (last.client_id if last else CLIENT_ID),
-        provider_ca_file=_named(ca_file) or (last.provider_ca_file if last else ""),
-        scope=scope or (last.scope if last else SCOPE),
-        services={**(last.services if last else {}), **addresses.services},
-        services_ca_file=_named(services_ca_file) or (last.services_ca_file if last else ""),
+    last = Login.read(addresses.root) or Login()
+    services = Login(
+        services={**last.services, **addresses.services},
+        services_ca_file=_named(services_ca_file) or last.services_ca_file,
+    )
+    key_file = _named(api_key_file) or ("" if issuer else last.api_key_file)
+    if key_file:
+        if step_up or acr_values:
+            raise typer.BadParameter(
+                "what wants a fresh proof is for persons, not for programs", param_hint="--step-up"
+            )
+        running(_exchange(addresses, replace(services, api_key_file=key_file)))
+        return
+    wanted = replace(
+        services,
+        issuer=issuer or last.issuer,
+        client_id=client_id or last.client_id or CLIENT_ID,
+        provider_ca_file=_named(ca_file) or last.provider_ca_file,
+        scope=scope or last.scope or SCOPE,
     )
     if not wanted.issuer:
         raise typer.BadParameter("name the provider: --issuer https://…", param_hint="--issuer")
@@ -88,9 +107,18 @@ async def _login(root: Path, wanted: Login, step_up: StepUp | None, *, browser: 
             webbrowser.open(attempt.url)
         async with asyncio.timeout(PATIENCE_S):
             code = attempt.code(await answers.get())
-    signed_in = wanted.given(await attempt.redeem(code, authority), SystemClock())
+    _keep(root, wanted.given(await attempt.redeem(code, authority), SystemClock()))
+
+
+async def _exchange(addresses: Addresses, wanted: Login) -> None:
+    from maasloop.cli.signed_in import exchanged
+
+    _keep(addresses.root, await exchanged(addresses, wanted))
+
+
+def _keep(root: Path, signed_in: Login) -> None:
     signed_in.write(root)
-    typer.echo(f"signed in until {signed_in.expire_time}{', and on by itself' if signed_in.refresh_token else ''}")
+    typer.echo(f"signed in until {signed_in.expire_time}{', and on by itself' if signed_in.goes_on else ''}")
 
 
 def _named(path: Path | None) -> str:
