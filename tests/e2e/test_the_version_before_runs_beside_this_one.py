@@ -65,7 +65,7 @@ def _versions(tmp_path: Path) -> Iterator[Versions]:
     (tmp_path / "sitecustomize.py").write_text(CHOOSING)
     choice = tmp_path / "services-of-the-version-before"
     choice.write_text("\n".join(f"maasloop.{schema_name(service)}" for service in SERVICES))
-    with running_stack(StackOptions(environment={"PYTHONPATH": str(tmp_path)})) as stack:
+    with running_stack(StackOptions(environment={"PYTHONPATH": str(tmp_path)}), migrated=False) as stack:
         yield Versions(stack, choice)
 
 

@@ -130,14 +130,41 @@ def test_what_was_not_run_is_told_by_a_run_of_several_workers(tmp_path: Path) ->
     assert "1 passed, 3 skipped" in lines[-1]
 
 
-def test_workers_do_not_share_a_given_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one NATS server is given, whose streams each test deletes, one worker runs everything."""
+def test_what_measures_runs_while_no_other_worker_runs_anything(tmp_path: Path) -> None:
+    """Two workers run two files at once, and whatever began before or begins after does not overlap with it."""
+    beside = "import pytest, pathlib, time\ndef note(what): pathlib.Path('told').open('a').write(what)\n"
+    (tmp_path / "test_others.py").write_text(
+        f"{beside}@pytest.mark.parametrize('one', range(20))\ndef test_other(one):\n"
+        "    note('o')\n    time.sleep(0.05)\n    note('o')\n"
+    )
+    (tmp_path / "test_measured.py").write_text(
+        f"{beside}@pytest.mark.alone\ndef test_measured():\n    note('m')\n    time.sleep(0.5)\n    note('m')\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    alone\n")
+    command = [sys.executable, "-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
+
+    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True, cwd=tmp_path)
+
+    told = (tmp_path / "told").read_text()
+    assert told.count("o") == 2 * 20
+    assert "mm" in told
+
+
+def test_workers_are_as_many_as_find_work(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
+    """Unit tests fill a core each, servers are waited for; one given broker, whose streams each test deletes, has one."""
     monkeypatch.delenv(providers.NATS_URL_VARIABLE, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pytestconfig.option, "markexpr", "not integration and not e2e")
+    assert plugin.pytest_xdist_auto_num_workers(pytestconfig) == 2
+
+    monkeypatch.setattr(pytestconfig.option, "markexpr", "integration or e2e")
+    assert plugin.pytest_xdist_auto_num_workers(pytestconfig) == 3
+
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert plugin.pytest_xdist_auto_num_workers() == plugin.WORKERS_MAX
+    assert plugin.pytest_xdist_auto_num_workers(pytestconfig) == plugin.WORKERS_MAX
 
     monkeypatch.setenv(providers.NATS_URL_VARIABLE, "nats://elsewhere:4222")
-    assert plugin.pytest_xdist_auto_num_workers() == 1
+    assert plugin.pytest_xdist_auto_num_workers(pytestconfig) == 1
 
 
 def test_scratch_of_a_killed_session_is_removed(tmp_path: Path) -> None:

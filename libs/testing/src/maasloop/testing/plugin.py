@@ -5,8 +5,9 @@ started once a session, which is once a worker.
 """
 
 import asyncio
+import fcntl
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,12 +32,14 @@ from maasloop.testing.providers import (
     scratch_directory,
     wipe_streams,
 )
+from maasloop.testing.stack_data import StackData
 
 SERVER_FIXTURES = frozenset(
     {"nats_server", "nats_endpoint", "nats_process", "timescale", "test_databases", "postgres_process"}
 )
 STACK_FIXTURES = frozenset({"local_stack", "shared_stack"})
 KINDS = ("", "integration", "e2e")
+ALONE = "alone"
 WORKERS_MAX = 4
 """Workers of ``--numprocesses auto``: each has servers of its own."""
 NOT_RUN = "not run: "
@@ -46,12 +49,14 @@ ERROR_LINES_MAX = 60
 """Lines of a service's log, from its first error on, that a failed test shows."""
 
 _running: list[LocalStack] = []
+_stack_data = StackData()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test that needs a server, and run what is cheap first.
 
-    Workers take the files with the longest time limits first, so that none of them is left alone with one at the end.
+    Workers take the longest files first, by time limit and kind, so that none of them is left with one at the end, and
+    last of all those that want to be alone.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -60,11 +65,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if fixtures & STACK_FIXTURES:
             item.add_marker(pytest.mark.e2e)
     items.sort(key=_kind)
-    if hasattr(config, "workerinput"):
-        longest_s: dict[Path, float] = {}
+    if _is_worker(config):
+        files: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in items:
-            longest_s[item.path] = max(longest_s.get(item.path, 0.0), _limit_s(item))
-        items.sort(key=lambda item: -longest_s[item.path])
+            files[item.path].append(item)
+        weights = {path: _weight(found) for path, found in files.items()}
+        items.sort(key=lambda item: weights[item.path], reverse=True)
+
+
+def _weight(items: list[pytest.Item]) -> tuple[bool, float, int]:
+    among_others = all(item.get_closest_marker(ALONE) is None for item in items)
+    return among_others, max(map(_limit_s, items)), max(map(_kind, items))
 
 
 def _kind(item: pytest.Item) -> int:
@@ -76,10 +87,39 @@ def _limit_s(item: pytest.Item) -> float:
     return float(marker.args[0]) if marker is not None and marker.args else 0.0
 
 
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker a core; one alone where a NATS server is given, whose streams every test deletes."""
-    return min(os.cpu_count() or 1, WORKERS_MAX) if nats_is_local() else 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker a core, and one more for tests with servers, which wait for a third of their time.
+
+    One alone where a NATS server is given, whose streams every test deletes.
+    """
+    if not nats_is_local():
+        return 1
+    servers = "not integration" not in config.getoption("markexpr")
+    return min((os.cpu_count() or 1) + servers, WORKERS_MAX)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let what measures run while no other worker runs anything."""
+    if not _is_worker(item.config):
+        return (yield)
+    # A lock of the checkout; the kernel opens it when the descriptor is closed, or the worker ends.
+    checkout = os.open(item.config.rootpath, os.O_RDONLY)
+    try:
+        fcntl.flock(checkout, fcntl.LOCK_SH if item.get_closest_marker(ALONE) is None else fcntl.LOCK_EX)
+        return (yield)
+    finally:
+        os.close(checkout)
+
+
+def pytest_unconfigure() -> None:
+    """Remove what stacks were started from."""
+    _stack_data.remove()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -228,12 +268,17 @@ def shared_stack() -> Iterator[LocalStack]:
 
 @contextmanager
 def running_stack(
-    options: StackOptions | None = None, *, prepare: Callable[[Path], None] | None = None
+    options: StackOptions | None = None, *, prepare: Callable[[Path], None] | None = None, migrated: bool = True
 ) -> Iterator[LocalStack]:
-    """Run a stack on empty state, or on what ``prepare`` leaves in its directory; independent of any event loop."""
+    """Run a stack on empty state, or on what ``prepare`` leaves in its directory; independent of any event loop.
+
+    Its database has the tables of this version unless it is not to be ``migrated``.
+    """
     with scratch_directory() as directory:
         if prepare is not None:
             prepare(directory)
+        if migrated:
+            _stack_data.copy_to(directory)
         stack = LocalStack(directory, replace(options or StackOptions(), restart=False, durable_initdb=False))
         asyncio.run(stack.__aenter__())
         _running.append(stack)
