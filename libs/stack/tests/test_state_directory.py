@@ -31,6 +31,17 @@ def test_the_state_file_reads_back_as_written() -> None:
     assert StackState.from_json(STATE.to_json()) == STATE
 
 
+def test_a_directory_that_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:
+    """Where nothing can be written the command names the file, and shows nobody its own code."""
+    (tmp_path / ".maasloop").write_text("")
+    command = [sys.executable, "-m", "maasloop.stack", "up", "--root", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [done.stderr.strip()]
+    assert ".maasloop" in done.stderr
+
+
 def test_a_second_stack_says_who_runs(tmp_path: Path) -> None:
     """While one holds the state directory another is refused with a sentence; afterwards it may."""
     first, second = StateDirectory(tmp_path), StateDirectory(tmp_path)

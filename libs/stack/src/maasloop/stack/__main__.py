@@ -29,6 +29,9 @@ def main() -> int:
     except ExceptionGroup as group:
         sys.stderr.write("".join(f"{error}\n" for error in group.exceptions))
         return 1
+    except OSError as error:
+        sys.stderr.write(f"stack: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -52,7 +52,8 @@ def configured_ports(listeners: Collection[str], environment: Mapping[str, str] 
         if not (number.isdecimal() and 0 < int(number) <= PORT_MAX) or int(number) in found.values():
             raise StackError("ports", f"{word!r} of {PORTS_VARIABLE} is no port, or one that was given before")
         if not port_free(int(number)):
-            raise StackError("ports", f"something listens already on the port of {word!r}")
+            problem = f"something listens already on the port of {word!r}"
+            raise StackError("ports", problem, next_step=f"end it, or name another in {PORTS_VARIABLE}")
         found[listener] = int(number)
     return found
 
