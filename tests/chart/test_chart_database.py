@@ -7,7 +7,7 @@ import psycopg
 import pytest
 import typer.testing
 from psycopg.conninfo import make_conninfo
-from tests.chart.parts.rendered import PROFILES, HelmLibrary, of_kind
+from tests.chart.parts.rendered import BLOCKS, PROFILES, HelmLibrary, merged, of_kind
 
 from maasloop.cli.main import build
 from maasloop.stack.preflight import database_findings
@@ -42,6 +42,17 @@ def _server(library: HelmLibrary) -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+def test_the_job_has_what_its_command_asks_for(library: HelmLibrary) -> None:
+    """The connection string of each service, of one that is off as well: roles are made for all six, and rights name them."""
+    off = {key: {"enabled": False} for key in BLOCKS if key != "deviceRegistry"}
+    job = of_kind(library.render(merged(PROFILES["laptop"], off)), "Job")["database"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+
+    assert {setting_name(service, "postgres_dsn") for service in SERVICES} <= {
+        each["name"] for each in container["env"]
+    }
 
 
 def test_the_job_makes_what_services_need(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
