@@ -18,7 +18,7 @@ SECONDS = 60
 """Street seconds of a run of batches."""
 WARM_UP_SECONDS = 5
 ROWS = 5_000
-SINGLES = 8_000
+SINGLES = 6_000
 DOORS = ("grpc", "nats", "mqtt")
 
 

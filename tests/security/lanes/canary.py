@@ -40,7 +40,7 @@ async def run(plan: Plan) -> Outcome:
     with directory() as root, collecting(whole=True) as (collector, endpoint):
         async with LocalStack(root, StackOptions(environment=_tracing(endpoint))) as stack:
             answers = await _knock(stack)
-            async with neighbours(stack) as others:
+            async with neighbours(stack.state(ready=True)) as others:
                 for other in others:
                     await other.ask()
             secrets = {**secrets_below(stack.directory.secrets), "shown": SHOWN}

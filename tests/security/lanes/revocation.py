@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 import aiomqtt
@@ -40,6 +41,13 @@ class Stay(NamedTuple):
     """From the call until its connection was closed."""
     refused_s: float
     """How long the refusal of the next one took; endless if there was none."""
+
+
+class _Victim(NamedTuple):
+    """A device that is connected and will be revoked."""
+
+    issued: IssuedCredential
+    client: aiomqtt.Client
 
 
 type Revoke = Callable[[IssuedCredential], Awaitable[None]]
@@ -85,35 +93,67 @@ async def run(plan: Plan) -> Outcome:
 
 
 async def _each(made: Registries, victims: list[IssuedCredential], revoke: Revoke) -> list[Stay]:
-    """Return how long each stayed: from the call until its connection was closed and the next was refused."""
+    """Revoke devices one after the other, each while it alone is connected."""
     stays: list[Stay] = []
     for victim in victims:
-        stays.append(await _stayed(made, victim, revoke))
+        async with _connected(made, [victim]) as connected:
+            stays += await _stays(made, connected, revoke)
         if stays[-1].seconds == math.inf:
             # Waiting for the others as long would show the same.
             break
     return stays
 
 
-async def _stayed(made: Registries, victim: IssuedCredential, revoke: Revoke) -> Stay:
-    async with AsyncExitStack() as stack:
-        connected = await stack.enter_async_context(made.town.mqtt(victim.user_name, victim.password))
-        began_s = clock.monotonic_s()
-        revoking = asyncio.ensure_future(revoke(victim))
+async def _half(made: Registries, victims: list[IssuedCredential], desk: Desk) -> list[Stay]:
+    """Let a second replica stand still; clients that it is asked about wait in vain, so connect before."""
+    async with made.desk(made.start()):
+        pass
+    async with _connected(made, victims) as connected:
+        made.processes[-1].send_signal(signal.SIGSTOP)
         try:
-            await asyncio.wait_for(anext(aiter(connected.messages)), PATIENCE_S)
-        except TimeoutError:
-            await revoking
-            return Stay(math.inf, math.inf)
-        except aiomqtt.MqttError:
-            pass
-        seconds = clock.monotonic_s() - began_s
-        # Its end is known by now, so that leaving it says nothing more.
-        stack.push(lambda *_: True)
-        refused_s = await _refused(made, victim)
+            return await _stays(made, connected, desk.quarantine)
+        finally:
+            made.processes[-1].send_signal(signal.SIGCONT)
+
+
+async def _dead(made: Registries, victims: list[IssuedCredential]) -> list[Stay]:
+    """Connect, kill every replica, and revoke by the command that needs none."""
+    async with _connected(made, victims) as connected:
+        made.end()
+        return await _stays(made, connected, partial(_revoke_alone, made))
+
+
+@asynccontextmanager
+async def _connected(made: Registries, victims: list[IssuedCredential]) -> AsyncIterator[list[_Victim]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            _Victim(victim, await stack.enter_async_context(made.town.mqtt(victim.user_name, victim.password)))
+            for victim in victims
+        ]
+
+
+async def _stays(made: Registries, connected: list[_Victim], revoke: Revoke) -> list[Stay]:
+    """Revoke one after the other; each tries again as its connection ends, and waits beside those that follow."""
+    seconds: list[float] = []
+    attempts: list[asyncio.Future[float]] = []
+    for issued, client in connected:
+        began_s = clock.monotonic_s()
+        revoking = asyncio.ensure_future(revoke(issued))
+        seconds.append(await _ended(client) - began_s)
+        attempts.append(asyncio.ensure_future(_refused(made, issued)))
         await revoking
-        return Stay(seconds, refused_s)
-    return Stay(math.inf, math.inf)
+    return [Stay(*each) for each in zip(seconds, await asyncio.gather(*attempts), strict=True)]
+
+
+async def _ended(client: aiomqtt.Client) -> float:
+    """Return when a connection was closed; endless if it stays."""
+    try:
+        await asyncio.wait_for(anext(aiter(client.messages)), PATIENCE_S)
+    except aiomqtt.MqttError:
+        return clock.monotonic_s()
+    except TimeoutError:
+        pass
+    return math.inf
 
 
 async def _refused(made: Registries, victim: IssuedCredential) -> float:
@@ -123,45 +163,6 @@ async def _refused(made: Registries, victim: IssuedCredential) -> float:
         async with made.town.mqtt(victim.user_name, victim.password, timeout_s=PATIENCE_S):
             return math.inf
     return clock.monotonic_s() - began_s
-
-
-async def _half(made: Registries, victims: list[IssuedCredential], desk: Desk) -> list[Stay]:
-    """Let a second replica stand still; clients that it is asked about wait in vain, so connect before."""
-    address = made.start()
-    async with made.desk(address):
-        pass
-    times: list[Stay] = []
-    for victim in victims:
-        made.processes[-1].send_signal(signal.SIGCONT)
-
-        async def stop_and_revoke(issued: IssuedCredential) -> None:
-            made.processes[-1].send_signal(signal.SIGSTOP)
-            await desk.quarantine(issued)
-
-        times.append(await _stayed(made, victim, stop_and_revoke))
-    made.processes[-1].send_signal(signal.SIGCONT)
-    return times
-
-
-async def _dead(made: Registries, victims: list[IssuedCredential]) -> list[Stay]:
-    """Connect, kill every replica, and revoke by the command that needs none."""
-    connected: list[tuple[IssuedCredential, aiomqtt.Client]] = []
-    times: list[Stay] = []
-    async with AsyncExitStack() as stack:
-        for victim in victims:
-            client = await stack.enter_async_context(made.town.mqtt(victim.user_name, victim.password))
-            connected.append((victim, client))
-        made.end()
-        for victim, client in connected:
-            began_s = clock.monotonic_s()
-            revoking = asyncio.ensure_future(_revoke_alone(made, victim))
-            with suppress(aiomqtt.MqttError):
-                await asyncio.wait_for(anext(aiter(client.messages)), PATIENCE_S)
-            seconds = clock.monotonic_s() - began_s
-            await revoking
-            times.append(Stay(seconds, await _refused(made, victim)))
-        stack.push(lambda *_: True)
-    return times
 
 
 async def _revoke_alone(made: Registries, victim: IssuedCredential) -> None:
