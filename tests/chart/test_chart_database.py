@@ -11,7 +11,13 @@ from tests.chart.parts.rendered import BLOCKS, PROFILES, HelmLibrary, merged, of
 
 from maasloop.cli.main import build
 from maasloop.stack.preflight import database_findings
-from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
+from maasloop.stack.servers.databases import (
+    DATABASE,
+    SERVICES,
+    GivenPasswords,
+    create_service_database,
+    role_name,
+)
 from maasloop.stack.servers.postgres import PostgresServer
 from maasloop.stack.services import setting_name
 from maasloop.testing.providers import scratch_directory
@@ -56,11 +62,19 @@ def test_the_job_has_what_its_command_asks_for(library: HelmLibrary) -> None:
 
 
 def test_the_job_makes_what_services_need(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each role comes in by its password alone and owns its schema; a second run changes nothing."""
+    """Each role comes in by its password alone, once all is there, and owns its schema; a second run changes nothing."""
     dsns = {
         service: f"postgresql://{role_name(service)}:secret-of-{service}@127.0.0.1:{server.port}/{DATABASE}"
         for service in SERVICES
     }
+    nowhere = make_conninfo(server.dsn(), port=1)
+    with pytest.raises(psycopg.OperationalError):
+        create_service_database(
+            server.dsn(), nowhere, passwords=GivenPasswords({role_name(each): dsn for each, dsn in dsns.items()})
+        )
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(dsns["ingest"], connect_timeout=5)
+
     monkeypatch.setenv("MAASLOOP_CLI__POSTGRES_DSN", server.dsn())
     for service, dsn in dsns.items():
         monkeypatch.setenv(setting_name(service, "postgres_dsn"), dsn)

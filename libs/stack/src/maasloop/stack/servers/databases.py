@@ -63,9 +63,6 @@ def create_service_database(
     """
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         _create_roles(connection)
-        if passwords is not None:
-            for role in map(role_name, SERVICES):
-                set_password(connection, role, passwords.of(role))
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
         if found is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -73,8 +70,10 @@ def create_service_database(
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         _create_schemas(connection)
         _create_audit(connection)
-        if passwords is not None and (password := passwords.of(AUDITOR)):
-            set_password(connection, AUDITOR, password)
+        # Last, so that a service that waits for the database comes in when all that it needs is there.
+        for role in (*map(role_name, SERVICES), AUDITOR) if passwords is not None else ():
+            if password := passwords.of(role):
+                set_password(connection, role, password)
 
 
 def _create_roles(connection: psycopg.Connection) -> None:
