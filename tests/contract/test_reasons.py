@@ -1,7 +1,8 @@
 """Every reason that code gives is one of the contract's."""
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from maasloop.core.errors import MaasloopError
 from maasloop.core.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[2]
+REASONS = ROOT / "libs" / "core" / "src" / "maasloop" / "core" / "reasons.py"
+WORD = re.compile(r"[A-Z][A-Z_]+")
 ERRORS = {
     name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, MaasloopError)
 }  # fmt: skip
@@ -38,6 +41,18 @@ def test_reasons_in_code_are_in_the_contract() -> None:
     found = [f"{path.relative_to(ROOT)}:{each}" for path in sources for each in _unknown(path.read_text())]
 
     assert not found, "\n".join(found)
+
+
+def _never_given(sources: Iterable[str]) -> set[str]:
+    return set(Reason).difference(*(WORD.findall(source) for source in sources))
+
+
+def test_every_reason_is_given_somewhere() -> None:
+    """The contract promises no reason that nobody ever hears."""
+    paths = [path for top in ("libs", "services") for path in (ROOT / top).glob("*/src/**/*.py")]
+
+    assert not _never_given(path.read_text() for path in paths if path != REASONS and "_pb2" not in path.name)
+    assert _never_given(["Reason.SHED"]) == set(Reason) - {"SHED"}
 
 
 @pytest.mark.parametrize(

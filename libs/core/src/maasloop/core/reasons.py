@@ -22,9 +22,6 @@ class Reason(StrEnum):
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
     """A page token is not one of ours, or belongs to other arguments."""
 
-    FILTER_INVALID = "FILTER_INVALID"
-    """A filter cannot be read. Metadata: `position`."""
-
     RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
     """No resource of this name. Metadata: `name`."""
 
@@ -172,9 +169,6 @@ class Reason(StrEnum):
 
     BELOW_FLOOR = "BELOW_FLOOR"
     """The level lies below the floor of the lighting class."""
-
-    RAMP_TOO_STEEP = "RAMP_TOO_STEEP"
-    """The change is steeper than the ramp allows."""
 
     DEVICE_REFUSED = "DEVICE_REFUSED"
     """The device refused. Metadata: `device_reason`."""

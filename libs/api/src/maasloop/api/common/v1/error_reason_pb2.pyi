@@ -35,8 +35,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A resource name has another form. Metadata: `pattern`."""
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 4
     """A page token is not one of ours, or belongs to other arguments."""
-    ERROR_REASON_FILTER_INVALID: _ErrorReason.ValueType  # 5
-    """A filter cannot be read. Metadata: `position`."""
     ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 6
     """No resource of this name. Metadata: `name`."""
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 7
@@ -143,8 +141,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many requests for one target."""
     ERROR_REASON_BELOW_FLOOR: _ErrorReason.ValueType  # 75
     """The level lies below the floor of the lighting class."""
-    ERROR_REASON_RAMP_TOO_STEEP: _ErrorReason.ValueType  # 76
-    """The change is steeper than the ramp allows."""
     ERROR_REASON_DEVICE_REFUSED: _ErrorReason.ValueType  # 77
     """The device refused. Metadata: `device_reason`."""
     ERROR_REASON_DEVICE_SILENT: _ErrorReason.ValueType  # 78
@@ -223,8 +219,6 @@ ERROR_REASON_NAME_MALFORMED: ErrorReason.ValueType  # 3
 """A resource name has another form. Metadata: `pattern`."""
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 4
 """A page token is not one of ours, or belongs to other arguments."""
-ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 5
-"""A filter cannot be read. Metadata: `position`."""
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 6
 """No resource of this name. Metadata: `name`."""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 7
@@ -331,8 +325,6 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 74
 """Too many requests for one target."""
 ERROR_REASON_BELOW_FLOOR: ErrorReason.ValueType  # 75
 """The level lies below the floor of the lighting class."""
-ERROR_REASON_RAMP_TOO_STEEP: ErrorReason.ValueType  # 76
-"""The change is steeper than the ramp allows."""
 ERROR_REASON_DEVICE_REFUSED: ErrorReason.ValueType  # 77
 """The device refused. Metadata: `device_reason`."""
 ERROR_REASON_DEVICE_SILENT: ErrorReason.ValueType  # 78
