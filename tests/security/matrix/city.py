@@ -1,7 +1,7 @@
 """A server of the whole contract: the platform's own gate before handlers that answer whoever reaches them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,10 +96,13 @@ class City:
         return jwt.encode({"alg": "ES256", "kid": self.key.kid}, claims, self.key)
 
 
-async def _place(name: str) -> Place | None:
+async def _places(names: Sequence[str]) -> Mapping[str, Place]:
     """Answer as services do about what belongs to a district and does not say so: here its id is the district's."""
-    collection, _, id_ = name.partition("/")
-    return Place(district=id_) if collection in PLACED and id_ in {ids[0] for ids in IDS.values()} else None
+    ids = {each[0] for each in IDS.values()}
+    named = {name: name.partition("/") for name in names}
+    return {
+        name: Place(district=id_) for name, (collection, _, id_) in named.items() if collection in PLACED and id_ in ids
+    }
 
 
 @asynccontextmanager
@@ -119,7 +122,7 @@ async def serving(*, scoped: bool = True, fresh: bool = True, audit: CallAudit |
         roles = Roles.load()
         judged = roles if scoped else WithoutScope(roles.table, roles.permissions)
         step_up = StepUp(SystemClock(), FRESH_S if fresh else ANY_AGE_S)
-        tokens, authorizer = Tokens(keys, roles), RoleAuthorizer(judged, _place, step_up=step_up)
+        tokens, authorizer = Tokens(keys, roles), RoleAuthorizer(judged, _places, step_up=step_up)
         security = Security(
             tls=LiveTls(files), public_address="127.0.0.1:0", tokens=tokens, authorizer=authorizer, audit=audit
         )
