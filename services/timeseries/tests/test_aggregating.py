@@ -20,6 +20,7 @@ from maasloop.timeseries.domain.aggregating import (
     Grid,
     Piece,
     Source,
+    partials_most,
     pieces,
     wider,
 )
@@ -245,3 +246,9 @@ def test_bytes_of_observations_are_those_of_messages() -> None:
     assert number.WhichOneof("result") == "value"
     assert word.state == "rG"
     assert (place.position.longitude, place.position.latitude) == (5.68, 50.85)
+
+
+@pytest.mark.parametrize(("width_us", "most"), [(HOUR_US, 25), (2 * MINUTE_US, 1_441), (MINUTE_US + 1, None)])
+def test_how_many_rollup_rows_a_range_can_have(width_us: int, most: int | None) -> None:
+    """A day has so many hours or minutes and one more where it begins within one; odd widths are read from rows."""
+    assert partials_most(Grid(24 * HOUR_US, 48 * HOUR_US, width_us)) == most
