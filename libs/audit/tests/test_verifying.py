@@ -163,6 +163,15 @@ def test_what_is_no_export_is_refused(text: str) -> None:
         Export.read(io.StringIO(text))
 
 
+@pytest.mark.parametrize(
+    "line", ['["2", "ab", "{}"]\n', '[2, 5, "{}"]\n', '[2, "ab", 5]\n', '[2, "ab", "{}"]', "[2]\n", "5\n", "{\n", "\n"]
+)
+def test_a_line_that_is_no_entry_is_damage(line: str) -> None:
+    """Whatever an altered line holds, the reader says so and does not fail on it."""
+    with pytest.raises(Damaged, match="no entry"):
+        Row.parse(line)
+
+
 def test_a_witness_signs_what_continues() -> None:
     """Checkpoints that follow from each other are cosigned; one whose proof begins elsewhere is not, yet."""
     key, log = SigningKey.generate("witness", WITNESS), Log().append(3)
