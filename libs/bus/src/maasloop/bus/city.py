@@ -166,6 +166,28 @@ class City:
         devices = self.write_user(CityUser("leaf-devices", self.devices, whole))
         return devices, self.write_user(CityUser("leaf-system", SYSTEM, whole))
 
+    def add_remover(self, tenant: Tenant) -> Path:
+        """Make the user that deletes the streams of a tenant that leaves, and return its credentials."""
+        return self.write_user(CityUser(tenant.remove_user, tenant.account, User(rights.remove_devices_rights(tenant))))
+
+    def known(self, tenant: Tenant) -> bool:
+        """Tell whether a server may have been told of a tenant's account."""
+        return self._account_path(tenant.account).exists()
+
+    def removal(self, tenant: Tenant) -> str:
+        """Return what tells the server that the account of a tenant's devices is no more."""
+        operator = self.key(OPERATOR)
+        gone = {"type": "generic", "accounts": [self.key(tenant.account).public_key]}
+        return sign(gone, subject=operator.public_key, name=OPERATOR, signer=operator, issued_at=self._now_s())
+
+    def forget(self, tenant: Tenant) -> None:
+        """Have a tenant no more, nor its account, its users and their keys."""
+        self.declare([each for each in self.tenants if each != tenant])
+        users = (self.credentials(user) for user in (tenant.ensure_user, tenant.remove_user))
+        seed = self.directory / "seeds" / f"{tenant.account}.seed"
+        for path in (self._account_path(tenant.account), *users, seed):
+            path.unlink(missing_ok=True)
+
     def revoke(self, account: str, user_public_key: str = "*") -> str:
         """Make every token of a user (``*`` = of all) that is signed by now void, and return the account's new token."""
         found = read_unverified(self.token(account))

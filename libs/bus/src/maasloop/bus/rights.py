@@ -212,6 +212,12 @@ def ensure_devices_rights(tenant: Tenant = ALONE[0]) -> Rights:
     return _rights(tenant.ensure_user, publish, [])
 
 
+def remove_devices_rights(tenant: Tenant) -> Rights:
+    """Return what deletes the streams of a tenant that leaves, and looks whether anything waits there."""
+    looks = (f"{API}.CONSUMER.INFO.{each.stream}.{each.name}" for each in map(tenant.durable, MQTT_PULLED))
+    return _rights(tenant.remove_user, [f"{API}.STREAM.NAMES", f"{API}.STREAM.DELETE.*", *looks], [])
+
+
 def devices_rights() -> Rights:
     """Return what all devices of an account and their network servers may do together."""
     root, network = f"{subjects.DEVICE_ROOT}.{subjects.DEVICE_VERSION}", "application"
@@ -237,8 +243,8 @@ def revoker_rights() -> Rights:
 
 
 def accounts_rights() -> Rights:
-    """Return what tells the server of an account, in the system account."""
-    return _rights(ACCOUNTS, ["$SYS.REQ.CLAIMS.UPDATE"], [])
+    """Return what tells the server of an account, or that it is gone, in the system account."""
+    return _rights(ACCOUNTS, [f"$SYS.REQ.CLAIMS.{verb}" for verb in ("UPDATE", "DELETE")], [])
 
 
 def callout_rights() -> Rights:

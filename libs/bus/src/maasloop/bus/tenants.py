@@ -53,6 +53,11 @@ class Tenant:
         return f"ensure-devices{self._suffix}"
 
     @property
+    def remove_user(self) -> str:
+        """The user that deletes streams in that account when the tenant leaves; no city has it otherwise."""
+        return f"remove-devices{self._suffix}"
+
+    @property
     def places(self) -> tuple[str, ...]:
         """What stands in a subject for its districts."""
         return self.districts or (subjects.ANY,)
