@@ -238,3 +238,27 @@ def test_an_archive_that_was_changed_does_not_hold(audit: Callable[..., Any], ci
     (archive,) = archives.glob("*.jsonl")
     archive.write_text(archive.read_text().replace("lamp-1", "lamp-2"))
     assert "entry 1 does not follow" in audit(*checked).out
+
+
+def test_logs_are_archived_an_interval_behind_their_witness(
+    audit: Callable[..., Any], city: City, tmp_path: Path
+) -> None:
+    """The first time notes what was cosigned, the next one archives it; without room nothing is written or deleted."""
+    archives = tmp_path / "archives"
+    asked = ("archive-all", str(archives), "--dsn", city.auditor_dsn, "--json")
+    audit("witness", "--once")
+    assert (audit(*asked).status, [path.name for path in archives.iterdir()]) == (0, ["consent.next"])
+    city.add(city.entry("districts/zuid"))
+    city.add(city.entry("districts/oost"))
+    audit("witness", "--once")
+
+    full = audit(*asked, "--free-min-mib", str(2**40))
+    assert (full.status, "MiB left" in full.error, list(archives.glob("*.jsonl"))) == (1, True, [])
+    done = json.loads(audit(*asked).out)
+    later = audit(*asked)
+    (whole,) = json.loads(audit("verify", "--archive", str(archives), "--json").out)
+
+    assert (done["archived"], done["deleted"]) == (2, 2)
+    assert (later.status, "needs what lies behind" in later.out) == (0, True)
+    assert (whole["holds"], whole["entries"], whole["beginsAfter"]) == (True, 4, 0)
+    assert len(list(archives.glob("*.jsonl"))) == 1

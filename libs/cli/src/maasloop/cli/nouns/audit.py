@@ -14,7 +14,7 @@ from maasloop.cli.printing import Column, Json, Limit, print_json, say, show_row
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.state import StateDirectory
 
-from . import audit_archive, audit_setup, audit_witness
+from . import audit_archive, audit_schedule, audit_setup, audit_witness
 
 if TYPE_CHECKING:
     from maasloop.audit.exports import Export
@@ -26,6 +26,7 @@ BROKEN = 1
 app = typer.Typer(help="The log of who did what on whose authority.", no_args_is_help=True)
 app.command()(audit_witness.witness)
 app.command()(audit_archive.archive)
+app.command()(audit_schedule.archive_all)
 app.command()(audit_setup.keys)
 app.command()(audit_setup.schema)
 

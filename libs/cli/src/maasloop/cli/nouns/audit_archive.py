@@ -1,6 +1,7 @@
 """``maasloop audit archive``: moves what a witness has cosigned out of the database into a file that can be checked."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,32 @@ from maasloop.stack.state import StateDirectory
 
 if TYPE_CHECKING:
     from maasloop.audit.notes import VerifyingKey
+    from maasloop.postgres.auditor import Auditing
 
 SUFFIX = ".jsonl"
+Witness = Annotated[str, typer.Option(help="Public key of the witness, or its file; that of this checkout by default.")]
+Keys = Annotated[
+    list[str] | None, typer.Option(help="Public key of a log, or its file; those of this checkout by default.")
+]
+Dsn = Annotated[str, typer.Option(help="Connection string of the database's administrator.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What left the database."""
+
+    origin: str
+    entries: int
+    deleted: int
+    file: Path
+
+    def tell(self, *, as_json: bool) -> None:
+        """Print it."""
+        if as_json:
+            told = {"origin": self.origin, "archived": self.entries, "deleted": self.deleted, "file": str(self.file)}
+            print_json(told)
+        else:
+            say(f"{self.origin}: {self.entries} entries in {self.file}, {self.deleted} deleted from the database")
 
 
 def archive(
@@ -26,13 +51,9 @@ def archive(
     checkpoint: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint that a witness cosigned: up to there.")
     ],
-    witness: Annotated[
-        str, typer.Option(help="Public key of the witness, or its file; that of this checkout by default.")
-    ] = "",
-    key: Annotated[
-        list[str] | None, typer.Option(help="Public key of the log, or its file; those of this checkout by default.")
-    ] = None,
-    dsn: Annotated[str, typer.Option(help="Connection string of the database's administrator.")] = "",
+    witness: Witness = "",
+    key: Keys = None,
+    dsn: Dsn = "",
     as_json: Json = False,
 ) -> None:
     """Write the entries up to a witnessed checkpoint into a file, check the file, then delete them from the database."""
@@ -41,27 +62,44 @@ def archive(
     addresses: Addresses = context.obj
     files = AuditFiles(StateDirectory(addresses.root).path)
     note = checkpoint.read_text(encoding="utf-8")
-    log_key = _require_witnessed(
-        note, verifying_keys(key or [], files), verifying_keys([witness or str(files.witness / "witness.vkey")], files)
-    )
+    log_key = require_witnessed(note, files, key, witness)
     with auditor.auditing(dsn or addresses.stack().postgres_dsn, administering=True) as connection:
-        part = auditor.archivable(connection, service, note)
-        if part.origin != log_key.name or not part.origin.endswith(f"/{service}"):
-            message = f"the checkpoint is of {part.origin}, not of {service}"
-            raise typer.BadParameter(message)
-        directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f".{service}.draft"
-        with draft.open("w", encoding="utf-8") as opened:
-            entries = part.write(opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        file = directory / f"{service}-{_checked(draft, log_key, note):020}{SUFFIX}"
-        draft.replace(file)
+        moved(connection, service, note, log_key, directory).tell(as_json=as_json)
+
+
+def moved(connection: "Auditing", service: str, note: str, log_key: "VerifyingKey", directory: Path) -> Moved:
+    """Move the entries of a log up to a witnessed checkpoint into a file of a directory, and return what became of it.
+
+    Where they may not leave the database yet (``FailedPrecondition``) there is no file either.
+    """
+    from maasloop.core.errors import FailedPrecondition
+    from maasloop.postgres import auditor
+
+    part = auditor.archivable(connection, service, note)
+    if part.origin != log_key.name or not part.origin.endswith(f"/{service}"):
+        message = f"the checkpoint is of {part.origin}, not of {service}"
+        raise typer.BadParameter(message)
+    directory.mkdir(parents=True, exist_ok=True)
+    draft = directory / f".{service}.draft"
+    with draft.open("w", encoding="utf-8") as opened:
+        entries = part.write(opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    file = directory / f"{service}-{_checked(draft, log_key, note):020}{SUFFIX}"
+    # On disk under its name before anything is deleted: what a crash leaves is written again by the next attempt.
+    draft.replace(file)
+    try:
         gone = auditor.archived(connection, service, note)
-    if as_json:
-        print_json({"origin": part.origin, "archived": entries, "deleted": gone, "file": str(file)})
-    else:
-        say(f"{part.origin}: {entries} entries in {file}, {gone} deleted from the database")
+    except FailedPrecondition:
+        file.unlink()
+        raise
+    return Moved(part.origin, entries, gone, file)
+
+
+def require_witnessed(note: str, files: AuditFiles, keys: list[str] | None, witness: str) -> "VerifyingKey":
+    """Return the key of the log whose checkpoint this is, signed by it and by a witness; keys as options name them."""
+    known = verifying_keys([witness or str(files.witness / "witness.vkey")], files)
+    return _require_witnessed(note, verifying_keys(keys or [], files), known)
 
 
 def _require_witnessed(
