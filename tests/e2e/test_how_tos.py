@@ -145,6 +145,28 @@ def test_a_reading_is_posted_as_the_page_says(shared_stack: LocalStack, maasloop
     assert "CREDENTIALS_MISSING" in _curl(re.sub("-H @[^ ]+", "", page), shared_stack)
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_history_is_imported_as_the_page_says(shared_stack: LocalStack, maasloop: Maasloop, tmp_path: Path) -> None:
+    """Both forms of time are read, and the readings are found where they were measured."""
+    lines = re.search(r"^time,device.*?(?=^```)", _page("connect-history.md"), re.MULTILINE | re.DOTALL)
+    assert lines is not None
+    _written(tmp_path, "readings.csv", lines.group())
+    devices = ROOT / "docs" / "tutorials" / "files" / "devices.csv"
+    maasloop("devices", "import", str(devices), "--district", "delfshaven", "--activate")
+    ((imported, queried),) = pages.blocks(PAGES / "connect-history.md")
+    variables = pages.environment(shared_stack.directory.root)
+
+    pages.run_line(imported, variables, folder=tmp_path)
+    until_s = time.monotonic() + PROVED_TIMEOUT_S
+    found: list[float] = []
+    while len(found) < 2 and time.monotonic() < until_s:
+        rows = json.loads(pages.run_line(f"{queried} --json", variables, folder=tmp_path))
+        found = [row["result"] for row in rows]
+
+    assert found == [12.5, 12.7]
+
+
 def _curl(page: str, stack: LocalStack, secret: str = "") -> str:
     """Run the command that a page shows on the stack, and return what the door answers."""
     shown = re.search(r"^ +(curl .*?)\n(?!      )", f"{page}\n", re.MULTILINE | re.DOTALL)
