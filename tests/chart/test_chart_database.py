@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, run by its own configuration, and what the database job makes in it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -11,6 +12,7 @@ from tests.chart.parts.rendered import BLOCKS, PROFILES, HelmLibrary, merged, of
 
 from maasloop.cli.main import build
 from maasloop.stack.preflight import database_findings
+from maasloop.stack.servers import databases
 from maasloop.stack.servers.databases import (
     DATABASE,
     SERVICES,
@@ -62,7 +64,7 @@ def test_the_job_has_what_its_command_asks_for(library: HelmLibrary) -> None:
 
 
 def test_the_job_makes_what_services_need(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each role comes in by its password alone, once all is there, and owns its schema; a second run changes nothing."""
+    """Each role comes in by its password alone, once all is there, and owns its schema; a second run waits for no writer."""
     dsns = {
         service: f"postgresql://{role_name(service)}:secret-of-{service}@127.0.0.1:{server.port}/{DATABASE}"
         for service in SERVICES
@@ -78,12 +80,37 @@ def test_the_job_makes_what_services_need(server: PostgresServer, monkeypatch: p
     monkeypatch.setenv("MAASLOOP_CLI__POSTGRES_DSN", server.dsn())
     for service, dsn in dsns.items():
         monkeypatch.setenv(setting_name(service, "postgres_dsn"), dsn)
-    runs = [typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--json"]) for _ in range(2)]
+    first = typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--json"])
+    assert first.exit_code == 0, first.output
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=5s")
+    with psycopg.connect(make_conninfo(server.dsn(), dbname=DATABASE)) as writing:
+        writing.execute("LOCK TABLE audit.entries IN ROW EXCLUSIVE MODE")
+        second = typer.testing.CliRunner().invoke(build(), ["database", "ensure", "--json"])
 
-    assert [run.exit_code for run in runs] == [0, 0], runs[0].output
+    assert second.exit_code == 0, second.exception
     assert list(database_findings(dsns)) == []
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(make_conninfo(dsns["ingest"], password="another"), connect_timeout=5)
+
+
+def test_a_changed_audit_schema_lets_writers_pass(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for the lock of a table gives up soon, so that others write, and tries again until it is free."""
+    monkeypatch.setattr(databases, "LOCK_TIMEOUT_S", 1)
+    own = make_conninfo(server.dsn(), dbname=DATABASE)
+    create_service_database(server.dsn(), own)
+    with psycopg.connect(own, autocommit=True) as connection, ThreadPoolExecutor(1) as pool:
+        connection.execute("COMMENT ON SCHEMA audit IS 'of a version before'")
+        with connection.transaction():
+            connection.execute("LOCK TABLE audit.entries IN ROW EXCLUSIVE MODE")
+            ensured = pool.submit(create_service_database, server.dsn(), own)
+            with psycopg.connect(own) as other:
+                while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                    other.rollback()
+                other.execute("LOCK TABLE audit.entries IN ROW EXCLUSIVE MODE")
+            assert not ensured.done()
+        ensured.result()
+        (digest,) = connection.execute("SELECT obj_description('audit'::regnamespace)").fetchone() or ("",)
+    assert digest != "of a version before"
 
 
 def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

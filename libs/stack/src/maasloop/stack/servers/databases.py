@@ -5,6 +5,7 @@ time changes nothing.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Protocol
 
 import psycopg
@@ -16,6 +17,9 @@ from maasloop.stack.servers.passwords import set_password
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DATABASE = "maasloop"
+LOCK_TIMEOUT_S = 2
+LOCK_TRIES = 15
+_LAST_RUN = "SELECT obj_description(to_regnamespace('audit'), 'pg_namespace')"
 
 
 class Passwords(Protocol):
@@ -98,7 +102,27 @@ def _create_schemas(connection: psycopg.Connection) -> None:
 
 
 def _create_audit(connection: psycopg.Connection) -> None:
-    """The logs belong to a role of their own: a service adds to its log and can change nothing that is there."""
-    statements = [schema_sql(), auditor_sql(), *(log_sql(service, role_name(service)) for service in SERVICES)]
-    for statement in statements:
-        connection.execute(statement.encode())
+    """The logs belong to a role of their own: a service adds to its log and can change nothing that is there.
+
+    What locks their tables runs only where it differs from what ran last, of which the schema's comment has the digest:
+    services write to them meanwhile.
+    """
+    statements = schema_sql() + auditor_sql()
+    digest = sha256(statements.encode()).hexdigest()
+    if connection.execute(_LAST_RUN).fetchone() != (digest,):
+        _run_locking(connection, f"{statements}; COMMENT ON SCHEMA audit IS '{digest}'")
+    for service in SERVICES:
+        connection.execute(log_sql(service, role_name(service)).encode())
+
+
+def _run_locking(connection: psycopg.Connection, statements: str) -> None:
+    """Run them whole or not at all; where a lock is not to be had soon, let those who wait behind it pass, and try again."""
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            connection.execute(statements.encode())
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+            if not left:
+                raise
+        else:
+            return
