@@ -97,16 +97,22 @@ class Selftest:
         async def issued() -> Command:
             return await self._city.issue(LEVEL_PERCENT)
 
+        left: int | None = None
+
         async def settled() -> bool:
-            return not await self._city.open_commands()
+            nonlocal left
+            left = await self._city.open_commands()
+            return not left
 
         while (left_s := ends_s - self._clock.monotonic_s()) > 0.0:
             await until(issued, self._wait_s)
             await self._clock.sleep(min(left_s, COMMAND_PERIOD_S))
-        with contextlib.suppress(TimeoutError):
+        try:
             await until(settled, self._wait_s)
-        if left := await self._city.open_commands():
-            raise StackError("selftest", f"{left} commands have no outcome", next_step=self._commands)
+        except TimeoutError:
+            counted = "actuation does not say which" if left is None else f"{left} of them"
+            message = f"commands have no outcome: {counted}"
+            raise StackError("selftest", message, next_step=self._commands) from None
 
     async def _recorded(self, load_s: float, readings_per_s: int) -> None:
         """Send a batch a second until each is acknowledged, whoever restarts meanwhile, and count what is stored."""
@@ -123,16 +129,18 @@ class Selftest:
             sent += len(batch)
             await self._clock.sleep(max(0.0, began_s + 1.0 - self._clock.monotonic_s()))
 
-        async def stored() -> int:
-            return await self._city.count(METER, first_us - readings_per_s, last_us)
+        found: int | None = None
 
         async def all_stored() -> bool:
-            return await stored() >= sent
+            nonlocal found
+            found = await self._city.count(METER, first_us - readings_per_s, last_us)
+            return found >= sent
 
         with contextlib.suppress(TimeoutError):
             await until(all_stored, self._wait_s)
-        if (found := await stored()) != sent:
-            raise StackError("selftest", f"{sent} readings were acknowledged and {found} are stored")
+        if found != sent:
+            counted = "timeseries does not count them" if found is None else f"{found} are stored"
+            raise StackError("selftest", f"{sent} readings were acknowledged: {counted}")
 
     async def _command(self, credential: IssuedCredential) -> None:
         async with self._lamp.living(self._listener, credential):
