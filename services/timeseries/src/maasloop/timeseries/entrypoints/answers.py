@@ -75,7 +75,7 @@ def observations(district: str, page: LatestPage, shown: Sequence[int]) -> bytes
         return b""
     rows = np.array(shown)
     value = page.value[rows]
-    results = wire.each(
+    results = wire.one_by_one(
         wire.one_below_the_other(
             [
                 wire.timestamps(3, page.time_us[rows]),

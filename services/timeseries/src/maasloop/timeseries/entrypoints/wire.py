@@ -50,14 +50,14 @@ def delimited(field: int, content: bytes) -> bytes:
 
 def doubles(field: int, values: NDArray[np.float64], present: NDArray[np.bool_]) -> Table:
     """Return a double of each message that has one."""
-    content = np.ascontiguousarray(values, "<f8").view(np.uint8).reshape(len(values), 8).T
-    return _tagged(field, FIXED64, Table(content, np.broadcast_to(present, content.shape)), present)
+    content = np.ascontiguousarray(np.ascontiguousarray(values, "<f8").view(np.uint8).reshape(len(values), 8).T)
+    return _tagged(field, FIXED64, [Table(content, _of_each(present, len(content)))], present)
 
 
 def varints(field: int, values: NDArray[np.int64]) -> Table:
     """Return an integer of each message, negative ones in ten bytes; 0 is left out."""
     content, present = _varints(values), values != 0
-    return _tagged(field, VARINT, Table(content.bytes, content.kept & present), present)
+    return _tagged(field, VARINT, [Table(content.bytes, content.kept & present)], present)
 
 
 def timestamps(field: int, time_us: NDArray[np.int64]) -> Table:
@@ -68,14 +68,13 @@ def timestamps(field: int, time_us: NDArray[np.int64]) -> Table:
 
 def messages(field: int, fields: Sequence[Table], present: NDArray[np.bool_] | None = None) -> Table:
     """Return a message of each message, or of those that have one, made of fields."""
-    content = one_below_the_other(fields)
-    whole = one_below_the_other([_varints(lengths_of(content)), content])
+    parts = [_varints(np.sum([lengths_of(each) for each in fields], axis=0)), *fields]
     if present is None:
-        return _tagged(field, LENGTH, whole, np.ones(whole.kept.shape[1], np.bool_))
-    return _tagged(field, LENGTH, Table(whole.bytes, whole.kept & present), present)
+        return _tagged(field, LENGTH, parts, np.ones(parts[0].kept.shape[1], np.bool_))
+    return _tagged(field, LENGTH, [Table(each.bytes, each.kept & present) for each in parts], present)
 
 
-def each(table: Table) -> list[bytes]:
+def one_by_one(table: Table) -> list[bytes]:
     """Return the bytes of each message."""
     content, ends = serialized(table), np.cumsum(lengths_of(table)).tolist()
     return [content[start:end] for start, end in pairwise([0, *ends])]
@@ -88,7 +87,9 @@ def serialized(table: Table) -> bytes:
 
 def lengths_of(table: Table) -> NDArray[np.int64]:
     """Return how many bytes each message has."""
-    return table.kept.sum(axis=0)
+    # Of rows that fit into it, a sum of bytes goes several times as fast.
+    counted = np.uint8 if len(table.kept) <= np.iinfo(np.uint8).max else np.int64
+    return table.kept.view(np.uint8).sum(axis=0, dtype=counted).astype(np.int64)
 
 
 def one_below_the_other(tables: Sequence[Table]) -> Table:
@@ -112,9 +113,13 @@ def _varints(values: NDArray[np.int64]) -> Table:
     return Table(content, kept)
 
 
-def _tagged(field: int, kind: int, content: Table, present: NDArray[np.bool_]) -> Table:
+def _tagged(field: int, kind: int, content: Sequence[Table], present: NDArray[np.bool_]) -> Table:
     """Return a field; ``content`` has no bytes where it is not present."""
     head = np.frombuffer(tag(field, kind), np.uint8)
-    shape = (len(head), len(present))
-    heads = Table(np.broadcast_to(head[:, None], shape), np.broadcast_to(present, shape))
-    return one_below_the_other([heads, content])
+    heads = Table(np.repeat(head[:, None], len(present), axis=1), _of_each(present, len(head)))
+    return one_below_the_other([heads, *content])
+
+
+def _of_each(row: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    # Not broadcast: numpy would lay out the tables that come of it column by column.
+    return np.repeat(row[None], count, axis=0)
