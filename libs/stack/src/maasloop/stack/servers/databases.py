@@ -74,10 +74,15 @@ def create_service_database(
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         _create_schemas(connection)
         _create_audit(connection)
-        # Last, so that a service that waits for the database comes in when all that it needs is there.
-        for role in (*map(role_name, SERVICES), AUDITOR) if passwords is not None else ():
-            if password := passwords.of(role):
-                set_password(connection, role, password)
+        if passwords is not None:
+            _set_passwords(connection, passwords)
+
+
+def _set_passwords(connection: psycopg.Connection, passwords: Passwords) -> None:
+    """Come last, so that a service that waits for the database comes in when all that it needs is there."""
+    for role in (*map(role_name, SERVICES), AUDITOR):
+        if password := passwords.of(role):
+            set_password(connection, role, password)
 
 
 def _create_roles(connection: psycopg.Connection) -> None:
