@@ -117,6 +117,20 @@ def test_doctor_names_what_it_looked_at(maasloop: Any) -> None:
     assert ended.status == (0 if all(finding["good"] for finding in findings) else 1)
 
 
+def test_identities_of_a_second_server_are_made_when_asked(maasloop: Any, tmp_path: Path) -> None:
+    """Its configuration names users that are there, and only their owner can read it."""
+    assert maasloop("identities", str(tmp_path)).status == 0
+    assert not (tmp_path / "nats-leaf.conf").exists()
+
+    assert maasloop("identities", str(tmp_path), "--leaf", "nats-leaf://10.0.0.5:7422").status == 0
+
+    file = tmp_path / "nats-leaf.conf"
+    remotes = json.loads(file.read_text().removeprefix("leafnodes { remotes: ").removesuffix(" }\n"))
+    assert [remote["url"] for remote in remotes] == ["nats-leaf://10.0.0.5:7422"] * 2
+    assert all(Path(remote["credentials"]).exists() for remote in remotes)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_subjects_are_listed(maasloop: Any) -> None:
     """The registry of subjects can be read from a terminal, and by a program."""
     rows = json.loads(maasloop("subjects", "--json").out)

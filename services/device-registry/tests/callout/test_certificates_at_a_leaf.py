@@ -58,11 +58,6 @@ def _door(town: Town, leaf_port: int, authority: Path) -> CertificateDoor:
     directory = town.directory / "certificates"
     directory.mkdir()
     client, mqtt = free_ports(2)
-    devices, system = town.city.add_leaf()
-    remotes = "\n".join(
-        f'{{ url: "nats-leaf://{LOOPBACK}:{leaf_port}", credentials: "{path}", account: "{town.city.key(name).public_key}" }}'
-        for path, name in ((devices, town.city.devices), (system, "SYS"))
-    )
     server = f'cert_file: "{town.tls.certificate}", key_file: "{town.tls.key}", timeout: {TLS_TIMEOUT_S}'
     path = directory / "nats.conf"
     path.write_text(f"""server_name: certificates
@@ -71,7 +66,7 @@ max_control_line: {CONTROL_LINE_MAX_BYTES}
 tls {{ {server} }}
 authorization {{ timeout: 2 }}
 {town.city.server_configuration(directory / "accounts")}
-leafnodes {{ remotes: [ {remotes} ] }}
+{town.city.leaf_configuration(f"nats-leaf://{LOOPBACK}:{leaf_port}")}
 mqtt {{
   listen: "{LOOPBACK}:{mqtt}"
   js_domain: {DOMAIN}

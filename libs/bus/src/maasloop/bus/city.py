@@ -166,6 +166,14 @@ class City:
         devices = self.write_user(CityUser("leaf-devices", self.devices, whole))
         return devices, self.write_user(CityUser("leaf-system", SYSTEM, whole))
 
+    def leaf_configuration(self, url: str) -> str:
+        """Return the part of a second server's configuration that joins it to the first, whose address is given."""
+        remotes = [
+            {"url": url, "credentials": str(path.resolve()), "account": self.key(account).public_key}
+            for path, account in zip(self.add_leaf(), (self.devices, SYSTEM), strict=True)
+        ]
+        return f"leafnodes {{ remotes: {json.dumps(remotes)} }}\n"
+
     def add_remover(self, tenant: Tenant) -> Path:
         """Make the user that deletes the streams of a tenant that leaves, and return its credentials."""
         return self.write_user(CityUser(tenant.remove_user, tenant.account, User(rights.remove_devices_rights(tenant))))

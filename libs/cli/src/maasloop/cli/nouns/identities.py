@@ -8,6 +8,7 @@ import typer
 from maasloop.cli.printing import say
 
 CONFIGURATION = "nats-identities.conf"
+LEAF_CONFIGURATION = "nats-leaf.conf"
 
 
 def identities(
@@ -15,6 +16,9 @@ def identities(
     resolver: Annotated[
         Path, typer.Option(help="Where the server keeps accounts, as its configuration names it.")
     ] = Path("/data/accounts"),
+    leaf: Annotated[
+        str, typer.Option(help="Address at which a second server joins, nats-leaf://HOST:PORT: its users are made too.")
+    ] = "",
 ) -> None:
     """Make the identities of a city on NATS and its keys; whoever has the directory is its operator: keep it apart."""
     from maasloop.bus.city import City
@@ -30,8 +34,12 @@ def identities(
     ensure_secrets(directory / "secrets")
     AuditFiles(directory).ensure(SERVICES)
     write_secret(directory / CONFIGURATION, city.server_configuration(resolver).encode())
+    if leaf:
+        write_secret(directory / LEAF_CONFIGURATION, city.leaf_configuration(leaf).encode())
     say(f"for the services        {directory / 'users'}, {directory / 'callout'}")
     say(f"                        {directory / 'secrets'}")
     say(f"for devices             {directory / 'secrets' / COMMANDS / VERIFICATION_KEYS_FILE}")
     say(f"for the server          {directory / CONFIGURATION}")
+    if leaf:
+        say(f"for the second server   {directory / LEAF_CONFIGURATION}")
     say(f"for nobody, keep apart  {directory / 'seeds'}")
