@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from tests.e2e.issuer import Issuer, issuing
 from tests.observability.collector import Collector, collecting
 from tests.observability.prometheus import Prometheus, watching
 
@@ -245,13 +246,30 @@ def _open_town(tmp_path: Path) -> Iterator[Town]:
         yield _built(stack)
 
 
-@pytest.fixture(name="rsmp_town")
-def _rsmp_town() -> Iterator[tuple[Town, int]]:
-    """A town whose actuation supervises sites, and the port on which they connect; their code is 2222."""
+class Supervised(NamedTuple):
+    """A town whose actuation supervises sites, where they connect, and who its traffic engineers are."""
+
+    town: Town
+    port: int
+    issuer: Issuer
+
+
+@pytest.fixture(name="supervised", scope="module")
+def _supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """Sites have the code 2222, and 3333 next; people of the group ``signals`` are traffic engineers of the district."""
     (port,) = free_ports(1)
-    settings = {"MAASLOOP_ACTUATION__RSMP_ADDRESS": f"127.0.0.1:{port}", "E2E_RSMP_CODE": "2222"}
-    with running_stack(StackOptions(environment=settings)) as stack:
-        yield _built(stack), port
+    grants = tmp_path_factory.mktemp("grants") / "grants.toml"
+    grants.write_text(f'[[grant]]\ngroup = "signals"\nrole = "traffic-engineer"\ndistricts = ["{DISTRICT}"]\n')
+    with issuing() as issuer:
+        own = {
+            "RSMP_ADDRESS": f"127.0.0.1:{port}",
+            "ACCESS__PROVIDER_ISSUER": issuer.url,
+            "ACCESS__GRANTS_FILE": grants,
+        }
+        settings = {environment_prefix("actuation") + name: str(value) for name, value in own.items()}
+        codes = {"E2E_RSMP_CODE": "2222", "E2E_RSMP_NEXT_CODE": "3333"}
+        with running_stack(StackOptions(environment=settings | codes)) as stack:
+            yield Supervised(_built(stack), port, issuer)
 
 
 class Shown(NamedTuple):
