@@ -165,6 +165,7 @@ def test_history_is_imported_as_the_page_says(shared_stack: LocalStack, maasloop
         found = [row["result"] for row in rows]
 
     assert found == [12.5, 12.7]
+    assert not (tmp_path / "readings.csv.refused").exists()
 
 
 def _curl(page: str, stack: LocalStack, secret: str = "") -> str:

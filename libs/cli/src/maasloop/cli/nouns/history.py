@@ -165,11 +165,12 @@ class _Import:
 
     def _take(self, chunk: Chunk, answer: Any) -> None:
         """Write down what became of a chunk: first what was refused, then that it is done."""
-        with self._refusals.open("a") as listed:
-            for refusal in answer.refusals:
-                listed.write(f"{refusal.line}\t{refusal.reason}\t{refusal.detail}\n")
-            if unlisted := answer.refused_count - len(answer.refusals):
-                listed.write(f"{chunk.line}-{chunk.next_line - 1}\tanother {unlisted} lines\n")
+        lines = [f"{refusal.line}\t{refusal.reason}\t{refusal.detail}\n" for refusal in answer.refusals]
+        if unlisted := answer.refused_count - len(answer.refusals):
+            lines.append(f"{chunk.line}-{chunk.next_line - 1}\tanother {unlisted} lines\n")
+        if lines:
+            with self._refusals.open("a") as listed:
+                listed.writelines(lines)
         for refusal in answer.refusals:
             self._shown += 1
             if self._shown <= REFUSED_SHOWN_MAX:
