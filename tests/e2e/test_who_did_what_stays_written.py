@@ -12,6 +12,9 @@ import psycopg
 import pytest
 
 from maasloop.api.device.v1.device_pb2 import Device
+from maasloop.api.notification.v1 import notification_service_pb2 as notification
+from maasloop.api.notification.v1.alert_pb2 import Alert, AlertRule, ObservationCondition
+from maasloop.api.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from maasloop.twin.devices.lamp import LampFacts
 from maasloop.twin.devices.readings import Reading
 
@@ -24,6 +27,13 @@ FACTS = LampFacts(
 LAMP = "districts/noord/devices/lamp-audited"
 PERSON = "p-audited-4711"
 CLI_TIMEOUT_S = 60
+RULE = AlertRule(
+    district="noord",
+    category="light",
+    observation=ObservationCondition(observed_property="illuminance", raise_condition="value < 5.0"),
+    title={"nl": "Donker bij {device}", "en": "Dark at {device}"},
+    body={"nl": "{value}", "en": "{value}"},
+)
 
 
 async def _maasloop(town: "Town", *arguments: str) -> tuple[int, Any]:
@@ -52,6 +62,24 @@ async def _act(town: "Town") -> None:
     await town.withdraw(await town.grant(PERSON, "air-audited"))
 
 
+async def _taken(town: "Town") -> Alert:
+    """Let a reading raise an alert, and take it without saying as whom."""
+    async with town.channel("notification") as channel:
+        stub: Any = NotificationServiceStub(channel)
+        rule = await stub.CreateAlertRule(
+            notification.CreateAlertRuleRequest(alert_rule_id="dark-audited", alert_rule=RULE)
+        )
+
+        async def raised() -> Any:  # noqa: ANN401 - what the stub, which is untyped here, gives
+            await town.record(Reading("dusk-audited", "illuminance", town.now_us(), 2.0))
+            return (await stub.ListAlerts(notification.ListAlertsRequest(parent=town.parent))).alerts
+
+        (alert, *_) = await town.until(raised)
+        taken: Alert = await stub.AcknowledgeAlert(notification.AcknowledgeAlertRequest(name=alert.name))
+        await stub.DeleteAlertRule(notification.DeleteAlertRuleRequest(name=rule.name))
+        return taken
+
+
 async def _signed(town: "Town", service: str) -> bool:
     """Tell whether the keeper has signed everything that is there."""
     rows = town.rows(
@@ -65,6 +93,7 @@ async def _signed(town: "Town", service: str) -> bool:
 async def test_who_did_what_stays_written(town: "Town") -> None:
     """Calls and commands are found by resource, a person by nobody but the city; a changed row is found out."""
     await _act(town)
+    assert (await _taken(town)).acknowledger == "operator/local"
     for service in ("device-registry", "actuation", "consent"):
         await town.until(partial(_signed, town, service), timeout_s=120.0)
 
