@@ -41,6 +41,20 @@ _LARGE_DISTRICT = """
 """
 
 
+_ALL_KINDS = """
+    INSERT INTO series (district, device, observed_property, kind, retention)
+    SELECT 'west', device, 'x', kind, '7d'
+    FROM unnest(ARRAY ['a', 'b', 'c', 'd'], ARRAY ['positions', 'numbers', 'states', 'positions']) AS k (device, kind)
+"""
+_ALL_KINDS_LATEST = """
+    INSERT INTO latest (series, time, receipt_time, value, state, longitude, latitude, stored, late)
+    SELECT s.id, now(), now(), k.value, k.state, k.longitude, k.latitude, 1, 0
+    FROM (VALUES ('a', NULL, NULL, 4.5, 51.5), ('b', 1.0, NULL, NULL, NULL), ('c', NULL, 'rG', NULL, NULL),
+        ('d', NULL, NULL, 6.5, 53.5)) AS k (device, value, state, longitude, latitude)
+    JOIN series AS s ON s.district = 'west' AND s.device = k.device
+"""
+
+
 class Everybody:
     """Visibility for tests: all but named devices may be seen."""
 
@@ -113,6 +127,21 @@ async def test_latest_is_the_newest_by_event_time(rig: "Rig") -> None:
     assert _shown(page, shown) == [("a", "pm25", 5.0), ("a", "signal-state", "rG"), ("b", "pm25", 1.0)]
     assert page.time_us[shown].tolist() == [MONDAY_US + 5, MONDAY_US, MONDAY_US]
     assert following is None
+
+
+async def test_latest_of_all_kinds_of_results(rig: "Rig") -> None:
+    """A number, a state and a place each stand in their own row, whatever the others are."""
+    async with rig.pool.connection() as connection:
+        await connection.execute(_ALL_KINDS)
+        await connection.execute(_ALL_KINDS_LATEST)
+
+    page = await PostgresAggregates(rig.pool).latest(Selection("west"), after=None, size=10)
+
+    assert page.devices == ["a", "b", "c", "d"]
+    assert [None if math.isnan(value) else value for value in page.value.tolist()] == [None, 1.0, None, None]
+    assert page.states == [None, None, "rG", None]
+    assert np.nan_to_num(page.longitude).tolist() == [4.5, 0.0, 0.0, 6.5]
+    assert np.nan_to_num(page.latitude).tolist() == [51.5, 0.0, 0.0, 53.5]
 
 
 async def test_pages_of_latest_join_without_a_gap(rig: "Rig") -> None:

@@ -88,6 +88,10 @@ async def _partials(connection: Connection, retention: Retention, members: _Memb
 
 def _page(row: Any) -> LatestPage:  # noqa: ANN401 - a row of bytes, text and null
     names, properties, ids, personal, times, receipts, values, states, longitudes, latitudes = row
+    value = _floats([values or b""])
+    others = np.flatnonzero(np.isnan(value))
+    longitude, latitude = _floats([longitudes or b""]), _floats([latitudes or b""])
+    somewhere = not np.isnan(longitude).all()
     return LatestPage(
         devices=names.split("\n") if names else [],
         observed_properties=properties.split("\n") if properties else [],
@@ -95,11 +99,26 @@ def _page(row: Any) -> LatestPage:  # noqa: ANN401 - a row of bytes, text and nu
         personal=np.frombuffer((personal or "").encode(), np.uint8) == ord("p"),
         time_us=column_us(times or b""),
         receipt_time_us=column_us(receipts or b""),
-        value=_floats([values or b""]),
-        states=states or (),
-        longitude=_floats([longitudes or b""]),
-        latitude=_floats([latitudes or b""]),
+        value=value,
+        states=_spread(states, others, len(value)) if states and any(states) else (),
+        longitude=_apart(longitude, others, len(value)) if somewhere else np.empty(0),
+        latitude=_apart(latitude, others, len(value)) if somewhere else np.empty(0),
     )
+
+
+def _spread(states: Sequence[str | None], places: NDArray[np.intp], size: int) -> list[str | None]:
+    """Return the states of some rows as a column of all."""
+    column: list[str | None] = [None] * size
+    for place, state in zip(places.tolist(), states, strict=True):
+        column[place] = state
+    return column
+
+
+def _apart(values: NDArray[np.float64], places: NDArray[np.intp], size: int) -> NDArray[np.float64]:
+    """Return the values of some rows as a column of all."""
+    column = np.full(size, np.nan)
+    column[places] = values
+    return column
 
 
 async def _by_class(

@@ -5,15 +5,15 @@ rows: times are microseconds since 2000.
 """
 
 # One row for all: as many names as rows, a letter a row for what may be seen, and fixed-width columns. The two rarer kinds
-# of result are asked for only where the page has some. ``chosen`` is ``CHOSEN`` of the reads.
+# of result are told of rows that are no numbers. ``chosen`` is ``CHOSEN`` of the reads.
 LATEST = """
     SELECT string_agg(device, E'\\n'), string_agg(observed_property, E'\\n'), string_agg(int8send(id), ''),
         string_agg(CASE WHEN personal THEN 'p' ELSE '-' END, ''),
         string_agg(timestamptz_send(time), ''), string_agg(timestamptz_send(receipt_time), ''),
         string_agg(float8send(coalesce(value, 'NaN')), ''),
-        CASE WHEN bool_or(state IS NOT NULL) THEN array_agg(state) END,
-        CASE WHEN bool_or(longitude IS NOT NULL) THEN string_agg(float8send(coalesce(longitude, 'NaN')), '') END,
-        CASE WHEN bool_or(longitude IS NOT NULL) THEN string_agg(float8send(coalesce(latitude, 'NaN')), '') END
+        array_agg(state) FILTER (WHERE value IS NULL),
+        string_agg(float8send(coalesce(longitude, 'NaN')), '') FILTER (WHERE value IS NULL),
+        string_agg(float8send(coalesce(latitude, 'NaN')), '') FILTER (WHERE value IS NULL)
     FROM (
         SELECT s.device, s.observed_property, s.id::bigint, s.personal, l.time, l.receipt_time, l.value, l.state,
             l.longitude, l.latitude
