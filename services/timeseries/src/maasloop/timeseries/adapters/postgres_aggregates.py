@@ -15,7 +15,7 @@ from maasloop.timeseries.ports.reading import Buckets, GapFill, LatestPage, Sele
 
 from . import sql_aggregates as sql
 from .bucketing import Partials, buckets, joined
-from .postgres_reading import chosen_by, column_us, of_table, reading
+from .postgres_reading import chosen_by, column_us, of_table, prepared_for, reading
 from .postgres_windows import open_from_us
 
 type _Members = list[tuple[int, int]]
@@ -33,7 +33,7 @@ class PostgresAggregates:
         """Return the newest observation of each of ``size`` series after a position."""
         statement, arguments = chosen_by(sql.LATEST, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            cursor = await connection.execute(statement, arguments, binary=True)
+            cursor = await connection.execute(statement, arguments, binary=True, prepare=prepared_for(selection))
             row: Any = await cursor.fetchone()
         return _page(row)
 

@@ -60,6 +60,14 @@ def chosen_by(
     return _choosing(statement, bool(selection.devices), bool(selection.observed_properties)), arguments
 
 
+def prepared_for(selection: Selection) -> bool | None:
+    """Return what psycopg is told of preparing a statement about chosen series.
+
+    One that names devices is planned anew each time: a plan for any names may go through the district.
+    """
+    return False if selection.devices else None
+
+
 @cache
 def _choosing(statement: str, of_devices: bool, of_properties: bool) -> bytes:
     """Return a statement with what chooses its series, as text that psycopg knows again: it is parsed and planned once."""

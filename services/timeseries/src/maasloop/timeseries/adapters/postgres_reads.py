@@ -15,7 +15,7 @@ from maasloop.timeseries.domain.series import Kind, Table
 from maasloop.timeseries.ports.reading import Range, Selection, SeriesRow
 
 from . import sql_reads as sql
-from .postgres_reading import chosen_by, column_us, reading
+from .postgres_reading import chosen_by, column_us, prepared_for, reading
 
 CUSTODY = ("OBSERVATIONS", "PERSONAL", "QUARANTINE")
 """Streams whose readings are in the balance."""
@@ -39,7 +39,8 @@ class PostgresReader:
         """Return series ordered by device, observed property and id, after a position."""
         statement, arguments = chosen_by(sql.SERIES, selection, after=after, size=size)
         async with reading(self._pool) as connection:
-            rows: list[Any] = await (await connection.execute(statement, arguments)).fetchall()
+            cursor = await connection.execute(statement, arguments, prepare=prepared_for(selection))
+            rows: list[Any] = await cursor.fetchall()
         return [
             SeriesRow(
                 row[0], row[1], row[2], Table(Kind(row[3]), Retention(row[4])), row[5], row[6], selection.district

@@ -2,7 +2,7 @@
 
 # Series of a district after a position, along the index of series in order, from named device to named device where some
 # are named: what a page costs does not grow with the district. ``OFFSET 0`` keeps the planner from turning it into a scan.
-# What is not asked for is not in it, so that a plan for any arguments goes along the index as well.
+# What is not asked for is not in it, so that a plan for any district goes along the index as well.
 CHOSEN = """(
     SELECT * FROM series
     WHERE district = %(district)s{devices}{properties}
