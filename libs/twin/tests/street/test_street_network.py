@@ -78,8 +78,16 @@ def test_ids_and_loops_are_sound(name: str) -> None:
         for loop in junction.loops:
             assert valid_id(loop.id)
             assert loop.kind != "upstream" or loop.distance_m <= 81
-            assert abs(sum(share for _, share in loop.serves) - 1.0) < 0.01
+            assert 0.0 < sum(share for _, share in loop.serves) < 1.01
     assert len(site.loops) == sum(len(junction.loops) for junction in site.junctions)
+
+
+def test_who_may_turn_off_is_expected_in_part() -> None:
+    """An upstream loop on a road whose traffic goes elsewhere, too, announces a part of it; the others announce all."""
+    (junction,) = site_of("ingolstadt1").junctions
+    found = [sum(share for _, share in loop.serves) for loop in junction.loops if loop.kind == "upstream"]
+
+    assert [round(share, 2) for share in found] == [1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0]
 
 
 def test_intergreen_and_conflict_go_together() -> None:

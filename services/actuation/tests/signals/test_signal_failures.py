@@ -221,3 +221,66 @@ def test_a_lane_that_is_not_seen_is_empty_only_when_nobody_wants_any_of_its_gree
     """While one of its groups is red, somebody who wants that one may hold up the others: the lane is not empty."""
     assert left_over(sheet_data, "a", "d") == 0.0
     assert left_over(sheet_data, "a") >= 1.0
+
+
+def without_stop_line(sheet: Sheet, group: str, **told: LoopReading) -> dict[str, LoopReading]:
+    """Return what the loops say when the stop line of a group is silent."""
+    found = readings(sheet, **told)
+    del found[f"loop-{group}-stop-line"]
+    return found
+
+
+def test_who_was_counted_and_finds_no_gap_is_not_forgotten(sheet_data: dict[str, Any]) -> None:
+    """A green in which they have to give way and nobody comes out does not mean that those who were counted are gone."""
+    next(one for one in sheet_data["groups"] if one["id"] == "d")["exits"] = ["out"]
+    sheet = read_sheet(sheet_data)
+    kept = {}
+    for aspect in (Aspect.YIELDING, Aspect.GREEN):
+        perception = Perception(sheet)
+        for second in range(1, 121):
+            passed = PASSED if second in (40, 42, 44) else EMPTY
+            told = without_stop_line(sheet, "d", loop_d_upstream=passed)
+            perception.hear(second, told, all_red(sheet) | ({"d": aspect} if second > 60 else {}))
+        lane = perception.lanes["lane-d"]
+        kept[aspect] = lane.queue, lane.stalled_until_s > 120
+
+    assert kept[Aspect.YIELDING][0] > 2.5
+    assert kept[Aspect.YIELDING][1]
+    assert kept[Aspect.GREEN][0] < 1.0
+
+
+def test_who_has_just_come_is_not_forgotten_in_a_quiet_green(sheet: Sheet) -> None:
+    """However long nobody has come out: who was counted a moment ago needs some seconds until he does."""
+    perception = Perception(sheet)
+    queues = {}
+    for second in range(1, 91):
+        told = without_stop_line(sheet, "a", loop_a_upstream=PASSED if second == 70 else EMPTY)
+        perception.hear(second, told, all_red(sheet) | ({"a": Aspect.GREEN} if second > 40 else {}))
+        queues[second] = perception.lanes["lane-a"].queue
+
+    assert queues[79] >= 1.0 > queues[90]
+
+
+def test_a_stop_line_has_not_missed_those_who_are_only_assumed(sheet: Sheet) -> None:
+    """Behind a dead upstream loop nobody comes for long: the stop line that says so is believed all the same."""
+    perception = Perception(sheet)
+    for second in range(1, 3_600):
+        told = readings(sheet)
+        del told["loop-a-upstream"]
+        perception.hear(second, told, all_red(sheet))
+    assert perception.called(all_red(sheet)) == set()
+
+
+def test_a_loop_beside_does_not_stand_in_for_the_own_one(sheet_data: dict[str, Any]) -> None:
+    """Some change lanes behind the loop of a lane beside; the own upstream loop is dead all the same: usual demand comes."""
+    beside = next(one for one in sheet_data["detectors"] if one["id"] == "loop-b-upstream")
+    beside["serves"] = [["lane-b", 0.95], ["lane-a", 0.05]]
+    sheet = read_sheet(sheet_data)
+    perception = Perception(sheet)
+    for second in range(1, 461):
+        red = second > 400
+        told = readings(sheet, loop_a_stop_line=COVERED if red else PASSED if second % 5 == 0 else EMPTY)
+        del told["loop-a-upstream"]
+        perception.hear(second, told, all_red(sheet) | ({} if red else {"a": Aspect.GREEN}))
+
+    assert perception.lanes["lane-a"].queue > 3

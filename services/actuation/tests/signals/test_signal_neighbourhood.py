@@ -181,3 +181,16 @@ def test_a_queue_that_fills_the_road_counts_more_the_longer_it_does(west: Sheet)
     assert rate_of_a(west, 0) == rate_of_a(west, EXIT_STANDING_S - 1) == 1.0
     assert rate_of_a(west, EXIT_STANDING_S) == PRESSED_WEIGHT
     assert PRESSED_WEIGHT < rate_of_a(west, 50) < rate_of_a(west, 90) <= PRESSED_WEIGHT_MAX
+
+
+def test_who_is_still_on_the_way_is_not_the_one_at_the_line(west: Sheet) -> None:
+    """Who leaves or stands at the line before the one who was counted upstream can be there is somebody else."""
+    leaving, standing = Perception(west), Perception(west)
+    for perception in (leaving, standing):
+        hear(perception, 1, "loop-a-upstream")
+    hear(leaving, 2, "loop-a-stop-line")
+    loops = {one.id: EMPTY for one in west.detectors} | {"loop-a-stop-line": LoopReading(0, 1.0)}
+    for second in (2, 3):
+        standing.hear(second, loops, dict.fromkeys(west.group, Aspect.RED))
+
+    assert [lane.queue for lane in (leaving.lanes["lane-a"], standing.lanes["lane-a"])] == [1.0, 2.0]

@@ -151,9 +151,9 @@ class Road:
                 self.green_s[name].append(self.second)
         readings = {detector.id: LoopReading(0, 0.0) for detector in self.sheet.detectors}
         for name in "ab":
-            readings[f"loop-{name}-upstream"] = LoopReading(self.second % 2, 0.4)
+            readings[f"loop-{name}-upstream"] = LoopReading(self.second % 3 == 0, 0.4)
             green = self.aspects[name] is Aspect.GREEN
-            readings[f"loop-{name}-stop-line"] = LoopReading(self.second % 2 if green else 0, 0.4 if green else 1.0)
+            readings[f"loop-{name}-stop-line"] = LoopReading(green and self.second % 3 == 0, 0.4 if green else 1.0)
         for request in requests:
             assert self.controller.priorities.ask(self.second, request) is None
         self.state = self.state.observe(

@@ -6,7 +6,7 @@ A controlled lane may be one metre long, so every loop is placed by walking alon
 and never across another signal.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ EXIT_STORAGE_MIN_M = 7.5
 LANE_START_M = 6.0
 UPSTREAM_MIN_M = 12.0
 CHANGING_SHARE = 0.05
+TURN_WEIGHTS = {"s": 3.0, "t": 0.02}
+"""How often lanes are used each way, as long as nothing is known of them: straight on, turning round; else 1."""
 _PREFIX_MAX = 40
 _LANES_WALKED_MAX = 30
 
@@ -48,6 +50,8 @@ class Spot:
     lane: Any
     position_m: float
     distance_m: float
+    share: float = 1.0
+    """The part of those who pass here that is taken to come, as some turn off on the way."""
 
 
 def place_loops(net: Any, network: SignalNetwork) -> list[Loop]:
@@ -91,11 +95,11 @@ def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
 
 
 def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
-    found: dict[str, tuple[Spot, list[str]]] = {}
+    found: dict[str, tuple[Spot, dict[str, float]]] = {}
     for lane_id in lanes:
         for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M):
             if spot.distance_m >= UPSTREAM_MIN_M:
-                found.setdefault(spot.lane.getID(), (spot, []))[1].append(lane_id)
+                found.setdefault(spot.lane.getID(), (spot, {}))[1][lane_id] = spot.share
     by_edge: dict[str, list[str]] = {}
     for lane_id in lanes:
         by_edge.setdefault(net.getLane(lane_id).getEdge().getID(), []).append(lane_id)
@@ -105,10 +109,11 @@ def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
         yield Loop(f"{prefix}-u{number}", spot.lane.getID(), spot.position_m, "upstream", spot.distance_m, serves)
 
 
-def _shares(straight: list[str], beside: list[str]) -> tuple[tuple[str, float], ...]:
+def _shares(straight: Mapping[str, float], beside: list[str]) -> tuple[tuple[str, float], ...]:
     """Share what passes: most drive straight on, some change to a lane beside. The controller learns the true shares."""
-    changing = CHANGING_SHARE if beside else 0.0
-    shares = [(lane, round((1.0 - changing) / len(straight), 4)) for lane in straight]
+    changing = CHANGING_SHARE * sum(straight.values()) if beside else 0.0
+    kept = 1.0 - CHANGING_SHARE if beside else 1.0
+    shares = [(lane, round(share * kept, 4)) for lane, share in straight.items()]
     return (*shares, *((lane, round(changing / len(beside), 4)) for lane in beside if changing > 0))
 
 
@@ -122,21 +127,32 @@ def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:
 
 def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:
     """Walk upstream along every lane that leads here; stop at a signal or where the road begins."""
-    pending = [(lane, distance_m, 0.0)]
+    pending = [(lane, distance_m, 0.0, 1.0)]
     seen = {lane.getID()}
     for _ in range(_LANES_WALKED_MAX):
         if not pending:
             return
-        here, left_m, walked_m = pending.pop()
+        here, left_m, walked_m, share = pending.pop()
         length_m = float(here.getLength())
         before = [] if length_m >= left_m else [one for one in _predecessors(here) if one.getID() not in seen]
         if not before:
             position_m = max(min(LANE_START_M, length_m / 2), length_m - left_m)
-            yield Spot(here, round(position_m, 2), round(walked_m + length_m - position_m, 2))
+            yield Spot(here, round(position_m, 2), round(walked_m + length_m - position_m, 2), share)
             continue
         for lane_before in before:
             seen.add(lane_before.getID())
-            pending.append((lane_before, left_m - length_m, walked_m + length_m))
+            onward = share * _onward_share(lane_before, here)
+            pending.append((lane_before, left_m - length_m, walked_m + length_m, onward))
+
+
+def _onward_share(before: Any, here: Any) -> float:
+    """Return the part of a lane's traffic that is taken to go on to one of the lanes that it leads to."""
+    weights = [
+        (connection.getToLane().getID() == here.getID(), TURN_WEIGHTS.get(connection.getDirection(), 1.0))
+        for connection in before.getOutgoing()
+    ]
+    total = sum(weight for _, weight in weights)
+    return sum(weight for is_here, weight in weights if is_here) / total if total > 0.0 else 1.0
 
 
 def _predecessors(lane: Any) -> list[Any]:

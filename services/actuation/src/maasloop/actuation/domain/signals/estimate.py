@@ -14,6 +14,8 @@ STANDING_OCCUPANCY = 0.95
 STANDING_S = 2
 EMPTY_S = 3
 LATE_S = 3.0
+SOONER_S = 2.0
+"""Nobody is at the line so much sooner than free travel lets expect: who is there is somebody else."""
 SPACE_PER_VEHICLE_M = 7.0
 RATE_MEMORY_S = 180.0
 ANNOUNCED_MAX = 64
@@ -31,7 +33,9 @@ PASSED_BY_MAX = 30.0
 """A loop that has missed so many vehicles in a row that passed another one has failed."""
 DISTRUST_S = 300.0
 """A loop that was stuck or fluttered is not believed for so long after the last sign of it."""
-SHARE_TRUST = 20.0
+SHARE_TRUST = 5.0
+FEEDER_TRUST = 20.0
+"""What was learned of a feeder counts less, so that it is noticed for long enough that nobody comes through."""
 SHARE_FADE = 0.98
 _SPARE = 1e-6
 _PARTS_OF_A_SECOND = 1024
@@ -90,10 +94,11 @@ class UpstreamShares:
     Whole vehicles are assigned, in proportion; where one leaves over the line of a lane, that lane's share grows.
     """
 
-    def __init__(self, stated: Mapping[str, float]) -> None:
-        """Begin with the shares of the data sheet."""
+    def __init__(self, stated: Mapping[str, float], trust: float = SHARE_TRUST) -> None:
+        """Begin with the shares of the data sheet, worth as many vehicles as ``trust`` says."""
         self.shares = dict(stated)
         self._stated = dict(stated)
+        self._trust = trust
         self._passed = 0.0
         self._found = dict.fromkeys(stated, 0.0)
         self._credit: dict[str | None, float] = dict.fromkeys((*stated, None), 0.0)
@@ -101,10 +106,10 @@ class UpstreamShares:
     def assign(self) -> str | None:
         """Return the lane that the next vehicle is taken to go to; nothing where it is taken to go elsewhere."""
         self._passed = self._passed * SHARE_FADE + 1.0
-        base = self._passed + SHARE_TRUST
+        base = self._passed + self._trust
         for lane, found in self._found.items():
             self._found[lane] = found * SHARE_FADE
-            self.shares[lane] = (self._found[lane] + SHARE_TRUST * self._stated[lane]) / base
+            self.shares[lane] = (self._found[lane] + self._trust * self._stated[lane]) / base
         total = sum(self.shares.values())
         if total > 1.0:
             self.shares = {lane: share / total for lane, share in self.shares.items()}
@@ -228,10 +233,18 @@ class LaneEstimate:
         self.lost += len(gone)
         return gone
 
-    def depart(self, count: float) -> float:
-        """Take vehicles that left over the line off the front; return how many of them no loop had announced here."""
+    def stand(self, second_s: float, weight: float, source: UpstreamShares | None) -> None:
+        """Note somebody at the line whom nobody had expected: he is the first."""
+        self.arrived += weight
+        self.vehicles.appendleft(Expected(second_s, weight, source))
+
+    def depart(self, count: float, second_s: float = math.inf) -> float:
+        """Take vehicles that left over the line off the front; return how many of them no loop had announced here.
+
+        Who cannot be at the line in ``second_s`` has not left.
+        """
         left, unannounced = count, 0.0
-        while left > _SPARE and self.vehicles:
+        while left > _SPARE and self.vehicles and self.vehicles[0].at_s <= second_s + SOONER_S:
             first = self.vehicles[0]
             taken = min(left, first.weight)
             first.weight -= taken
@@ -256,6 +269,8 @@ class LaneEstimate:
         """Bring forward whom the occupied line shows to be there; return what of one vehicle nobody had expected."""
         lacking = 1.0
         for vehicle in self.vehicles:
+            if vehicle.at_s > second_s + SOONER_S:
+                break
             vehicle.at_s = min(vehicle.at_s, second_s)
             lacking -= vehicle.weight
             if lacking <= _SPARE:

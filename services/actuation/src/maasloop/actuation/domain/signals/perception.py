@@ -9,6 +9,7 @@ from .aspects import GREENS, Aspect, Aspects
 from .detectors import Detectors
 from .estimate import (
     ANNOUNCED_TOLERANCE_S,
+    FEEDER_TRUST,
     RATE_MEMORY_S,
     Expected,
     LaneEstimate,
@@ -19,7 +20,7 @@ from .estimate import (
 from .neighbourhood import Asking
 from .sheet import Detector, DetectorPosition, Sheet
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
-from .unseen import UnseenLane, busy, unseen_lanes
+from .unseen import MORE_BEHIND, UnseenLane, busy, unseen_lanes
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
@@ -56,6 +57,7 @@ class Perception:
         self._box = Box()
         self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
         self._blind: frozenset[str] = frozenset()
+        self._counted: frozenset[str] = frozenset()
         self._dark: set[str] = set()
         self._busy = 1.0
         self._asking = Asking()
@@ -70,7 +72,7 @@ class Perception:
             if detector.position is DetectorPosition.UPSTREAM
         }
         self._feeders = {
-            detector.id: UpstreamShares(dict(detector.serves))
+            detector.id: UpstreamShares(dict(detector.serves), FEEDER_TRUST)
             for detector in sheet.detectors
             if detector.position is DetectorPosition.FEEDER
         }
@@ -118,7 +120,8 @@ class Perception:
         self._blind = frozenset(
             name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
         )
-        self._dark = {name for name in self._blind if not self._loops.working(UPSTREAM, name)}
+        self._counted = frozenset(name for name in self.lanes if self._counts(name))
+        self._dark = set(self._blind - self._counted)
         self._busy = busy(one for name, one in self._unseen.items() if name not in self._blind)
         self._hear_upstream(second_s, believed)
         self._hear_feeders(second_s, believed, watched)
@@ -204,19 +207,22 @@ class Perception:
             return
         stops = self._loops.working(STOP_LINE, lane.id)
         left = sum(readings[one.id].count for one in stops if one.id in readings)
-        unexpected = lane.depart(left) if left > 0 else 0.0
+        unexpected = lane.depart(left, second_s) if left > 0 else 0.0
         if left > 0:
             going = self._going(lane.id, aspects)
             for _ in range(round(left)):
                 self._turns.departed(second_s, lane.id, going)
         self._from_beside(lane, unexpected, second_s, left_already=True)
-        upstream = self._loops.working(UPSTREAM, lane.id)
+        upstream = lane.id in self._counted
         if upstream or not self._loops.declared(UPSTREAM, lane.id):
             lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
             self._unseen[lane.id].learn(lane.arrived if upstream else left)
         else:
             self._unseen[lane.id].learn(left)
             self._unseen[lane.id].arrive(lane, second_s, self._busy, announced=lane.id in self._fed)
+            if left > 0:
+                # Where nobody counts who comes, that somebody leaves means that others are behind.
+                lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
         stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
         lane.empty_s = stop.empty_s if stop is not None else 0
@@ -245,7 +251,12 @@ class Perception:
         lane.reach_upstream(blocked=self._reaches_upstream(lane))
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
-        lane.stalled_until_s = 0.0
+
+    def _counts(self, lane: str) -> bool:
+        """Tell whether loops count most of those who come to a lane."""
+        stated = {one.id: self._sources[one.id].stated(lane) for one in self._loops.declared(UPSTREAM, lane)}
+        working = sum(share for name, share in stated.items() if not self._loops.failed(name))
+        return working > sum(stated.values()) * MAIN_SHARE_MIN
 
     def _reaches_upstream(self, lane: LaneEstimate) -> bool:
         return any(
@@ -258,7 +269,8 @@ class Perception:
         for one in self._loops.declared(UPSTREAM, lane.id):
             if self._sources[one.id].stated(lane.id) >= MAIN_SHARE_MIN:
                 self._loops.memory[one.id].passed_by += left
-                for stop in stops:
+                # Whom nobody counted upstream the stop line cannot have missed.
+                for stop in () if self._loops.failed(one.id) else stops:
                     self._loops.memory[stop.id].passed_by += missing
 
     def _going(self, lane: str, aspects: Aspects) -> tuple[str, ...]:
@@ -313,7 +325,7 @@ class Perception:
         alive = [source for name, source in self._feeders.items() if not self._loops.failed(name)]
         self._fed = {lane for source in alive for lane in source.shares} - set(watched)
         for name, lane in self.lanes.items():
-            if name in watched or self._loops.working(UPSTREAM, name):
+            if name in watched or name in self._counted:
                 lane.overdue(second_s + self._reach_s[name])
                 continue
             for vehicle in lane.overdue(second_s + 1.0):
@@ -334,7 +346,7 @@ class Perception:
         vehicle = next((one for one in given if one is not None), None)
         source = vehicle.source if vehicle is not None else None
         if not left_already:
-            lane.arrive(second_s, count, source)
+            lane.stand(second_s, count, source)
         elif source is not None:
             source.found(lane.id, count)
         else:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .area import STALL_MEMORY_S
 from .aspects import GREENS, Aspect, Aspects
 from .estimate import LaneEstimate
 from .sheet import Sheet
@@ -76,17 +77,29 @@ class UnseenLane:
         if out > 0.0:
             self.out_s = second_s
             lane.excluded.clear()
+            lane.stalled_until_s = 0.0
             if not counted:
                 # As long as they keep coming out, more are behind them: who was seen leaving is not taken off the last.
                 lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
         elif green and self._quiet(second_s, yielding=yielding):
-            # Nobody is there, or who is first wants another group.
-            lane.excluded |= green
-            if lane.excluded.issuperset(lane.shares):
-                lane.excluded.clear()
-                lane.vehicles.clear()
-                lane.beyond = 0.0
+            self._nobody_comes(lane, second_s, yielding=yielding, counted=counted)
         return out
+
+    def _nobody_comes(self, lane: LaneEstimate, second_s: float, *, yielding: bool, counted: bool) -> None:
+        """Draw the conclusion: nobody is there, who is first wants another group, or he finds no gap."""
+        if yielding and counted:
+            # Who was counted is there: for the time being this green serves nobody.
+            lane.stalled_until_s = second_s + STALL_MEMORY_S
+            return
+        lane.excluded |= self.green
+        if lane.excluded.issuperset(lane.shares):
+            lane.excluded.clear()
+            lane.beyond = 0.0
+            # Who was announced and has just come has not had the time to come out.
+            late_s = second_s - WITNESS_S
+            came = [one for one in lane.vehicles if one.weight >= 1.0 and one.at_s > late_s]
+            lane.vehicles.clear()
+            lane.vehicles.extend(came)
 
     def _quiet(self, second_s: float, *, yielding: bool) -> bool:
         """Tell whether so long nobody has come out under this green that nobody else is there who wants it."""
