@@ -13,6 +13,7 @@ from maasloop.actuation.domain.signals.bands import AskBands
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
+from maasloop.actuation.domain.signals.neighbourhood import Asks
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -41,9 +42,9 @@ class BandsDesk:
         self._adjusting = Adjusting.of(self._controller)
 
     @property
-    def stuck_lanes(self) -> frozenset[str]:
-        """Return the lanes on the way to which somebody is stuck."""
-        return self._controller.stuck_lanes
+    def asks(self) -> Asks:
+        """Return what the junctions before this one are asked for."""
+        return self._controller.asks
 
     def restart(self) -> None:
         """Begin anew, as a process does that was killed: nothing is remembered, the site goes on."""

@@ -12,6 +12,7 @@ from maasloop.actuation.domain.signals.aspects import Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision, Hold, Release
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
+from maasloop.actuation.domain.signals.neighbourhood import Asks
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -35,8 +36,8 @@ class Chooser(Protocol):
         ...
 
     @property
-    def stuck_lanes(self) -> frozenset[str]:
-        """Return the lanes on the way to which somebody is stuck."""
+    def asks(self) -> Asks:
+        """Return what the junctions before this one are asked for."""
         ...
 
     def decide(self, state: JunctionState) -> Decision:
@@ -69,9 +70,9 @@ class Desk:
         self.state = None
 
     @property
-    def stuck_lanes(self) -> frozenset[str]:
-        """Return the lanes on the way to which somebody is stuck."""
-        return self._chooser.stuck_lanes
+    def asks(self) -> Asks:
+        """Return what the junctions before this one are asked for."""
+        return self._chooser.asks
 
     def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
         """Decide on one second."""

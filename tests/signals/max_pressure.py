@@ -11,6 +11,7 @@ from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, expiry_latest_s
+from maasloop.actuation.domain.signals.neighbourhood import Asks
 from maasloop.actuation.domain.signals.sequence import way_to
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.stages import local_stages
@@ -33,9 +34,9 @@ class MaxPressure:
         self._next_s = 0.0
 
     @property
-    def stuck_lanes(self) -> frozenset[str]:
-        """Return none: it asks nobody to hold back."""
-        return frozenset()
+    def asks(self) -> Asks:
+        """Return nothing: it asks nobody to hold back."""
+        return Asks()
 
     def hear(
         self,

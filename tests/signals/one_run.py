@@ -98,7 +98,7 @@ def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], w
         for junction_id, desk in desks.items():
             loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
             desk.decide(second, states[junction_id], loops, seen, held_back.get(junction_id, ()))
-        held_back = neighbourhood.hold_back({junction_id: desk.stuck_lanes for junction_id, desk in desks.items()})
+        held_back = neighbourhood.hold_back({junction_id: desk.asks for junction_id, desk in desks.items()})
 
 
 def _desk(junction: Junction, run: Run) -> AnyDesk:

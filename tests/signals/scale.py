@@ -80,7 +80,7 @@ def record(scenario: str, detection: str, seconds: int, file: Path) -> None:
                 held = sorted(held_back.get(junction_id, ()))
                 desk.decide(second, states[junction_id], loops, seen, held)
                 told[junction_id] = [*_written(loops, seen), held, states[junction_id]]
-            held_back = neighbourhood.hold_back({name: desk.stuck_lanes for name, desk in desks.items()})
+            held_back = neighbourhood.hold_back({name: desk.asks for name, desk in desks.items()})
             out.write(json.dumps({"second": second, "heard": told}) + "\n")
 
 

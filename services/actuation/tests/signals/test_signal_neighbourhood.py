@@ -9,7 +9,14 @@ from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.detectors import EXIT_STANDING_S
 from maasloop.actuation.domain.signals.estimate import LoopReading
-from maasloop.actuation.domain.signals.neighbourhood import ASK_LOST, ASK_PAUSE_S, ASK_S, ASK_STUCK_S, Neighbourhood
+from maasloop.actuation.domain.signals.neighbourhood import (
+    ASK_LOST,
+    ASK_PAUSE_S,
+    ASK_S,
+    ASK_STUCK_S,
+    Asks,
+    Neighbourhood,
+)
 from maasloop.actuation.domain.signals.outlook import PRESSED_WEIGHT, PRESSED_WEIGHT_MAX, Prospect, plan_stage
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -51,9 +58,17 @@ def test_both_sides_of_a_road_hold_back(west: Sheet, east: Sheet) -> None:
     """Who is stuck before the one junction gets a gap in both directions; nobody else is asked for anything."""
     neighbourhood = Neighbourhood([west, east])
 
-    assert neighbourhood.hold_back({"east": ["lane-a"]}) == {"crossing": {"out"}, "east": {"out"}}
-    assert neighbourhood.hold_back({"east": ["lane-b"], "elsewhere": ["lane-a"]}) == {}
+    stuck = Asks(stuck=frozenset({"lane-a"}))
+    assert neighbourhood.hold_back({"east": stuck}) == {"crossing": {"out"}, "east": {"out"}}
+    assert neighbourhood.hold_back({"east": Asks(stuck=frozenset({"lane-b"})), "elsewhere": stuck}) == {}
     assert neighbourhood.hold_back({}) == {}
+
+
+def test_a_short_road_is_closed_on_the_side_that_leads_there(west: Sheet, east: Sheet) -> None:
+    """Where whoever came would have to stand on a short road, those before it let nobody in; the other way is free."""
+    closed = Asks(closed=frozenset({"lane-a"}))
+
+    assert Neighbourhood([west, east]).hold_back({"east": closed}) == {"crossing": {"out"}}
 
 
 def test_nobody_is_sent_into_an_exit_that_is_held_back(west: Sheet) -> None:
@@ -76,7 +91,7 @@ def asked(sheet: Sheet, distance_m: float, seconds: int) -> list[int]:
     found = []
     for second in range(1, seconds):
         perception.hear(second, {}, red, seen)
-        found += [second] if perception.stuck_lanes else []
+        found += [second] if perception.asks.stuck else []
     return found
 
 
@@ -114,10 +129,10 @@ def test_those_who_do_not_come_are_missed(west: Sheet) -> None:
     perception = Perception(west)
     for second in range(1, 90):
         hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
-        if perception.stuck_lanes:
+        if perception.asks.stuck:
             break
 
-    assert perception.stuck_lanes == {"lane-a"}
+    assert perception.asks.stuck == {"lane-a"}
     assert second > 3 * ASK_LOST
 
 
@@ -154,7 +169,7 @@ def test_without_a_loop_of_its_own_a_lane_believes_its_feeder(sheet_data: dict[s
     perception = Perception(read_sheet(sheet_data | {"detectors": [*kept, feeder("loop-exit-east")]}))
     for second in range(1, 3 * ASK_LOST * 2):
         hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
-        assert not perception.stuck_lanes
+        assert not perception.asks.stuck
 
     assert perception.lanes["lane-a"].vehicles
 

@@ -127,6 +127,17 @@ def test_who_stands_ahead_of_an_emergency_gets_away_too(sheet_data: dict[str, An
     assert priorities.order(ranked, frozenset("c"))[0] == (1.0, frozenset("ab"))
 
 
+def test_nobody_ahead_of_an_emergency_waits_for_a_gap(sheet: Sheet) -> None:
+    """A stage in which its lane need not give way comes first; where there is none, one in which it has green does."""
+    priorities = Priorities(sheet)
+    priorities.ask(0, ambulance("d", 5))
+    priorities.weigh(0, lanes(sheet))
+    ranked = [(3.0, frozenset("c")), (2.0, frozenset("bd")), (1.0, frozenset("ad"))]
+
+    assert [stage for _, stage in priorities.order(ranked, frozenset("c"))][:1] == [frozenset("ad")]
+    assert [stage for _, stage in priorities.order(ranked[:2], frozenset("c"))][:1] == [frozenset("bd")]
+
+
 class Road:
     """A junction under its controller: a queue on a and b that never ends, and whoever asks for priority."""
 

@@ -72,7 +72,7 @@ class District:
     """What controllers that run plans were asked for since the start."""
     junctions: dict[str, Junction] = field(default_factory=dict)
     held_back: Exits = field(default_factory=dict)
-    """Exits that junctions let nobody into, because somebody is stuck on the way to the next."""
+    """Exits that junctions let nobody into, because others ask for it."""
     restored_sequences: dict[str, Command] = field(default_factory=dict)
     """What controllers were asked for before a restart, until their data sheets are there."""
     scopes: dict[tuple[str, str], ScopeState] = field(default_factory=dict)
@@ -110,13 +110,13 @@ class District:
         return known
 
     def hold_back(self) -> None:
-        """Let the junctions that feed a road on which somebody is stuck hold back in the next second."""
+        """Let the junctions that feed a road hold back in the next second where somebody on it is stuck or would stand."""
         version, known = self._neighbourhood
         if version != self.facts.version:
             known = Neighbourhood(self.facts.junctions.values())
             self._neighbourhood = (self.facts.version, known)
-        stuck = {one.sheet.junction: one.controller.stuck_lanes for one in self.junctions.values()}
-        self.held_back = known.hold_back({junction: lanes for junction, lanes in stuck.items() if lanes})
+        asks = {one.sheet.junction: one.controller.asks for one in self.junctions.values()}
+        self.held_back = known.hold_back({junction: asked for junction, asked in asks.items() if asked})
 
     def holder(self, device: str, street_us: int) -> Holder | None:
         """Return who holds a device: an override on it or on a group of it, or the lease of a command."""

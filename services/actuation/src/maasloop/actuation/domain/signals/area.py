@@ -17,6 +17,8 @@ STANDING_MPS = 0.5
 AT_LINE_M = 12.0
 STALL_S = 6
 STALL_YIELDING_S = 25
+STALL_ONWARD_S = 12
+"""Before a short road that he enters only at green, who has the other signal to pass first is waited for until that one has changed."""
 STALL_MEMORY_S = 20.0
 TURN_GAIN = 0.03
 STUCK_MPS = 3.0
@@ -45,6 +47,8 @@ class VehicleSeen:
 class AreaMemory:
     """What one lane's watching remembers between seconds."""
 
+    onward_s: int = STALL_S
+    """Seconds that the first, with another signal to pass before, may stand under this green."""
     known: frozenset[str] = frozenset()
     head: str = ""
     heard_s: float = -math.inf
@@ -117,7 +121,7 @@ class AreaMemory:
             return
         self.stood_s += 1
         lane.locked_s += not head.onward and all(aspect is Aspect.GREEN for aspect in shown)
-        limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
+        limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else self.onward_s if head.onward else STALL_S
         if self.stood_s >= limit_s:
             lane.stalled_until_s = second_s + STALL_MEMORY_S
 
@@ -129,6 +133,14 @@ def waiting_groups(seen: Iterable[VehicleSeen]) -> set[str]:
         for one in seen
         if one.group is not None and one.speed_mps < STANDING_MPS and one.distance_m >= 0.0 and not one.onward
     }
+
+
+def wanted_first(seen: Iterable[VehicleSeen]) -> set[str]:
+    """Return the groups announced by those on the road itself and by the next who comes to it from the signal before."""
+    ordered = sorted(seen, key=lambda one: (one.distance_m, one.id))
+    here = [one for one in ordered if one.distance_m >= 0.0 and not one.onward]
+    coming = [one for one in ordered if one.onward]
+    return {one.group for one in (*here, *coming[:1]) if one.group is not None}
 
 
 class Box:

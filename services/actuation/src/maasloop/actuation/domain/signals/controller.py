@@ -14,6 +14,7 @@ from .aspects import Aspect, Aspects
 from .estimate import LoopReading
 from .forecast import Departure
 from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
+from .neighbourhood import Asks
 from .outlook import Prospect, StagePlan, plan_stage
 from .perception import Perception
 from .priority import Priorities
@@ -24,6 +25,8 @@ from .state import JunctionState
 
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2
+SHUT_MARGIN_S = 30.0
+"""So long before its maximum wait is over a group is served even where nobody behind the junction wants it."""
 UNSEEN_MAX = 0.5
 """Where more of the lanes are not seen, the local programme knows better."""
 
@@ -110,9 +113,9 @@ class Controller:
         return self.perception.called(aspects)
 
     @property
-    def stuck_lanes(self) -> frozenset[str]:
-        """Return the lanes on the way to which somebody is stuck: their feeders are to hold back."""
-        return self.perception.stuck_lanes
+    def asks(self) -> Asks:
+        """Return what the junctions before this one are asked for in this second."""
+        return self.perception.asks
 
     def decide(self, state: JunctionState) -> Decision:
         """Decide on the second of ``state`` what to ask for from the next second on."""
@@ -151,6 +154,12 @@ class Controller:
     ) -> Decision | None:
         """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
         guard_s = self.parameters.guard_s
+        shut = self._shut(state, stage, not_before_s)
+        if shut:
+            stage = stage - shut
+            reason = f"{reason}, {len(shut)} groups find no room behind the junction"
+            if not stage:
+                return None
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
         waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
         # On a short road nobody gives way, not even to the last of a green that ends.
@@ -166,6 +175,16 @@ class Controller:
         if stage == current and self._may_stay(state, not_before_s):
             return Hold(reason)
         return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
+
+    def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
+        """Return the groups of a stage that nobody wants to take in behind the junction, and that can wait for it."""
+        fresh = self._fresh(state, not_before_s)
+        return frozenset(
+            name
+            for name in stage - fresh
+            if self.perception.short_roads.shut(name)
+            and _waited_s(state, name) < self.sheet.group[name].maximum_wait_s - SHUT_MARGIN_S
+        )
 
     def _way_is_clear(self, state: JunctionState, name: str, not_before_s: float) -> bool:
         majors = [(state.groups[major], self.sheet.group[major]) for major in self.sheet.majors[name]]
@@ -243,6 +262,13 @@ class Controller:
             for name, group in state.groups.items()
             if group.green and not_before_s - group.since_s < self.sheet.group[name].minimum_green_s
         )
+
+
+def _waited_s(state: JunctionState, name: str) -> float:
+    group = state.groups[name]
+    if group.called_since_s is None or group.green:
+        return 0.0
+    return state.second_s - max(group.since_s, group.called_since_s)
 
 
 def service_rate(

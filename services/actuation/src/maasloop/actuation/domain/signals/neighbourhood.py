@@ -4,7 +4,8 @@ Which junctions are in a row follows from their sheets: one names an exit loop o
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from .estimate import LaneEstimate
 from .sheet import DetectorPosition, Sheet
@@ -18,6 +19,20 @@ ASK_PAUSE_S = 30.0
 
 Exits = Mapping[str, frozenset[str]]
 """Junction to the exits that it is asked to let nobody into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """The lanes of one junction for which those before it are to hold back."""
+
+    stuck: frozenset[str] = frozenset()
+    """On the way to them somebody is stuck."""
+    closed: frozenset[str] = frozenset()
+    """They belong to a short road, and whoever came would have to stand on it."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is asked for."""
+        return bool(self.stuck or self.closed)
 
 
 class Neighbourhood:
@@ -44,17 +59,19 @@ class Neighbourhood:
                     for lane, _ in detector.serves:
                         lanes.setdefault(lane, set()).add((junction, name))
 
-    def hold_back(self, stuck: Mapping[str, Collection[str]]) -> Exits:
-        """Return who has to hold back: ``stuck`` names, by junction, the lanes on the way to which somebody is stuck.
+    def hold_back(self, asks: Mapping[str, Asks]) -> Exits:
+        """Return who has to hold back, from what each junction asks for.
 
-        On both sides: whom nobody lets in may have to cross either direction.
+        Where somebody is stuck on both sides: whom nobody lets in may have to cross either direction.
         """
         asked: dict[str, set[str]] = {}
-        for junction, lanes in stuck.items():
-            for lane in lanes:
-                for before, name in self._before.get(junction, {}).get(lane, ()):
+        for junction, one in asks.items():
+            lanes = self._before.get(junction, {})
+            for lane in one.stuck | one.closed:
+                for before, name in lanes.get(lane, ()):
                     asked.setdefault(before, set()).add(name)
-                    asked.setdefault(junction, set()).update(self._between.get((junction, before), ()))
+                    if lane in one.stuck:
+                        asked.setdefault(junction, set()).update(self._between.get((junction, before), ()))
         return {junction: frozenset(names) for junction, names in asked.items()}
 
 

@@ -17,9 +17,10 @@ from .estimate import (
     UpstreamShares,
     on_the_clock,
 )
-from .neighbourhood import Asking
+from .neighbourhood import Asking, Asks
 from .sheet import Detector, DetectorPosition, Sheet
-from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
+from .short_roads import ShortRoads
+from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares, assumed_turns
 from .unseen import MORE_BEHIND, UnseenLane, busy, unseen_lanes
 
 LOCK_S = 45
@@ -29,8 +30,6 @@ WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
 BLOCKING_SHARE_MIN = 0.3
 MAIN_SHARE_MIN = 0.5
-TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "R": 1.0, "l": 1.0, "L": 1.0, "t": 0.02}
-"""How often lanes are used each way, as long as nothing is known of them; who turns round is rare."""
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 _FREE_SPEED_SHARE = 0.95
 _GOING = GREENS | {Aspect.YELLOW}
@@ -45,14 +44,13 @@ class Perception:
         self.lanes: dict[str, LaneEstimate] = {}
         self.groups_of: dict[str, tuple[str, ...]] = {}
         self.exits_of = {group.id: group.exits for group in sheet.groups}
-        self._turns = TurnShares({lane.id: _assumed_turns(sheet, lane.id) for lane in sheet.lanes}, self.exits_of)
+        self._turns = TurnShares({lane.id: assumed_turns(sheet, lane.id) for lane in sheet.lanes}, self.exits_of)
         for lane in sheet.lanes:
             shares = self._turns.shares[lane.id]
             self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
             self.groups_of[lane.id] = tuple(shares)
         self.full_exits: set[str] = set()
         self._pressed_s: dict[str, tuple[float, float]] = {}
-        self._areas: dict[str, AreaMemory] = {}
         self._waiting: set[str] = set()
         self._box = Box()
         self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
@@ -61,8 +59,9 @@ class Perception:
         self._dark: set[str] = set()
         self._busy = 1.0
         self._asking = Asking()
-        self.stuck_lanes: frozenset[str] = frozenset()
-        """Lanes on the way to which somebody is stuck: who feeds them is to hold back."""
+        self.asks = Asks()
+        self.short_roads = ShortRoads(sheet)
+        self._areas = {name: AreaMemory(onward_s=self.short_roads.onward_s(name)) for name in self.lanes}
         self._going_s: dict[str, tuple[float, float]] = {}
         self._out: Counter[str] = Counter()
         self._loops = Detectors(sheet)
@@ -109,6 +108,7 @@ class Perception:
         Exits that are ``held_back`` count as full.
         """
         believed = self._loops.hear(second_s, readings)
+        self.short_roads.hear(held_back)
         self.full_exits = self._loops.full_exits() | set(held_back)
         self._pressed_s = {
             lane: (since_s, until_s) for lane, (since_s, until_s) in self._pressed_s.items() if second_s < until_s
@@ -134,11 +134,12 @@ class Perception:
         for lane in self.lanes.values():
             if lane.id in watched:
                 lane.announced.clear()
-                self._areas.setdefault(lane.id, AreaMemory()).hear(lane, second_s, watched[lane.id], aspects)
+                self._areas[lane.id].hear(lane, second_s, watched[lane.id], aspects)
                 self._unseen[lane.id].learn(lane.arrived)
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
-        self.stuck_lanes = self._asking.hear(second_s, self.lanes.values())
+        stuck = self._asking.hear(second_s, self.lanes.values())
+        self.asks = Asks(stuck, self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects))
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.
@@ -381,9 +382,3 @@ class Perception:
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S
-
-
-def _assumed_turns(sheet: Sheet, lane: str) -> dict[str, float]:
-    weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in sheet.groups if lane in group.lanes}
-    total = sum(weights.values()) or 1.0
-    return {name: weight / total for name, weight in weights.items()}

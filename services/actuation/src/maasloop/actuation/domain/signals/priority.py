@@ -147,11 +147,16 @@ class Priorities:
         first = ranked
         for one in self._urgent:
             serving = [pair for pair in first if one.group in pair[1]]
-            # Whoever stands ahead of it on its lane has to get away as well, wherever he is going.
-            first = [pair for pair in serving if self._beside[one.group] <= pair[1]] or serving or first
+            # Whoever stands ahead of it on its lane has to get away as well, wherever he is going, and wait for no gap.
+            going = [pair for pair in serving if self._beside[one.group] <= pair[1]]
+            first = [pair for pair in going if not self._gives_way(one.group, pair[1])] or going or serving or first
         if not self._urgent or first is not ranked:
             return [*first, *(pair for pair in ranked if pair not in first)]
         return [pair for pair in ranked if pair[1] == current]
+
+    def _gives_way(self, group: str, stage: Stage) -> bool:
+        """Tell whether somebody on the lanes of a group has to give way under a stage."""
+        return any(not stage.isdisjoint(self._sheet.majors[name]) for name in self._beside[group])
 
     @property
     def _lead_s(self) -> float:

@@ -8,6 +8,8 @@ from .sheet import DetectorPosition, Sheet
 STAGES_MAX = 96
 SHORT_ROAD_M = 30.0
 """On a shorter road between two signals those behind one who waits for a gap fill the junction before."""
+EXIT_LOOP_M = 25.0
+"""Exit loops lie so far behind a junction, or 5 m before the next one where that comes sooner."""
 _STEPS_MAX = 20_000
 
 Stage = frozenset[str]
@@ -45,6 +47,12 @@ def short_roads(sheet: Sheet) -> frozenset[str]:
         for lane, _ in detector.serves
     }
     return frozenset(lane.id for lane in sheet.lanes if lane.id in fed and lane.storage_m < SHORT_ROAD_M)
+
+
+def short_exits(sheet: Sheet) -> frozenset[str]:
+    """Return the exits with a short road behind: their loop lies nearer than where there is room for it."""
+    loops = [one for one in sheet.detectors if one.position is DetectorPosition.EXIT]
+    return frozenset(name for one in loops if one.distance_m < EXIT_LOOP_M for name, _ in one.serves)
 
 
 def _calmed(sheet: Sheet, stage: Stage, friends: Mapping[str, AbstractSet[str]]) -> Stage:

@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .sheet import Sheet
+
 CROSSING_MIN_S = 2.0
 CROSSING_MAX_S = 12.0
 TURN_TRUST = 10.0
 TURN_FADE = 0.985
 PENDING_MAX = 64
+TURN_WEIGHTS = {"s": 3.0, "r": 1.0, "R": 1.0, "l": 1.0, "L": 1.0, "t": 0.02}
+"""How often lanes are used each way, as long as nothing is known of them; who turns round is rare."""
 
 
 @dataclass
@@ -74,3 +78,10 @@ class TurnShares:
         base = sum(found.values()) + TURN_TRUST
         for known, count in found.items():
             self.shares[lane][known] = (count + TURN_TRUST * stated[known]) / base
+
+
+def assumed_turns(sheet: Sheet, lane: str) -> dict[str, float]:
+    """Return the shares of a lane that are assumed before anything is known of it."""
+    weights = {group.id: TURN_WEIGHTS.get(group.turn, 0.5) for group in sheet.groups if lane in group.lanes}
+    total = sum(weights.values()) or 1.0
+    return {name: weight / total for name, weight in weights.items()}

@@ -1,0 +1,118 @@
+"""A short road between two signals: nobody is let in who would have to stand there, his tail in the junction before."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from maasloop.actuation.domain.signals.area import STALL_ONWARD_S, STALL_S, AreaMemory, VehicleSeen
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
+from maasloop.actuation.domain.signals.controller import SHUT_MARGIN_S, Ask, Controller
+from maasloop.actuation.domain.signals.estimate import LaneEstimate, LoopReading
+from maasloop.actuation.domain.signals.perception import Perception
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+
+COVERED = LoopReading(0, 1.0)
+
+
+@pytest.fixture
+def short(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing whose lane a is a road of 12 m that begins at another signal."""
+    data = copy.deepcopy(sheet_data)
+    data["lanes"][0]["storage_m"] = 12.0
+    feeder = {"id": "loop-before", "position": "feeder", "distance_m": 6.0, "serves": [["lane-a", 1.0]]}
+    data["detectors"].append(feeder)
+    return read_sheet(data)
+
+
+def closed(sheet: Sheet, aspect: Aspect, *vehicles: VehicleSeen) -> bool:
+    """Tell whether lane a is closed, with these vehicles, while its group shows this."""
+    perception = Perception(sheet)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes} | {"lane-a": list(vehicles)}
+    shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": aspect}
+    perception.hear(1, {}, shown, seen)
+    return perception.asks.closed == {"lane-a"}
+
+
+HERE = VehicleSeen("here", "lane-a", 2.0, 0.0, "a")
+COMING = VehicleSeen("coming", "lane-a", 30.0, 0.0, "a", onward=True)
+INSIDE = VehicleSeen("inside", "lane-a", -4.0, 0.0, "a")
+
+
+def test_a_short_road_is_closed_while_those_on_it_or_the_next_would_stand(short: Sheet) -> None:
+    """Red for somebody on it or for the next to come closes it, and so does one that does not get out of the junction."""
+    assert closed(short, Aspect.RED, HERE)
+    assert closed(short, Aspect.YELLOW, COMING)
+    assert closed(short, Aspect.GREEN, INSIDE)
+    assert not closed(short, Aspect.GREEN, HERE, COMING)
+    assert not closed(short, Aspect.RED)
+
+
+def test_a_longer_road_is_not_closed(sheet: Sheet) -> None:
+    """Where there is room to wait, a red signal keeps nobody out of the road before it."""
+    assert not closed(sheet, Aspect.RED, HERE)
+
+
+def test_loops_close_a_short_road_while_somebody_stands_at_red(short: Sheet) -> None:
+    """Where only loops tell, the road is closed while its line is covered and nothing is green there."""
+    perception = Perception(short)
+    for second in range(1, 6):
+        perception.hear(second, {"loop-a-stop-line": COVERED}, dict.fromkeys(short.group, Aspect.RED))
+    assert perception.asks.closed == {"lane-a"}
+
+    perception.hear(6, {"loop-a-stop-line": COVERED}, dict.fromkeys(short.group, Aspect.RED) | {"a": Aspect.GREEN})
+    assert not perception.asks.closed
+
+
+@pytest.fixture
+def before(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing with another signal 12 m behind the exit of group a."""
+    data = copy.deepcopy(sheet_data)
+    data["detectors"][-1]["distance_m"] = 7.0
+    return read_sheet(data)
+
+
+def starts(sheet: Sheet, held_back: tuple[str, ...], seconds: int) -> list[str]:
+    """Return the groups asked to become green for one who has waited for a so long, with exits held back."""
+    controller = Controller(sheet)
+    red: dict[str, Aspect] = dict.fromkeys(sheet.group, Aspect.RED)
+    state = JunctionState.first_seen(sheet, 0, red)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+    seen["lane-a"] = [VehicleSeen("a-0", "lane-a", 1.0, 0.0, "a")]
+    seen["lane-b"] = [VehicleSeen("b-0", "lane-b", 1.0, 0.0, "b")]
+    for second in range(1, seconds + 1):
+        state = state.observe(second, red, controller.hear(second, {}, red, seen, held_back))
+    decision = controller.decide(state)
+    assert isinstance(decision, Ask)
+    return sorted(name for name, aspect in decision.request.steps[-1].aspects.items() if aspect in GREENS)
+
+
+def test_nobody_is_let_into_a_short_road_that_is_held_back(before: Sheet) -> None:
+    """A group that leads there only is left out of the stage that starts; shortly before its maximum wait it is not."""
+    late = int(before.group["a"].maximum_wait_s - SHUT_MARGIN_S) + 2
+
+    assert starts(before, (), 10) == ["a", "b", "d"]
+    assert starts(before, ("out",), 10) == ["b", "d"]
+    assert "a" in starts(before, ("out",), late)
+
+
+def test_a_longer_road_that_is_held_back_keeps_its_green(sheet: Sheet) -> None:
+    """Where there is room behind the exit, holding back takes the credit of a group away, and not its green."""
+    assert "a" in starts(sheet, ("out",), 10)
+
+
+@pytest.mark.parametrize(("onward_s", "stood_s"), [(STALL_S, STALL_S), (STALL_ONWARD_S, STALL_ONWARD_S)])
+def test_the_head_before_the_other_signal_is_waited_for(onward_s: int, stood_s: int) -> None:
+    """Who has the other signal to pass first is counted on for as long as that one may need, and then no longer."""
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"through": 1.0})
+    memory = AreaMemory(onward_s=onward_s)
+    seen = VehicleSeen("first", "lane", 40.0, 0.0, "through", onward=True)
+    stalled = []
+    for second in range(20):
+        memory.hear(lane, second, [seen], {"through": Aspect.GREEN})
+        stalled.append(lane.stalled_until_s > second)
+
+    # In the first second he is seen he has not stood yet.
+    assert stalled.index(True) == stood_s
