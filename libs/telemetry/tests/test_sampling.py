@@ -48,13 +48,13 @@ async def test_a_rare_one_begins_where_less_than_one_a_second_may() -> None:
 
 def test_who_traces_already_is_followed_within_a_bound() -> None:
     """Spans below another's trace are taken although no trace may begin, until there are too many; unrecorded ones never."""
-    assert _taken(sampler(1.0), 1_000, PARENT) == JOINED_PER_BEGUN
-    assert _taken(sampler(1.0), 10, UNRECORDED) == 0
+    assert _taken(sampler(1.0, FakeClock()), 1_000, PARENT) == JOINED_PER_BEGUN
+    assert _taken(sampler(1.0, FakeClock()), 10, UNRECORDED) == 0
 
 
 def test_what_begins_is_whole() -> None:
     """Below a span that is recorded here every span is, however many."""
-    provider = TracerProvider(sampler=sampler(1.0))
+    provider = TracerProvider(sampler=sampler(1.0, FakeClock()))
     tracer = provider.get_tracer("test")
 
     with tracer.start_as_current_span("root"):

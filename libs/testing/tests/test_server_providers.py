@@ -89,8 +89,9 @@ async def test_a_given_nats_is_emptied_between_tests(nats_url: str) -> None:
     await client.close()
 
 
-def test_a_test_that_takes_a_server_is_marked_and_runs_last(tmp_path: Path) -> None:
+def test_a_test_that_takes_a_server_is_marked_and_runs_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unit tests come first, then what needs a server, and unit tests alone can be chosen."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     (tmp_path / "test_order.py").write_text(
         "import pytest\n"
         "@pytest.mark.e2e\n"

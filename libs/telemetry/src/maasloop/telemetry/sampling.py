@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, Sam
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
-from maasloop.core.clock import Clock, SystemClock
+from maasloop.core.clock import Clock
 
 JOINED_PER_BEGUN = 50
 """Spans below somebody else's, for each trace that may begin here: a caller that samples everything is bounded too."""
@@ -51,9 +51,8 @@ class BoundedSampler(Sampler):
         return f"BoundedSampler({self._per_second}/s)"
 
 
-def sampler(traces_per_second_max: float) -> Sampler:
+def sampler(traces_per_second_max: float, clock: Clock) -> Sampler:
     """Return who decides: spans below one that is recorded here are recorded, so that a trace has no holes."""
-    clock = SystemClock()
     return ParentBased(
         root=BoundedSampler(traces_per_second_max, clock),
         remote_parent_sampled=BoundedSampler(traces_per_second_max * JOINED_PER_BEGUN, clock),

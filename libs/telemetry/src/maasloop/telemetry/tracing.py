@@ -13,6 +13,8 @@ from opentelemetry.trace import Link, Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
+from maasloop.core.clock import SystemClock
+
 TRACEPARENT = "traceparent"
 TRACES_PER_SECOND_MAX = 10.0
 
@@ -76,7 +78,8 @@ def export_to(endpoint: str, service: str, traces_per_second_max: float = TRACES
     from .sampling import sampler  # noqa: PLC0415 - costs its start only where it is used
 
     provider = TracerProvider(
-        resource=Resource.create({"service.name": f"maasloop-{service}"}), sampler=sampler(traces_per_second_max)
+        resource=Resource.create({"service.name": f"maasloop-{service}"}),
+        sampler=sampler(traces_per_second_max, SystemClock()),
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
     provider.add_span_processor(BatchSpanProcessor(exporter))
