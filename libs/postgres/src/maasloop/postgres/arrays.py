@@ -55,7 +55,11 @@ class _PackedDumper(Dumper):
 
     format = Format.BINARY
 
-    def get_key(self, obj: Packed, format: PyFormat) -> tuple[type, int]:  # type: ignore[override]  # noqa: A002 - psycopg's name
+    def get_key(  # type: ignore[override]  # a key has to be hashable, as an oid is; the stub says types only
+        self,
+        obj: Packed,
+        format: PyFormat,  # noqa: A002 - psycopg's name
+    ) -> tuple[type, int]:
         return (Packed, obj.array_oid)
 
     def upgrade(self, obj: Packed, format: PyFormat) -> "_PackedDumper":  # noqa: A002 - psycopg's name
