@@ -1,6 +1,9 @@
 """Two tenants share the services: the readings of both are stored, and no byte of one reaches the other's account."""
 
 import asyncio
+import json
+import sys
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +15,7 @@ from nats.aio.msg import Msg
 from tests.e2e.conftest import Town
 
 from maasloop.api.device.v1.device_pb2 import Device, District
-from maasloop.api.device.v1.device_service_pb2 import CreateDeviceRequest, CreateDistrictRequest
+from maasloop.api.device.v1.device_service_pb2 import CreateDeviceRequest, CreateDistrictRequest, RetireDeviceRequest
 from maasloop.api.device.v1.device_service_pb2_grpc import DeviceServiceStub
 from maasloop.bus.city import City, CityUser
 from maasloop.bus.connection import connect
@@ -30,6 +33,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 TENANTS = (Tenant("city", ("noord",)), Tenant("buren", ("haven",)))
 UNASSIGNED = "west"
+HEARS_TENANTS = ("ingest", "timeseries")
+CLI_TIMEOUT_S = 120
 STORED = "SELECT count(*) FROM timeseries.latest JOIN timeseries.series ON id = series WHERE district = %s"
 
 
@@ -116,3 +121,39 @@ async def test_a_device_of_no_tenant_is_let_in_nowhere(shared: Town) -> None:
     with pytest.raises(aiomqtt.MqttError, match="Not authorized"):
         async with _client(shared, UNASSIGNED, password):
             pass
+
+
+async def _maasloop(town: Town, *words: str) -> tuple[int, str]:
+    command = (str(Path(sys.executable).with_name("maasloop")), "--root", str(town.stack.directory.root), *words)
+    told = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=told, stderr=asyncio.subprocess.STDOUT)
+    printed, _ = await asyncio.wait_for(process.communicate(), CLI_TIMEOUT_S)
+    return int(process.returncode or 0), printed.decode()
+
+
+def _metrics(town: Town, service: str) -> str:
+    with urllib.request.urlopen(f"http://{town.stack.addresses[service].health}/metrics", timeout=60) as page:
+        return str(page.read().decode())
+
+
+async def test_who_left_is_asked_for_no_more(shared: Town) -> None:
+    """Without a restart: both readers count the tenant that left, and the balance is exact with all it had sent."""
+    async with shared.channel("device-registry") as channel:
+        registry: Any = DeviceServiceStub(channel)
+        await registry.RetireDevice(RetireDeviceRequest(name="districts/haven/devices/dusk"))
+
+    async def removed() -> bool:
+        # Its last uplinks may still be on their way.
+        return await _maasloop(shared, "tenants", "remove", "buren") == (0, "buren is gone\n")
+
+    async def noticed() -> bool:
+        pages = [await asyncio.to_thread(_metrics, shared, service) for service in HEARS_TENANTS]
+        return all("\nmaasloop_tenants_left_total 1.0" in page for page in pages)
+
+    await shared.until(removed)
+    await shared.until(noticed)
+    status, balance = await _maasloop(shared, "account", "--json")
+    assert status == 0, balance
+    terms = json.loads(balance)
+    assert shared.rows(STORED, "haven")[0][0] == 1
+    assert (terms["balanced"], terms["lost"]) == (True, 0)

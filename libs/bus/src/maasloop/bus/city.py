@@ -64,15 +64,20 @@ class City:
         self._clock = clock
 
     @property
+    def tenants_file(self) -> Path:
+        """The file that declares them; absent where the city has one."""
+        return self.directory / "tenants.json"
+
+    @property
     def tenants(self) -> tuple[Tenant, ...]:
         """Those that share this city's services."""
-        return read_tenants(self._tenants_path)
+        return read_tenants(self.tenants_file)
 
     def declare(self, tenants: Sequence[Tenant]) -> None:
         """Have these tenants from the next ``ensure`` on."""
         text = tenants_text(tenants)
         secret_directory(self.directory)
-        write_secret(self._tenants_path, text.encode())
+        write_secret(self.tenants_file, text.encode())
 
     @property
     def fixed_accounts(self) -> tuple[str, ...]:
@@ -319,10 +324,6 @@ resolver_preload: {json.dumps(preload)}
             return False
         token, revoked = read_unverified(self._credentials(user)[0]), self._revocations(account)
         return token.issued_at <= max(revoked.get("*", 0), revoked.get(token.subject, 0))
-
-    @property
-    def _tenants_path(self) -> Path:
-        return self.directory / "tenants.json"
 
     def _account_path(self, name: str) -> Path:
         return self.directory / "accounts" / f"{name}.jwt"

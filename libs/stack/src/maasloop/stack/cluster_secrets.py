@@ -29,6 +29,7 @@ from maasloop.stack.secrets import (
 from maasloop.stack.servers.databases import DATABASE, SERVICES, role_name
 from maasloop.stack.servers.passwords import RolePasswords
 from maasloop.stack.servers.postgres import SUPERUSER
+from maasloop.stack.services import HEARS_TENANTS
 
 NATS, POSTGRES = "nats", "postgres"
 ACCOUNTS_DIRECTORY = Path("/data/accounts")
@@ -100,6 +101,8 @@ def _of_services(
     audit = AuditFiles(directory)
     own_users = {"actuation": {"downlink.creds": city.credentials(DOWNLINK)}}
     own_users["device-registry"] = {path.name: path for path in (city.directory / "callout").iterdir()}
+    if city.tenants_file.exists():
+        own_users |= {service: {city.tenants_file.name: city.tenants_file} for service in HEARS_TENANTS}
     own_keys = {
         "device-registry": {VERIFICATION_KEYS_FILE: verification_keys_file(directory / "secrets")},
         "actuation": {"command.key": command_key_file(directory / "secrets")},

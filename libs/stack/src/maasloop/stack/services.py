@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maasloop.bus.rights import DOWNLINK
-from maasloop.bus.tenants import CITY
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.certificates import StackCertificates
 from maasloop.stack.ports import LOOPBACK, free_ports
@@ -104,9 +103,8 @@ def service_environment(service: str, neighbours: Neighbours) -> dict[str, str]:
         fields["nats_ca_file"] = str(neighbours.nats.tls.authority)
         if service == "device-registry":
             fields["callout_directory"] = str(neighbours.nats.city.directory / "callout")
-        if service in HEARS_TENANTS:
-            further = [tenant.name for tenant in neighbours.nats.city.tenants if tenant.name != CITY]
-            fields["tenants"] = json.dumps(further)
+        if service in HEARS_TENANTS and neighbours.nats.city.tenants_file.exists():
+            fields["tenants_file"] = str(neighbours.nats.city.tenants_file)
         if service == "actuation":
             fields["downlink_credentials_file"] = str(neighbours.nats.city.credentials(DOWNLINK))
     if neighbours.certificates is None:

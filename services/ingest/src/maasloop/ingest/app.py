@@ -7,7 +7,7 @@ from functools import partial
 from grpc.aio import Channel
 
 from maasloop.bus.connection import Bus
-from maasloop.bus.tenants import Tenant
+from maasloop.bus.tenants import CITY
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.ingest.adapters import registry
@@ -49,6 +49,7 @@ from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_p
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection, State
 from maasloop.runtime.serving import access_of, neighbour, rpc_server
+from maasloop.runtime.tenancy import Lasting, Pull, Tenancy
 
 NAME = "ingest"
 PACKAGE = "maasloop.ingest"
@@ -99,7 +100,8 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
         )
         ImportDoor(record=record, unit_of=unit_of, clock=clock).register(server)
         door, chirpstack = _device_doors(bus, bulk, record, refuse, publisher=publisher, known=known, clock=clock)
-        mqtt, further = door(), {tenant: door(tenant=tenant) for tenant in map(Tenant, settings.tenants)}
+        mqtt, tenancy = door(), Tenancy(settings.tenants_file, clock)
+        pulls, tenants = _of_further_tenants(tenancy, door, bus)
         yield Service(
             doors=[server, HttpDoor(http.app, settings.http_address, tls=settings.tls, refusal=http.refuse)],
             pulling={
@@ -107,8 +109,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "responses": mqtt.pull_responses,
                 "chirpstack": chirpstack.pull,
                 "quarantine": QuarantineKeeper(bus, KeepQuarantined(store)).pull,
-                **{f"mqtt-{tenant.name}": other.pull for tenant, other in further.items()},
-                **{f"responses-{tenant.name}": other.pull_responses for tenant, other in further.items()},
+                **pulls,
             },
             tasks={
                 **access.tasks,
@@ -116,7 +117,7 @@ async def assemble(settings: IngestSettings) -> AsyncIterator[Service]:
                 "consent": consents.run,
                 "fill": fill.run,
                 "space": MqttSpace(bus).run,
-                **{f"space-{tenant.name}": MqttSpace(bus, tenant).run for tenant in further},
+                **tenants,
                 "qos0": mqtt.hear_unproven,
                 "requests": RequestDoor(bus, record, refuse, clock).hear,
                 "forget": ForgetQuarantine(store, clock, kept_days=settings.quarantine_kept_days).run,
@@ -170,6 +171,20 @@ def _device_doors(
         unit_of=known.unit_of,
     )
     return mqtt, chirpstack
+
+
+def _of_further_tenants(
+    tenancy: Tenancy, door: Callable[..., MqttDoor], bus: Bus
+) -> tuple[dict[str, Pull], dict[str, Lasting]]:
+    """Return what pulls from the accounts of the devices of further tenants, and what lasts beside it."""
+    pulls: dict[str, Pull] = {}
+    tasks: dict[str, Lasting] = {"tenants": tenancy.run}
+    for tenant in (each for each in tenancy.declared if each.name != CITY):
+        mqtt = door(tenant=tenant)
+        pulls[f"mqtt-{tenant.name}"] = tenancy.pulling(tenant, mqtt.pull)
+        pulls[f"responses-{tenant.name}"] = tenancy.pulling(tenant, mqtt.pull_responses)
+        tasks[f"space-{tenant.name}"] = tenancy.lasting(tenant, MqttSpace(bus, tenant).run)
+    return pulls, tasks
 
 
 class _Known:

@@ -1,5 +1,6 @@
 """Settings of ingest: ``MAASLOOP_INGEST__…``."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -18,7 +19,7 @@ class IngestSettings(ServiceSettings, service="ingest"):
     """Host and port of the registry, from which the projection of devices starts."""
     consent_address: str = "127.0.0.1:50056"
     """Host and port of consent, from which the gate's projection starts."""
-    tenants: tuple[str, ...] = ()
-    """Ids of further tenants, whose devices have accounts of their own on NATS; those of the city are always heard."""
+    tenants_file: Path | None = None
+    """File that declares tenants whose devices have accounts of their own on NATS (`tenants.json`); none or absent: only the city's."""
     quarantine_kept_days: int = Field(default=30, ge=1, le=3650)
     """Refused readings are forgotten after this many days."""

@@ -21,7 +21,6 @@ from maasloop.bus.streams import (
 )
 from maasloop.bus.subjects import OBSERVATION_IMPORTED, OBSERVATION_QUARANTINED, OBSERVATION_RECORDED
 from maasloop.bus.subjects import lease as lease_subject
-from maasloop.bus.tenants import ALONE, Tenant
 from maasloop.core.clock import Clock, SystemClock
 from maasloop.core.permission import ConsentFacts
 from maasloop.postgres.pool import Pool, check, open_pool
@@ -37,6 +36,7 @@ from maasloop.runtime.permitting import ConsentGate, consent_facts_of, consent_p
 from maasloop.runtime.process import Service
 from maasloop.runtime.projection import Projection
 from maasloop.runtime.serving import access_of, neighbour, rpc_server
+from maasloop.runtime.tenancy import Tenancy
 from maasloop.timeseries.adapters import registry
 from maasloop.timeseries.adapters.conflicts import ConflictFacts
 from maasloop.timeseries.adapters.counting import StreamCounter
@@ -119,16 +119,14 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
         aggregates = PostgresAggregates(pool)
         tail = StreamTail(bus, streams, _progress(writers.values(), partition, parts, accounts))
         audit = open_audit_log(settings, pool, bus, clock)
-        access = access_of(settings, bus, clock)
+        access, tenancy = access_of(settings, bus, clock), Tenancy(settings.tenants_file, clock)
         server = rpc_server(settings, [SERVICE.full_name], clock, access=access, audit=audit.calls)
         SeriesDoor(
             latest=ListLatestObservations(aggregates, visibility),
             read=ReadObservations(reader, aggregates, visibility),
             aggregate=AggregateObservations(reader, aggregates, visibility, clock),
             watch=WatchObservations(tail, visibility, clock),
-            balance=GetCustodyBalance(
-                accounts, StreamCounter(bus, _CARRIED, NAME, (*ALONE, *map(Tenant, settings.tenants)))
-            ),
+            balance=GetCustodyBalance(accounts, StreamCounter(bus, _CARRIED, NAME, lambda: tenancy.present)),
             accounts=ListDeviceAccounts(accounts, visibility, visibility),
             trace=_trace(reader, accounts, StreamSearch(bus, streams, _CARRIED, clock), visibility),
             travel=GetTravelTimes(aggregates, visibility, clock),
@@ -141,6 +139,7 @@ async def assemble(settings: TimeseriesSettings) -> AsyncIterator[Service]:
                 "devices": devices.run,
                 "consent": consents.run,
                 "outbox": relay.run,
+                "tenants": tenancy.run,
                 "balance": CustodyGauges(accounts, clock).run,
                 **_chores(parts, reader, FreeStreams(streams, _owners(), accounts, clock)),
                 **audit.tasks,

@@ -1,5 +1,6 @@
 """Settings of timeseries: ``MAASLOOP_TIMESERIES__…``."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -17,8 +18,8 @@ class TimeseriesSettings(ServiceSettings, service="timeseries"):
     """Host and port of consent: personal series are hidden without it."""
     postgres_connections_max: int = Field(default=8, ge=4, le=100)
     """Most connections for reads; the four writers have up to seven more."""
-    tenants: tuple[str, ...] = ()
-    """Ids of further tenants, whose devices have accounts of their own on NATS; their uplinks count in the balance."""
+    tenants_file: Path | None = None
+    """File that declares tenants (`tenants.json`), whose waiting uplinks count in the balance; none or absent: only the city's."""
     partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
     """Into how many partitions the districts are divided; each is written by one process."""
     partition: int = Field(default=0, ge=0, lt=PARTITIONS_MAX)

@@ -66,7 +66,7 @@ def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="Id 
     if city.known(tenant):
         running(_leave(context, city, tenant))
     city.forget(tenant)
-    say(f"{name} is gone; start the stack anew: until then ingest and timeseries ask for what it had")
+    say(f"{name} is gone")
 
 
 def _devices_left(context: typer.Context, district: str) -> int:

@@ -6,7 +6,7 @@ other.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,8 +40,10 @@ _RESPONSES = {UplinkKind.RESPONSES_JSON, UplinkKind.RESPONSES_PB}
 class StreamCounter:
     """Counts what lies in streams, and what the MQTT listener holds."""
 
-    def __init__(self, bus: Bus, facts: Mapping[str, Fact], service: str, tenants: Sequence[Tenant] = ALONE) -> None:
-        """``facts`` says by stream what travels on it; ``service`` is who asks; devices are those of ``tenants``."""
+    def __init__(
+        self, bus: Bus, facts: Mapping[str, Fact], service: str, tenants: Callable[[], Sequence[Tenant]] = lambda: ALONE
+    ) -> None:
+        """``facts`` says by stream what travels on it; ``service`` is who asks; ``tenants`` says whose devices there are."""
         self._tenants = tenants
         self._bus = bus
         self._facts = facts
@@ -79,7 +81,7 @@ class StreamCounter:
         An uplink of a network server names no district: it waits in the balance of all, and of what has none.
         """
         devices = 0
-        for tenant in self._tenants:
+        for tenant in self._tenants():
             waiting = {subject: count async for subject, count in self._held(MQTT_UPLINKS, tenant)}
             devices += sum(count for subject, count in waiting.items() if _is_observation(subject, district))
         if district not in {"", UNKNOWN_DISTRICT}:
