@@ -19,6 +19,9 @@ from generators.pages import code, page, section, table
 _INTRODUCTION = """
 A column `rules` holds what protovalidate checks before a handler sees a request. A field's behaviour (AIP-203) says who
 writes it: callers send REQUIRED and OPTIONAL fields, the server alone writes OUTPUT_ONLY ones.
+
+A list of a district that does not exist is empty, not an error: only the registry knows at any moment which districts
+there are, and its GetDistrict says NOT_FOUND (RESOURCE_NOT_FOUND).
 """
 
 
