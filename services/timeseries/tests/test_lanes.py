@@ -11,7 +11,7 @@ from maasloop.bus.streams import OBSERVATION_ROWS, Durable
 from maasloop.core.clock import SystemClock
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.domain.sequence import Life
-from maasloop.timeseries.entrypoints import stream
+from maasloop.timeseries.entrypoints import gathering
 from maasloop.timeseries.entrypoints.lanes import Close, Lanes
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.store_observations import StoreObservations
@@ -24,7 +24,7 @@ BACKLOG = 60
 
 @pytest.fixture(autouse=True)
 def _small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "READINGS_A_LOT", 10)
+    monkeypatch.setattr(gathering, "READINGS_A_LOT", 10)
 
 
 @asynccontextmanager

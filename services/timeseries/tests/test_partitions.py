@@ -16,7 +16,7 @@ from maasloop.timeseries.adapters.postgres_rows import PostgresRowStore
 from maasloop.timeseries.adapters.progress import StoredProgress
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.domain.partitioning import partition_of
-from maasloop.timeseries.entrypoints import storing, stream
+from maasloop.timeseries.entrypoints import gathering, storing, stream
 from maasloop.timeseries.ports.writing import Stored
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ async def test_what_a_live_lane_stored_is_counted_once_after_a_change(
     rig: "Rig", at_us: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backlog is left to other partitions while the newest readings are stored already."""
-    monkeypatch.setattr(stream, "READINGS_A_LOT", 10)
+    monkeypatch.setattr(gathering, "READINGS_A_LOT", 10)
     load = Load(rig, at_us)
     async with processes() as running:
         await load.send(60, DISTRICTS[:4])

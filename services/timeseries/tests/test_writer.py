@@ -16,8 +16,7 @@ from maasloop.timeseries.adapters.postgres_series import PostgresSeriesIndex
 from maasloop.timeseries.adapters.streams import Streams
 from maasloop.timeseries.domain.sequence import Life
 from maasloop.timeseries.domain.series import Kind, PropertyFacts
-from maasloop.timeseries.entrypoints import storing
-from maasloop.timeseries.entrypoints import stream as stream_module
+from maasloop.timeseries.entrypoints import gathering, storing
 from maasloop.timeseries.entrypoints.messages import decode
 from maasloop.timeseries.entrypoints.stream import Writer
 from maasloop.timeseries.handlers.store_observations import StoreObservations
@@ -244,7 +243,7 @@ async def test_another_writer_while_a_lot_is_taken_apart_loses_nothing(
     rig: "Rig", at_us: int, monkeypatch: pytest.MonkeyPatch, lot_max_bytes: int
 ) -> None:
     """What was in hand when another writer came between comes again, and nothing after it passes it."""
-    monkeypatch.setattr(stream_module, "BYTES_A_LOT", lot_max_bytes)
+    monkeypatch.setattr(gathering, "BYTES_A_LOT", lot_max_bytes)
     for number in range(3):
         await rig.publish(("a", "pm25", at_us + number, 1.0))
     async with _hindered(rig, RuntimeError("this lot can never be stored"), PositionMoved("OBSERVATIONS")):

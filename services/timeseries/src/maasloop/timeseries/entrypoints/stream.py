@@ -10,7 +10,7 @@ Tasks: ``pull``, and those of ``Storing``; only ``pull`` moves the cursor.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -27,14 +27,10 @@ from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.streams import StreamInfo, StreamReader
 from maasloop.timeseries.ports.writing import PositionMoved, RowStore, Stored
 
+from .gathering import READINGS_A_SECOND_LOT, Gathered, newest_behind
 from .messages import district_of
 from .storing import UNDER_WAY_MAX, Progress, Storing, Taken
 
-READINGS_A_LOT = 400_000
-"""A lot is full with these or with its bytes: what is done once a series and lot then costs little a reading."""
-READINGS_A_SECOND_LOT = 100_000
-"""What is worth a second lot under way when nothing more is waiting."""
-BYTES_A_LOT = 12 * 1024 * 1024
 TAKEN_AT_ONCE_MAX = 64
 OUTSTANDING_MAX = 1_024
 OUTSTANDING_BYTES_MAX = 8 * 1024 * 1024
@@ -58,27 +54,6 @@ BEHIND_READY_MAX = 50_000
 PENDING = gauge("maasloop_timeseries_pending_messages", "Messages behind the one taken last.", ("stream",))
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """Messages for the next lot."""
-
-    taken: list[Taken] = field(default_factory=list)
-    readings: int = 0
-    bytes: int = 0
-    own: bool = False
-    """Some are to be rows."""
-
-    def add(self, taken: Taken) -> None:
-        self.taken.append(taken)
-        self.own = self.own or not taken.passing
-        self.readings += taken.readings
-        self.bytes += len(taken.body)
-
-    @property
-    def full(self) -> bool:
-        return self.readings >= READINGS_A_LOT or self.bytes >= BYTES_A_LOT
 
 
 class LaneEnded(Exception):
@@ -163,7 +138,7 @@ class Writer:
         """The live lane of the same stream, if there may be one."""
         self._cursor = Cursor(Life(durable.stream, "", 0), 0)
         self._pending = 0
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         self._next_s = 0.0
         """When the next lot may begin that is not full."""
         self._look_s = 0.0
@@ -214,7 +189,7 @@ class Writer:
 
     async def pull(self, stop: asyncio.Event) -> None:
         """Store what comes until ``stop`` is set, then finish what is in hand; may be run again after it ended."""
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         await self._lots.patiently(self._begin)
         forget = self._bus.on_reconnect(self._reconnected.set)
         try:
@@ -243,9 +218,10 @@ class Writer:
             self._reconnected.clear()
             await self._finish()
             await self._lots.patiently(self._begin)
+        newest = newest_behind(deliveries, pull.waiting)
         async for taken in self._in_order(deliveries):
             self._gathered.add(taken)
-            if self._gathered.full:
+            if self._gathered.enough(newest - taken.sequence, self._lots.under_way_max):
                 await self._take_on()
         if not self._gathered.taken:
             if not self._lots.under_way:
@@ -271,7 +247,7 @@ class Writer:
         return not self._lots.under_way and self._clock.monotonic_s() >= self._next_s
 
     async def _take_on(self) -> None:
-        gathered, self._gathered = self._gathered, _Gathered()
+        gathered, self._gathered = self._gathered, Gathered()
         await self._give_way()
         await self._lots.take_on(gathered.taken)
         distance_s = min(max(DISTANCE_SHARE * self._lots.lot_s, DISTANCE_MIN_S), DISTANCE_MAX_S)
@@ -293,7 +269,7 @@ class Writer:
 
     async def _begin_again(self) -> None:
         """Another writer was here: what is in hand is taken from the stream again, from where that writer is."""
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         await self._lots.patiently(self._begin)
 
     async def _begin(self) -> None:

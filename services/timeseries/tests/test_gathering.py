@@ -1,0 +1,41 @@
+"""When what was gathered is enough for a lot, with what waits behind it and how many lots are made at once."""
+
+from maasloop.bus.columns import READINGS_HEADER
+from maasloop.timeseries.entrypoints.gathering import READINGS_A_LOT, READINGS_A_SECOND_LOT, Gathered
+from maasloop.timeseries.entrypoints.storing import Taken
+
+READINGS = 5_000
+
+
+def _lots(messages: int, lots: int) -> list[int]:
+    """Return the sizes of the lots of so many messages that all wait."""
+    sizes, gathered = [], Gathered()
+    for sequence in range(1, messages + 1):
+        gathered.add(Taken(sequence, "", {READINGS_HEADER: str(READINGS)}, b"", None))
+        if gathered.enough(messages - sequence, lots):
+            sizes.append(gathered.readings)
+            gathered = Gathered()
+    return sizes + [gathered.readings] * bool(gathered.taken)
+
+
+def test_a_backlog_is_shared_out_among_lots() -> None:
+    """Lots are full while much waits, halve what is left at its end, and none is less than is worth one but the last."""
+    sizes = _lots(400, lots=2)
+    assert sum(sizes) == 400 * READINGS
+    assert sizes[:4] == [READINGS_A_LOT] * 3 + [400_000]
+    assert sizes[4:] == [200_000, 100_000, 100_000]
+    assert min(sizes[:-1]) >= READINGS_A_SECOND_LOT
+
+
+def test_lots_one_after_another_take_all_that_waits() -> None:
+    """With one lot at a time nothing is gained by halves."""
+    assert _lots(60, lots=1) == [300_000]
+    assert _lots(100, lots=1) == [READINGS_A_LOT, 100_000]
+
+
+def test_messages_of_nothing_are_no_lot() -> None:
+    """Totals of producers alone never fill a lot, however many wait."""
+    gathered = Gathered()
+    gathered.add(Taken(1, "", {READINGS_HEADER: "0"}, b"", None))
+    assert not gathered.enough(0, 2)
+    assert not gathered.enough(1_000, 2)
