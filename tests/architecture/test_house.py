@@ -23,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     directions.lonely_handlers,
     words.registered_subjects,
     words.one_clock,
+    words.limited_connections,
     pages.leading_links,
     pages.found_pages,
 )
@@ -85,6 +86,9 @@ SABOTAGES = (
     Sabotage(words.one_clock, f"{INGEST}/app.py", "x = datetime.now(UTC)\n", "x = clock.now()\n"),
     Sabotage(words.one_clock, f"{INGEST}/app.py", "x = dt.datetime.now(UTC)\n", "x = time.monotonic()\n"),
     Sabotage(words.one_clock, f"{INGEST}/app.py", "from time import time\n", "from time import monotonic\n"),
+    Sabotage(words.limited_connections, f"{INGEST}/app.py", "x = psycopg.connect(dsn)\n", "x = connect_once(dsn)\n"),
+    Sabotage(words.limited_connections, f"{INGEST}/app.py", "x = psycopg.AsyncConnection.connect(y)\n", ""),
+    Sabotage(words.limited_connections, f"{INGEST}/app.py", "from psycopg import connect\n", ""),
     Sabotage(pages.leading_links, "docs/a.md", "[b](b.md)", "[a](../docs/a.md#b), [b](https://b.example)"),
     Sabotage(pages.found_pages, "docs/a.md", "[a](a.md)", ""),
 )

@@ -43,7 +43,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
             "maasloop.testing*",
             "maasloop.stack*",
         ),
-        *("maasloop.twin.demo.rows", *TABLES),
+        *TABLES,
     ),
     "psycopg_pool": ("maasloop.postgres*", "maasloop.testing*", "maasloop.stack*", *TABLES),
     "pydantic_settings": ("maasloop.*.settings", "maasloop.runtime*", "maasloop.stack*", "maasloop.cli*"),

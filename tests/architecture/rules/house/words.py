@@ -1,14 +1,15 @@
-"""Rules about literals and calls: subjects come from one registry, time from one clock."""
+"""Rules about literals and calls: subjects come from one registry, time from one clock, connections with their limits."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from house.tree import Source, Tree, Violation, imports
+from house.tree import Source, Tree, Violation, imports, within
 from maasloop.bus.subjects import FACTS
 
 REGISTRY = "maasloop.bus.subjects"
 CLOCK = "maasloop.core.clock"
+DATABASE = "maasloop.postgres"
 
 _VERBS = "|".join(sorted({fact.verb for fact in FACTS}))
 _NOUNS = "|".join(sorted({fact.noun for fact in FACTS}))
@@ -20,6 +21,7 @@ SUBJECT = re.compile(
 WALL = frozenset({
     "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns",
 })  # fmt: skip
+CONNECTIONS = frozenset({"psycopg.connect", "Connection.connect", "AsyncConnection.connect"})
 
 
 def registered_subjects(tree: Tree) -> Iterator[Violation]:
@@ -41,6 +43,18 @@ def one_clock(tree: Tree) -> Iterator[Violation]:
             for node in ast.walk(source.syntax):
                 if isinstance(node, ast.Attribute) and _ends(node) in WALL:
                     yield source.at(node, f"{_ends(node)} reads the machine's time; inject {CLOCK}.Clock")
+
+
+def limited_connections(tree: Tree) -> Iterator[Violation]:
+    """Nobody but the library connects to the database, so that no connection is without limits of time."""
+    for source in tree.packages:
+        if not within(source.module, DATABASE):
+            for at, name in imports(source):
+                if name == "psycopg.connect":
+                    yield source.at(at, f"imports {name}; use {DATABASE}")
+            for node in ast.walk(source.syntax):
+                if isinstance(node, ast.Attribute) and _ends(node) in CONNECTIONS:
+                    yield source.at(node, f"{_ends(node)} has no limits of time; use {DATABASE}")
 
 
 def _texts(source: Source) -> Iterator[tuple[ast.expr, str]]:

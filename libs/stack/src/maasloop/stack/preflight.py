@@ -14,6 +14,7 @@ import psycopg
 from maasloop.bus.connection import connect
 from maasloop.core.errors import MaasloopError
 from maasloop.identity.certificates import end_of, uris_of
+from maasloop.postgres.once import StepConnection, connect_once
 from maasloop.stack.doors import NatsUser
 from maasloop.stack.servers.databases import schema_name
 
@@ -55,13 +56,13 @@ def database_findings(dsns: Mapping[str, str]) -> Iterator[str]:
             yield f"{service}: its Secret has no postgres-dsn: put the connection string of its own role there"
             continue
         try:
-            with psycopg.connect(dsn, connect_timeout=int(CONNECT_TIMEOUT_S)) as connection:
+            with connect_once(dsn, name="maasloop-preflight") as connection:
                 yield from _schema_findings(service, connection)
         except psycopg.Error as error:
             yield f"{service}: PostgreSQL does not answer as it should ({_told(error)}): look at its postgres-dsn"
 
 
-def _schema_findings(service: str, connection: psycopg.Connection) -> Iterator[str]:
+def _schema_findings(service: str, connection: StepConnection) -> Iterator[str]:
     schema = schema_name(service)
     if connection.info.server_version < POSTGRES_VERSION_MIN:
         yield f"{service}: PostgreSQL is {connection.info.server_version}: take 17 or later"

@@ -6,9 +6,6 @@ is revoked, and whoever is disconnected connects again by the file that is there
 
 import os
 import signal
-from contextlib import closing
-
-import psycopg
 
 from maasloop.audit.schema import AUDITOR
 from maasloop.bus.accounts import CORE, DOWNLINK
@@ -19,6 +16,7 @@ from maasloop.bus.rights import DOWNLINK as DOWNLINK_USER
 from maasloop.core.clock import Clock
 from maasloop.core.errors import FailedPrecondition
 from maasloop.identity.command_keys import rotate_command_keys
+from maasloop.postgres.once import connect_once
 from maasloop.stack.certificates import NATS, StackCertificates
 from maasloop.stack.secrets import COMMANDS
 from maasloop.stack.servers.databases import SERVICES, role_name
@@ -61,7 +59,7 @@ def rotate_passwords(directory: StateDirectory) -> list[str]:
     state: StackState = directory.read()
     passwords = RolePasswords(directory.secrets / PASSWORDS)
     roles = [*(role_name(service) for service in SERVICES), AUDITOR]
-    with closing(psycopg.connect(state.postgres_dsn, autocommit=True)) as connection:
+    with connect_once(state.postgres_dsn, name="maasloop-rotation", autocommit=True) as connection:
         for role in roles:
             set_password(connection, role, passwords.renew(role))
     return roles

@@ -8,9 +8,9 @@ import os
 from itertools import count
 from typing import LiteralString
 
-import psycopg
 from psycopg import sql
 
+from maasloop.postgres.once import connect_once
 from maasloop.stack.servers.databases import create_service_database
 from maasloop.testing.endpoints import TimescaleEndpoint
 
@@ -47,5 +47,5 @@ class TestDatabases:
         self.drop(self._template)
 
     def _run(self, statement: LiteralString, *names: str) -> None:
-        with psycopg.connect(self._server.dsn(), autocommit=True) as connection:
+        with connect_once(self._server.dsn(), name="maasloop-testing", autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

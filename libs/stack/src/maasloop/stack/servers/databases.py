@@ -13,10 +13,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from maasloop.audit.schema import AUDITOR, auditor_sql, log_sql, schema_sql
+from maasloop.postgres.once import StepConnection, connect_once
 from maasloop.stack.servers.passwords import set_password
 
 SERVICES = ("ingest", "device-registry", "timeseries", "actuation", "notification", "consent")
 DATABASE = "maasloop"
+CLIENT = "maasloop-database"
 LOCK_TIMEOUT_S = 2
 LOCK_TRIES = 15
 _LAST_RUN = "SELECT obj_description(to_regnamespace('audit'), 'pg_namespace')"
@@ -65,12 +67,12 @@ def create_service_database(
 
     ``server_dsn`` reaches any database of the server as superuser, ``database_dsn`` the new one.
     """
-    with psycopg.connect(server_dsn, autocommit=True) as connection:
+    with connect_once(server_dsn, name=CLIENT, autocommit=True) as connection:
         _create_roles(connection)
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
         if found is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    with psycopg.connect(database_dsn, autocommit=True) as connection:
+    with connect_once(database_dsn, name=CLIENT, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         _create_schemas(connection)
         _create_audit(connection)
@@ -78,14 +80,14 @@ def create_service_database(
             _set_passwords(connection, passwords)
 
 
-def _set_passwords(connection: psycopg.Connection, passwords: Passwords) -> None:
+def _set_passwords(connection: StepConnection, passwords: Passwords) -> None:
     """Come last, so that a service that waits for the database comes in when all that it needs is there."""
     for role in (*map(role_name, SERVICES), AUDITOR):
         if password := passwords.of(role):
             set_password(connection, role, password)
 
 
-def _create_roles(connection: psycopg.Connection) -> None:
+def _create_roles(connection: StepConnection) -> None:
     """A role finds its own schema first and the extension's functions in ``public`` after it."""
     known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
     for service in SERVICES:
@@ -97,7 +99,7 @@ def _create_roles(connection: psycopg.Connection) -> None:
         )
 
 
-def _create_schemas(connection: psycopg.Connection) -> None:
+def _create_schemas(connection: StepConnection) -> None:
     for service in SERVICES:
         connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
@@ -106,7 +108,7 @@ def _create_schemas(connection: psycopg.Connection) -> None:
         )
 
 
-def _create_audit(connection: psycopg.Connection) -> None:
+def _create_audit(connection: StepConnection) -> None:
     """The logs belong to a role of their own: a service adds to its log and can change nothing that is there.
 
     What locks their tables runs only where it differs from what ran last, of which the schema's comment has the digest:
@@ -120,7 +122,7 @@ def _create_audit(connection: psycopg.Connection) -> None:
         connection.execute(log_sql(service, role_name(service)).encode())
 
 
-def _run_locking(connection: psycopg.Connection, statements: str) -> None:
+def _run_locking(connection: StepConnection, statements: str) -> None:
     """Run them whole or not at all; where a lock is not to be had soon, let those who wait behind it pass, and try again."""
     connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
     for left in reversed(range(LOCK_TRIES)):

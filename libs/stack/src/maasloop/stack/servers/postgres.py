@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from maasloop.core.clock import SystemClock
+from maasloop.postgres.once import connect_once
 from maasloop.stack.account import Account, as_account, database_account
 from maasloop.stack.errors import StackError
 from maasloop.stack.ports import LOOPBACK, free_ports
@@ -31,7 +32,7 @@ INITDB_TIMEOUT_S = 60.0
 """Longest making of an empty data directory."""
 STOP_TIMEOUT_S = 20.0
 """What the fast shutdown gets, and a predecessor on the same data."""
-CONNECT_TIMEOUT_S = 2
+CLIENT = "maasloop-stack"
 """Longest attempt to connect while the server starts."""
 
 PASSWORDS_ONLY = "host all all all scram-sha-256\n"
@@ -135,7 +136,7 @@ class PostgresServer:
     def ready(self) -> bool:
         """Say whether the server lets a client in."""
         try:
-            with psycopg.connect(self.dsn(), connect_timeout=CONNECT_TIMEOUT_S):
+            with connect_once(self.dsn(), name=CLIENT):
                 return True
         except psycopg.OperationalError:
             return False
@@ -145,7 +146,7 @@ class PostgresServer:
         rules = self.data_directory / "pg_hba.conf"
         if rules.read_text(encoding="utf-8") == PASSWORDS_ONLY:
             return
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+        with connect_once(self.dsn(), name=CLIENT, autocommit=True) as connection:
             set_password(connection, SUPERUSER, passwords.of(SUPERUSER))
             rules.write_text(PASSWORDS_ONLY, encoding="utf-8")
             connection.execute("SELECT pg_reload_conf()")

@@ -8,9 +8,11 @@ from psycopg import sql
 
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
+from maasloop.postgres.once import StepConnection, connect_once
 from maasloop.stack.servers.databases import role_name, schema_name
 from maasloop.stack.servers.passwords import RolePasswords, dsn_of, set_password
 
+CLIENT = "maasloop-readers"
 OWNER = "timeseries"
 """The service whose rows they read."""
 NAME = re.compile(r"(?!maasloop_|pg_|postgres$)[a-z][a-z0-9_]{0,62}")
@@ -29,7 +31,7 @@ def admit(dsn: str, reader: str, districts: Sequence[str], passwords: RolePasswo
     if not NAME.fullmatch(reader):
         message = f"{reader!r} is no name of a reader: lower-case letters, digits, underscores, and not the platform's"
         raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "reader"})
-    with psycopg.connect(dsn) as connection:
+    with connect_once(dsn, name=CLIENT) as connection:
         if connection.execute(_KNOWN, [reader]).fetchone() is None:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(reader)))
             set_password(connection, reader, passwords.of(reader))
@@ -45,19 +47,19 @@ def admit(dsn: str, reader: str, districts: Sequence[str], passwords: RolePasswo
 
 def admitted(dsn: str) -> dict[str, list[str]]:
     """Return the districts of every reader; ``dsn`` is the superuser's."""
-    with psycopg.connect(dsn) as connection:
+    with connect_once(dsn, name=CLIENT) as connection:
         _become_owner(connection)
         return dict(connection.execute(_ADMITTED).fetchall())
 
 
 def foreign_rights(dsn: str) -> list[str]:
     """Return, as sentences, what others than the owner may do to tables and chunks; nothing is well."""
-    with psycopg.connect(dsn) as connection:
+    with connect_once(dsn, name=CLIENT) as connection:
         _become_owner(connection)
         return [row[0] for row in connection.execute(_RIGHTS)]
 
 
-def _become_owner(connection: psycopg.Connection) -> None:
+def _become_owner(connection: StepConnection) -> None:
     """For the rest of the transaction: what the owner may do is all that is needed."""
     connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role_name(OWNER))))
     connection.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(schema_name(OWNER))))

@@ -6,10 +6,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from maasloop.core.clock import SystemClock
+from maasloop.postgres.once import connect_once
 from maasloop.stack.errors import StackError
 from maasloop.stack.servers.databases import DATABASE
 
-CONNECT_TIMEOUT_S = 5
 PAUSE_S = 1.0
 
 
@@ -19,7 +19,7 @@ def answering(dsn: str, wait_s: float) -> None:
     deadline_s = clock.monotonic_s() + wait_s
     while True:
         try:
-            psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S).close()
+            connect_once(dsn, name="maasloop-waiting").close()
         except psycopg.OperationalError as error:
             if clock.monotonic_s() > deadline_s:
                 said = str(error).strip()

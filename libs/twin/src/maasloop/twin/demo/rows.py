@@ -1,10 +1,11 @@
 """Rows as the database holds them: read with SQL as anybody may, not through the service that wrote them."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
-
-import psycopg
+from typing import LiteralString
 
 from maasloop.core.clock import from_us
+from maasloop.postgres.once import connect_once
 from maasloop.twin.devices.readings import Reading
 from maasloop.twin.play.catalogue import ESTIMATED
 
@@ -25,7 +26,6 @@ _FIND = """
 _VERSIONS = """
     SELECT current_setting('server_version'), extversion FROM pg_extension WHERE extname = 'timescaledb'
 """
-CONNECT_TIMEOUT_S = 10
 
 
 class Rows:
@@ -61,7 +61,9 @@ class Rows:
         postgres, timescale = await self._ask(_VERSIONS, {})
         return str(postgres), str(timescale)
 
-    async def _ask(self, statement: str, parameters: Mapping[str, object]) -> Sequence[object]:
-        async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-            row = await (await connection.execute(statement, parameters)).fetchone()
-        return row or (0, "")
+    async def _ask(self, statement: LiteralString, parameters: Mapping[str, object]) -> Sequence[object]:
+        return await asyncio.to_thread(self._answer, statement, parameters)
+
+    def _answer(self, statement: LiteralString, parameters: Mapping[str, object]) -> Sequence[object]:
+        with connect_once(self._dsn, name="maasloop-demo") as connection:
+            return connection.execute(statement, parameters).fetchone() or (0, "")
