@@ -84,12 +84,20 @@ class Store:
             while await self.stored() < count:
                 await asyncio.sleep(POLL_S)
 
-    async def wait_summed_up(self, start_us: int, seconds: int, *, rows: int, series: int) -> None:
-        """Return when minute rollups hold all rows of the range, and ``latest`` a reading of its end for each series."""
+    async def wait_summed_up(self, start_us: int, seconds: int, *, rows: int, series: int) -> float:
+        """Wait until minute rollups hold all rows of the range, and ``latest`` a reading of its end for each series.
+
+        Returns the moment on ``time.perf_counter`` at which all was readable: a query sees what was there when it began, and
+        counting millions of rows takes it a while.
+        """
         range_ = (_time(start_us), _time(start_us + seconds * SECOND_US))
         last = (_time(start_us + (seconds - 1) * SECOND_US), range_[1])
         async with asyncio.timeout(READABLE_TIMEOUT_S):
-            while await self._count(_ROLLED_UP, range_) < rows or await self._count(_NEWEST, last) < series:
+            while True:
+                newest = await self._count(_NEWEST, last)
+                asked_s = time.perf_counter()
+                if newest >= series and await self._count(_ROLLED_UP, range_) >= rows:
+                    return asked_s
                 await asyncio.sleep(POLL_S)
 
     async def require_rows(self, start_us: int, seconds: int, rows: int) -> None:
@@ -155,8 +163,7 @@ class Lab:
         await send()
         acknowledged_s = time.perf_counter() - began_s
         await self.store.wait_stored(before + rows)
-        await self.store.wait_summed_up(start_us, seconds, rows=rows, series=series)
-        took_s = time.perf_counter() - began_s
+        took_s = await self.store.wait_summed_up(start_us, seconds, rows=rows, series=series) - began_s
         spent = processes.cpu_between(cpu, processes.cpu_seconds(self.stack), million_rows=rows / MILLION)
         await self.store.require_rows(start_us, seconds, rows)
         return Measured(rows, took_s, acknowledged_s, spent)

@@ -237,7 +237,7 @@ def test_bytes_of_observations_are_those_of_messages() -> None:
         longitude=np.array([math.nan, math.nan, 5.68, math.nan]),
         latitude=np.array([math.nan, math.nan, 50.85, math.nan]),
     )
-    found = messages.ListLatestObservationsResponse.FromString(answers.observations("noord", page, [0, 1, 2]))
+    found = messages.ListLatestObservationsResponse.FromString(answers.observations("noord", page, np.arange(3)))
     number, word, place = found.observations
 
     assert [each.device for each in found.observations] == [f"districts/noord/devices/{device}" for device in "abc"]

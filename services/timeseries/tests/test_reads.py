@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from psycopg.sql import SQL, Identifier, Literal
 
 from maasloop.core.clock import FakeClock, SystemClock, from_us
@@ -73,6 +74,10 @@ class Everybody:
     def visible(self, _district: str, device: str, *, personal: bool) -> bool:
         """Tell whether a device may be seen."""
         return device not in self.hidden
+
+    def shown(self, _district: str, devices: Sequence[str], _personal: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the places of those that may be seen."""
+        return np.flatnonzero([device not in self.hidden for device in devices])
 
 
 async def _store(rig: "Rig", *readings: "Reading", states: Sequence[tuple[str, int, str]] = ()) -> None:

@@ -1,22 +1,17 @@
 """Answers that hold thousands of messages, as bytes of the wire: buckets and newest observations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maasloop.core.ids import ID_LENGTH_MAX, DeviceName
+from maasloop.core.ids import DeviceName
 from maasloop.timeseries.ports.reading import Buckets, LatestPage, SeriesRow
 
 from . import wire
 
 ROWS_A_MESSAGE_MAX = 10_000
 """Rows of one ReadAggregatesResponse."""
-
-_NAME = _OBSERVATION = wire.tag(1, wire.LENGTH)
-_SHORT = [wire.varint(length) for length in range(1_024)]
-"""Lengths of names and observations: ids have 63 characters at most, states 256 bytes."""
-_OBSERVATIONS = [_OBSERVATION + length for length in _SHORT]
 
 
 def series_name(district: str, series: SeriesRow) -> bytes:
@@ -69,44 +64,39 @@ def aggregate_columns(district: str, buckets: Buckets) -> Iterator[bytes]:
         yield b"".join([*names, *(wire.delimited(field, column.tobytes()) for field, column in columns)])
 
 
-def observations(district: str, page: LatestPage, shown: Sequence[int]) -> bytes:
+def observations(district: str, page: LatestPage, shown: NDArray[np.intp]) -> bytes:
     """Return the field `observations` of ListLatestObservationsResponse."""
-    if not shown:
+    if not len(shown):
         return b""
-    rows = np.array(shown)
-    value = page.value[rows]
-    results = wire.one_by_one(
-        wire.one_below_the_other(
-            [
-                wire.timestamps(3, page.time_us[rows]),
-                wire.timestamps(4, page.receipt_time_us[rows]),
-                wire.doubles(5, value, ~np.isnan(value)),
-                *_places(page, rows),
-            ]
-        )
+    if len(shown) < len(page):
+        page = page.take(shown)
+    table = wire.messages(
+        1,
+        [
+            wire.texts(1, f"districts/{district}/devices/", page.devices),
+            wire.texts(2, "observedProperties/", page.observed_properties),
+            wire.timestamps(3, page.time_us),
+            wire.timestamps(4, page.receipt_time_us),
+            wire.doubles(5, page.value, ~np.isnan(page.value)),
+            *_states(page),
+            *_places(page),
+        ],
     )
-    before = f"districts/{district}/devices/".encode()
-    names = [_NAME + _SHORT[len(before) + length] + before for length in range(ID_LENGTH_MAX + 1)]
-    properties = {each: _property_field(each) for each in set(page.observed_properties)}
-    devices = [device.encode() for device in page.devices]
-    contents = [
-        names[len(devices[place])] + devices[place] + properties[page.observed_properties[place]] + result
-        for place, result in zip(shown, results, strict=True)
-    ]
-    if page.states:
-        contents = [
-            content if (state := page.states[place]) is None else content + wire.delimited(6, state.encode())
-            for place, content in zip(shown, contents, strict=True)
-        ]
-    return b"".join([_OBSERVATIONS[len(content)] + content for content in contents])
+    return wire.serialized(table)
 
 
-def _places(page: LatestPage, rows: NDArray[np.intp]) -> list[wire.Table]:
+def _states(page: LatestPage) -> list[wire.Table]:
+    if not page.states:
+        return []
+    there = np.array([state is not None for state in page.states])
+    return [wire.texts(6, "", [state or "" for state in page.states], there)]
+
+
+def _places(page: LatestPage) -> list[wire.Table]:
     if not len(page.longitude):
         return []
-    longitude, latitude = page.longitude[rows], page.latitude[rows]
-    there = ~np.isnan(longitude)
-    return [wire.messages(7, [wire.doubles(1, longitude, there), wire.doubles(2, latitude, there)], there)]
+    there = ~np.isnan(page.longitude)
+    return [wire.messages(7, [wire.doubles(1, page.longitude, there), wire.doubles(2, page.latitude, there)], there)]
 
 
 def _named(district: str, device: str, observed_property: str) -> bytes:

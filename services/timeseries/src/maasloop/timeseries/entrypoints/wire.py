@@ -7,7 +7,6 @@ column by column. A row is the same byte of all messages, so that numpy goes thr
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +59,21 @@ def varints(field: int, values: NDArray[np.int64]) -> Table:
     return _tagged(field, VARINT, [Table(content.bytes, content.kept & present)], present)
 
 
+def texts(field: int, before: str, values: Sequence[str], present: NDArray[np.bool_] | None = None) -> Table:
+    """Return a string of each message that has one: what is before all of them, and its own, which holds no NUL."""
+    joined = np.frombuffer(("\0".join(values) + "\0").encode(), np.uint8)
+    lengths = np.diff(np.flatnonzero(joined == 0), prepend=-1) - 1
+    kept = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    content = np.zeros(kept.shape, np.uint8)
+    content[kept] = joined[joined != 0]
+    head = np.frombuffer(before.encode(), np.uint8)
+    heads = Table(np.repeat(head[:, None], len(values), axis=1), np.ones((len(head), len(values)), np.bool_))
+    parts = [_varints(lengths + len(head)), heads, Table(content.T, kept.T)]
+    if present is None:
+        return _tagged(field, LENGTH, parts, np.ones(len(values), np.bool_))
+    return _tagged(field, LENGTH, [Table(each.bytes, each.kept & present) for each in parts], present)
+
+
 def timestamps(field: int, time_us: NDArray[np.int64]) -> Table:
     """Return a google.protobuf.Timestamp of each message."""
     seconds, rest = np.divmod(time_us, SECOND_US)
@@ -72,12 +86,6 @@ def messages(field: int, fields: Sequence[Table], present: NDArray[np.bool_] | N
     if present is None:
         return _tagged(field, LENGTH, parts, np.ones(parts[0].kept.shape[1], np.bool_))
     return _tagged(field, LENGTH, [Table(each.bytes, each.kept & present) for each in parts], present)
-
-
-def one_by_one(table: Table) -> list[bytes]:
-    """Return the bytes of each message."""
-    content, ends = serialized(table), np.cumsum(lengths_of(table)).tolist()
-    return [content[start:end] for start, end in pairwise([0, *ends])]
 
 
 def serialized(table: Table) -> bytes:

@@ -71,6 +71,22 @@ class LatestPage:
         """Return the number of series."""
         return len(self.devices)
 
+    def take(self, places: NDArray[np.intp]) -> "LatestPage":
+        """Return some rows."""
+        chosen = places.tolist()
+        return LatestPage(
+            devices=[self.devices[place] for place in chosen],
+            observed_properties=[self.observed_properties[place] for place in chosen],
+            ids=self.ids[places],
+            personal=self.personal[places],
+            time_us=self.time_us[places],
+            receipt_time_us=self.receipt_time_us[places],
+            value=self.value[places],
+            states=[self.states[place] for place in chosen] if self.states else (),
+            longitude=self.longitude[places] if len(self.longitude) else self.longitude,
+            latitude=self.latitude[places] if len(self.latitude) else self.latitude,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -158,6 +174,18 @@ class Visibility(Protocol):
 
     def visible(self, district: str, device: str, *, personal: bool) -> bool:
         """Tell whether readings of a device may be shown now."""
+        ...
+
+
+class PageVisibility(Protocol):
+    """Who of a page may be seen."""
+
+    def ready(self) -> bool:
+        """Tell whether it is known whose devices are."""
+        ...
+
+    def shown(self, district: str, devices: Sequence[str], personal: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the places of those whose readings may be shown now."""
         ...
 
 
