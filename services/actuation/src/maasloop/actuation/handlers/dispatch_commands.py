@@ -1,7 +1,11 @@
-"""Accepted commands go to their driver, directly after they are durable, and again until answered or expired."""
+"""Accepted commands go to their driver, directly after they are durable, and again until answered or expired.
+
+Repetitions pause longer each time and come in bounded lots: devices that are late because they have much to do, as a
+district at dusk has behind one cabinet, must not get more to do for being late.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
@@ -14,8 +18,19 @@ from maasloop.core.reasons import Reason
 
 SEQUENCE_LATE_MAX_US = 1_000_000
 """A sequence is not begun later than this: the street it was made for is another one then."""
-RESEND_EVERY_US = 2_000_000
-"""Wall time between two attempts to reach a device that does not answer."""
+RESEND_FIRST_US = 2_000_000
+"""Wall time after which a device that has not answered hears a command again; then the pause doubles."""
+RESEND_PAUSE_MAX_US = 8_000_000
+RESENT_AT_ONCE_MAX = 100
+"""Repetitions of one district that leave together; those that are due longest go first."""
+
+
+@dataclass(slots=True)
+class _Repetition:
+    """When a command is to be sent again, wall time, and the pause before that."""
+
+    due_us: int
+    pause_us: int
 
 
 class DispatchCommands:
@@ -26,6 +41,8 @@ class DispatchCommands:
         self._city = city
         self._downlink = downlink
         self._ledger = ledger
+        self._repetitions: dict[str, dict[str, _Repetition]] = {}
+        """Of commands without an answer, by district and id."""
 
     async def __call__(self, commands: Sequence[Command], moment: Moment, *, perhaps_again: bool = False) -> None:
         """Send durable commands; one that changed meanwhile, or whose expiry passed, stays here.
@@ -60,10 +77,22 @@ class DispatchCommands:
 
     async def resend(self, district: District, moment: Moment) -> None:
         """Send again what no device has answered for a while; it carries the same id, which a device drops."""
-        for command in list(district.commands.values()):
-            unanswered = command.state is State.DISPATCHED and moment.street_us < command.expire_us
-            if unanswered and moment.wall_us - command.dispatch_time_us >= RESEND_EVERY_US:
-                await self._downlink.send(command)
+        known, unanswered = self._repetitions.get(district.id, {}), {}
+        for command in district.commands.values():
+            if command.state is State.DISPATCHED and moment.street_us < command.expire_us:
+                first = _Repetition(command.dispatch_time_us + RESEND_FIRST_US, RESEND_FIRST_US)
+                unanswered[command.id] = known.get(command.id, first)
+        self._repetitions[district.id] = unanswered
+        due = [name for name, repetition in unanswered.items() if repetition.due_us <= moment.wall_us]
+        for name in sorted(due, key=lambda name: unanswered[name].due_us)[:RESENT_AT_ONCE_MAX]:
+            late = district.commands.get(name)
+            if late is None or late.state is not State.DISPATCHED:
+                # It was answered while others were sent.
+                continue
+            repetition = unanswered[name]
+            repetition.pause_us = min(2 * repetition.pause_us, RESEND_PAUSE_MAX_US)
+            repetition.due_us = moment.wall_us + repetition.pause_us
+            await self._downlink.send(late)
 
 
 def _too_late(command: Command, moment: Moment) -> bool:
