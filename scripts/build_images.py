@@ -32,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=[each.member for each in IMAGES], help="these and no others")
     parser.add_argument("--base", default="", help="an image of Debian with apt, instead of the one made here")
     parser.add_argument("--fresh", action="store_true", help="make the base again, though there is one")
-    parser.add_argument("--twice", action="store_true", help="build again from nothing, the base too, and compare")
+    parser.add_argument(
+        "--twice",
+        action="store_true",
+        help="make the base anew, build, build again from nothing, the base too, and compare",
+    )
     parser.add_argument("--install", action="store_true", help="install podman and debootstrap where they are missing")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--quick", action="store_true", help="neither bills of materials nor an OCI layout")
@@ -53,7 +57,7 @@ def _build_all(arguments: argparse.Namespace) -> int:
     source = source_of(version)
     wanted = [each for each in IMAGES if not arguments.only or each.member in arguments.only]
     OUT.mkdir(parents=True, exist_ok=True)
-    base_name = arguments.base or _base(fresh=arguments.fresh)
+    base_name = arguments.base or base_for(fresh=arguments.fresh, twice=arguments.twice)
     built = [_built(image, source, base_name, arguments) for image in wanted]
     same_base = None
     if arguments.twice:
@@ -69,10 +73,11 @@ def _build_all(arguments: argparse.Namespace) -> int:
     return int(bool(large) or same_base is False or any(each.same_again is False for each in built))
 
 
-def _base(*, fresh: bool) -> str:
+def base_for(*, fresh: bool, twice: bool) -> str:
+    """Return the base: the one that is there, or another; what is built twice is compared with a base of the same hour."""
     name = f"{base.IMAGE}:{base.SUITE}"
     started_s = CLOCK.monotonic_s()
-    if not fresh:
+    if not (fresh or twice):
         try:
             machine.run(["podman", "image", "exists", name])
         except StackError:

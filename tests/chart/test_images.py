@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import build_images
 import containers
-from images import machine
+from images import base, machine
 from images.base import NOT_READ, cut, newest_of_packages
 from images.compare import differences
 from images.plan import IMAGES
@@ -81,6 +82,20 @@ def test_a_machine_without_containers_says_why(
     assert containers.main([]) == 1
     assert containers.main(["--where-possible"]) == 0
     assert capsys.readouterr().err.count("containers: not run: images: a-program-that-is-nowhere not found") == 2
+
+
+@pytest.mark.parametrize(("fresh", "twice", "made"), [(False, False, False), (True, False, True), (False, True, True)])
+def test_what_is_built_twice_has_a_base_of_its_own_making(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fresh: bool, twice: bool, made: bool
+) -> None:
+    """An older base holds other packages than one made now: it would make every rebuild differ."""
+    podman = tmp_path / "podman"
+    podman.write_text("#!/bin/sh\necho 1\n")
+    podman.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(base, "base_image", lambda: "made")
+
+    assert (build_images.base_for(fresh=fresh, twice=twice) == "made") is made
 
 
 def test_bytecode_is_never_compared_with_its_source() -> None:
