@@ -88,7 +88,9 @@ def test_devices_are_told_the_message_that_ingest_reads(kind: UplinkKind) -> Non
 def test_asyncapi_references_resolve() -> None:
     """No reference of the document points to nothing."""
     document = yaml.safe_load(asyncapi_text("1"))
-    for reference in _references(document):
+    references = list(_references(document))
+    assert references
+    for reference in references:
         node = document
         for key in reference.removeprefix("#/").split("/"):
             node = node[key]

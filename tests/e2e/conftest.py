@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -233,6 +233,13 @@ def _built(stack: LocalStack) -> Town:
     return town
 
 
+@contextmanager
+def _started(environment: Mapping[str, str]) -> Iterator[Town]:
+    """A town on a stack of its own, whose services have these variables as well."""
+    with running_stack(StackOptions(environment=environment)) as stack:
+        yield _built(stack)
+
+
 @pytest.fixture(name="town", scope="module")
 def _town(shared_stack: LocalStack) -> Town:
     return _built(shared_stack)
@@ -242,8 +249,8 @@ def _town(shared_stack: LocalStack) -> Town:
 def _open_town(tmp_path: Path) -> Iterator[Town]:
     """A town whose services run without the consent gate: Python itself takes it out when they start."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_CONSENT_GATE, encoding="utf-8")
-    with running_stack(StackOptions(environment={"PYTHONPATH": str(tmp_path)})) as stack:
-        yield _built(stack)
+    with _started({"PYTHONPATH": str(tmp_path)}) as town:
+        yield town
 
 
 class Supervised(NamedTuple):
@@ -268,8 +275,8 @@ def _supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised
         }
         settings = {environment_prefix("actuation") + name: str(value) for name, value in own.items()}
         codes = {"E2E_RSMP_CODE": "2222", "E2E_RSMP_NEXT_CODE": "3333"}
-        with running_stack(StackOptions(environment=settings | codes)) as stack:
-            yield Supervised(_built(stack), port, issuer)
+        with _started(settings | codes) as town:
+            yield Supervised(town, port, issuer)
 
 
 class Shown(NamedTuple):
@@ -285,7 +292,7 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with collecting() as (collector, endpoint):
         told = {"OTLP_ENDPOINT": endpoint, "OTLP_METRICS": "true", "TRACES_PER_SECOND_MAX": "1000"}
         settings = {environment_prefix(one) + name: value for one in SERVICES for name, value in told.items()}
-        with running_stack(StackOptions(environment=settings)) as stack:
-            targets = {name: addresses.health for name, addresses in stack.addresses.items()}
+        with _started(settings) as town:
+            targets = {name: addresses.health for name, addresses in town.stack.addresses.items()}
             with watching(targets, tmp_path_factory.mktemp("prometheus")) as prometheus:
-                yield Shown(_built(stack), collector, prometheus)
+                yield Shown(town, collector, prometheus)
