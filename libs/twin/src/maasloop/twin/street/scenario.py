@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCENARIOS_IN_WHEEL = Path("nets") / "RESCO"
+_SCENARIOS_IN_WHEEL = "nets"
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,18 @@ class Scenario:
 
 
 def scenario_names() -> list[str]:
-    """Return the scenarios that the installed wheel carries."""
-    return sorted(path.parent.name for path in _wheel_directory().glob("*/*.sumocfg"))
+    """Return the scenarios that the installed wheel carries, each by the name of its directory."""
+    return sorted({path.parent.name for path in _wheel_directory().glob("**/*.sumocfg")})
 
 
 def load_scenario(name_or_path: str) -> Scenario:
-    """Find a scenario by its name in the wheel or by the path of its ``.sumocfg``; ``LookupError`` says what there is."""
+    """Find a scenario by its name in the wheel or by the path of its ``.sumocfg``.
+
+    ``LookupError`` says what there is, or which file of the scenario is missing.
+    """
     config = Path(name_or_path)
     if config.suffix != ".sumocfg":
-        found = sorted((_wheel_directory() / name_or_path).glob("*.sumocfg")) if name_or_path else []
+        found = _in_wheel(name_or_path)
         if not found:
             message = f"no scenario {name_or_path!r}; known: {', '.join(scenario_names())}, or a path to a .sumocfg"
             raise LookupError(message)
@@ -38,6 +41,12 @@ def load_scenario(name_or_path: str) -> Scenario:
         message = f"no such file: {config}"
         raise LookupError(message)
     return _read(config)
+
+
+def _in_wheel(name: str) -> list[Path]:
+    """Return the configurations in the directory of that name; one that has the name as well comes first."""
+    found = [path for path in _wheel_directory().glob("**/*.sumocfg") if path.parent.name == name]
+    return sorted(found, key=lambda path: (path.stem != name, path.name))
 
 
 def _wheel_directory() -> Path:
@@ -55,7 +64,7 @@ def _read(config: Path) -> Scenario:
     if not net:
         message = f"{config} names no net-file"
         raise LookupError(message)
-    return Scenario(
+    scenario = Scenario(
         name=config.stem,
         net=_beside(config, net),
         routes=_files(config, values.get("route-files", "")),
@@ -63,6 +72,11 @@ def _read(config: Path) -> Scenario:
         begin_s=int(float(values.get("begin", "0"))),
         end_s=int(float(values.get("end", "3600"))),
     )
+    for path in (scenario.net, *scenario.routes, *scenario.additional):
+        if not path.is_file():
+            message = f"{config} names {path}, which does not exist"
+            raise LookupError(message)
+    return scenario
 
 
 def _files(config: Path, listed: str) -> tuple[Path, ...]:

@@ -1,0 +1,33 @@
+"""Which scenarios are there by name, and what is said of one that is not whole."""
+
+from pathlib import Path
+
+import pytest
+
+from maasloop.twin.street.scenario import load_scenario, scenario_names
+from maasloop.twin.street.site import read_site
+
+
+@pytest.mark.parametrize("name", ["3x3grid", "4x4-Lucas", "Nguyen", "grid4x4", "single-intersection"])
+def test_each_directory_of_the_wheel_is_a_scenario(name: str) -> None:
+    """Whatever folder of the wheel a configuration lies in, its directory names it, and its junctions have data sheets."""
+    assert name in scenario_names()
+    assert read_site(load_scenario(name)).junctions
+
+
+def test_the_configuration_named_like_its_directory_comes_first() -> None:
+    """The directory ``simple`` has one for another program beside its own."""
+    assert load_scenario("simple").name == "simple"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A scenario without its network or its demand is refused with the file, before anything is started."""
+    config = tmp_path / "other.sumocfg"
+    config.write_text('<configuration><input><net-file value="nowhere.net.xml"/></input></configuration>')
+    with pytest.raises(LookupError, match=r"nowhere\.net\.xml, which does not exist"):
+        load_scenario(str(config))
+    net = load_scenario("cologne1").net
+    files = f'<net-file value="{net}"/><route-files value="nowhere.rou.xml"/>'
+    config.write_text(f"<configuration><input>{files}</input></configuration>")
+    with pytest.raises(LookupError, match=r"nowhere\.rou\.xml, which does not exist"):
+        load_scenario(str(config))
