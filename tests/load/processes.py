@@ -84,12 +84,12 @@ class Samples:
     descriptors: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, stack: LocalStack, at_s: float) -> None:
-        """Add a sample."""
-        self.at_s.append(at_s)
+        """Add a sample; one that is under way when ``slopes`` are told is in none of them."""
         for name, mib in resident_mib(stack).items():
             self.memory_mib[name].append(mib)
         for name, count in descriptors(stack).items():
             self.descriptors[name].append(count)
+        self.at_s.append(at_s)
 
     def peaks_mib(self) -> dict[str, float]:
         """Return the highest sample of each process."""
@@ -98,13 +98,13 @@ class Samples:
     def slopes(self, *, from_s: float) -> dict[str, dict[str, float]]:
         """Return the growth an hour of memory (MiB) and descriptors after a warm-up."""
         first = next((index for index, at_s in enumerate(self.at_s) if at_s >= from_s), 0)
-        at_s = self.at_s[first:]
+        at_s, last = self.at_s[first:], len(self.at_s)
         return {
             "memory_mib_an_hour": {
-                name: round(slope_an_hour(at_s, values[first:]), 2) for name, values in self.memory_mib.items()
+                name: round(slope_an_hour(at_s, values[first:last]), 2) for name, values in self.memory_mib.items()
             },
             "descriptors_an_hour": {
-                name: round(slope_an_hour(at_s, values[first:]), 2) for name, values in self.descriptors.items()
+                name: round(slope_an_hour(at_s, values[first:last]), 2) for name, values in self.descriptors.items()
             },
         }
 

@@ -14,10 +14,10 @@ from maasloop.bus.ensure import ensure
 from maasloop.bus.pull import Delivery, Pull
 from maasloop.bus.streams import Durable
 from maasloop.bus.subjects import OBSERVATION_IMPORTED, parse_fact
-from maasloop.core.clock import SystemClock
+from maasloop.core.clock import FakeClock, SystemClock
 from maasloop.core.errors import ResourceExhausted
 from maasloop.core.reasons import Reason
-from maasloop.ingest.adapters.bus import LARGE_ROWS, BusPublisher
+from maasloop.ingest.adapters.bus import GATHER_S, LARGE_ROWS, LOADED_FROM, BusPublisher
 from maasloop.ingest.adapters.packing import MESSAGE_MAX_BYTES, ROW_BYTES
 from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.ports import Lane, Portion, Quarantined
@@ -74,6 +74,22 @@ async def test_what_waits_for_a_proof_goes_together(bus: Bus) -> None:
     assert sorted(times) == list(range(NOW_US, NOW_US + 100))
     assert len(messages) <= 3
     assert messages[-1].producer_total == 100
+
+
+async def test_under_load_small_batches_are_given_time_to_gather(bus: Bus) -> None:
+    """After a message of many small batches the next ones wait a moment and go together; another domain goes at once."""
+    clock = FakeClock()
+    publisher = BusPublisher(bus, clock)
+    await asyncio.gather(*(publisher.record(_portion(number, 1)) for number in range(LOADED_FROM)))
+
+    late = [asyncio.create_task(publisher.record(_portion(100 + number, 1))) for number in range(3)]
+    await publisher.record(replace(_portion(200, 1), key="noise"))
+    assert not any(task.done() for task in late)
+    await clock.advance(GATHER_S)
+    await asyncio.gather(*late)
+
+    messages = [ObservationsRecorded.FromString(each.body) for each in await Stream(bus, "OBSERVATIONS").messages()]
+    assert [message.reading_count for message in messages] == [LOADED_FROM, 1, 3]
 
 
 async def test_large_batches_go_side_by_side(bus: Bus) -> None:

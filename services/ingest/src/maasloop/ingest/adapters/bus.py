@@ -1,9 +1,9 @@
 """Publishes readings, refusals and answers, and returns when the broker has stored them.
 
-Micro-batches without a timer: a batch that finds its lane idle goes at once; those that come while one is on its way
-go together, as soon as they are worth a message or nothing is on its way any more. Small and large batches have lanes of
-their own, so that a single reading never waits for bulk. Readings travel over a connection of their own, so that answers
-and refusals never queue behind them.
+Micro-batches: a batch that finds its lane idle goes at once; those that come while one is on its way go together, as soon
+as they are worth a message or nothing is on its way any more, and under load a moment later, so that many share a message.
+Small and large batches have lanes of their own, so that a single reading never waits for bulk. Readings travel over a
+connection of their own, so that answers and refusals never queue behind them.
 
 Tasks: one a message, so that a caller that is cancelled takes nobody else's readings with it.
 """
@@ -44,6 +44,10 @@ LARGE_ROWS = 256
 """A batch of this many rows keeps its dictionary, and is joined with others without a look at its names."""
 WORTH_A_MESSAGE_BYTES = MESSAGE_MAX_BYTES // 2
 """What waits and is this much goes also while something is on its way."""
+LOADED_FROM = 4
+"""Small batches that went together, from which the next ones are given time to gather: every message costs a synchronous
+write, and the work of three processes."""
+GATHER_S = 0.003
 IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
 UNPROVEN_MAX_BYTES = 32 * 1024 * 1024
@@ -204,6 +208,8 @@ class BusPublisher:
                 await self._publish_together(lane, *messages[0])
             else:
                 await asyncio.gather(*(self._publish_together(lane, *each) for each in messages))
+            if not lane.properties and len(taken) >= LOADED_FROM:
+                await self._clock.sleep(GATHER_S)
         except Exception as error:
             self._fail(taken, error)
             raise
