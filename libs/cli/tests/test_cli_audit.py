@@ -6,21 +6,27 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+import typer
 
 from maasloop.audit.entries import Entry, Verb
 from maasloop.audit.notes import SigningKey
 from maasloop.audit.pseudonyms import Pseudonyms
 from maasloop.bus import connection as bus_connection
 from maasloop.bus.ensure import ensure
+from maasloop.cli.main import NO_ANSWER
+from maasloop.cli.nouns import audit_schedule
 from maasloop.core.clock import SystemClock
 from maasloop.postgres.pool import open_pool
 from maasloop.runtime.audit_log import audit_log
 from maasloop.stack.audit_keys import AuditFiles
+from maasloop.stack.ports import free_ports
 
+ENOUGH = 7
 DEVICE = "districts/noord/devices/lamp-1"
 
 
@@ -262,3 +268,53 @@ def test_logs_are_archived_an_interval_behind_their_witness(
     assert (later.status, "needs what lies behind" in later.out) == (0, True)
     assert (whole["holds"], whole["entries"], whole["beginsAfter"]) == (True, 4, 0)
     assert len(list(archives.glob("*.jsonl"))) == 1
+
+
+def test_an_interval_counts_from_what_was_noted(
+    audit: Callable[..., Any], city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is started again archives nothing that is younger than the interval, and what is older at once."""
+    archives = tmp_path / "archives"
+    asked = ("archive-all", str(archives), "--dsn", city.auditor_dsn, "--every-hours", "168", "--json")
+    _look(monkeypatch, times=1)
+    audit("witness", "--once")
+    assert audit(*asked).status == ENOUGH
+    noted = (archives / "consent.next").read_text()
+    city.add(city.entry("districts/zuid"))
+    city.add(city.entry("districts/oost"))
+    audit("witness", "--once")
+
+    _look(monkeypatch, times=2)
+    assert audit(*asked).status == ENOUGH
+    kept = (list(archives.glob("*.jsonl")), (archives / "consent.next").read_text())
+    monkeypatch.setattr(audit_schedule, "HOUR_S", 0)
+    _look(monkeypatch, times=1)
+    done = json.loads(audit(*asked).out)
+
+    assert kept == ([], noted)
+    assert (done["archived"], done["deleted"]) == (2, 2)
+    assert (archives / "consent.next").read_text() != noted
+
+
+def test_a_database_that_is_away_is_asked_again(
+    audit: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever archives for ever says so at each look; whoever archives once ends with it."""
+    (port,) = free_ports(1)
+    asked = ("archive-all", str(tmp_path / "archives"), "--dsn", f"postgresql://nobody@127.0.0.1:{port}/none")
+    _look(monkeypatch, times=3)
+    lasting, once = audit(*asked, "--every-hours", "1"), audit(*asked)
+
+    assert (lasting.status, lasting.error.count("lets nobody in")) == (ENOUGH, 3)
+    assert once.status == NO_ANSWER
+
+
+def _look(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Let a command that lasts for ever look so many times, and end."""
+    left = iter(range(times - 1))
+
+    def sleep(_seconds: float) -> None:
+        if next(left, None) is None:
+            raise typer.Exit(ENOUGH)
+
+    monkeypatch.setattr(audit_schedule, "time", SimpleNamespace(sleep=sleep))

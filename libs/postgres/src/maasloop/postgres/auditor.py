@@ -57,11 +57,18 @@ def auditing(dsn: str, *, administering: bool = False) -> Iterator[Auditing]:
     try:
         connection = psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S, autocommit=administering)
     except psycopg.OperationalError as error:
-        message = f"the database of the audit logs lets nobody in: {str(error).strip().splitlines()[-1]}"
-        raise Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "database"}) from None
-    with connection:
-        connection.read_only = not administering
-        yield connection
+        raise _away("lets nobody in", error) from None
+    try:
+        with connection:
+            connection.read_only = not administering
+            yield connection
+    except psycopg.OperationalError as error:
+        raise _away("broke off", error) from error
+
+
+def _away(what: str, error: psycopg.OperationalError) -> Unavailable:
+    message = f"the database of the audit logs {what}: {str(error).strip().splitlines()[-1]}"
+    return Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "database"})
 
 
 def log_names(connection: Auditing) -> list[str]:
