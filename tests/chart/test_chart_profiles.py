@@ -25,6 +25,8 @@ from tests.chart.parts.rendered import (
     settings_file,
 )
 
+from maasloop.bus.city import City
+from maasloop.bus.tenants import Tenant
 from maasloop.core.clock import SystemClock
 from maasloop.stack.cluster_secrets import Release, Secrets, cluster_secrets
 
@@ -81,6 +83,16 @@ def test_secrets_hold_what_pods_look_for(laptop: list[Object], made: Secrets) ->
             if found:
                 assert found[2] in made[f"maasloop-{service}-{found[1]}"], setting
     assert {f"{service}.key" for service in BLOCKS.values()} <= {key for each in made.values() for key in each}
+
+
+def test_who_asks_for_tenants_is_told_of_them(tmp_path: Path) -> None:
+    """Where several share the services, the two readers find in their Secrets who they are; nobody else does."""
+    city = City(tmp_path / "nats", SystemClock())
+    city.declare([Tenant("city", ("noord",)), Tenant("buren", ("haven",))])
+    made = cluster_secrets(tmp_path, Release(), SystemClock())
+
+    told = {name: files["tenants.json"] for name, files in made.items() if "tenants.json" in files}
+    assert told == dict.fromkeys(("maasloop-ingest-nats", "maasloop-timeseries-nats"), city.tenants_file.read_bytes())
 
 
 def test_secrets_stay_as_they_are(tmp_path: Path) -> None:
