@@ -8,6 +8,7 @@ first is kept and the second goes to quarantine (unless it is personal: then it 
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -109,6 +110,8 @@ class StoreObservations:
         lot = Lot(life, messages)
         # What may have to wait for a neighbour comes first: a lot that is made ready again must not count twice.
         resolved = await self._numbers(lot)
+        # Rows hold what the columns held: while a lot is stored, the next ones need the memory.
+        lot.messages = [replace(message, columns=None) for message in messages]
         await self._count_producers(lot)
         self._place(lot)
         terms: defaultdict[Account, Terms] = defaultdict(Terms)
