@@ -15,7 +15,7 @@ from tests.signals.desk import Chooser, Desk
 from tests.signals.max_pressure import MaxPressure
 from tests.signals.outage import Outage
 from tests.signals.outcome import Told, outcome_of
-from tests.signals.plan import WITHOUT_PRIORITY, Outcome, Run
+from tests.signals.plan import ACTUATED, WITHOUT_PRIORITY, Outcome, Run
 from tests.signals.road_users import RoadUsers
 from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
@@ -32,7 +32,7 @@ from maasloop.twin.street.sumo import libsumo
 
 GREEN_MIN_S = 5
 GREEN_MAX_S = 50
-BASELINES = ("fixed", "actuated")
+BASELINES = ("fixed", *ACTUATED)
 
 
 class _Watch:
@@ -57,7 +57,7 @@ def perform(run: Run, directory: Path) -> Outcome:
     directory.mkdir(parents=True, exist_ok=True)
     site = read_site(load_scenario(run.scenario))
     baseline = run.controller in BASELINES
-    additional = (_actuated_programmes(site, directory),) if run.controller == "actuated" else ()
+    additional = (_actuated_programmes(run, site, directory),) if run.controller in ACTUATED else ()
     options = SimulationOptions(own_programmes=baseline, routes=True, additional=additional)
     street = StreetSimulation(site, seed=run.seed, duration_s=run.seconds, work_dir=directory, options=options)
     (directory / "net.txt").write_text(f"{site.scenario.net}\n", encoding="utf-8")
@@ -131,18 +131,26 @@ def _told(desks: Sequence[AnyDesk], watch: _Watch, began_s: float) -> Told:
     )
 
 
-def _actuated_programmes(site: Site, directory: Path) -> Path:
-    """Write SUMO's actuated control over the network's own phases."""
+def _actuated_programmes(run: Run, site: Site, directory: Path) -> Path:
+    """Write SUMO's actuated control over the phases of the network's own programme, or of the local one."""
     root = ET.Element("additional")
     for junction in site.junctions:
         attributes = {"id": junction.tls, "type": "actuated", "programID": "actuated", "offset": "0"}
         logic = ET.SubElement(root, "tlLogic", attributes)
-        for phase in junction.network.phases:
-            bounds = {} if "y" in phase.state else {"minDur": str(GREEN_MIN_S), "maxDur": str(GREEN_MAX_S)}
-            ET.SubElement(logic, "phase", {"duration": str(phase.duration_s), "state": phase.state, **bounds})
+        for state, duration_s, lasting in _own(junction) if run.controller == "actuated" else _local(junction):
+            bounds = {"minDur": str(GREEN_MIN_S), "maxDur": str(GREEN_MAX_S)} if lasting else {}
+            ET.SubElement(logic, "phase", {"duration": str(duration_s), "state": state, **bounds})
     path = directory / "actuated.add.xml"
     ET.ElementTree(root).write(path)
     return path
+
+
+def _own(junction: Junction) -> list[tuple[str, float, bool]]:
+    return [(phase.state, phase.duration_s, "y" not in phase.state) for phase in junction.network.phases]
+
+
+def _local(junction: Junction) -> list[tuple[str, float, bool]]:
+    return [(step.state, step.duration_s, step.stage) for step in junction.local.steps]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 STREET_SECONDS = 3_600
-CONTROLLERS = ("fixed", "actuated", "local", "maxpressure", "maasloop", "maasloop-no-priority", "maasloop-bands")
+ACTUATED = ("actuated", "actuated-local")
+"""SUMO's actuated control over the phases of the network's own programme, and over those of the local one: our clearances."""
+CONTROLLERS = (
+    "fixed",
+    *ACTUATED,
+    "local",
+    "maxpressure",
+    "maasloop",
+    "maasloop-no-priority",
+    "maasloop-bands",
+)
 WITHOUT_PRIORITY = "maasloop-no-priority"
 """The same as ``maasloop``, but deaf to buses and ambulances: what their priority costs is seen beside it."""
 ON_PLATFORM = ("maasloop",)
