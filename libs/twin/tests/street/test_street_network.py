@@ -90,6 +90,15 @@ def test_who_may_turn_off_is_expected_in_part() -> None:
     assert [round(share, 2) for share in found] == [1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0]
 
 
+def test_an_upstream_loop_lies_behind_the_place_where_lanes_part() -> None:
+    """Where one lane becomes three 44 m before the line, each of the three has a loop of its own behind that place."""
+    junction = next(one for one in site_of("ingolstadt7").junctions if one.tls == "gneJ143")
+    near = [loop for loop in junction.loops if loop.kind == "upstream" and loop.distance_m < 45]
+
+    assert [loop.lane for loop in near] == ["10425609#0_1", "10425609#0_2", "10425609#0_3"]
+    assert [max(share for _, share in loop.serves) for loop in near] == [0.95, 0.95, 0.95]
+
+
 def test_intergreen_and_conflict_go_together() -> None:
     """A sheet states an intergreen both ways for every conflict, and no pair both conflicts and fits."""
     for junction in site_of("cologne8").junctions:

@@ -6,6 +6,7 @@ A controlled lane may be one metre long, so every loop is placed by walking alon
 and never across another signal.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,10 @@ EXIT_STORAGE_MIN_M = 7.5
 # A vehicle is inserted with its whole length on the lane: a loop nearer to the beginning would not see it pass.
 LANE_START_M = 6.0
 UPSTREAM_MIN_M = 12.0
+OWN_LANE_MIN_M = 30.0
+"""Where a lane parts further away than this, the upstream loop lies just behind that place: before it, a loop does not know
+which way somebody takes.
+"""
 CHANGING_SHARE = 0.05
 TURN_WEIGHTS = {"s": 3.0, "t": 0.02}
 """How often lanes are used each way, as long as nothing is known of them: straight on, turning round; else 1."""
@@ -97,7 +102,7 @@ def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
 def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
     found: dict[str, tuple[Spot, dict[str, float]]] = {}
     for lane_id in lanes:
-        for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M):
+        for spot in _spots_upstream(net.getLane(lane_id), UPSTREAM_M, own_lane_m=OWN_LANE_MIN_M):
             if spot.distance_m >= UPSTREAM_MIN_M:
                 found.setdefault(spot.lane.getID(), (spot, {}))[1][lane_id] = spot.share
     by_edge: dict[str, list[str]] = {}
@@ -125,8 +130,11 @@ def _exit_loops(net: Any, prefix: str, exits: list[str]) -> Iterator[Loop]:
             yield Loop(name, spot.lane.getID(), spot.position_m, "exit", spot.distance_m, ((lane_id, 1.0),))
 
 
-def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:
-    """Walk upstream along every lane that leads here; stop at a signal or where the road begins."""
+def _spots_upstream(lane: Any, distance_m: float, own_lane_m: float = math.inf) -> Iterator[Spot]:
+    """Walk upstream along every lane that leads here; stop at a signal or where the road begins.
+
+    At ``own_lane_m`` or further, stop where a lane parts as well.
+    """
     pending = [(lane, distance_m, 0.0, 1.0)]
     seen = {lane.getID()}
     for _ in range(_LANES_WALKED_MAX):
@@ -135,7 +143,8 @@ def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:
         here, left_m, walked_m, share = pending.pop()
         length_m = float(here.getLength())
         before = [] if length_m >= left_m else [one for one in _predecessors(here) if one.getID() not in seen]
-        if not before:
+        parts = any(_leads_elsewhere(one, here) for one in before)
+        if not before or (parts and walked_m + length_m >= own_lane_m):
             position_m = max(min(LANE_START_M, length_m / 2), length_m - left_m)
             yield Spot(here, round(position_m, 2), round(walked_m + length_m - position_m, 2), share)
             continue
@@ -143,6 +152,13 @@ def _spots_upstream(lane: Any, distance_m: float) -> Iterator[Spot]:
             seen.add(lane_before.getID())
             onward = share * _onward_share(lane_before, here)
             pending.append((lane_before, left_m - length_m, walked_m + length_m, onward))
+
+
+def _leads_elsewhere(before: Any, here: Any) -> bool:
+    return any(
+        connection.getToLane().getID() != here.getID() and connection.getDirection() != connection.LINKDIR_TURN
+        for connection in before.getOutgoing()
+    )
 
 
 def _onward_share(before: Any, here: Any) -> float:
