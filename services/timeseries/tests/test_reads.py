@@ -134,7 +134,7 @@ async def test_latest_is_the_newest_by_event_time(rig: "Rig") -> None:
 
     page, shown, following = await latest(Selection("noord"), size=10, after=None)
 
-    assert _shown(page, shown) == [("a", "pm25", 5.0), ("a", "signal-state", "rG"), ("b", "pm25", 1.0)]
+    assert _shown(page, shown.tolist()) == [("a", "pm25", 5.0), ("a", "signal-state", "rG"), ("b", "pm25", 1.0)]
     assert page.time_us[shown].tolist() == [MONDAY_US + 5, MONDAY_US, MONDAY_US]
     assert following is None
 

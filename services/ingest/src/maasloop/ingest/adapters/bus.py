@@ -48,6 +48,7 @@ LOADED_FROM = 4
 """Small batches that went together, from which the next ones are given time to gather: every message costs a synchronous
 write, and the work of three processes."""
 GATHER_S = 0.003
+"""How long that is, as long as less than ``WORTH_A_MESSAGE_BYTES`` waits."""
 IN_FLIGHT_MAX = 64
 """Publishes without proof yet."""
 UNPROVEN_MAX_BYTES = 32 * 1024 * 1024
