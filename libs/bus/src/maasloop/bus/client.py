@@ -8,6 +8,8 @@ import asyncio
 from nats.aio.client import Client
 from nats.errors import StaleConnectionError
 
+from .transport import SocketTransport
+
 _NOT_HIM = "authentication "
 """In what the server says before it closes the link of a user who was revoked or whose token has run out."""
 
@@ -18,6 +20,7 @@ class MendedClient(Client):
     def __init__(self) -> None:
         """Drop nothing yet."""
         super().__init__()
+        self._transport = self._link = SocketTransport()
         self.unwanted: dict[int, bytes] = {}
         """By the id of a subscription, bytes in the headers of what it does not want: most of what MQTT devices send."""
 
@@ -41,13 +44,6 @@ class MendedClient(Client):
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
-    async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
-        # The reader does not learn that its link became TLS, and asyncio warns at every end of one that does not.
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None and writer.get_extra_info("ssl_object") is not None:
-            writer.transport.get_protocol()._over_ssl = True  # noqa: SLF001 - asyncio's streams have no public way
-
     async def _read_loop(self) -> None:
         await super()._read_loop()
         # An error that it does not expect ends the reader and nothing else, after which probes seem to succeed.
@@ -57,10 +53,7 @@ class MendedClient(Client):
 
     async def abort(self) -> None:
         """Close the socket without waiting for what is stuck in it, and connect again."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-        # At once, because asyncio cannot write to a socket that was aborted, and says so by a TypeError.
+        self._link.abort()
         await self._process_op_err(StaleConnectionError())
 
 
