@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.load import city, figures, machine, offering, processes, watching, wire_grpc
+from tests.load import city, disk, figures, machine, offering, processes, watching, wire_grpc
 from tests.load.doors import RECORD, STREAM
 from tests.load.lab import BENCHES, DATA_PATH, Lab, laboratory
 
@@ -86,7 +86,10 @@ async def run(plan: Plan) -> dict[str, Any]:
             gc.collect()
             gc.freeze()
             span = offering.Span(time.perf_counter(), time.time_ns() // 1_000, plan.seconds, WARM_UP_S)
-            async with processes.sampled(lab.stack, plan.sample_every_s) as samples:
+            async with (
+                processes.sampled(lab.stack, plan.sample_every_s) as samples,
+                disk.synced(lab.stack.nats.directory) as synced_s,
+            ):
                 seen = await _offer(lab, plan, clients, devices, span)
             spent = processes.cpu_between(cpu, processes.cpu_seconds(lab.stack), million_rows=plan.seconds)
             told = {
@@ -94,6 +97,7 @@ async def run(plan: Plan) -> dict[str, Any]:
                 "seconds": plan.seconds,
                 **_told("grpc", clients.outcome, seen, 0, plan.seconds),
                 **_told("mqtt", devices.outcome, seen, 1, plan.seconds),
+                **figures.latencies("disk_synced", synced_s),
                 "cores_used": spent,
                 "peak_mib": {**samples.peaks_mib(), **processes.peak_mib(lab.stack)},
                 **samples.slopes(from_s=plan.seconds * SLOPE_FROM),
