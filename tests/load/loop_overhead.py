@@ -15,15 +15,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import aiomqtt
 import grpc
-from tests.load import processes
+from tests.load import processes, wire_mqtt
 from tests.load.lab import directory
 
 from maasloop.identity.command_keys import KeySetFile
 from maasloop.identity.commands import CommandGuard
+from maasloop.stack.doors import MqttListener
 from maasloop.stack.local import LocalStack, StackOptions
 
 BENCH = Path("services/actuation/bench").resolve()
@@ -101,6 +102,58 @@ def _scripts() -> tuple[Any, Any]:
     return loop_latency, loop_scene
 
 
+@dataclass
+class _Message:
+    topic: Any
+    payload: bytes
+
+
+class _Cabinet:
+    """A device's client that costs little: it shares the machine with what is measured, where a real one has its own."""
+
+    def __init__(self) -> None:
+        self._connection: wire_mqtt.Connection | None = None
+        self._heard: asyncio.Queue[_Message] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    async def open(self, listener: MqttListener, topic: str) -> None:
+        self._connection = await wire_mqtt.connect(listener, "cabinet", self._acknowledged)
+        await self._connection.subscribe(topic, self._hear)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _acknowledged(self, identifier: int) -> None:
+        self._waiting.pop(identifier).set_result(None)
+
+    def _hear(self, topic: bytes, payload: bytes, _: float) -> None:
+        self._heard.put_nowait(_Message(SimpleNamespace(value=topic.decode()), payload))
+
+    @property
+    async def messages(self) -> AsyncIterator[_Message]:
+        while True:
+            yield await self._heard.get()
+
+    async def publish(self, topic: str, body: bytes, *, qos: int) -> None:
+        """Publish, and return when it is acknowledged."""
+        assert qos == 1
+        assert self._connection is not None
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[self._connection.publish(topic.encode(), body)] = acknowledged
+        await acknowledged
+
+
+@asynccontextmanager
+async def _cabinet(stack: LocalStack, topic: str) -> AsyncIterator[_Cabinet]:
+    made = _Cabinet()
+    try:
+        await made.open(stack.mqtt, topic)
+        yield made
+    finally:
+        made.close()
+
+
 @asynccontextmanager
 async def _side(pairs: int, loops: int, *, secure: bool) -> AsyncIterator[Side]:
     bench, scene = _scripts()
@@ -113,12 +166,10 @@ async def _side(pairs: int, loops: int, *, secure: bool) -> AsyncIterator[Side]:
             stack.channel("device-registry") as registry,
             stack.channel("actuation") as actuation,
             stack.channel("ingest") as ingest,
-            aiomqtt.Client(**stack.mqtt.options(), identifier="cabinet", max_inflight_messages=200) as client,
+            _cabinet(stack, f"dev/v1/{scene.DISTRICT}/+/down/commands") as client,
         ):
-            client.pending_calls_threshold = 1_000
             await scene.register(registry, lamps, others)
             await scene.make_policy(actuation)
-            await client.subscribe(f"dev/v1/{scene.DISTRICT}/+/down/commands", qos=0)
             keys = KeySetFile(stack.directory.command_keys)
             guard = CommandGuard(scene.DISTRICT, lamps, keys) if secure else scene.Unguarded()
             device = scene.Device(client, guard)

@@ -10,7 +10,7 @@ from tests.security.outcome import Outcome, Plan
 
 RATIO_MAX, LOOP_RATIO_MAX = 1.1, 1.2
 REPEATS, STREET_SECONDS = 5, 45
-PAIRS, LOOPS = 5, 200
+PAIRS, LOOPS = 4, 500
 LOOPS_MIN = 40
 
 
