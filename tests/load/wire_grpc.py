@@ -103,6 +103,8 @@ class _Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         assert self._transport is not None
+        # In one write: in TLS each write is a record or more of its own, a frame's head one of nine bytes.
+        frames: list[bytes | memoryview] = []
         for _ in range(len(self._sending)):
             call = self._sending.popleft()
             while call.pending and self._window and call.window > 0:
@@ -116,9 +118,11 @@ class _Connection(asyncio.Protocol):
                 flags = _END_STREAM if whole and call.last and not call.pending else 0
                 self._window -= size
                 call.window -= size
-                self._transport.writelines((_head(size, _DATA, flags, call.identifier), rest[:size]))
+                frames += (_head(size, _DATA, flags, call.identifier), rest[:size])
             if call.pending:
                 self._sending.append(call)
+        if frames:
+            self._transport.write(b"".join(frames))
 
     def data_received(self, data: bytes) -> None:
         """Take whole frames."""

@@ -9,7 +9,7 @@ from tests.load import loop_overhead, overhead
 from tests.security.outcome import Outcome, Plan
 
 RATIO_MAX, LOOP_RATIO_MAX = 1.1, 1.2
-REPEATS, STREET_SECONDS = 5, 45
+REPEATS, STREET_SECONDS = 9, 45
 PAIRS, LOOPS = 4, 500
 LOOPS_MIN = 40
 
