@@ -10,13 +10,16 @@ from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.stages import SHORT_ROAD_M, stages_of
+from maasloop.actuation.domain.signals.stages import FIRST_LOOP_M, SHORT_ROAD_M, TURNING_ROUND, short_roads, stages_of
 from maasloop.actuation.domain.signals.state import JunctionState
+
+STORAGE_M = SHORT_ROAD_M - FIRST_LOOP_M
+"""What a road must have before its stop line not to be short."""
 
 
 @pytest.mark.parametrize(
     ("storage_m", "fed", "together"),
-    [(SHORT_ROAD_M - 1.0, True, False), (SHORT_ROAD_M - 1.0, False, True), (SHORT_ROAD_M, True, True)],
+    [(STORAGE_M - 1.0, True, False), (STORAGE_M - 1.0, False, True), (STORAGE_M, True, True)],
 )
 def test_nobody_gives_way_on_a_short_road(
     sheet_data: dict[str, Any], storage_m: float, *, fed: bool, together: bool
@@ -32,6 +35,22 @@ def test_nobody_gives_way_on_a_short_road(
 
     assert any({"b", "d"} <= stage for stage in stages) is together
     assert all(any(name in stage for stage in stages) for name in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("turn", "distance_m", "short"), [("s", 7.0, False), (TURNING_ROUND, 7.0, True), ("s", 25.0, True)]
+)
+def test_short_roads_in_a_row_are_none(
+    sheet_data: dict[str, Any], turn: str, distance_m: float, *, short: bool
+) -> None:
+    """Who comes from a short road and goes on to another one is let in freely: in a ring each would wait for the next."""
+    data = copy.deepcopy(sheet_data)
+    data["detectors"][-1]["distance_m"] = distance_m
+    next(lane for lane in data["lanes"] if lane["id"] == "lane-a")["storage_m"] = STORAGE_M - 1.0
+    data["groups"][0]["turn"] = turn
+    data["detectors"].append({"id": "feeder", "position": "feeder", "distance_m": 7.0, "serves": [["lane-a", 1.0]]})
+
+    assert short_roads(read_sheet(data)) == (frozenset({"lane-a"}) if short else frozenset())
 
 
 def starts_d(sheet: Sheet, b: Aspect) -> bool:
@@ -51,7 +70,7 @@ def starts_d(sheet: Sheet, b: Aspect) -> bool:
 def test_on_a_short_road_nobody_starts_while_others_still_pass(sheet_data: dict[str, Any]) -> None:
     """Who comes from a short road waits for the end of those that he gives way to; from a long one he starts at once."""
     short = copy.deepcopy(sheet_data)
-    next(lane for lane in short["lanes"] if lane["id"] == "lane-d")["storage_m"] = SHORT_ROAD_M - 1.0
+    next(lane for lane in short["lanes"] if lane["id"] == "lane-d")["storage_m"] = STORAGE_M - 1.0
     short["detectors"].append({"id": "feeder", "position": "feeder", "distance_m": 20.0, "serves": [["lane-d", 1.0]]})
 
     assert starts_d(read_sheet(sheet_data), Aspect.GREEN)

@@ -6,10 +6,13 @@ from collections.abc import Set as AbstractSet
 from .sheet import DetectorPosition, Sheet
 
 STAGES_MAX = 96
-SHORT_ROAD_M = 30.0
-"""On a shorter road between two signals those behind one who waits for a gap fill the junction before."""
-EXIT_LOOP_M = 25.0
-"""Exit loops lie so far behind a junction, or 5 m before the next one where that comes sooner."""
+SHORT_ROAD_M = 25.0
+"""On a shorter road between two signals, with room for two or three, those behind one who waits fill the junction before."""
+FIRST_LOOP_M = 6.0
+"""The upstream loops of a road that is shorter than they need lie so far behind its beginning."""
+LAST_LOOP_M = 5.0
+"""The exit loops of such a road lie so far before its end."""
+TURNING_ROUND = "t"
 _STEPS_MAX = 20_000
 
 Stage = frozenset[str]
@@ -39,20 +42,31 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
 
 
 def short_roads(sheet: Sheet) -> frozenset[str]:
-    """Return the lanes of short roads that begin at another signal."""
+    """Return the lanes of short roads that begin at another signal.
+
+    There are none where one of them goes on to another short road: in a ring of such each junction would wait for the next.
+    """
     fed = {
         lane
         for detector in sheet.detectors
         if detector.position is DetectorPosition.FEEDER
         for lane, _ in detector.serves
     }
-    return frozenset(lane.id for lane in sheet.lanes if lane.id in fed and lane.storage_m < SHORT_ROAD_M)
+    lanes = frozenset(
+        lane.id for lane in sheet.lanes if lane.id in fed and lane.storage_m + FIRST_LOOP_M < SHORT_ROAD_M
+    )
+    exits = short_exits(sheet)
+    goes_on = any(
+        group.turn != TURNING_ROUND and not lanes.isdisjoint(group.lanes) and not exits.isdisjoint(group.exits)
+        for group in sheet.groups
+    )
+    return frozenset() if goes_on else lanes
 
 
 def short_exits(sheet: Sheet) -> frozenset[str]:
     """Return the exits with a short road behind: their loop lies nearer than where there is room for it."""
     loops = [one for one in sheet.detectors if one.position is DetectorPosition.EXIT]
-    return frozenset(name for one in loops if one.distance_m < EXIT_LOOP_M for name, _ in one.serves)
+    return frozenset(name for one in loops if one.distance_m + LAST_LOOP_M < SHORT_ROAD_M for name, _ in one.serves)
 
 
 def _calmed(sheet: Sheet, stage: Stage, friends: Mapping[str, AbstractSet[str]]) -> Stage:
