@@ -162,7 +162,7 @@ bench-report: setup ## write the figures of the last benches into docs/reports/d
 
 bench-signals: setup ## signal controllers over SUMO: delay, waiting, safety (SCENARIOS SEEDS CONTROLLERS DETECTION …)
 	@$(BIN)/python -m tests.signals --scenarios "$(SCENARIOS)" --seeds "$(SEEDS)" --controllers "$(CONTROLLERS)" \
-		--detection $(DETECTION) --detectors-dead $(DETECTORS_DEAD) --seconds $(STREET_SECONDS) \
+		--detection "$(DETECTION)" --detectors-dead $(DETECTORS_DEAD) --seconds $(STREET_SECONDS) \
 		$(if $(KILL_AT),--kill-at $(KILL_AT)) $(if $(RESTART_AT),--restart-at $(RESTART_AT)) $(if $(KEEP),--keep) $(if $(PLATFORM),--platform) $(ARGS)
 
 bench-signals-scale: setup ## how many junctions one core decides upon each second (DETECTION, ARGS="--junctions 1000")

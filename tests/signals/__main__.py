@@ -13,7 +13,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.load import machine
-from tests.signals.plan import CONTROLLERS, DETECTIONS, ON_PLATFORM, STREET_SECONDS, WITHOUT_PRIORITY, Outcome, Run
+from tests.signals.plan import (
+    CONTROLLERS,
+    DETECTIONS,
+    ON_PLATFORM,
+    STREET_SECONDS,
+    UNDETECTED,
+    WITHOUT_PRIORITY,
+    Outcome,
+    Run,
+)
 from tests.signals.table import road_users_table, summaries, table
 
 BENCH = Path(".maasloop/bench").resolve()
@@ -35,21 +44,27 @@ def outcome_of(run: Run, keep: Path | None = None) -> Outcome:
 
 
 def runs_of(arguments: argparse.Namespace) -> Iterator[Run]:
-    """Return the runs that the command line names."""
-    for scenario in arguments.scenarios.split():
-        for controller in arguments.controllers.split():
-            for seed in arguments.seeds.split():
-                yield Run(
-                    scenario=scenario,
-                    controller=controller,
-                    seed=int(seed),
-                    seconds=arguments.seconds,
-                    detection=arguments.detection,
-                    detectors_dead=arguments.detectors_dead,
-                    kill_at=arguments.kill_at,
-                    platform=arguments.platform and controller in ON_PLATFORM,
-                    restart_at=arguments.restart_at,
-                )
+    """Return the runs that the command line names; what needs no detectors runs once, whatever the detections are."""
+    detections = arguments.detection.split()
+    wanted = [
+        (scenario, controller, detection)
+        for scenario in arguments.scenarios.split()
+        for controller in arguments.controllers.split()
+        for detection in (detections[:1] if controller in UNDETECTED else detections)
+    ]
+    for scenario, controller, detection in wanted:
+        for seed in arguments.seeds.split():
+            yield Run(
+                scenario=scenario,
+                controller=controller,
+                seed=int(seed),
+                seconds=arguments.seconds,
+                detection=detection,
+                detectors_dead=arguments.detectors_dead,
+                kill_at=arguments.kill_at,
+                platform=arguments.platform and controller in ON_PLATFORM,
+                restart_at=arguments.restart_at,
+            )
 
 
 def main() -> int:
@@ -60,7 +75,7 @@ def main() -> int:
     parser.add_argument(
         "--controllers", default="fixed actuated maxpressure maasloop maasloop-bands", help=", ".join(CONTROLLERS)
     )
-    parser.add_argument("--detection", default="area", choices=DETECTIONS)
+    parser.add_argument("--detection", default="area", help=f"one or more of {', '.join(DETECTIONS)}")
     parser.add_argument("--detectors-dead", type=float, default=0.0, help="share of the detectors that are silent")
     parser.add_argument("--kill-at", type=int, help="street second from which nobody decides any more")
     parser.add_argument("--restart-at", type=int, help="street second from which somebody decides again")
@@ -72,6 +87,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.platform and (arguments.detection != "loops" or arguments.detectors_dead):
         parser.error("the platform hears living loops only: --detection loops without --detectors-dead")
+    detections = set(arguments.detection.split())
+    if not detections or detections - set(DETECTIONS):
+        parser.error(f"no detection {arguments.detection!r}; known: {', '.join(DETECTIONS)}")
+    if arguments.keep and len(detections) > 1:
+        parser.error("the kept files of a run are those of one detection")
     unknown = set(arguments.controllers.split()) - set(CONTROLLERS)
     if unknown:
         parser.error(f"no controller {', '.join(sorted(unknown))}; known: {', '.join(CONTROLLERS)}")

@@ -20,6 +20,8 @@ WITHOUT_PRIORITY = "maasloop-no-priority"
 """The same as ``maasloop``, but deaf to buses and ambulances: what their priority costs is seen beside it."""
 ON_PLATFORM = ("maasloop",)
 """Controllers that the platform has; the others run as a library always."""
+UNDETECTED = ("fixed", *ACTUATED, "local", "maxpressure")
+"""Controllers that hear nothing of our detectors: they have none, or SUMO's own."""
 DETECTIONS = ("area", "loops", "area-blind")
 
 

@@ -68,10 +68,16 @@ def _road_users(scenarios: list[dict[str, Any]]) -> list[str]:
     rows = [(one, kind, row) for one in scenarios for kind, row in one.get("road_users", {}).items()]
     if not rows:
         return []
-    titles = ["network", "controller", "who", *(title for title, _ in _BY_KIND)]
-    lines = ["", "| " + " | ".join(titles) + " |", "|---|---|---|" + "---:|" * len(_BY_KIND)]
+    titles = ["network", "controller", "detection", "who", *(title for title, _ in _BY_KIND)]
+    lines = ["", "| " + " | ".join(titles) + " |", "|---|---|---|---|" + "---:|" * len(_BY_KIND)]
     for one, kind, row in rows:
-        cells = [str(one["scenario"]), one["controller"], kind, *(f"{row.get(name, '-')}" for _, name in _BY_KIND)]
+        cells = [
+            str(one["scenario"]),
+            one["controller"],
+            one["detection"],
+            kind,
+            *(f"{row.get(name, '-')}" for _, name in _BY_KIND),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

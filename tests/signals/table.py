@@ -31,7 +31,20 @@ _T95 = (
     2.09,
 )
 _T95_BEYOND = 2.0
-_HEAD = ("scenario", "controller", "runs", "mean s", "± 95 %", "least", "most", "p99 wait", "max wait", "stops")
+_HEAD = (
+    "scenario",
+    "controller",
+    "detection",
+    "runs",
+    "mean s",
+    "± 95 %",
+    "least",
+    "most",
+    "p99 wait",
+    "max wait",
+    "stops",
+)
+_USERS = ("trips", "mean s", "mean wait", "max wait", "red s", "green", "back s")
 _MORE = ("not dep.", "violations", "gridlocks", "red s", "ms p99")
 
 
@@ -44,17 +57,19 @@ def interval_95(values: Sequence[float]) -> float | None:
 
 
 def summaries(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one summary for each scenario and controller, in the order of the runs."""
+    """Return one summary for each scenario, controller and detection, in the order of the runs."""
+    together: dict[tuple[str, str, str], list[Outcome]] = {}
+    for one in outcomes:
+        together.setdefault((one.run.scenario, one.run.controller, one.run.detection), []).append(one)
     found = []
-    for scenario, controller in dict.fromkeys((one.run.scenario, one.run.controller) for one in outcomes):
-        runs = [one for one in outcomes if (one.run.scenario, one.run.controller) == (scenario, controller)]
+    for (scenario, controller, detection), runs in together.items():
         delays = [one.mean_delay_s for one in runs]
         half = interval_95(delays)
         found.append(
             {
                 "scenario": scenario,
                 "controller": controller,
-                "detection": runs[0].run.detection,
+                "detection": detection,
                 "runs": len(runs),
                 "mean_delay_s": round(statistics.fmean(delays), 2),
                 "interval_95_s": None if half is None else round(half, 2),
@@ -83,6 +98,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             (
                 str(one["scenario"])[-24:],
                 one["controller"],
+                one["detection"],
                 str(one["runs"]),
                 f"{one['mean_delay_s']:.1f}",
                 "-" if half is None else f"{half:.1f}",
@@ -103,10 +119,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def road_users_table(outcomes: Sequence[Outcome]) -> str:
     """Return one row for each kind of road user; nothing where there are only cars."""
-    rows = [("scenario", "controller", "who", "trips", "mean s", "mean wait", "max wait", "red s", "green", "back s")]
+    rows = [("scenario", "controller", "detection", "who", *_USERS)]
     for one in summaries(outcomes):
         rows.extend(
-            (str(one["scenario"])[-24:], one["controller"], kind, f"{row['trips']:.0f}", *_cells(row))
+            (str(one["scenario"])[-24:], one["controller"], one["detection"], kind, f"{row['trips']:.0f}", *_cells(row))
             for kind, row in one["road_users"].items()
         )
     return f"{_aligned(rows)}\n" if len(rows) > 1 else ""

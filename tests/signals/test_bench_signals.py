@@ -1,12 +1,13 @@
 """Controller, kernel and field device over real traffic: in order with the kernel, found out without it."""
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.signals.__main__ import outcome_of
+from tests.signals.__main__ import outcome_of, runs_of
 from tests.signals.plan import Outcome, Run
 from tests.signals.records import read_trips
 from tests.signals.table import interval_95, summaries, table
@@ -147,3 +148,24 @@ def test_an_interval_needs_two_runs() -> None:
     assert interval_95([1.0, 3.0]) == pytest.approx(12.71)
     assert summaries([]) == []
     assert "mean s" in table([])
+
+
+def test_what_needs_no_detectors_runs_once() -> None:
+    """Beside two detections the plan of the network runs once a seed, and the controller with each of them."""
+    arguments = argparse.Namespace(
+        scenarios="cologne1",
+        controllers="fixed maasloop",
+        seeds="1 2",
+        detection="area loops",
+        detectors_dead=0.0,
+        seconds=60,
+        kill_at=None,
+        restart_at=None,
+        platform=False,
+    )
+    runs = [(one.controller, one.detection, one.seed) for one in runs_of(arguments)]
+
+    assert runs == [
+        *(("fixed", "area", seed) for seed in (1, 2)),
+        *(("maasloop", detection, seed) for detection in ("area", "loops") for seed in (1, 2)),
+    ]

@@ -37,4 +37,4 @@ def test_the_report_tells_of_every_kind_of_road_user() -> None:
     machine = dict.fromkeys(("time", "commit", "cores", "processor", "load_average_before", "sumo"), "")
     text = page({"machine": machine, "runs": [outcome.to_json()], "scenarios": summaries([outcome])})
 
-    assert "| x | maasloop | walker | 9.0 | - | 6.5 | - | - | - | - |" in text
+    assert "| x | maasloop | area | walker | 9.0 | - | 6.5 | - | - | - | - |" in text
