@@ -284,3 +284,41 @@ def test_a_loop_beside_does_not_stand_in_for_the_own_one(sheet_data: dict[str, A
         perception.hear(second, told, all_red(sheet) | ({} if red else {"a": Aspect.GREEN}))
 
     assert perception.lanes["lane-a"].queue > 3
+
+
+def test_where_nobody_confirms_who_comes_the_upstream_loop_is_believed(sheet: Sheet) -> None:
+    """Behind it the stop line is dead: that nobody is seen leaving does not mean that those who pass it go elsewhere."""
+    perception = Perception(sheet)
+    for second in range(1, 641):
+        told = without_stop_line(sheet, "a", loop_a_upstream=PASSED if second % 8 == 0 else EMPTY)
+        green = second % 40 < 20 and second < 600
+        perception.hear(second, told, all_red(sheet) | ({"a": Aspect.GREEN} if green else {}))
+
+    assert perception.lanes["lane-a"].queue > 4
+
+
+@pytest.mark.parametrize(("opposing", "emptied"), [(0, True), (8, False)])
+def test_who_gives_way_leaves_an_unseen_lane_only_in_gaps(sheet: Sheet, opposing: int, emptied: bool) -> None:
+    """Nobody tells who leaves: against a queue that has the right of way it is next to none, without one all do."""
+    perception = Perception(sheet)
+    for second in range(1, 81):
+        told = readings(sheet, "d", loop_b_upstream=PASSED if 40 <= second < 40 + opposing else EMPTY)
+        told |= {"loop-b-stop-line": COVERED} if opposing and second > 46 else {}
+        green = {"d": Aspect.YIELDING, "b": Aspect.GREEN} if second > 60 else {}
+        perception.hear(second, told, all_red(sheet) | green)
+
+    assert (perception.lanes["lane-d"].queue < 0.5) is emptied
+    assert (perception.lanes["lane-d"].queue > 1.5) is not emptied
+
+
+def test_a_gap_is_not_the_end_of_a_long_queue(sheet: Sheet) -> None:
+    """An empty line in green may be a gap, the likelier the more were counted: they are given up one after the other."""
+    perception = Perception(sheet)
+    queues = {}
+    for second in range(1, 60):
+        told = readings(sheet, loop_a_upstream=PASSED if 10 <= second < 18 else EMPTY)
+        told |= {"loop-a-stop-line": PASSED if second in (42, 44) else COVERED if 20 < second < 42 else EMPTY}
+        perception.hear(second, told, all_red(sheet) | ({"a": Aspect.GREEN} if second > 40 else {}))
+        queues[second] = perception.lanes["lane-a"].queue
+
+    assert [queues[second] for second in (46, 47, 48)] == [2, 1, 0]

@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 STANDING_OCCUPANCY = 0.95
 STANDING_S = 2
@@ -198,6 +199,11 @@ class LaneEstimate:
             self.arrived += weight
             self.vehicles.append(Expected(at_s, weight, source))
 
+    def arrive_unconfirmed(self, at_s: float, weight: float, source: UpstreamShares) -> None:
+        """Expect a vehicle at a line that is blind: as nobody will confirm it, the share of the lane stays what it was."""
+        source.found(self.id, weight)
+        self.arrive(at_s, weight)
+
     def pile_up(self, at_s: float, weight: float) -> None:
         """Expect a small share of a vehicle, together with those before it up to a whole one."""
         last = self.vehicles[-1] if self.vehicles else None
@@ -257,13 +263,15 @@ class LaneEstimate:
                 self.vehicles.popleft()
         return unannounced + left if unannounced + left > _SPARE else 0.0
 
-    def missing(self, second_s: float) -> list[Expected]:
-        """Take out and return those who should have come to the line by now, while it is empty: they went elsewhere."""
-        gone: list[Expected] = []
-        if self.empty_s >= EMPTY_S:
-            while self.vehicles and self.vehicles[0].at_s < second_s - LATE_S:
-                gone.append(self.vehicles.popleft())
-        return gone
+    def missing(self, second_s: float, *, going: bool) -> list[Expected]:
+        """Take out and return those who should have come to the line by now, while it is empty: they went elsewhere.
+
+        Who is ``going`` may have left a gap, and the more are expected behind it, the likelier that is: half are given up.
+        """
+        if self.empty_s < EMPTY_S:
+            return []
+        late = sum(1 for _ in takewhile(lambda vehicle: vehicle.at_s < second_s - LATE_S, self.vehicles))
+        return [self.vehicles.popleft() for _ in range((late + 1) // 2 if going else late)]
 
     def lacking(self, second_s: float) -> float:
         """Bring forward whom the occupied line shows to be there; return what of one vehicle nobody had expected."""
@@ -295,8 +303,10 @@ class LaneEstimate:
         """Note whether the queue covers the upstream loop: then the lane is full, and more wait behind it."""
         if blocked:
             lacking = self.storage_m / SPACE_PER_VEHICLE_M - sum(vehicle.weight for vehicle in self.vehicles)
-            if lacking > 0:
-                self.vehicles.append(Expected(self.vehicles[-1].at_s if self.vehicles else 0.0, lacking))
+            at_s = self.vehicles[-1].at_s if self.vehicles else 0.0
+            while lacking > 0:
+                self.vehicles.append(Expected(at_s, min(1.0, lacking)))
+                lacking -= 1.0
             self.beyond = min(BEYOND_MAX, self.beyond + self.rate)
         else:
             self.beyond = max(0.0, self.beyond - self.arrived) * 0.98

@@ -21,7 +21,7 @@ from .neighbourhood import Asking, Asks
 from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares, assumed_turns
-from .unseen import MORE_BEHIND, UnseenLane, busy, unseen_lanes
+from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
@@ -229,7 +229,7 @@ class Perception:
         lane.empty_s = stop.empty_s if stop is not None else 0
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
-        missing = lane.missing(second_s)
+        missing = lane.missing(second_s, going=bool(self._going(lane.id, aspects)))
         for vehicle in missing:
             self._to_beside(lane, vehicle, second_s)
         self._compare(lane, left, len(missing), stops)
@@ -246,7 +246,8 @@ class Perception:
         if witnessed or not dark:
             unseen.learn(out if dark else lane.arrived)
         unseen.arrive(lane, second_s, self._busy, announced=not dark or lane.id in self._fed)
-        left = unseen.leave(lane, second_s, out, aspects, witnessed=witnessed, counted=not dark)
+        gaps_s = None if witnessed else headways_s(self.sheet, self.lanes, lane, second_s, aspects)
+        left = unseen.leave(lane, second_s, out, aspects, gaps_s, counted=not dark)
         if left > 0.0:
             lane.depart(left)
         lane.reach_upstream(blocked=self._reaches_upstream(lane))
@@ -312,7 +313,10 @@ class Perception:
                     lane = self.lanes[chosen]
                     at_s = second_s + self._travel_s(name, lane)
                     lane.confirm(at_s, (self.lanes[one] for one in self._fed_beside[chosen]))
-                    lane.arrive(at_s, 1.0, source)
+                    if chosen in self._blind:
+                        lane.arrive_unconfirmed(at_s, 1.0, source)
+                    else:
+                        lane.arrive(at_s, 1.0, source)
 
     def _hear_feeders(self, second_s: float, readings: Mapping[str, LoopReading], watched: Collection[str]) -> None:
         """Expect those that left the junctions before; who has not come by his time went elsewhere."""
@@ -330,10 +334,10 @@ class Perception:
                 lane.overdue(second_s + self._reach_s[name])
                 continue
             for vehicle in lane.overdue(second_s + 1.0):
-                # Nobody confirms him before the line: where that is blind, the share of the lane stays what it was.
                 if vehicle.source is not None and name in self._blind:
-                    vehicle.source.found(name, vehicle.weight)
-                lane.arrive(vehicle.at_s, vehicle.weight)
+                    lane.arrive_unconfirmed(vehicle.at_s, vehicle.weight, vehicle.source)
+                else:
+                    lane.arrive(vehicle.at_s, vehicle.weight)
             lane.lost = 0
 
     def _travel_s(self, loop: str, lane: LaneEstimate) -> float:

@@ -4,12 +4,13 @@ Vehicles over the loop of an exit that no seen lane sent there must have come fr
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .area import STALL_MEMORY_S
 from .aspects import GREENS, Aspect, Aspects
 from .estimate import LaneEstimate
+from .forecast import gap_headway_s
 from .sheet import Sheet
 
 USUAL_MEMORY_S = 300.0
@@ -60,19 +61,27 @@ class UnseenLane:
             lane.depart(1.0)
 
     def leave(
-        self, lane: LaneEstimate, second_s: float, out: float, shown: Aspects, *, witnessed: bool, counted: bool
+        self,
+        lane: LaneEstimate,
+        second_s: float,
+        out: float,
+        shown: Aspects,
+        gaps_s: Mapping[str, float] | None,
+        *,
+        counted: bool,
     ) -> float:
-        """Let vehicles leave: those seen in the exits, or as many as its green lets go where no exit tells.
+        """Let vehicles leave: those seen in the exits, or where no exit tells as many as the headways of the groups let go.
 
-        Who comes is ``counted`` where the upstream loop works. Else that somebody leaves means that others are behind.
+        ``gaps_s`` are those headways (``headways_s``), nothing where the exits tell. Who comes is ``counted`` where the
+        upstream loop works. Else that somebody leaves means that others are behind.
         """
         green = frozenset(name for name in lane.shares if shown[name] in GREENS)
         self.green_s = self.green_s + 1 if green == self.green else 0
         self.green = green
-        if not witnessed:
+        if gaps_s is not None:
             goes = sum(lane.shares[name] for name in green)
-            left = goes * goes / lane.headway_s if self.green_s > _START_LOSS_S else 0.0
-            return min(left, lane.queue)
+            rate = sum(lane.shares[name] / gaps_s[name] for name in green)
+            return min(goes * rate, lane.queue) if self.green_s > _START_LOSS_S else 0.0
         yielding = any(shown[name] is Aspect.YIELDING for name in green)
         if out > 0.0:
             self.out_s = second_s
@@ -107,6 +116,28 @@ class UnseenLane:
         if yielding:
             return quiet_s >= WITNESS_YIELDING_S
         return quiet_s >= (GAP_S if second_s - self.out_s < self.green_s else WITNESS_S)
+
+
+def headways_s(
+    sheet: Sheet, lanes: Mapping[str, LaneEstimate], lane: LaneEstimate, second_s: float, shown: Aspects
+) -> dict[str, float]:
+    """Return the mean seconds from one vehicle to the next for each green group of a lane: who gives way waits for gaps."""
+    found = {}
+    for name in lane.shares:
+        if shown[name] in GREENS:
+            majors = [major for major in sheet.majors[name] if shown[major] in GREENS]
+            rate = sum(_crossing_rate(sheet, lanes, major, second_s) for major in majors)
+            found[name] = gap_headway_s(rate, lane.headway_s)
+    return found
+
+
+def _crossing_rate(sheet: Sheet, lanes: Mapping[str, LaneEstimate], group: str, second_s: float) -> float:
+    """Return how many vehicles a second cross under a green group: a queue leaves no gap."""
+    rate = 0.0
+    for lane in (lanes[name] for name in sheet.group[group].lanes):
+        queued = any(vehicle.at_s <= second_s for vehicle in lane.vehicles)
+        rate += lane.shares[group] * (1.0 / lane.headway_s if queued else lane.rate)
+    return rate
 
 
 def busy(seen: Iterable[UnseenLane]) -> float:
