@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import ssl
 from typing import Any
 
 import aiomqtt
@@ -19,7 +20,8 @@ from maasloop.api.observation.v1.series_service_pb2 import SeriesSelection, Watc
 from maasloop.bus import subjects
 from maasloop.bus.columns import READINGS_HEADER
 from maasloop.bus.subjects import UplinkKind, mqtt_topic, uplink
-from maasloop.testing.buses import core_bus
+from maasloop.stack.doors import token_of
+from maasloop.testing.buses import core_bus, core_user
 
 SECOND_US = 1_000_000
 STEP_LOAD_S = 1.0
@@ -33,6 +35,7 @@ SPARE_DEVICE = 120
 POISON_S = 6.0
 SLOW_S = 12.0
 SUBSCRIPTIONS = 300
+ANSWER_TIMEOUT_S = 5.0
 """Of one connection that does not read: it gets every message that many times."""
 RATE_SHARE = 0.85
 NATS_MAX_BYTES = 256 * 1024 * 1024
@@ -180,13 +183,33 @@ async def slow_consumers(lab: Lab, nemesis: Nemesis) -> Outcome:
 
 
 def _deaf_subscriber(lab: Lab) -> socket.socket:
-    """Subscribe on a bare socket and never read again."""
-    connection = socket.create_connection(("127.0.0.1", lab.stack.nats.ports.client))
+    """Subscribe on a bare socket and never read again; raises ``ConnectionError`` where the broker does not let it."""
+    user = core_user(lab.stack)
+    told: dict[str, Any] = {"verbose": False}
+    connection = socket.create_connection(("127.0.0.1", lab.stack.nats.ports.client), timeout=ANSWER_TIMEOUT_S)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    _heard(connection, b"\r\n")
+    if user.credentials_file is not None and user.authority_file is not None:
+        context = ssl.create_default_context(cafile=user.authority_file)
+        connection = context.wrap_socket(connection, server_hostname="127.0.0.1")
+        told["jwt"] = token_of(user.credentials_file)
     subject = subjects.OBSERVATION_RECORDED.wildcard()
     wanted = "".join(f"SUB {subject} {number}\r\n" for number in range(SUBSCRIPTIONS))
-    connection.sendall(b'CONNECT {"verbose":false}\r\n' + wanted.encode() + b"PING\r\n")
+    connection.sendall(f"CONNECT {json.dumps(told)}\r\nPING\r\n".encode())
+    _heard(connection, b"PONG")
+    connection.sendall(wanted.encode())
     return connection
+
+
+def _heard(connection: socket.socket, mark: bytes) -> None:
+    """Read up to a mark."""
+    said = b""
+    while mark not in said:
+        found = connection.recv(65_536)
+        if not found:
+            message = f"the broker closed the connection: {said!r}"
+            raise ConnectionError(message)
+        said += found
 
 
 def _slow_consumers_counted(lab: Lab) -> int:
