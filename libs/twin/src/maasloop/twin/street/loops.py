@@ -194,10 +194,11 @@ def _spot_downstream(lane: Any) -> tuple[Spot, float]:
         path.append((here, walked_m))
         walked_m += float(here.getLength())
         onward = [c for c in here.getOutgoing() if c.getToLane().getEdge().getFunction() != "internal"]
-        if walked_m >= EXIT_M + 5.0 or not onward or any(c.getTLSID() for c in onward):
+        if walked_m >= 2 * EXIT_M or not onward or any(c.getTLSID() for c in onward):
             break
         here = next((c for c in onward if c.getDirection().lower() == "s"), onward[0]).getToLane()
-    target_m = min(EXIT_M, max(walked_m - 5.0, walked_m / 2))
+    # Half way on a short road: one vehicle at the next line does not make it full.
+    target_m = min(EXIT_M, walked_m / 2)
     for lane_there, begins_m in reversed(path):
         if begins_m <= target_m:
             return Spot(lane_there, round(target_m - begins_m, 2), round(target_m, 2)), walked_m

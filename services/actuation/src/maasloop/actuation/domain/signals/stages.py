@@ -10,8 +10,8 @@ SHORT_ROAD_M = 25.0
 """On a shorter road between two signals, with room for two or three, those behind one who waits fill the junction before."""
 FIRST_LOOP_M = 6.0
 """The upstream loops of a road that is shorter than they need lie so far behind its beginning."""
-LAST_LOOP_M = 5.0
-"""The exit loops of such a road lie so far before its end."""
+EXIT_LOOP_SHARE = 0.5
+"""The exit loops of such a road lie half way."""
 TURNING_ROUND = "t"
 _STEPS_MAX = 20_000
 
@@ -66,7 +66,7 @@ def short_roads(sheet: Sheet) -> frozenset[str]:
 def short_exits(sheet: Sheet) -> frozenset[str]:
     """Return the exits with a short road behind: their loop lies nearer than where there is room for it."""
     loops = [one for one in sheet.detectors if one.position is DetectorPosition.EXIT]
-    return frozenset(name for one in loops if one.distance_m + LAST_LOOP_M < SHORT_ROAD_M for name, _ in one.serves)
+    return frozenset(name for one in loops if one.distance_m < EXIT_LOOP_SHARE * SHORT_ROAD_M for name, _ in one.serves)
 
 
 def _calmed(sheet: Sheet, stage: Stage, friends: Mapping[str, AbstractSet[str]]) -> Stage:
