@@ -80,7 +80,7 @@ def test_the_table_names_every_kind_of_road_user() -> None:
     outcome = Outcome(run, 16.5, 60.0, 100.0, 0.6, 2000, 1, 0, "", 80.0, 0.3, 2.0, {}, 0, 9.0, road_users=users)
     lines = road_users_table([outcome]).splitlines()
 
-    assert [line.split()[2] for line in lines[1:]] == ["bus", "walker"]
+    assert [line.split()[2:4] for line in lines[1:]] == [["area", "bus"], ["area", "walker"]]
     assert "12.00" in lines[1]
     assert lines[2].split()[-3:] == ["61.00", "-", "-"]
 
