@@ -21,6 +21,7 @@ SEQUENCE_LATE_MAX_US = 1_000_000
 RESEND_FIRST_US = 2_000_000
 """Wall time after which a device that has not answered hears a command again; then the pause doubles."""
 RESEND_PAUSE_MAX_US = 8_000_000
+"""Longest pause: a device that comes back hears its command within this time."""
 RESENT_AT_ONCE_MAX = 100
 """Repetitions of one district that leave together; those that are due longest go first."""
 
