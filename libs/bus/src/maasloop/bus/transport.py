@@ -59,10 +59,10 @@ class SocketTransport(Transport):
             family, kind, protocol, _, address = addresses[-1]
             self._begin(await self._connected(family, kind, protocol, address))
 
-    async def _connected(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:  # noqa: ANN401 - as the system gives it
+    async def _connected(self, family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
         made = socket.socket(family, kind, protocol)
         try:
-            made.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            made.settimeout(0)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.sock_connect(made, address)
         except BaseException:
@@ -76,7 +76,8 @@ class SocketTransport(Transport):
         """Go on encrypted on the connected socket; raises ``ssl.SSLError``, ``OSError``, ``TimeoutError``."""
         name = uri if isinstance(uri, str) else uri.hostname
         plain = self._socket
-        assert plain is not None  # noqa: S101 - nats-py connects first
+        if plain is None:
+            raise ConnectionResetError("the link is closed")
         self._loop.remove_reader(plain.fileno())
         secured = ssl_context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
         self._socket = secured
