@@ -65,13 +65,48 @@ _MAKE_ROLLUP_CHUNK = """
 _UNMAKE = "DELETE FROM {table} WHERE series = 0"
 _HAS_WINDOWS = "SELECT to_regclass('rollup_windows') IS NOT NULL"
 _OPEN_FROM = "SELECT min(open_from) FROM rollup_windows WHERE retention = {retention}"
-ROWS, MINUTES, HOURS = (f"{kind}_{RETENTION}" for kind in ("numbers", "minutes", "hours"))
 _ROW_COLUMNS = ("time", "receipt_time", "value", "series")
 _ROLLUP_COLUMNS = (
     "time", "first_time", "last_time", "count", "sum", "minimum", "maximum", "first", "last", "series",
 )  # fmt: skip
 
 type Connection = AsyncConnection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where a class of retention has its rows and rollups."""
+
+    retention: str
+
+    @property
+    def rows(self) -> str:
+        """The table of numbers."""
+        return f"numbers_{self.retention}"
+
+    @property
+    def minutes(self) -> str:
+        """The table of their minutes."""
+        return f"minutes_{self.retention}"
+
+    @property
+    def hours(self) -> str:
+        """The table of their hours."""
+        return f"hours_{self.retention}"
+
+    @property
+    def all(self) -> tuple[str, str, str]:
+        """Rows first."""
+        return self.rows, self.minutes, self.hours
+
+    def of(self, statement: str) -> sql.Composed:
+        """Return a statement about the history in these tables."""
+        return sql.SQL(statement).format(  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
+            district=sql.Literal(DISTRICT),
+            observed_property=sql.Literal(OBSERVED_PROPERTY),
+            retention=sql.Literal(self.retention),
+            rows=sql.Identifier(self.rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -127,29 +162,31 @@ def microseconds(moment: datetime | timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-async def fill(dsn: str, *, series: int, days: int, rows: int, end: datetime | None = None) -> datetime:
+async def fill(
+    dsn: str, *, series: int, days: int, rows: int, end: datetime | None = None, retention: str = RETENTION
+) -> datetime:
     """Fill the days before ``end`` with about ``rows`` readings of ``series`` series, and return the first moment.
 
     Without ``end`` the history ends with the last midnight, so that none of it is old enough to be dropped.
     The tables of the class must hold nothing of these series yet. ``end`` is a midnight.
     """
     end = end or SystemClock().now().replace(hour=0, minute=0, second=0, microsecond=0)
-    plan = Plan.of(end, series=series, days=days, rows=rows)
+    plan, tables = Plan.of(end, series=series, days=days, rows=rows), Tables(retention)
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
         await connection.execute("SET statement_timeout = 0")
-        await connection.execute(_of(_SERIES), {"series": series})
-        found = await (await connection.execute(_of(_IDENTIFIERS))).fetchall()
+        await connection.execute(tables.of(_SERIES), {"series": series})
+        found = await (await connection.execute(tables.of(_IDENTIFIERS))).fetchall()
         identifiers = np.array([row[0] for row in found], np.int32)
-        chunks = await _chunks(connection, plan)
-        await _copy_all(dsn, plan, identifiers, chunks)
+        chunks = await _chunks(connection, plan, tables)
+        await _copy_all(dsn, plan, identifiers, chunks, tables)
         newest = {"newest": end - timedelta(microseconds=2 * plan.step_us), "rows_each": rows // series}
-        await connection.execute(_of(_LATEST), newest)
-        await _require_whole(connection, end)
-    await asyncio.gather(_tidy(dsn, [ROWS]), _tidy(dsn, ["series", "latest", MINUTES, HOURS]))
+        await connection.execute(tables.of(_LATEST), newest)
+        await _require_whole(connection, end, tables)
+    await asyncio.gather(_tidy(dsn, [tables.rows]), _tidy(dsn, ["series", "latest", tables.minutes, tables.hours]))
     return end - timedelta(days=days)
 
 
-async def _copy_all(dsn: str, plan: Plan, series: NDArray[np.int32], chunks: Chunks) -> None:
+async def _copy_all(dsn: str, plan: Plan, series: NDArray[np.int32], chunks: Chunks, tables: Tables) -> None:
     """Copy lot after lot over a few connections."""
     lots = iter(plan.lots(len(series)))
     began_s = told_s = time.perf_counter()
@@ -160,7 +197,7 @@ async def _copy_all(dsn: str, plan: Plan, series: NDArray[np.int32], chunks: Chu
         async with await AsyncConnection.connect(dsn) as connection:
             await connection.execute("SET statement_timeout = 0")
             for lot in lots:
-                copied += await _copy_lot(connection, plan, series, chunks, lot)
+                copied += await _copy_lot(connection, plan, series, chunks, tables, lot)
                 if (now_s := time.perf_counter()) - told_s >= PROGRESS_S:
                     told_s = now_s
                     rate = copied / (now_s - began_s)
@@ -172,7 +209,12 @@ async def _copy_all(dsn: str, plan: Plan, series: NDArray[np.int32], chunks: Chu
 
 
 async def _copy_lot(
-    connection: Connection, plan: Plan, series: NDArray[np.int32], chunks: Chunks, hours: Sequence[int]
+    connection: Connection,
+    plan: Plan,
+    series: NDArray[np.int32],
+    chunks: Chunks,
+    tables: Tables,
+    hours: Sequence[int],
 ) -> int:
     """Copy the rows of some hours and what they come to, in one transaction."""
     rows: list[list[Column]] = []
@@ -191,8 +233,10 @@ async def _copy_lot(
         return 0
     async with connection.transaction(), connection.cursor() as cursor:
         for table, names, parts in (
-            (ROWS, _ROW_COLUMNS, rows), (MINUTES, _ROLLUP_COLUMNS, minutes), (HOURS, _ROLLUP_COLUMNS, whole_hours),
-        ):  # fmt: skip
+            (tables.rows, _ROW_COLUMNS, rows),
+            (tables.minutes, _ROLLUP_COLUMNS, minutes),
+            (tables.hours, _ROLLUP_COLUMNS, whole_hours),
+        ):
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
             await copy_in(cursor, chunks.target(table, hours[0]), names, columns)
     return sum(len(part[0]) for part in rows)
@@ -222,11 +266,13 @@ def rollups(
     ]
 
 
-async def _chunks(connection: Connection, plan: Plan) -> Chunks:
+async def _chunks(connection: Connection, plan: Plan, tables: Tables) -> Chunks:
     """Make the chunks of the history."""
     found: dict[str, list[tuple[int, int, sql.Identifier]]] = {}
-    for table in (ROWS, MINUTES, HOURS):
-        make = sql.SQL(_MAKE_ROW_CHUNK if table == ROWS else _MAKE_ROLLUP_CHUNK).format(table=sql.Identifier(table))
+    for table in tables.all:
+        make = sql.SQL(_MAKE_ROW_CHUNK if table == tables.rows else _MAKE_ROLLUP_CHUNK).format(
+            table=sql.Identifier(table)
+        )
         async with connection.transaction():
             for day_us in range(plan.start_us, plan.end_us, DAY_HOURS * HOUR_US):
                 await connection.execute(make, (datetime.fromtimestamp(day_us // SECOND_US, UTC),))
@@ -244,25 +290,16 @@ async def _tidy(dsn: str, tables: Sequence[str]) -> None:
             await connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table)))
 
 
-async def _require_whole(connection: Connection, end: datetime) -> None:
+async def _require_whole(connection: Connection, end: datetime, tables: Tables) -> None:
     """Fail if the writer's open window begins within the history: its rollups would not be read."""
-    if not await _first(connection, _of(_HAS_WINDOWS)):
+    if not await _first(connection, tables.of(_HAS_WINDOWS)):
         return
-    open_from = await _first(connection, _of(_OPEN_FROM))
+    open_from = await _first(connection, tables.of(_OPEN_FROM))
     if open_from is not None and open_from < end:
-        message = f"the window of {RETENTION} is open from {open_from}, before the end of the history at {end}"
+        message = f"the window of {tables.retention} is open from {open_from}, before the end of the history at {end}"
         raise RuntimeError(message)
 
 
 async def _first(connection: Connection, statement: sql.Composed) -> Any:  # noqa: ANN401 - whatever the statement gives
     row = await (await connection.execute(statement)).fetchone()
     return row[0] if row else None
-
-
-def _of(statement: str) -> sql.Composed:
-    return sql.SQL(statement).format(  # type: ignore[arg-type, unused-ignore]  # the statement is ours, though no literal
-        district=sql.Literal(DISTRICT),
-        observed_property=sql.Literal(OBSERVED_PROPERTY),
-        retention=sql.Literal(RETENTION),
-        rows=sql.Identifier(ROWS),
-    )

@@ -58,10 +58,10 @@ class Read:
     samples: int
 
 
-def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS) -> list[Read]:
-    """Return the questions about a history of two weeks that ends there."""
+def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS, days: int = DAYS) -> list[Read]:
+    """Return the questions about a history of so many days that ends there."""
     many = min(MANY_SERIES, series)
-    plan = history.Plan.of(end, series=series, days=DAYS, rows=rows)
+    plan = history.Plan.of(end, series=series, days=days, rows=rows)
     week, day = end - timedelta(days=7), end - timedelta(days=1)
 
     def buckets(start: datetime, width: timedelta) -> int:
@@ -110,10 +110,10 @@ def reads(end: datetime, *, series: int = SERIES, rows: int = ROWS) -> list[Read
 
 
 async def measure(
-    lab: Lab, end: datetime, *, rows_per_s: float, series: int = SERIES, rows: int = ROWS
+    lab: Lab, end: datetime, *, rows_per_s: float, series: int = SERIES, rows: int = ROWS, days: int = DAYS
 ) -> dict[str, Any]:
     """Return latencies idle and while so many rows a second come in."""
-    asked = reads(end, series=series, rows=rows)
+    asked = reads(end, series=series, rows=rows, days=days)
     found = await _all(lab, asked, "idle")
     if rows_per_s:
         found |= await busy(lab, end, found, rows_per_s=rows_per_s, series=series, rows=rows)

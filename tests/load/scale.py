@@ -1,7 +1,8 @@
 """Does a row cost the same however many are there? ``make bench-scale`` writes ``.maasloop/bench/scale.json``.
 
-Rows: a history of 1,000 series over two weeks is made in three sizes; each is read, and rows are written through the doors
-into the same tables. Series: the same number of rows is written over ever more series, always 1,000 rows a message. A
+Rows: a history of 1,000 series is made in three sizes; each is read, and rows are written through the doors into the same
+tables. Up to ten million rows lie in two weeks; from there on the history is as much longer, so that a question has the same
+answer whatever lies behind it. Series: the same number of rows is written over ever more series, always 1,000 rows a message. A
 growth exponent b means that cost = a * size**b: 0 is flat.
 """
 
@@ -26,7 +27,9 @@ PROBES = 3
 BYTES_A_ROW = 250
 """Row, index, rollups and write-ahead log on disk, generously."""
 GIB = 2**30
-BUDGET_S = 900.0
+RETENTION = "2y"
+"""A class that keeps twenty weeks."""
+BUDGET_S = 1_200.0
 AFTER_FILL_S = 240.0
 """What writing, reading and the numbers of series take after the largest history is there."""
 LESS = 0.3
@@ -59,7 +62,7 @@ async def by_rows(sizes: list[int], budget_s: float) -> dict[str, Any]:
             rows = int(asked * LESS)
             told[f"rows_{asked}_not_run"] = f"{rows:,} instead: {why}"
             _say(f"{asked:,} rows are not run, {told[f'rows_{asked}_not_run']}")
-        async with laboratory(retention=history.RETENTION) as lab:
+        async with laboratory(retention=RETENTION) as lab:
             found, cost, rate = await _of_rows(lab, rows)
         told |= found
         made.append(rows)
@@ -78,7 +81,8 @@ async def _of_rows(lab: Lab, rows: int) -> tuple[dict[str, Any], float, float]:
     """Return figures of one size, the cost of a row in µs, and the rate at which the history was made."""
     end, began_s = lab.street.midnight, time.perf_counter()
     dsn = lab.stack.service_dsns["timeseries"]
-    await history.fill(dsn, series=reads.SERIES, days=reads.DAYS, rows=rows, end=end)
+    days = max(reads.DAYS, reads.DAYS * rows // reads.ROWS)
+    await history.fill(dsn, series=reads.SERIES, days=days, rows=rows, end=end, retention=RETENTION)
     filled_s = time.perf_counter() - began_s
     _say(f"{rows:,} rows: filled in {filled_s:.0f} s")
     runs = await _written(lab, seconds=max(1, WRITTEN_ROWS // lab.devices))
@@ -86,7 +90,7 @@ async def _of_rows(lab: Lab, rows: int) -> tuple[dict[str, Any], float, float]:
         f"rows_{rows}_filled_s": round(filled_s, 1),
         f"rows_{rows}_written_rows_per_s": figures.spread([run.rows_per_s for run in runs]),
     }
-    found = await reads.measure(lab, end, rows_per_s=0, rows=rows)
+    found = await reads.measure(lab, end, rows_per_s=0, rows=rows, days=days)
     told |= {f"rows_{rows}_{name}": value for name, value in found.items() if "_p" in name}
     _say(f"{rows:,} rows: written and read after {time.perf_counter() - began_s:.0f} s")
     return told, MILLION / told[f"rows_{rows}_written_rows_per_s"]["median"], rows / filled_s
