@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maasloop.bus.columns import Columns
+from maasloop.core.observations import Indexed
 from maasloop.ingest.domain.outcome import Door
 from maasloop.ingest.entrypoints.batches import Received
 from maasloop.ingest.entrypoints.gathering import RECEIPT_SPAN_US, Gathering
 from maasloop.ingest.entrypoints.payloads import JSON, SENML, decode
-from maasloop.ingest.ports import Indexed
 
 NOW_US = 1_764_000_000_000_000
 

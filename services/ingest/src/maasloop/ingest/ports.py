@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maasloop.core.domains import PERSONAL, Domain
+from maasloop.core.observations import Names, Position, State
 from maasloop.core.reasons import Reason
 
 from .domain.facts import Priority
@@ -25,71 +26,6 @@ KEYS: tuple[str, ...] = (*Domain, PERSONAL)
 def code(reason: Reason) -> int:
     """Return the number that stands for a reason in an array."""
     return REASONS.index(reason) + 1
-
-
-class Names(Protocol):
-    """What indexes of a batch point to."""
-
-    @property
-    def devices(self) -> Sequence[str]:
-        """Ids of devices."""
-        ...
-
-    @property
-    def observed_properties(self) -> Sequence[str]:
-        """Ids of observed properties."""
-        ...
-
-
-class Point(Protocol):
-    """A place, WGS 84."""
-
-    @property
-    def longitude(self) -> float:
-        """Degrees east."""
-        ...
-
-    @property
-    def latitude(self) -> float:
-        """Degrees north."""
-        ...
-
-
-class Indexed(Protocol):
-    """What a state and a position have in common."""
-
-    @property
-    def device_index(self) -> int:
-        """Position of the device among the names."""
-        ...
-
-    @property
-    def property_index(self) -> int:
-        """Position of the observed property among the names."""
-        ...
-
-    @property
-    def event_time_us(self) -> int:
-        """Microseconds since the epoch."""
-        ...
-
-
-class State(Indexed, Protocol):
-    """An observation that is a word."""
-
-    @property
-    def state(self) -> str:
-        """The word."""
-        ...
-
-
-class Position(Indexed, Protocol):
-    """An observation that is a place."""
-
-    @property
-    def position(self) -> Point:
-        """The place."""
-        ...
 
 
 class PayloadCount(Protocol):

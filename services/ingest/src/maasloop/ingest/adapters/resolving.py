@@ -13,10 +13,10 @@ import numpy as np
 
 from maasloop.core.domains import PERSONAL
 from maasloop.core.errors import Unavailable
+from maasloop.core.observations import Names as DictionaryNames
 from maasloop.core.reasons import Reason
 from maasloop.ingest.domain.facts import VALUE_MAX, DeviceFacts, Facts, Kind, device_name, resolve, speaks_for
 from maasloop.ingest.ports import KEYS, RANKS, Batch, Common, Series, code
-from maasloop.ingest.ports import Names as DictionaryNames
 
 TABLES_BYTES_MAX = 24 * 1024 * 1024
 """Memory of all cached dictionaries together: some 400,000 series that are sent in turn, 1,000 a batch.

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from maasloop.core.clock import to_us
 from maasloop.core.errors import Unavailable
+from maasloop.core.observations import Names, Position, State
 from maasloop.core.reasons import Reason
 from maasloop.postgres.copy import EPOCH_SHIFT_US
 from maasloop.postgres.errors import translated
 from maasloop.postgres.pool import Connection, Pool
 from maasloop.timeseries.domain.series import TABLES, Kind, PropertyFacts, Table
-from maasloop.timeseries.ports.columns import Columns, Names, Position, State
+from maasloop.timeseries.ports.columns import Columns
 from maasloop.timeseries.ports.rows import Other, Resolved
 from maasloop.timeseries.ports.writing import Message
 

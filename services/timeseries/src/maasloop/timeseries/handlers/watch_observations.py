@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maasloop.core.clock import Clock
-from maasloop.timeseries.ports.columns import Columns, Position, State
+from maasloop.core.observations import Position, State
+from maasloop.timeseries.ports.columns import Columns
 from maasloop.timeseries.ports.reading import Seen, Selection, Tail, Visibility
 
 SILENCE_MAX_S = 5.0
