@@ -3,16 +3,20 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maasloop.bus.columns import Columns, build_columns
 from maasloop.core.clock import FakeClock, from_us
 from maasloop.core.domains import Domain
+from maasloop.core.errors import InvalidArgument
+from maasloop.core.reasons import Reason
 from maasloop.ingest.adapters.packing import columns_of
 from maasloop.ingest.adapters.resolving import Registry
 from maasloop.ingest.domain.facts import DeviceFacts, Facts, Kind, PropertyFacts, TypeFacts
 from maasloop.ingest.domain.outcome import Door, Recorded
+from maasloop.ingest.entrypoints.rpc import REQUEST_MAX_BYTES, read_request
 from maasloop.ingest.handlers.record_observations import BACKLOG_AGE_US, FUTURE_MAX_US, RecordObservations
 from maasloop.ingest.ports import RANKS, Batch, Lane, Portion, Quarantined, Series
 
@@ -135,3 +139,11 @@ async def test_series_that_are_not_alike_are_looked_at_one_by_one() -> None:
         batch = Batch("noord", Door.GRPC, _columns(["a", stranger], ["power"], []), NOW_US)
 
         assert not (await _recorded(batch, by_extremes=True))[2]
+
+
+def test_a_request_that_is_too_large_is_refused_unread() -> None:
+    """Its size is known before anything of it is looked at."""
+    with pytest.raises(InvalidArgument) as refused:
+        read_request(bytes(REQUEST_MAX_BYTES + 1))
+
+    assert refused.value.reason == Reason.PAYLOAD_TOO_LARGE

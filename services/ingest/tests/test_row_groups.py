@@ -88,6 +88,16 @@ def test_batches_that_name_the_same_device_do_not_go_side_by_side() -> None:
     assert side_by_side([_batch(["a", "a"]), _batch(["b"])]) is None
 
 
+def test_that_two_batches_go_side_by_side_says_nothing_about_a_third() -> None:
+    """What is known of two dictionaries is not taken for what holds for three."""
+    first, second, third = _batch(["a", "b"]), _batch(["c"]), _batch(["d", "a"])
+
+    assert side_by_side([first, second]) is not None
+    assert side_by_side([second, third]) is not None
+    assert side_by_side([first, second, third]) is None
+    assert side_by_side([second, first]) is not None
+
+
 def test_batches_of_one_dictionary_become_one_batch() -> None:
     """What a sender repeats follows on each other under the names it sent."""
     joined = one_after_another([_batch(["a", "b"]), _batch(["a", "b"], 5)])

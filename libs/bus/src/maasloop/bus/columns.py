@@ -79,16 +79,19 @@ class Columns:
 
     def packed(self) -> PackedColumns:
         """Return the wire form."""
-        return PackedColumns(
-            dictionary=self.dictionary,
-            device_index=np.ascontiguousarray(self.device_index, INDEX).tobytes(),
-            property_index=np.ascontiguousarray(self.property_index, INDEX).tobytes(),
-            event_time_us=np.ascontiguousarray(self.event_time_us, TIME_US).tobytes(),
-            value=np.ascontiguousarray(self.value, VALUE).tobytes(),
-            states=[state.SerializeToString() for state in self.states],
-            positions=[position.SerializeToString() for position in self.positions],
-            sequences=[sequence.SerializeToString() for sequence in self.sequences],
-        )
+        return self.pack(PackedColumns())
+
+    def pack(self, packed: PackedColumns) -> PackedColumns:
+        """Fill an empty message with the wire form: one that is given to another as a field is copied whole."""
+        packed.dictionary = self.dictionary
+        packed.device_index = _bytes_of(self.device_index, INDEX)
+        packed.property_index = _bytes_of(self.property_index, INDEX)
+        packed.event_time_us = _bytes_of(self.event_time_us, TIME_US)
+        packed.value = _bytes_of(self.value, VALUE)
+        packed.states.extend(state.SerializeToString() for state in self.states)
+        packed.positions.extend(position.SerializeToString() for position in self.positions)
+        packed.sequences.extend(sequence.SerializeToString() for sequence in self.sequences)
+        return packed
 
     def message(self) -> ObservationColumns:
         """Return the general message, for answers that are not hot."""
@@ -103,6 +106,19 @@ class Columns:
             self.event_time_us[rows],
             self.value[rows],
         )
+
+
+def _bytes_of(column: NDArray[Any], wire: np.dtype[Any]) -> bytes:
+    """Return a column as it stands on the wire; one that is a view of all of some bytes is those bytes."""
+    whole = column.base
+    if isinstance(whole, bytes) and column.dtype == wire and len(whole) == column.nbytes:
+        return whole
+    return np.ascontiguousarray(column, wire).tobytes()
+
+
+def concatenated[Column: np.generic](columns: Sequence[NDArray[Column]]) -> NDArray[Column]:
+    """Return arrays of one type as one, as a view of bytes that can be sent as they are."""
+    return np.frombuffer(b"".join([np.ascontiguousarray(column).data for column in columns]), columns[0].dtype)
 
 
 def read_columns(packed: PackedColumns, row_groups: Sequence[RowGroup] = ()) -> Columns:

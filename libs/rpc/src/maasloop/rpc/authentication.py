@@ -6,7 +6,7 @@ permission that the method declares.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +23,7 @@ from maasloop.identity.tls import LiveTls
 from maasloop.telemetry import metrics
 
 from . import statuses
-from .auditing import AuditedCall, CallAudit
+from .auditing import AuditedCall, CallAudit, verb_of
 from .authorization import Authorizer, permission_of
 
 AUTHORIZATION = "authorization"
@@ -85,9 +85,10 @@ class Gate:
         None is nobody: a method whose request carries its own proof asks for no other.
         """
         try:
-            if context.auth_context().get(_URI_NAMES) is None and needs_nobody(method):
-                return None
-            return await self._identified(context)
+            names = context.auth_context().get(_URI_NAMES)
+            if names is not None:
+                return self._certified(names)
+            return None if needs_nobody(method) else await self._told(context)
         except Unauthenticated as error:
             if self._audit is not None:
                 self._audit.refused(None, method, error)
@@ -99,19 +100,14 @@ class Gate:
             return nullcontext()
         return self._tokens.session(principal)
 
-    @asynccontextmanager
-    async def audited(self, principal: Principal | None, method: str) -> AsyncIterator[AuditedCall | None]:
-        """Follow a call into the audit log; none where there is no log."""
-        if self._audit is None:
-            yield None
-            return
-        async with self._audit.around(principal, method) as call:
-            yield call
+    def audited(self, principal: Principal | None, method: str) -> AbstractAsyncContextManager[AuditedCall | None]:
+        """Follow a call into the audit log; none where there is no log, or calls of the method leave no entry."""
+        if self._audit is None or verb_of(method) is None:
+            return nullcontext()
+        return self._audit.around(principal, method)
 
-    async def _identified(self, context: _Context) -> Principal:
-        names = context.auth_context().get(_URI_NAMES)
-        if names is not None:
-            return self._certified(names)
+    async def _told(self, context: _Context) -> Principal:
+        """Return whom the token of a call stands for."""
         token = _bearer(context)
         if token is None:
             message = "neither a certificate nor 'authorization: Bearer …' came with the call"

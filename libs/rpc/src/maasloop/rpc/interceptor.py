@@ -16,12 +16,14 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 from opentelemetry import trace
+from prometheus_client import Counter, Histogram
 
 from maasloop.core.clock import Clock
 from maasloop.core.errors import InvalidArgument, MaasloopError, ResourceExhausted, Unavailable
@@ -303,9 +305,15 @@ def _current_task() -> asyncio.Task[Any]:
 
 
 def _account(method: str, code: str, reason: str, duration_s: float) -> None:
-    _calls.labels(method, code).inc()
-    _seconds.labels(method).observe(duration_s)
+    calls, seconds = _counted(method, code)
+    calls.inc()
+    seconds.observe(duration_s)
     _log.debug("rpc_ended", method=method, code=code, reason=reason, duration_ms=round(duration_s * 1_000, 3))
+
+
+@lru_cache(maxsize=1_024)
+def _counted(method: str, code: str) -> tuple[Counter, Histogram]:
+    return _calls.labels(method, code), _seconds.labels(method)
 
 
 def _traceparent(context: _Context) -> str | None:

@@ -20,6 +20,9 @@ TRACES_PER_SECOND_MAX = 10.0
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer("maasloop")
+_NOT_FOLLOWED = nullcontext(trace.INVALID_SPAN)
+_EXPORTED_TO: list[str] = []
+"""Where spans go; OpenTelemetry looks into the environment each time it is asked for a provider that is not there."""
 
 
 def inject() -> str:
@@ -42,22 +45,18 @@ def extract(traceparent: str | None) -> otel_context.Context:
     return _PROPAGATOR.extract({TRACEPARENT: traceparent} if traceparent else {}, context=otel_context.Context())
 
 
-@contextmanager
 def span(
     name: str, *, parent: str | None = None, cause: str | None = None, **attributes: AttributeValue
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """Run the block in a span of this name, below ``parent`` (a ``traceparent``) or below the current span.
 
     ``cause`` is the ``traceparent`` of another trace that led to it, which becomes a link.
     """
     if not _exporting():
-        with _carried(parent):
-            yield trace.INVALID_SPAN
-        return
+        return _carried(parent) if parent else _NOT_FOLLOWED
     context = extract(parent) if parent else None
     links = [Link(_span_context(cause))] if cause else []
-    with _TRACER.start_as_current_span(name, context=context, attributes=attributes, links=links) as current:
-        yield current
+    return _TRACER.start_as_current_span(name, context=context, attributes=attributes, links=links)
 
 
 def follow(
@@ -84,6 +83,7 @@ def export_to(endpoint: str, service: str, traces_per_second_max: float = TRACES
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    _EXPORTED_TO.append(endpoint)
 
 
 def shut_down(timeout_s: float) -> None:
@@ -99,16 +99,13 @@ def _span_context(traceparent: str) -> trace.SpanContext:
 
 
 def _exporting() -> bool:
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return bool(_EXPORTED_TO)
 
 
 @contextmanager
-def _carried(parent: str | None) -> Iterator[None]:
-    if not parent:
-        yield
-        return
+def _carried(parent: str) -> Iterator[Span]:
     token = otel_context.attach(extract(parent))
     try:
-        yield
+        yield trace.INVALID_SPAN
     finally:
         otel_context.detach(token)

@@ -179,7 +179,7 @@ class BusPublisher:
             lane = self._lanes[place, properties] = _Lane(place, properties)
         lane.add(waiting)
         self._go(lane)
-        await asyncio.shield(waiting.done)
+        await done
 
     async def _record_alone(self, place: _Place, columns: Columns, receipt_time_us: int, size: int) -> None:
         try:
@@ -261,9 +261,8 @@ class BusPublisher:
         await self._count_and_send(place, message, 1, ce_id)
 
     async def _publish(self, place: _Place, columns: Columns, receipt_time_us: int) -> None:
-        message = PackedObservationsRecorded(
-            observations=columns.packed(), receipt_time_us=receipt_time_us, row_groups=row_groups(columns)
-        )
+        message = PackedObservationsRecorded(receipt_time_us=receipt_time_us, row_groups=row_groups(columns))
+        columns.pack(message.observations)
         await self._count_and_send(place, message, len(columns))
 
     async def _count_and_send(

@@ -1,6 +1,9 @@
 """Counts what became of readings."""
 
-from collections import Counter
+import collections
+from functools import cache
+
+from prometheus_client import Counter
 
 from maasloop.ingest.domain.outcome import Door, Recorded
 from maasloop.telemetry.metrics import counter
@@ -12,15 +15,20 @@ READINGS = counter(
 )
 
 
+@cache
+def _accepted(door: Door) -> Counter:
+    return READINGS.labels(door, "accepted")
+
+
 class MetricCounts:
     """Counts on the metrics registry of the process."""
 
     def recorded(self, door: Door, recorded: Recorded) -> None:
         """Count a batch."""
         if recorded.accepted_count:
-            READINGS.labels(door, "accepted").inc(recorded.accepted_count)
+            _accepted(door).inc(recorded.accepted_count)
         if recorded.refused_count:
-            reasons = Counter(refusal.reason for refusal in recorded.refusals)
+            reasons = collections.Counter(refusal.reason for refusal in recorded.refusals)
             for reason, count in reasons.items():
                 READINGS.labels(door, reason).inc(count)
             if unlisted := recorded.refused_count - len(recorded.refusals):

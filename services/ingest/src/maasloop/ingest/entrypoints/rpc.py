@@ -50,15 +50,15 @@ SERVICE = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
 
 
 def read_request(serialized: bytes) -> PackedRecordObservationsRequest:
-    """Parse a request with its columns as bytes."""
+    """Parse a request with its columns as bytes, or refuse it."""
+    if len(serialized) > REQUEST_MAX_BYTES:
+        message = f"a request has at most {REQUEST_MAX_BYTES} bytes: split the batch"
+        raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
     return parse_packed(PackedRecordObservationsRequest, RecordObservationsRequest, serialized)
 
 
 def batch_of(request: PackedRecordObservationsRequest, door: Door, receipt_time_us: int) -> Batch:
     """Return the readings of a request, or refuse it."""
-    if request.ByteSize() > REQUEST_MAX_BYTES:
-        message = f"a request has at most {REQUEST_MAX_BYTES} bytes: split the batch"
-        raise InvalidArgument(Reason.PAYLOAD_TOO_LARGE, message)
     district = DistrictName.parse(request.parent).district
     require_few(request.observations)
     columns = read_columns(request.observations)

@@ -157,7 +157,7 @@ class RecordObservations:
         others = columns.states or columns.positions or columns.sequences or batch.undecoded or batch.sender
         if common is None or others or not len(columns) or batch.door is Door.IMPORT:
             return None
-        if min(self._publisher.ranks_admitted(lane) for lane in Lane) < len(RANKS):
+        if self._publisher.ranks_admitted(Lane.PRESENT) < len(RANKS):
             return None
         value, time_us, receipt_us = columns.value, columns.event_time_us, batch.receipt_time_us
         oldest_us = receipt_us - min(common.age_max_us, BACKLOG_AGE_US)
