@@ -119,17 +119,25 @@ class IngestDoor:
         self, requests: AsyncIterator[PackedRecordObservationsRequest], context: _Context
     ) -> AsyncIterator[RecordObservationsResponse]:
         """Record batches as they come and answer in order."""
-        ahead: asyncio.Queue[asyncio.Task[RecordObservationsResponse] | None] = asyncio.Queue(STREAM_AHEAD_MAX)
+        ahead: asyncio.Queue[asyncio.Task[RecordObservationsResponse] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(STREAM_AHEAD_MAX)
 
         async def read() -> None:
-            async for request in requests:
-                await ahead.put(asyncio.create_task(self.record_observations(request, context)))
-            await ahead.put(None)
+            try:
+                async for request in requests:
+                    await room.acquire()
+                    ahead.put_nowait(asyncio.create_task(self.record_observations(request, context)))
+            finally:
+                ahead.put_nowait(None)
 
         reading = asyncio.create_task(read(), name="stream-observations")
         try:
-            while (answer := await _next(ahead, reading)) is not None:
-                yield await answer
+            while (answer := await ahead.get()) is not None:
+                recorded = await answer
+                room.release()
+                yield recorded
+            # What ended the reading of requests ends the call.
+            await reading
         finally:
             reading.cancel()
             left = [task for task in _drained(ahead) if task is not None]
@@ -159,20 +167,6 @@ class IngestDoor:
 
 def _drained[Item](queue: asyncio.Queue[Item]) -> list[Item]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
-
-
-async def _next[Answer](
-    ahead: asyncio.Queue[asyncio.Task[Answer] | None], reading: asyncio.Task[None]
-) -> asyncio.Task[Answer] | None:
-    """Return the next answer to wait for, none at the end, or raise what ended the reading of requests."""
-    getting = asyncio.create_task(ahead.get())
-    try:
-        await asyncio.wait({getting, reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not getting.done():
-            reading.result()
-        return await getting
-    finally:
-        getting.cancel()
 
 
 def _message(entry: QuarantineEntry) -> QuarantineEntryMessage:
