@@ -22,15 +22,15 @@ def test_a_backlog_is_shared_out_among_lots() -> None:
     """Lots are full while much waits, halve what is left at its end, and none is less than is worth one but the last."""
     sizes = _lots(400, lots=2)
     assert sum(sizes) == 400 * READINGS
-    assert sizes[:4] == [READINGS_A_LOT] * 3 + [400_000]
-    assert sizes[4:] == [200_000, 100_000, 100_000]
+    assert sizes[:7] == [READINGS_A_LOT] * 7
+    assert sizes[7:] == [125_000, 100_000, 25_000]
     assert min(sizes[:-1]) >= READINGS_A_SECOND_LOT
 
 
 def test_lots_one_after_another_take_all_that_waits() -> None:
     """With one lot at a time nothing is gained by halves."""
-    assert _lots(60, lots=1) == [300_000]
-    assert _lots(100, lots=1) == [READINGS_A_LOT, 100_000]
+    assert _lots(40, lots=1) == [200_000]
+    assert _lots(60, lots=1) == [READINGS_A_LOT, 50_000]
 
 
 def test_messages_of_nothing_are_no_lot() -> None:

@@ -121,6 +121,19 @@ async def test_sabotage_a_start_that_makes_nothing_again_is_caught(rig: "Rig", a
     await city.close()
 
 
+async def test_a_minute_that_closes_takes_in_what_others_merged_of_it(rig: "Rig", at_us: int) -> None:
+    """Closing minutes are copied as a whole; where an import was faster in one of them, all are merged."""
+    city = City(rig, at_us)
+    await city.store([city.at(10), city.at(11, device="b")])
+    await city.store([city.at(20, 2.0)], imported=True)
+
+    await city.store([city.at(200, 4.0)])
+
+    assert await rig.query("SELECT count, sum FROM minutes_7d ORDER BY count") == [(1, 1.0), (2, 3.0)]
+    await city.check()
+    await city.close()
+
+
 async def test_a_clock_that_is_ahead_moves_no_window(rig: "Rig", at_us: int) -> None:
     """The window follows the middle of a lot; it closes two minutes behind, and what is late is merged at once."""
     city = City(rig, at_us)

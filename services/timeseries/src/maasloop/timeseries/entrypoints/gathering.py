@@ -7,7 +7,7 @@ from maasloop.bus.pull import Delivery
 
 from .storing import Taken
 
-READINGS_A_LOT = 400_000
+READINGS_A_LOT = 250_000
 """A lot is full with these or with its bytes: what is done once a series and lot then costs little a reading."""
 READINGS_A_SECOND_LOT = 100_000
 """What is worth a second lot under way when nothing more is waiting."""

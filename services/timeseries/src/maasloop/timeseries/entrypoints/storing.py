@@ -246,8 +246,8 @@ class Storing:
     async def _made(self, taken: Sequence[Taken]) -> Lot | None:
         """Make a lot ready, or nothing where one of its messages is at fault."""
         try:
-            messages = [self._decoded(each) for each in taken]
-            return await self.patiently(partial(self._handler.prepare, self._life, messages))
+            # Nobody else holds the messages: their columns go as soon as they are joined.
+            return await self.patiently(lambda: self._handler.prepare(self._life, list(map(self._decoded, taken))))
         except PositionMoved:
             await self.roll_back()
             raise

@@ -42,7 +42,7 @@ READ_MAX = 20_000_000
 """Most rows, minutes or hours that one request reads."""
 READ_A_SERIES_MAX = 1_000_000
 """The same of one series: they are in memory together."""
-READ_AT_ONCE = 200_000
+READ_AT_ONCE = 50_000
 """About what is read and held at a time."""
 ASK_COUNTS_ABOVE = 20_000
 """Below this many minutes or rows, asking how many there are costs as much as reading them."""

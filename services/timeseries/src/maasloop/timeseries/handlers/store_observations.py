@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maasloop.core.domains import Retention
 from maasloop.timeseries.domain.custody import DeviceTerms, ProducerCount, Terms
@@ -109,9 +110,11 @@ class StoreObservations:
         """Turn messages, in order of sequence, into rows by table; raises ``PositionMoved`` where one is stored."""
         lot = Lot(life, messages)
         # What may have to wait for a neighbour comes first: a lot that is made ready again must not count twice.
-        resolved = await self._numbers(lot)
-        # Rows hold what the columns held: while a lot is stored, the next ones need the memory.
-        lot.messages = [replace(message, columns=None) for message in messages]
+        whole, tables = await self._joined(lot)
+        # Rows hold what the columns held, and the sort needs their memory.
+        lot.messages = messages = [replace(message, columns=None) for message in messages]
+        resolved = by_series(whole, tables) if len(whole) else []
+        del whole, tables
         await self._count_producers(lot)
         self._place(lot)
         terms: defaultdict[Account, Terms] = defaultdict(Terms)
@@ -154,15 +157,15 @@ class StoreObservations:
     ) -> Change:
         if self._windows is None and (lot.fresh or lot.late):
             await transaction.merge_at_once()
-        if not compare_all:
-            for numbers in lot.fresh:
-                await transaction.copy(numbers)
-        if turn is not None:
-            await turn()
         merges: list[Merge] = []
         if not compare_all:
             merges += lot.merges
             tally.stored(lot.fresh)
+            while lot.fresh:
+                # What is copied is needed no more, and a lot may wait long for its turn.
+                await transaction.copy(lot.fresh.pop(0))
+        if turn is not None:
+            await turn()
         for numbers in [*lot.late, *lot.fresh] if compare_all else lot.late:
             merges += await self._add(transaction, numbers, tally)
         change = await self._merge(transaction, merges)
@@ -181,7 +184,8 @@ class StoreObservations:
         if self._windows is not None:
             change = self._windows.change(by_class)
         else:
-            change = Change(due={retention: joined(parts) for retention, parts in by_class.items()})
+            due = {retention: joined(parts) for retention, parts in by_class.items()}
+            change = Change(due=due, merged_before=set(due))
         await _roll_up(transaction, self._windows, change)
         for merge in merges:
             await transaction.renew(merge.latest)
@@ -271,8 +275,8 @@ class StoreObservations:
         lot.positions = {district: (self._positions.get(district, -1), sequence) for district, sequence in last.items()}
         self._positions.update(last)
 
-    async def _numbers(self, lot: Lot) -> list[Numbers]:
-        """Resolve the series of all rows and group the numbers by table, each ordered by series and then time."""
+    async def _joined(self, lot: Lot) -> tuple[Numbers, NDArray[np.uint8]]:
+        """Resolve the series of all numbers, and return these in the order in which they came, with the table of each."""
         series, tables, times_us, values, origins, lengths = [], [], [], [], [], []
         for origin, message in enumerate(lot.messages):
             if message.columns is None:
@@ -285,18 +289,16 @@ class StoreObservations:
             values.append(message.columns.value)
             origins.append(origin)
             lengths.append(len(resolved.numbers))
-        if not sum(lengths):
-            return []
         whole = Numbers(
             TABLES[0],
-            np.concatenate(series),
-            np.concatenate(times_us),
-            np.concatenate(values),
+            np.concatenate([np.empty(0, np.int32), *series]),
+            np.concatenate([np.empty(0, np.int64), *times_us]),
+            np.concatenate([np.empty(0, np.float64), *values]),
             np.repeat(np.array(origins, np.int32), lengths),
             np.zeros(sum(lengths), np.bool_),
             np.array([message.receipt_time_us for message in lot.messages], np.int64),
         )
-        return by_series(whole, np.concatenate(tables))
+        return whole, np.concatenate([np.empty(0, np.uint8), *tables])
 
     def _drop_repeated(self, lot: Lot, numbers: Numbers) -> Numbers:
         """Keep the first reading under each key; what the others are is known when that one is stored, or is not."""
@@ -336,6 +338,7 @@ def _merge(numbers: Numbers) -> Merge:
 async def _roll_up(transaction: RowTransaction, windows: Windows | None, change: Change) -> None:
     # In one order, because other writers merge into the same rows.
     for retention in sorted(change.due):
-        await transaction.roll_up(retention, change.due[retention])
+        merged_before = retention in change.merged_before
+        await transaction.roll_up(retention, change.due[retention], merged_before=merged_before)
     if windows is not None and change.edges:
         await transaction.move_windows(windows.owner, change.edges)

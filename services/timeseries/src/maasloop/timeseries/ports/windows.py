@@ -72,6 +72,8 @@ class Change:
 
     due: dict[Retention, Figures] = field(default_factory=dict)
     """Minutes that close with it, or are late: merged in it."""
+    merged_before: set[Retention] = field(default_factory=set)
+    """Classes with a late one among those: this writer may have merged something of it."""
     edges: dict[Retention, int] = field(default_factory=dict)
     """Where windows begin after it; of every class that it touches, so that nobody else has them."""
     added: dict[Retention, Figures] = field(default_factory=dict)
@@ -171,8 +173,10 @@ class Windows:
             if held is not None and (before := _part(held, held.time_us < edge_us)) is not None:
                 due.append(before)
         if minutes is not None:
-            if (late := _part(minutes, minutes.time_us < edge_us)) is not None:
-                due.append(late)
+            if (closing := _part(minutes, minutes.time_us < edge_us)) is not None:
+                due.append(closing)
+            if window.open_from_us is not None and (minutes.time_us < window.open_from_us).any():
+                change.merged_before.add(retention)
             if (added := _part(minutes, minutes.time_us >= edge_us)) is not None:
                 change.added[retention] = added
         if due:

@@ -169,8 +169,8 @@ class RowTransaction(Protocol):
         """Say, before anything else, that what is stored is merged in this transaction: no other one makes rollups again."""
         ...
 
-    async def roll_up(self, retention: Retention, minutes: Figures) -> None:
-        """Add to the minutes of a class, and to its hours."""
+    async def roll_up(self, retention: Retention, minutes: Figures, *, merged_before: bool) -> None:
+        """Add to the minutes of a class, and to its hours; cheaper where this writer merged nothing of them before."""
         ...
 
     async def renew(self, latest: Latest) -> None:
