@@ -322,3 +322,17 @@ def test_a_gap_is_not_the_end_of_a_long_queue(sheet: Sheet) -> None:
         queues[second] = perception.lanes["lane-a"].queue
 
     assert [queues[second] for second in (46, 47, 48)] == [2, 1, 0]
+
+
+def test_nobody_leaves_an_unseen_lane_before_he_is_at_its_line(sheet: Sheet) -> None:
+    """Under a green that nothing witnesses, who has just passed the upstream loop is still on his way."""
+    perception = Perception(sheet)
+    queues = {}
+    for second in range(1, 81):
+        told = without_stop_line(sheet, "d", loop_d_upstream=PASSED if second == 60 else EMPTY)
+        green = {"d": Aspect.GREEN} if second > 50 else {}
+        perception.hear(second, told, all_red(sheet) | green)
+        queues[second] = perception.lanes["lane-d"].queue
+
+    assert queues[65] >= 1.0
+    assert queues[75] < 0.5

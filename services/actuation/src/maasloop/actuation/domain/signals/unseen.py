@@ -6,6 +6,7 @@ Vehicles over the loop of an exit that no seen lane sent there must have come fr
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from .area import STALL_MEMORY_S
 from .aspects import GREENS, Aspect, Aspects
@@ -81,7 +82,8 @@ class UnseenLane:
         if gaps_s is not None:
             goes = sum(lane.shares[name] for name in green)
             rate = sum(lane.shares[name] / gaps_s[name] for name in green)
-            return min(goes * rate, lane.queue) if self.green_s > _START_LOSS_S else 0.0
+            there = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
+            return min(goes * rate, there) if self.green_s > _START_LOSS_S else 0.0
         yielding = any(shown[name] is Aspect.YIELDING for name in green)
         if out > 0.0:
             self.out_s = second_s
