@@ -1,15 +1,18 @@
 """An open-loop load: readings leave when they are due, whatever became of those before them.
 
 Latency counts from the moment a reading was due and not from when it left, so that a stall is paid by everything that
-waited for it. What a sender may have unanswered is bounded; beyond that a batch is held back and counted, never queued.
+waited for it. What a sender may have unanswered is bounded; beyond that a batch is held back and counted, never queued, as
+it is while another stream is begun in place of one that ended.
 """
 
 import asyncio
+import contextlib
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import numpy as np
@@ -137,6 +140,7 @@ class GrpcClients:
         ]
         self._expected = accepted(batch)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning: set[int] = set()
 
     async def open(self) -> None:
         """Begin the streams, if there are any."""
@@ -148,7 +152,7 @@ class GrpcClients:
         turn, client = divmod(number, len(self._channels))
         outcome = self.outcome
         outcome.offered += outcome.readings_a_message
-        if self._unanswered[client] >= UNANSWERED_MAX:
+        if self._unanswered[client] >= UNANSWERED_MAX or (self._streaming and self._ended(client)):
             outcome.held_back += outcome.readings_a_message
             return
         lots = self._lots[client]
@@ -160,10 +164,33 @@ class GrpcClients:
             self._due[client].append((due_s, span.counts_from_s))
             self._streams[client].send(request)
         else:
-            task = asyncio.create_task(self._call(client, request, due_s, span.counts_from_s))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._task(self._call(client, request, due_s, span.counts_from_s))
         outcome.tell(first, event_time_us, due_s)
+
+    def _task(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _ended(self, client: int) -> bool:
+        """Tell whether a stream ended: what it leaves unanswered was refused, and another one is begun in its place."""
+        if not self._streams[client].ended:
+            return False
+        if client not in self._beginning:
+            for due in self._due[client]:
+                self._note(client, b"", "stream ended", *due)
+            self._due[client].clear()
+            self._beginning.add(client)
+            self._task(self._begin(client))
+        return True
+
+    async def _begin(self, client: int) -> None:
+        try:
+            # Where nobody listens at present, the next batch tries again.
+            with contextlib.suppress(OSError):
+                self._streams[client] = await self._channels[client].stream(self._hearing(client))
+        finally:
+            self._beginning.discard(client)
 
     def _hearing(self, client: int) -> Callable[[bytes], None]:
         def hear(answer: bytes) -> None:
@@ -202,7 +229,7 @@ class GrpcClients:
             self.outcome.refusals["stream ended"] += left
 
     def _open(self) -> bool:
-        return any(due and not stream.over for due, stream in zip(self._due, self._streams, strict=False))
+        return any(due and not stream.ended for due, stream in zip(self._due, self._streams, strict=False))
 
 
 def _said(answer: bytes) -> str:

@@ -252,9 +252,9 @@ class OpenCall:
         self._call = call
 
     @property
-    def over(self) -> bool:
-        """Whether the server ended the call or is about to."""
-        return self._call.ended.done() or self._connection.leaving
+    def ended(self) -> bool:
+        """Whether nothing more is answered. A server that says goodbye answers a call that is open on and on."""
+        return self._call.ended.done()
 
     def send(self, body: bytes) -> None:
         """Send one message."""

@@ -12,7 +12,7 @@ from maasloop.bus.columns import build_columns
 from maasloop.core.clock import SystemClock
 from maasloop.core.errors import InvalidArgument
 from maasloop.ingest.domain.outcome import Recorded
-from maasloop.ingest.entrypoints.rpc import STREAM_AHEAD_MAX, IngestDoor
+from maasloop.ingest.entrypoints.rpc import STREAM_AHEAD_MAX, STREAMED_MAX, IngestDoor
 from maasloop.ingest.ports import Batch
 
 NOBODY: Any = None
@@ -78,3 +78,35 @@ async def test_a_stream_that_is_left_leaves_nothing_behind() -> None:
     assert first.accepted_count == 1
     assert not [task for task in others if not task.done()]
     assert 0 < ended <= STREAM_AHEAD_MAX + 2
+
+
+async def test_many_streams_wait_where_calls_would_be_refused() -> None:
+    """While nothing can be stored for a moment, all streams together have so many batches on their way, and none ends."""
+    running = most = 0
+    full, stored = asyncio.Event(), asyncio.Event()
+
+    async def record(batch: Batch) -> Recorded:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == STREAMED_MAX:
+            full.set()
+        await stored.wait()
+        running -= 1
+        return Recorded(len(batch.columns), 0, ())
+
+    async def requests() -> AsyncIterator[PackedRecordObservationsRequest]:
+        for _ in range(2 * STREAM_AHEAD_MAX):
+            yield _request(1)
+
+    door = _door(record)
+
+    async def hear() -> int:
+        return sum([answer.accepted_count async for answer in door.stream_observations(requests(), NOBODY)])
+
+    streams = [asyncio.create_task(hear()) for _ in range(2 * STREAMED_MAX // STREAM_AHEAD_MAX)]
+    await full.wait()
+    stored.set()
+
+    assert sum(await asyncio.gather(*streams)) == 4 * STREAMED_MAX
+    assert most == STREAMED_MAX

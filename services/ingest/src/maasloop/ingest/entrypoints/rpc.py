@@ -40,7 +40,9 @@ from .batches import require_few, require_pairs
 REQUEST_MAX_BYTES = 4 * 1024 * 1024
 STREAM_AHEAD_MAX = 16
 CALLS_MAX = 512
-"""Batches on their way, those of streams among them; below what gRPC itself refuses without saying when to come back."""
+"""Calls of one batch on their way; below what gRPC itself refuses without saying when to come back."""
+STREAMED_MAX = 512
+"""Batches of all streams on their way. What comes then waits in its stream, and its sender for flow control: nothing is refused."""
 QUARANTINE_PAGE = 50
 
 type Record = Callable[[Batch], Awaitable[Recorded]]
@@ -77,7 +79,8 @@ class IngestDoor:
         self._list = list_quarantine
         self._replay = replay_quarantine
         self._clock = clock
-        self._running = 0
+        self._calls = 0
+        self._streamed = asyncio.Semaphore(STREAMED_MAX)
 
     def register(self, server: RpcServer) -> None:
         """Add the service to a server."""
@@ -101,22 +104,26 @@ class IngestDoor:
         self, request: PackedRecordObservationsRequest, _context: _Context
     ) -> RecordObservationsResponse:
         """Record one batch."""
+        if self._calls >= CALLS_MAX:
+            count_refused(Door.GRPC, Reason.OVERLOADED)
+            message = f"more than {CALLS_MAX} requests at once"
+            raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
+        self._calls += 1
         try:
-            if self._running >= CALLS_MAX:
-                message = f"more than {CALLS_MAX} requests at once"
-                raise ResourceExhausted(Reason.OVERLOADED, message, retry_after_s=1.0)
-            self._running += 1
-            try:
-                recorded = await self._record(batch_of(request, Door.GRPC, self._clock.now_us()))
-            finally:
-                self._running -= 1
+            return await self._recorded(request)
+        finally:
+            self._calls -= 1
+
+    async def _recorded(self, request: PackedRecordObservationsRequest) -> RecordObservationsResponse:
+        try:
+            recorded = await self._record(batch_of(request, Door.GRPC, self._clock.now_us()))
         except MaasloopError as error:
             count_refused(Door.GRPC, error.reason)
             raise
         return response(recorded, request.request_id)
 
     async def stream_observations(
-        self, requests: AsyncIterator[PackedRecordObservationsRequest], context: _Context
+        self, requests: AsyncIterator[PackedRecordObservationsRequest], _context: _Context
     ) -> AsyncIterator[RecordObservationsResponse]:
         """Record batches as they come and answer in order."""
         ahead: asyncio.Queue[asyncio.Task[RecordObservationsResponse] | None] = asyncio.Queue()
@@ -126,7 +133,10 @@ class IngestDoor:
             try:
                 async for request in requests:
                     await room.acquire()
-                    ahead.put_nowait(asyncio.create_task(self.record_observations(request, context)))
+                    await self._streamed.acquire()
+                    recording = asyncio.create_task(self._recorded(request))
+                    recording.add_done_callback(lambda _: self._streamed.release())
+                    ahead.put_nowait(recording)
             finally:
                 ahead.put_nowait(None)
 
