@@ -321,7 +321,7 @@ def test_a_gap_is_not_the_end_of_a_long_queue(sheet: Sheet) -> None:
         perception.hear(second, told, all_red(sheet) | ({"a": Aspect.GREEN} if second > 40 else {}))
         queues[second] = perception.lanes["lane-a"].queue
 
-    assert [queues[second] for second in (46, 47, 48)] == [2, 1, 0]
+    assert [queues[second] for second in (46, 47, 48, 49)] == [5, 2, 1, 0]
 
 
 def test_nobody_leaves_an_unseen_lane_before_he_is_at_its_line(sheet: Sheet) -> None:

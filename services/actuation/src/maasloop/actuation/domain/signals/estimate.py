@@ -34,10 +34,16 @@ PASSED_BY_MAX = 30.0
 """A loop that has missed so many vehicles in a row that passed another one has failed."""
 DISTRUST_S = 300.0
 """A loop that was stuck or fluttered is not believed for so long after the last sign of it."""
+DOUBT_S = 8.0
+"""Who was given up is remembered for so long: a queue may set off slowly, or have a gap where a road joins."""
 SHARE_TRUST = 5.0
 FEEDER_TRUST = 20.0
 """What was learned of a feeder counts less, so that it is noticed for long enough that nobody comes through."""
 SHARE_FADE = 0.98
+ALL_COME = 0.98
+"""Where the stated shares come to so much, nobody turns off between the loop and the lines: each vehicle is on one of the lanes."""
+LOST_MIN = 0.02
+"""A loop that misses nobody may have missed a vehicle itself: it is the origin of so little."""
 _SPARE = 1e-6
 _PARTS_OF_A_SECOND = 1024
 
@@ -100,6 +106,7 @@ class UpstreamShares:
         self.shares = dict(stated)
         self._stated = dict(stated)
         self._trust = trust
+        self._closed = sum(stated.values()) >= ALL_COME
         self._passed = 0.0
         self._found = dict.fromkeys(stated, 0.0)
         self._credit: dict[str | None, float] = dict.fromkeys((*stated, None), 0.0)
@@ -112,8 +119,9 @@ class UpstreamShares:
             self._found[lane] = found * SHARE_FADE
             self.shares[lane] = (self._found[lane] + self._trust * self._stated[lane]) / base
         total = sum(self.shares.values())
-        if total > 1.0:
+        if total > 1.0 or self._closed:
             self.shares = {lane: share / total for lane, share in self.shares.items()}
+            total = 1.0
         for lane, share in self.shares.items():
             self._credit[lane] += share
         self._credit[None] += max(0.0, 1.0 - total)
@@ -124,6 +132,10 @@ class UpstreamShares:
     def stated(self, lane: str) -> float:
         """Return the share that the data sheet states."""
         return self._stated[lane]
+
+    def lost(self) -> float:
+        """Return the vehicles that passed lately and have left over no line; some of them still wait."""
+        return max(LOST_MIN, self._passed - sum(self._found.values()))
 
     def found(self, lane: str, weight: float) -> None:
         """Note that a vehicle of this loop left over the line of ``lane``."""
@@ -182,6 +194,9 @@ class LaneEstimate:
     beyond: float = 0.0
     arrived: float = 0.0
     """Vehicles announced this second."""
+    doubted: list[Expected] = field(default_factory=list)
+    """Those given up in green of late, first in first out."""
+    doubted_until_s: float = -math.inf
 
     @property
     def expected(self) -> bool:
@@ -272,6 +287,21 @@ class LaneEstimate:
             return []
         late = sum(1 for _ in takewhile(lambda vehicle: vehicle.at_s < second_s - LATE_S, self.vehicles))
         return [self.vehicles.popleft() for _ in range((late + 1) // 2 if going else late)]
+
+    def doubt(self, vehicle: Expected, second_s: float) -> None:
+        """Give up a vehicle that should have come in green, but keep it in mind for a while."""
+        if second_s > self.doubted_until_s:
+            self.doubted.clear()
+        self.doubted.append(vehicle)
+        self.doubted_until_s = second_s + DOUBT_S
+
+    def recall(self, second_s: float) -> bool:
+        """Expect those who were given up a moment ago again, as somebody came whom nobody expected; tell whether any were."""
+        recalled = bool(self.doubted) and second_s <= self.doubted_until_s
+        if recalled:
+            self.vehicles.extendleft(reversed(self.doubted))
+        self.doubted.clear()
+        return recalled
 
     def lacking(self, second_s: float) -> float:
         """Bring forward whom the occupied line shows to be there; return what of one vehicle nobody had expected."""

@@ -209,8 +209,8 @@ class Perception:
         stops = self._loops.working(STOP_LINE, lane.id)
         left = sum(readings[one.id].count for one in stops if one.id in readings)
         unexpected = lane.depart(left, second_s) if left > 0 else 0.0
+        going = self._going(lane.id, aspects)
         if left > 0:
-            going = self._going(lane.id, aspects)
             for _ in range(round(left)):
                 self._turns.departed(second_s, lane.id, going)
         self._from_beside(lane, unexpected, second_s, left_already=True)
@@ -229,9 +229,10 @@ class Perception:
         lane.empty_s = stop.empty_s if stop is not None else 0
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
-        missing = lane.missing(second_s, going=bool(self._going(lane.id, aspects)))
+        missing = lane.missing(second_s, going=bool(going))
         for vehicle in missing:
-            self._to_beside(lane, vehicle, second_s)
+            if not self._to_beside(lane, vehicle, second_s) and going:
+                lane.doubt(vehicle, second_s)
         self._compare(lane, left, len(missing), stops)
         lane.reach_upstream(blocked=self._reaches_upstream(lane))
         self._stall(lane, second_s, left, aspects)
@@ -344,7 +345,9 @@ class Perception:
         return on_the_clock(self._loops.distance_m[loop] / (lane.speed_mps * _FREE_SPEED_SHARE))
 
     def _from_beside(self, lane: LaneEstimate, count: float, second_s: float, *, left_already: bool) -> None:
-        """Account for a vehicle nobody had expected on this lane: one expected on a lane beside is it, if overdue."""
+        """Account for a vehicle nobody had expected: it was given up too soon, or one overdue on a lane beside is it."""
+        if count > 0.0 and lane.recall(second_s):
+            count = lane.depart(count, second_s) if left_already else lane.lacking(second_s)
         if count <= 0.0:
             return
         given = (self.lanes[name].give_up(second_s) for name in self._beside[lane.id])
@@ -356,17 +359,19 @@ class Perception:
             source.found(lane.id, count)
         else:
             own = [self._sources[one.id] for one in self._loops.declared(UPSTREAM, lane.id)]
-            total = sum(one.stated(lane.id) for one in own)
-            for one in own:
-                one.found(lane.id, count * one.stated(lane.id) / total)
+            # It came over the loop that rather misses somebody.
+            parts = [one.stated(lane.id) * one.lost() for one in own]
+            for one, part in zip(own, parts, strict=True):
+                one.found(lane.id, count * part / sum(parts))
 
-    def _to_beside(self, lane: LaneEstimate, vehicle: Expected, second_s: float) -> None:
-        """Move a vehicle that did not come here to a lane beside where somebody stands; else it went elsewhere."""
+    def _to_beside(self, lane: LaneEstimate, vehicle: Expected, second_s: float) -> bool:
+        """Move a vehicle that did not come here to a lane beside where somebody stands; tell whether there is one."""
         for name in self._beside[lane.id]:
             other = self.lanes[name]
             if other.standing and vehicle.source is not None and name in vehicle.source.shares:
                 other.take_in(vehicle, second_s)
-                return
+                return True
+        return False
 
     def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects) -> None:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
