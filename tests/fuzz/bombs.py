@@ -12,6 +12,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import NOW_US
 
 from maasloop.api.observation.v1.observation_pb2 import ObservationColumns, SeriesDictionary
+from maasloop.ingest.domain.readings import READINGS_MAX
 
 COLLIDING_STEP = 2**40
 """Whole numbers this far apart begin in the same place of a dictionary."""
@@ -32,17 +33,17 @@ def _anywhere(target: Target) -> Mapping[str, bytes]:
     return found
 
 
-def _fill(head: str, piece: str, tail: str) -> bytes:
+def _fill(head: str, piece: str, tail: str, count_max: int = SIZE_MAX) -> bytes:
     """Repeat a piece between head and tail up to 64 KiB."""
-    count = (SIZE_MAX - len(head) - len(tail)) // (len(piece) + 1)
+    count = min((SIZE_MAX - len(head) - len(tail)) // (len(piece) + 1), count_max)
     return (head + ",".join([piece] * count) + tail).encode()
 
 
-def _names(head: str, piece: str, tail: str) -> bytes:
+def _names(head: str, piece: str, tail: str, count_max: int = SIZE_MAX) -> bytes:
     """The same with a number in each piece, so that no two are the same."""
     pieces: list[str] = []
     size = len(head) + len(tail)
-    while size < SIZE_MAX:
+    while size < SIZE_MAX and len(pieces) <= count_max:
         pieces.append(piece.replace("#", f"{len(pieces):x}"))
         size += len(pieces[-1]) + 1
     return (head + ",".join(pieces[:-1]) + tail).encode()
@@ -67,31 +68,31 @@ _JSON = {
 _OBSERVATIONS = '{"observations":['
 _PLAIN = {
     **_JSON,
-    "empty readings": _fill(_OBSERVATIONS, "{}", "]}"),
-    "no readings": _fill(_OBSERVATIONS, "1", "]}"),
-    "short readings": _fill(_OBSERVATIONS, '{"property":"p","value":1}', "]}"),
-    "short words": _fill(_OBSERVATIONS, '{"property":"p","state":""}', "]}"),
-    "places": _fill(_OBSERVATIONS, '{"property":"p","position":{"longitude":1,"latitude":1}}', "]}"),
-    "other names": _names(_OBSERVATIONS, '{"property":"a#","value":1}', "]}"),
-    "other devices": _names(_OBSERVATIONS, '{"device":"#","property":"a#","value":1}', "]}"),
-    "times": _fill(_OBSERVATIONS, '{"property":"p","value":1,"time":"2025-01-01T00:00:00+14:00"}', "]}"),
+    "empty readings": _fill(_OBSERVATIONS, "{}", "]}", READINGS_MAX),
+    "no readings": _fill(_OBSERVATIONS, "1", "]}", READINGS_MAX),
+    "short readings": _fill(_OBSERVATIONS, '{"property":"p","value":1}', "]}", READINGS_MAX),
+    "short words": _fill(_OBSERVATIONS, '{"property":"p","state":""}', "]}", READINGS_MAX),
+    "places": _fill(_OBSERVATIONS, '{"property":"p","position":{"longitude":1,"latitude":1}}', "]}", READINGS_MAX),
+    "other names": _names(_OBSERVATIONS, '{"property":"a#","value":1}', "]}", READINGS_MAX),
+    "other devices": _names(_OBSERVATIONS, '{"device":"#","property":"a#","value":1}', "]}", READINGS_MAX),
+    "times": _fill(_OBSERVATIONS, '{"property":"p","value":1,"time":"2025-01-01T00:00:00+14:00"}', "]}", READINGS_MAX),
 }
 _SENML = {
     **_JSON,
-    "short records": _fill("[", '{"n":"p","v":1}', "]"),
-    "shortest records": _fill("[", '{"v":1}', "]"),
-    "floats": _fill("[", '{"n":"p","v":1.5}', "]"),
-    "words": _fill("[", '{"n":"p","vs":""}', "]"),
-    "wrong records": _fill("[", '{"n":1}', "]"),
-    "other bases": _names("[", '{"bn":"d#/","n":"p","v":1}', "]"),
-    "other names": _names("[", '{"n":"#/a#","v":1.5}', "]"),
-    "other units": _names("[", '{"n":"power","u":"#","v":1.5}', "]"),
+    "short records": _fill("[", '{"n":"p","v":1}', "]", READINGS_MAX),
+    "shortest records": _fill("[", '{"v":1}', "]", READINGS_MAX),
+    "floats": _fill("[", '{"n":"p","v":1.5}', "]", READINGS_MAX),
+    "words": _fill("[", '{"n":"p","vs":""}', "]", READINGS_MAX),
+    "wrong records": _fill("[", '{"n":1}', "]", READINGS_MAX),
+    "other bases": _names("[", '{"bn":"d#/","n":"p","v":1}', "]", READINGS_MAX),
+    "other names": _names("[", '{"n":"#/a#","v":1.5}', "]", READINGS_MAX),
+    "other units": _names("[", '{"n":"power","u":"#","v":1.5}', "]", READINGS_MAX),
     "long base": ('[{"bn":"' + "a" * (SIZE_MAX // 2) + '"},' + ",".join(['{"n":"p","v":1.5}'] * 1_800) + "]").encode(),
 }
 
 
 def _cbor_records(record: bytes) -> bytes:
-    count = min((SIZE_MAX - 3) // len(record), 5_000)
+    count = min((SIZE_MAX - 3) // len(record), READINGS_MAX)
     return b"\x99" + count.to_bytes(2, "big") + record * count
 
 
@@ -114,22 +115,28 @@ _CBOR = {
     "colliding keys": b"\x81" + cbor2.dumps(dict.fromkeys(range(0, COLLIDING_STEP * 5_000, COLLIDING_STEP), 1)),
     "colliding keys in 8 KiB": b"\x81\xa1\x02"
     + cbor2.dumps(dict.fromkeys(range(0, COLLIDING_STEP * 800, COLLIDING_STEP), 1)),
-    "other names": b"\x99\x13\x88" + b"".join(cbor2.dumps({0: f"{name:x}/a{name:x}", 2: 1.5}) for name in range(5_000)),
+    "other names": b"\x99"
+    + READINGS_MAX.to_bytes(2, "big")
+    + b"".join(cbor2.dumps({0: f"{name:x}/a{name:x}", 2: 1.5}) for name in range(READINGS_MAX)),
+    "other series": b"\x99"
+    + READINGS_MAX.to_bytes(2, "big")
+    + b"".join(cbor2.dumps({0: f"{name:x}/a{name % 50:x}", 2: 1.5}) for name in range(READINGS_MAX)),
 }
 _HEADER = b"time,device,property,value\n"
 _CSV = {
-    "shortest lines": b"property,value\n" + b"p,1\n" * 4_999,
-    "words": b"property,value\n" + b"p,x\n" * 4_999,
-    "empty lines": _HEADER + b"\n" * 5_000,
+    "shortest lines": b"property,value\n" + b"p,1\n" * READINGS_MAX,
+    "words": b"property,value\n" + b"p,x\n" * READINGS_MAX,
+    "empty lines": _HEADER + b"\n" * READINGS_MAX,
     "more lines than are heard": _HEADER + b"\n" * SIZE_MAX,
-    "quotes": _HEADER + b'"1",d,p,1\n' * 4_999,
-    "open quotes": _HEADER + b'"\n' * 4_999,
+    "quotes": _HEADER + b'"1",d,p,1\n' * READINGS_MAX,
+    "open quotes": _HEADER + b'"\n' * READINGS_MAX,
     "one line of cells": _HEADER + b"," * SIZE_MAX,
     "one cell": _HEADER + b"a" * SIZE_MAX,
     "header of cells": b"," * SIZE_MAX,
     "long header": b"a" * SIZE_MAX,
-    "times": _HEADER + b"".join(b"%d.5,d,p,1\n" % (1_000_000_000 + at) for at in range(3_600)),
-    "other names": _HEADER + b"".join(b"1,%x,a%x,1\n" % (at, at) for at in range(4_999)),
+    "times": _HEADER + b"".join(b"%d.5,d,p,1\n" % (1_000_000_000 + at) for at in range(READINGS_MAX)),
+    "other names": _HEADER + b"".join(b"1,%x,a%x,1\n" % (at, at) for at in range(READINGS_MAX)),
+    "other series": _HEADER + b"".join(b"1,%x,a%x,1\n" % (at, at % 50) for at in range(READINGS_MAX)),
     "long numbers": _HEADER + b"1,d,p," + b"9" * SIZE_MAX,
     "long time": _HEADER + b"9" * 60_000 + b",d,p,1\n",
 }

@@ -23,7 +23,7 @@ from maasloop.cli.printing import Json, print_json, say
 from maasloop.core.errors import FailedPrecondition, InvalidArgument, Retryable
 
 CHUNK_BYTES_MAX = 192 * 1024
-CHUNK_LINES_MAX = 4_000
+CHUNK_LINES_MAX = 2_000
 LINE_BYTES_MAX = 64 * 1024
 AHEAD_MAX = 3
 """Chunks that are sent before the first of them is answered."""

@@ -86,6 +86,8 @@ def decode_lines(lines: Sequence[str], header: Header, receipt_time_us: int) -> 
     decoded = Decoded()
     series: dict[tuple[str, str, str], int] = {}
     times: dict[str, int | None] = {}
+    indexes, places = decoded.number_index.append, decoded.number_series.append
+    event_times, values = decoded.number_time_us.append, decoded.number_value.append
     for index, line in enumerate(lines):
         if not line:
             continue
@@ -111,8 +113,11 @@ def decode_lines(lines: Sequence[str], header: Header, receipt_time_us: int) -> 
         else:
             place = series.get(name)
             if place is None:
-                place = series[name] = decoded.series_of(*name)
-            decoded.add_number(index, place, time_us, value)
+                place = series[name] = decoded.new_series(*name)
+            indexes(index)
+            places(place)
+            event_times(time_us)
+            values(value)
     return decoded
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from maasloop.core.reasons import Reason
 
 PAYLOAD_MAX_BYTES = 256 * 1024
-READINGS_MAX = 5_000
+READINGS_MAX = 2_500
 DEPTH_MAX = 8
 TIME_US_MAX = 2**62
 
@@ -65,15 +65,20 @@ class Decoded:
     """Whom the refused ones are about, as far as they say: what is a person's must not be kept."""
     sequence: int | None = None
     """The sender's own count of its payloads, where it counts."""
-    _places: dict[RawSeries, int] = field(default_factory=dict)
+    _places: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def series_of(self, device: str, observed_property: str, unit: str = "") -> int:
         """Return the position of a series, a new one where it has not occurred before."""
-        series = RawSeries(device, observed_property, unit)
-        place = self._places.setdefault(series, len(self.series))
-        if place == len(self.series):
-            self.series.append(series)
+        name = (device, observed_property, unit)
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = self.new_series(device, observed_property, unit)
         return place
+
+    def new_series(self, device: str, observed_property: str, unit: str = "") -> int:
+        """Return the position of a series for a codec that remembers its series itself."""
+        self.series.append(RawSeries(device, observed_property, unit))
+        return len(self.series) - 1
 
     def add_number(self, index: int, series: int, time_us: int, value: float) -> None:
         """Append a number."""

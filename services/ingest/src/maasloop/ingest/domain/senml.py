@@ -52,6 +52,12 @@ class Labels:
         """Return the fields of a record that is a number and nothing else."""
         return frozenset({self.name, self.unit, self.value, self.time})
 
+    def bases(self) -> frozenset[Label]:
+        """Return the fields that hold for the records after them, too."""
+        return frozenset(
+            {self.base_version, self.base_name, self.base_time, self.base_unit, self.base_value, self.base_sum}
+        )
+
     def own(self) -> frozenset[Label]:
         """Return the fields that are about a record and not about those after it; an update time alone says nothing."""
         return frozenset({self.name, self.unit, self.time, self.sum, *self.values()})
@@ -101,6 +107,7 @@ class _Pack:
         self._receipt_time_us = receipt_time_us
         self._own = labels.own()
         self._words = frozenset({labels.name, labels.text, labels.time})
+        self._known = self._own | labels.bases() | {labels.update_time}
         self._names: dict[str, tuple[str, str]] = {}
         self._values = labels.values()
         self._base = _Base()
@@ -109,14 +116,17 @@ class _Pack:
         """Series by name and unit as the records write them, under the base values in force."""
 
     def read(self, records: list[Any]) -> Decoded:
-        """Read every record: those of a plain number here, the others one by one."""
+        """Read every record: those of a plain number here, with base values or without, the others one by one."""
         labels, base, series, decoded = self._labels, self._base, self._series, self._decoded
         name_label, unit_label, value_label, time_label = labels.name, labels.unit, labels.value, labels.time
-        plain = labels.plain()
+        plain, based = labels.plain(), labels.plain() | labels.bases()
         indexes, places = decoded.number_index.append, decoded.number_series.append
         times, values = decoded.number_time_us.append, decoded.number_value.append
+        last_base_s, last_s, time_us = 0.0, 0.0, self._time_us(0.0, 0.0)
         for index, record in enumerate(records):
-            if record.__class__ is dict and record.keys() <= plain:
+            if record.__class__ is dict and record.keys() <= based:
+                if not record.keys() <= plain:
+                    self._take_base(record, index)
                 value, time_s = record.get(value_label), record.get(time_label, 0.0)
                 if value.__class__ is int and -_EXACT_MAX <= value <= _EXACT_MAX:
                     value = float(value)
@@ -128,7 +138,10 @@ class _Pack:
                             place = series[name, unit] = self._place(name, unit)
                         indexes(index)
                         places(place)
-                        times(self._time_us(base.time_s, time_s))
+                        if time_s != last_s or base.time_s != last_base_s:
+                            last_s, last_base_s = time_s, base.time_s
+                            time_us = self._time_us(last_base_s, last_s)
+                        times(time_us)
                         values(value if base.value is None else value + base.value)
                         continue
             elif record.__class__ is dict and record.keys() <= self._words:
@@ -153,7 +166,7 @@ class _Pack:
 
     def _place(self, name: str, unit: str | None) -> int:
         device, _, observed_property = (self._base.name + name).rpartition("/")
-        return self._decoded.series_of(device, observed_property, self._base.unit if unit is None else unit)
+        return self._decoded.new_series(device, observed_property, self._base.unit if unit is None else unit)
 
     def _read_any(self, index: int, record: Any) -> None:  # noqa: ANN401 - of a stranger
         """Read any record, slowly."""
@@ -173,23 +186,28 @@ class _Pack:
     def _take_base(self, record: Record, index: int) -> None:
         """Take base values over; a wrong one spoils everything after it, so that the payload is refused."""
         labels, base = self._labels, self._base
-        version = record.get(labels.base_version, VERSION_MAX)
         name, unit = record.get(labels.base_name, base.name), record.get(labels.base_unit, base.unit)
-        time_s = number(record.get(labels.base_time, base.time_s))
-        value, total = record.get(labels.base_value, base.value), record.get(labels.base_sum, base.sum)
-        numbers = (time_s, 0.0 if value is None else number(value), 0.0 if total is None else number(total))
-        sound = isinstance(name, str) and isinstance(unit, str) and None not in numbers
-        old = not isinstance(version, bool) and isinstance(version, int | float) and version <= VERSION_MAX
-        foreign = any(isinstance(field, str) and field.endswith("_") for field in record)
-        if foreign or not old or not sound:
+        sound = isinstance(name, str) and isinstance(unit, str)
+        time_s = base.time_s if labels.base_time not in record else number(record[labels.base_time])
+        value, total = base.value, base.sum
+        if labels.base_value in record:
+            value = number(record[labels.base_value])
+            sound = sound and (value is not None or record[labels.base_value] is None)
+        if labels.base_sum in record:
+            total = number(record[labels.base_sum])
+            sound = sound and (total is not None or record[labels.base_sum] is None)
+        version = record.get(labels.base_version, VERSION_MAX)
+        old = version.__class__ in {int, float} and version <= VERSION_MAX
+        foreign = not record.keys() <= self._known and any(
+            isinstance(field, str) and field.endswith("_") for field in record
+        )
+        if foreign or not old or not sound or time_s is None:
             message = f"record {index} has base fields that cannot be understood"
             raise InvalidArgument(Reason.PAYLOAD_UNDECODABLE, message)
         if (name, unit) != (base.name, base.unit):
             self._series.clear()
             self._names.clear()
-        base.name, base.unit, base.time_s = str(name), str(unit), float(time_s or 0.0)
-        base.value = None if value is None else number(value)
-        base.sum = None if total is None else number(total)
+        base.name, base.unit, base.time_s, base.value, base.sum = name, unit, time_s, value, total
 
     def _take_reading(self, index: int, record: Record) -> Reason | None:
         """Append a reading, or return why it is none."""

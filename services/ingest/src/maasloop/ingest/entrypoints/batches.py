@@ -88,16 +88,15 @@ class _Layout:
         self._unit_of = unit_of
         self._devices: dict[str, int] = {}
         self._properties: dict[str, int] = {}
+        self._wrong: dict[int, Reason] = {}
+        """Series of numbers that are none, by their place among them."""
 
     def columns(self) -> tuple[Columns, list[int]]:
         """Return the columns, and the position in the payload of each row."""
         decoded = self._decoded
-        known = [self._place(series) for series in decoded.series]
-        rows, index = self._good_numbers(known)
+        device, observed_property, conversions = self._known_series()
+        rows, index = self._good_numbers()
         series = np.array(decoded.number_series, np.intp)[rows]
-        places = np.array([(0, 0) if isinstance(each, Reason) else each[:2] for each in known], np.uint32).reshape(
-            -1, 2
-        )
         value = np.array(decoded.number_value, np.float64)[rows]
         states, positions, others = self._others()
         sequences = self._sequences()
@@ -105,40 +104,56 @@ class _Layout:
         columns = build_columns(
             list(self._devices),
             list(self._properties),
-            places[series, 0],
-            places[series, 1],
+            np.array(device, np.uint32)[series],
+            np.array(observed_property, np.uint32)[series],
             np.array(decoded.number_time_us, np.int64)[rows],
-            _converted(value, series, [SAME if isinstance(each, Reason) else each[2] for each in known]),
+            _converted(value, series, conversions),
             states=states,
             positions=positions,
             sequences=sequences,
         )
         return columns, index + others
 
+    def _known_series(self) -> tuple[list[int], list[int], list[Conversion]]:
+        """Return device, property and conversion of each series of numbers; note those that are none."""
+        devices, properties, conversions = [], [], []
+        for place, series in enumerate(self._decoded.series):
+            found = self._place(series)
+            if isinstance(found, Reason):
+                self._wrong[place] = found
+                found = (0, 0, SAME)
+            devices.append(found[0])
+            properties.append(found[1])
+            conversions.append(found[2])
+        require_pairs(len(self._devices), len(self._properties))
+        return devices, properties, conversions
+
     def _place(self, series: RawSeries) -> tuple[int, int, Conversion] | Reason:
         """Return where a series stands in the dictionary and how its numbers are converted, or why there is none."""
-        device = series.device or self._received.sender
-        if not valid_id(device):
+        name, observed_property, unit = series
+        name = name or self._received.sender
+        device, place = self._devices.get(name), self._properties.get(observed_property)
+        if device is None and not valid_id(name):
             return Reason.DEVICE_UNKNOWN
-        if not valid_id(series.observed_property):
+        if place is None and not valid_id(observed_property):
             return Reason.PROPERTY_UNKNOWN
         found: Conversion | None = SAME
-        if series.unit:
-            wanted = self._unit_of(series.observed_property)
+        if unit:
+            wanted = self._unit_of(observed_property)
             # Of a property that is not known the pipeline says so.
-            found = SAME if wanted is None else conversion(series.unit, wanted)
+            found = SAME if wanted is None else conversion(unit, wanted)
         if found is None:
             return Reason.UNIT_MISMATCH
-        return (
-            self._devices.setdefault(device, len(self._devices)),
-            self._properties.setdefault(series.observed_property, len(self._properties)),
-            found,
-        )
+        if device is None:
+            device = self._devices[name] = len(self._devices)
+        if place is None:
+            place = self._properties[observed_property] = len(self._properties)
+        return device, place, found
 
-    def _good_numbers(self, known: list[tuple[int, int, Conversion] | Reason]) -> tuple[slice | _Indexes, list[int]]:
+    def _good_numbers(self) -> tuple[slice | _Indexes, list[int]]:
         """Return which numbers have a series, and their positions in the payload; note the others."""
         decoded = self._decoded
-        wrong = {place: each for place, each in enumerate(known) if isinstance(each, Reason)}
+        wrong = self._wrong
         if not wrong:
             return slice(None), decoded.number_index
         good = []

@@ -108,7 +108,7 @@ class ImportObservationsRequest(_message.Message):
     offset: _builtins.int
     """Optional. Where `content` begins in the file, in bytes."""
     content: _builtins.bytes
-    """Required. Whole lines of CSV, at most 256 KiB and 5,000 lines: at offset 0 the header
+    """Required. Whole lines of CSV, at most 256 KiB and 2,500 lines: at offset 0 the header
     `time,device,property,value` (in any order, separated by comma, semicolon or tab), then the rows.
     """
     line: _builtins.int
