@@ -12,7 +12,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 from tests.load.figures import slope_an_hour
 
@@ -94,6 +96,15 @@ class Samples:
     def peaks_mib(self) -> dict[str, float]:
         """Return the highest sample of each process."""
         return {name: max(values) for name, values in self.memory_mib.items()}
+
+    def memory_by_sixth(self) -> dict[str, dict[str, float]]:
+        """Return the mean memory (MiB) of each process in each sixth of the samples: a slope that ends is seen there."""
+        told = {}
+        for name, values in self.memory_mib.items():
+            ends = [len(values) * sixth // 6 for sixth in range(7)]
+            parts = [values[first:last] for first, last in pairwise(ends)]
+            told[name] = {str(sixth): round(fmean(part), 1) for sixth, part in enumerate(parts, start=1) if part}
+        return told
 
     def slopes(self, *, from_s: float) -> dict[str, dict[str, float]]:
         """Return the growth an hour of memory (MiB) and descriptors after a warm-up."""

@@ -101,6 +101,7 @@ async def run(plan: Plan) -> dict[str, Any]:
                 "cores_used": spent,
                 "peak_mib": {**samples.peaks_mib(), **processes.peak_mib(lab.stack)},
                 **samples.slopes(from_s=plan.seconds * SLOPE_FROM),
+                "memory_mib_by_sixth": samples.memory_by_sixth(),
                 "refusals": {name: round(count - counted.get(name, 0)) for name, count in refusals(lab).items()},
                 **await _balance(lab, before, clients.outcome.acknowledged + devices.outcome.acknowledged),
             }

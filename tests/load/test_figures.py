@@ -4,6 +4,7 @@ import math
 
 import pytest
 from tests.load import figures
+from tests.load.processes import Samples
 
 
 def test_a_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:
@@ -38,3 +39,15 @@ def test_a_limit_is_told_as_met_or_not_met() -> None:
     assert figures.judged("ratio", told, at_least=0.7).endswith(" met")
     assert figures.judged("p99", told, at_most=5.0).endswith(" met")
     assert "not measured" in figures.judged("other", told, at_most=1.0)
+
+
+def test_memory_is_told_by_sixths_of_a_run() -> None:
+    """Growth that ends shows in the last ones, which a slope over everything hides; a part without samples is left out."""
+    samples = Samples()
+    samples.memory_mib["nats"] = [10.0, 20.0, 30.0, 40.0, 40.0, 40.0, 40.0]
+    samples.memory_mib["ingest"] = [7.0]
+
+    assert samples.memory_by_sixth() == {
+        "nats": {"1": 10, "2": 20, "3": 30, "4": 40, "5": 40, "6": 40},
+        "ingest": {"6": 7},
+    }
