@@ -124,8 +124,14 @@ class PostgresRowTransaction:
 
     async def renew(self, latest: Latest) -> None:
         """Add to newest values."""
-        for piece in _pieces(_latest_columns(latest)):
-            await self._cursor.execute(sql.MERGE_LATEST, piece)
+        await self._cursor.execute(sql.LATEST_ALONE, (self._partition,))
+        left = len(latest.series)
+        for statement in (sql.RENEW_LATEST, sql.BEGIN_LATEST):
+            for piece in _pieces(_latest_columns(latest)) if left else ():
+                await self._cursor.execute(statement, piece)
+                left -= self._cursor.rowcount
+        if left:
+            raise KeyTaken("latest")
 
     async def move_windows(self, owner: int, edges: Mapping[Retention, int]) -> None:
         """Let windows begin elsewhere."""

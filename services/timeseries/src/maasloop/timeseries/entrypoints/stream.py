@@ -1,8 +1,9 @@
 """The writer: from a custody stream into rows.
 
 Messages are taken in order of their sequence without a hole. When nothing is under way, what has come is stored at once,
-except that lots keep a distance that grows with their cost; while one is under way the next fills up. Killed between
-the commit and its acknowledgement, messages come again and are skipped by position.
+except that lots keep a distance that grows with their cost; while one is under way the next fills up, and begins beside it
+when it is full, or when it is worth it and no more comes. Killed between the commit and its acknowledgement, messages come
+again and are skipped by position.
 
 Tasks: ``pull``, and those of ``Storing``; only ``pull`` moves the cursor.
 """
@@ -27,7 +28,7 @@ from maasloop.timeseries.handlers.store_observations import StoreObservations
 from maasloop.timeseries.ports.streams import StreamInfo, StreamReader
 from maasloop.timeseries.ports.writing import PositionMoved, RowStore, Stored
 
-from .gathering import READINGS_A_SECOND_LOT, Gathered, newest_behind
+from .gathering import READINGS_A_SECOND_LOT, Gathered, Growth, newest_behind
 from .messages import district_of
 from .storing import UNDER_WAY_MAX, Progress, Storing, Taken
 
@@ -139,6 +140,7 @@ class Writer:
         self._cursor = Cursor(Life(durable.stream, "", 0), 0)
         self._pending = 0
         self._gathered = Gathered()
+        self._growth = Growth()
         self._next_s = 0.0
         """When the next lot may begin that is not full."""
         self._look_s = 0.0
@@ -219,16 +221,17 @@ class Writer:
             await self._finish()
             await self._lots.patiently(self._begin)
         newest = newest_behind(deliveries, pull.waiting)
+        growing = self._growth.see(newest, self._clock.monotonic_s())
         async for taken in self._in_order(deliveries):
             self._gathered.add(taken)
-            if self._gathered.enough(newest - taken.sequence, self._lots.under_way_max):
+            if self._gathered.enough(newest - taken.sequence, self._lots.under_way_max, growing=growing):
                 await self._take_on()
         if not self._gathered.taken:
             if not self._lots.under_way:
                 await self._lots.pass_over(self._cursor.taken)
             await self._lots.close_windows()
             await self._look()
-        if self._gathered.taken and self._worth_a_lot(idle=pull.waiting == 0):
+        if self._gathered.taken and self._worth_a_lot(idle=pull.waiting == 0 and not growing):
             await self._take_on()
 
     async def _is_another(self, deliveries: Sequence[Delivery]) -> bool:
@@ -274,6 +277,7 @@ class Writer:
 
     async def _begin(self) -> None:
         """Read how far this life of the stream has been stored; a stream that was set back begins a new epoch."""
+        self._growth = Growth()
         info = await self._streams.info(self._durable.stream)
         if self._lane is not None:
             await self._begin_lane(self._lane, info)
