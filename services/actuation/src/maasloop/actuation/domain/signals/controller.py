@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from .area import VehicleSeen
 from .aspects import Aspect, Aspects
+from .crossing import WAIT_MAX_S
 from .estimate import LoopReading
 from .forecast import Departure
 from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
@@ -94,6 +95,7 @@ class Controller:
         self._near = frozenset(group.id for group in self.sheet.groups if not short.isdisjoint(group.lanes))
         self._plans: dict[Stage, StagePlan] = {}
         self._local_until_s = -math.inf
+        self._next: Stage | None = None
         self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
 
     def hear(
@@ -127,6 +129,9 @@ class Controller:
             return left
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
+        onward = self._onward(state, not_before_s)
+        if onward is not None:
+            return onward
         current = frozenset(name for name, group in state.groups.items() if group.green)
         ranked = self._ranked(state, current, not_before_s)
         for index, stage in ranked:
@@ -162,6 +167,11 @@ class Controller:
                 return None
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
         waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
+        if not waiting and not self.perception.crossing.unsure().isdisjoint(current - stage):
+            asked = self._clearing(state, stage, current, not_before_s, reason)
+            if asked is not None:
+                self._next = stage
+                return asked
         # On a short road nobody gives way, not even to the last of a green that ends.
         waiting |= {
             name for name in self._near & (stage - current) if not self._way_is_clear(state, name, not_before_s)
@@ -175,6 +185,28 @@ class Controller:
         if stage == current and self._may_stay(state, not_before_s):
             return Hold(reason)
         return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
+
+    def _onward(self, state: JunctionState, not_before_s: float) -> Decision | None:
+        """Go on to the stage that was chosen, if nobody is held up inside any longer; nothing where none was."""
+        stage, self._next = self._next, None
+        if stage is None:
+            return None
+        current = frozenset(name for name, group in state.groups.items() if group.green)
+        inside = self.perception.crossing.late()
+        waiting = {name for name in stage - current if not inside.isdisjoint(self.sheet.foes[name])}
+        if waiting:
+            self._next = stage
+            return Hold(f"{len(waiting)} groups wait until the junction is clear")
+        return self._towards(state, stage, current, not_before_s, "nobody is held up inside")
+
+    def _clearing(
+        self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
+    ) -> Ask | None:
+        """Ask for the end of the greens only: if nobody is held up inside by then, the rest starts as soon as it would have."""
+        starting = {name for name in stage - current if not current.isdisjoint(self.sheet.foes[name])}
+        reason = f"{reason}, {len(starting)} groups wait until it is known who is inside"
+        guard_s = self.parameters.clearing_s + WAIT_MAX_S
+        return self._ask(state, stage - starting, not_before_s, reason, guard_s=guard_s)
 
     def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
         """Return the groups of a stage that nobody wants to take in behind the junction, and that can wait for it."""

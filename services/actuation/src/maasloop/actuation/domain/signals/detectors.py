@@ -1,6 +1,6 @@
 """The loops of one junction: what each has said, and which of them can be believed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .estimate import LoopMemory, LoopReading
 from .sheet import Detector, DetectorPosition, Sheet
@@ -62,6 +62,10 @@ class Detectors:
                 self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(DetectorPosition.EXIT, name)
             )
         }
+
+    def silent_exits(self, exits: Iterable[str]) -> frozenset[str]:
+        """Return those of some exits where no loop tells who comes out."""
+        return frozenset(name for name in exits if not self.working(DetectorPosition.EXIT, name))
 
     def backed_up(self) -> set[str]:
         """Return the lanes on whose feeders somebody has stood for some seconds: the queue fills the road."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
+from .crossing import Crossing
 from .detectors import Detectors
 from .estimate import (
     ANNOUNCED_TOLERANCE_S,
@@ -53,6 +54,7 @@ class Perception:
         self._pressed_s: dict[str, tuple[float, float]] = {}
         self._waiting: set[str] = set()
         self._box = Box()
+        self.crossing = Crossing(self.exits_of, self.lanes)
         self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
         self._blind: frozenset[str] = frozenset()
         self._counted: frozenset[str] = frozenset()
@@ -213,6 +215,7 @@ class Perception:
         if left > 0:
             for _ in range(round(left)):
                 self._turns.departed(second_s, lane.id, going)
+                self.crossing.passed(lane.id, going, aspects)
         self._from_beside(lane, unexpected, second_s, left_already=True)
         upstream = lane.id in self._counted
         if upstream or not self._loops.declared(UPSTREAM, lane.id):
@@ -286,7 +289,9 @@ class Perception:
                 since_s, until_s = self._going_s.get(name, (second_s, second_s))
                 self._going_s[name] = (since_s if second_s - until_s <= 1.0 else second_s, second_s)
         self._out.clear()
-        for name in self._turns.seen(second_s, self._loops.exits_passed(readings)):
+        passed = self._loops.exits_passed(readings)
+        self.crossing.hear(second_s, aspects, passed, self._loops.silent_exits(self.sheet.exits))
+        for name in self._turns.seen(second_s, passed):
             ways = [(lane, way) for lane in sorted(self._blind) for way in self._may_lead(lane, name, second_s)]
             if ways:
                 lane, way = max(ways, key=lambda one: self.lanes[one[0]].queue)

@@ -1,0 +1,101 @@
+"""Loops tell who passed a line and did not come out of the junction: who crosses his way waits for a while."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
+from maasloop.actuation.domain.signals.controller import Ask, Controller
+from maasloop.actuation.domain.signals.crossing import WAIT_MAX_S
+from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge, record
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+
+PASSED = LoopReading(1, 0.4)
+EMPTY = LoopReading(0, 0.0)
+COVERED = LoopReading(0, 1.0)
+CROSSING_S = 5
+FULL_S = 160
+"""From this second on nobody comes out of the junction."""
+CALL_S = 168
+ON_THE_WAY = ("a", "b", "d")
+
+
+@pytest.fixture
+def boxed(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing with two groups that give way to a third, an exit loop for each of them, and c across all."""
+    loops = [one for one in sheet_data["detectors"] if one["id"] != "loop-exit"]
+    exits = [
+        {"id": f"exit-{name}", "position": "exit", "distance_m": 25.0, "serves": [[f"out-{name}", 1.0]]}
+        for name in ON_THE_WAY
+    ]
+    groups = [one | {"exits": [f"out-{one['id']}"] if one["id"] in ON_THE_WAY else []} for one in sheet_data["groups"]]
+    steps = [one | {"state": one["state"].replace("GGrgr", "Ggrgr")} for one in sheet_data["local"]["steps"]]
+    return read_sheet(
+        sheet_data
+        | {
+            "groups": groups,
+            "exits": [{"id": f"out-{name}"} for name in ON_THE_WAY],
+            "detectors": [*loops, *exits],
+            "yields": [["b", "a"], ["d", "a"]],
+            "local": sheet_data["local"] | {"steps": steps},
+        }
+    )
+
+
+def starts_s(sheet: Sheet, *, freed_s: float = math.inf, inside: tuple[str, ...] = ON_THE_WAY, silent: str = "") -> int:
+    """Return when c becomes green: before, somebody on the ways ``inside`` passes his line and is out at ``freed_s``."""
+    controller = Controller(sheet)
+    aspects = dict.fromkeys(sheet.group, Aspect.RED) | {"a": Aspect.GREEN, "b": Aspect.YIELDING, "d": Aspect.YIELDING}
+    state = JunctionState.first_seen(sheet, 0, aspects)
+    request: SequenceRequest | None = None
+    out: dict[int, list[str]] = {}
+    for second in range(1, 2 * CALL_S):
+        for step in request.steps if request is not None else ():
+            if request is not None and request.not_before_s + step.offset_s <= second:
+                aspects = dict(step.aspects)
+        if aspects["c"] in GREENS:
+            return second
+        told = {one.id: EMPTY for one in sheet.detectors if one.id != silent}
+        for name, count in Counter(out.pop(second, ())).items():
+            if f"exit-{name}" != silent:
+                told[f"exit-{name}"] = LoopReading(count, 0.4)
+        if second >= CALL_S:
+            told["loop-c-stop-line"] = COVERED
+        for name in ON_THE_WAY if second % 8 == 0 and aspects["a"] in GREENS else ():
+            told[f"loop-{name}-stop-line"] = PASSED
+            held = name in inside and second >= FULL_S
+            due_s = max(second + CROSSING_S, freed_s) if held else second + CROSSING_S
+            if due_s < math.inf:
+                out.setdefault(int(due_s), []).append(name)
+        state = state.observe(second, aspects, controller.hear(second, told, aspects))
+        decision = controller.decide(state) if state.busy_until_s <= second and second >= CALL_S else None
+        if isinstance(decision, Ask):
+            verdict = judge(sheet, state, decision.request)
+            assert isinstance(verdict, Permitted)
+            request, state = decision.request, record(state, verdict)
+    raise AssertionError
+
+
+def test_who_crosses_waits_for_those_inside_and_not_for_ever(boxed: Sheet) -> None:
+    """Where two had to give way and a third passed late, a foe starts when they are out, or some seconds later than else."""
+    clear_s = starts_s(boxed, inside=())
+    full_s = starts_s(boxed)
+
+    assert clear_s < starts_s(boxed, freed_s=clear_s + 1) < full_s
+    assert full_s <= clear_s + WAIT_MAX_S
+
+
+@pytest.mark.parametrize("inside", [("a",), ("a", "b"), ("d",)])
+def test_one_who_gives_way_inside_is_not_waited_for(boxed: Sheet, inside: tuple[str, ...]) -> None:
+    """Who waits for a gap leaves when the green ends, and one who is late alone has no one in his way: no time is lost."""
+    assert starts_s(boxed, inside=inside) == starts_s(boxed, inside=())
+
+
+def test_nobody_is_waited_for_whom_no_loop_sees_coming_out(boxed: Sheet) -> None:
+    """A dead exit loop costs nothing once it is known to be dead."""
+    assert starts_s(boxed, silent="exit-b") == starts_s(boxed, inside=(), silent="exit-b")
