@@ -97,13 +97,12 @@ class Samples:
         """Return the highest sample of each process."""
         return {name: max(values) for name, values in self.memory_mib.items()}
 
-    def memory_by_sixth(self) -> dict[str, dict[str, float]]:
+    def memory_by_sixth(self) -> dict[str, list[float]]:
         """Return the mean memory (MiB) of each process in each sixth of the samples: a slope that ends is seen there."""
         told = {}
         for name, values in self.memory_mib.items():
-            ends = [len(values) * sixth // 6 for sixth in range(7)]
-            parts = [values[first:last] for first, last in pairwise(ends)]
-            told[name] = {str(sixth): round(fmean(part), 1) for sixth, part in enumerate(parts, start=1) if part}
+            parts = pairwise(len(values) * sixth // 6 for sixth in range(7))
+            told[name] = [round(fmean(values[first:last]), 1) for first, last in parts if first < last]
         return told
 
     def slopes(self, *, from_s: float) -> dict[str, dict[str, float]]:

@@ -47,7 +47,4 @@ def test_memory_is_told_by_sixths_of_a_run() -> None:
     samples.memory_mib["nats"] = [10.0, 20.0, 30.0, 40.0, 40.0, 40.0, 40.0]
     samples.memory_mib["ingest"] = [7.0]
 
-    assert samples.memory_by_sixth() == {
-        "nats": {"1": 10, "2": 20, "3": 30, "4": 40, "5": 40, "6": 40},
-        "ingest": {"6": 7},
-    }
+    assert samples.memory_by_sixth() == {"nats": [10, 20, 30, 40, 40, 40], "ingest": [7]}

@@ -16,6 +16,26 @@ def test_figures_stand_between_their_marks_however_often_they_are_written() -> N
         report.filled(text, {"scale": ""})
 
 
+def test_the_readme_tells_the_figures_of_the_last_run() -> None:
+    """Rates are rounded to thousands, shares are those of COPY in the same run; every row is there."""
+    a_run = {"median": 417_400, "min": 1, "max": 2}
+    doors = ("grpc_batch_1000", "grpc_batch_5000", "nats_batch_1000", "senml", "http_json")
+    told = {
+        **{f"{door}_rows_per_s": a_run for door in doors},
+        "copy_rows_per_s": 691_376,
+        "ratio_1000": 0.603,
+        "ratio_5000": 0.789,
+        "mqtt_ratio": {"median": 0.748, "min": 0.668, "max": 0.823},
+        "loop_latency_p50_ms_at_10000": 5.6,
+        "loop_latency_p99_ms_at_10000": 15.63,
+    }
+    rows = report.measured(told).splitlines()
+    assert len(rows) == 2 + len(doors) + 3
+    assert "| 417,000 rows/s (0.60 of COPY) |" in rows[3]
+    assert rows[-2].endswith("| 0.75 (0.67 to 0.82) |")
+    assert rows[-1].endswith("| 6 and 16 ms |")
+
+
 def test_stacks_are_counted_outermost_frame_first_and_idle_time_is_left_out() -> None:
     """What perf prints innermost first becomes a path from the process down; a cost is where the samples were."""
     text = (
