@@ -142,12 +142,44 @@ def waiting(sheet: Sheet, every_s: int, red_s: int) -> float:
     return perception.lanes["lane-c"].queue
 
 
-def test_a_lane_that_was_never_seen_is_as_busy_as_the_others(sheet: Sheet) -> None:
-    """What waits there grows by shares of a vehicle, the faster the more comes to the lanes that are seen."""
-    few, many = waiting(sheet, 40, 30), waiting(sheet, 8, 30)
+def test_a_lane_that_was_never_seen_is_as_busy_as_the_others_or_as_the_plan_assumes(sheet: Sheet) -> None:
+    """What waits there grows by shares of a vehicle: as its plan lets assume, and faster where more comes to the others."""
+    nobody, few, many = waiting(sheet, 4_000, 30), waiting(sheet, 40, 30), waiting(sheet, 8, 30)
 
-    assert 0.0 < few < 1.0 < many
+    assert nobody == few
+    assert 1.0 < few < 0.7 * many
     assert waiting(sheet, 40, 60) == pytest.approx(2 * few, rel=0.3)
+
+
+def test_behind_one_who_stands_others_are_assumed_as_the_plan_does(sheet: Sheet) -> None:
+    """Where nobody counts who comes, a lane that got little green is not taken for a quiet one while somebody stands."""
+    queues = {}
+    for stop in (EMPTY, COVERED):
+        perception = Perception(sheet)
+        for second in range(1, 1_201):
+            told = readings(sheet, loop_c_stop_line=stop if second > 1_140 else EMPTY)
+            perception.hear(
+                second, {name: one for name, one in told.items() if name != "loop-c-upstream"}, all_red(sheet)
+            )
+        queues[stop] = perception.lanes["lane-c"].queue
+
+    assert queues[COVERED] > queues[EMPTY] + 2.0
+
+
+@pytest.mark.parametrize(("every_s", "left"), [(2, True), (100, False)])
+def test_a_lane_with_one_of_two_exits_watched_has_more_behind(
+    sheet_data: dict[str, Any], every_s: int, left: bool
+) -> None:
+    """Where no more than some of those who leave are seen, they tell as well that others are behind them."""
+    groups = [one | ({"exits": ["out", "side"]} if one["id"] == "a" else {}) for one in sheet_data["groups"]]
+    sheet = read_sheet(sheet_data | {"groups": groups, "exits": [{"id": "out"}, {"id": "side"}]})
+    perception = Perception(sheet)
+    for second in range(1, 121):
+        told = {"loop_exit": PASSED if second > 70 and second % every_s == 0 else EMPTY}
+        aspects = all_red(sheet) | ({"a": Aspect.GREEN} if second > 60 else {})
+        perception.hear(second, readings(sheet, "a", **told), aspects)
+
+    assert (perception.lanes["lane-a"].queue > 1.0) is left
 
 
 def behind(sheet: Sheet, upstream: LoopReading | None) -> float:

@@ -53,9 +53,12 @@ class UnseenLane:
     def arrive(self, lane: LaneEstimate, second_s: float, busy: float, *, announced: bool = False) -> None:
         """Let one second of the usual demand come to the lane; the least where loops announce it.
 
-        As long as nothing is known of the lane it is taken to be as ``busy`` as those that are seen.
+        As long as nothing is known of the lane it is taken to be as ``busy`` as the plan or those that are seen tell.
         """
         usual = self.usual if self.learned_s >= USUAL_MEMORY_S else self.assumed * busy
+        if lane.standing:
+            # Usual is what the lane was given: a lane that gets little looks quiet, and would get ever less.
+            usual = max(usual, self.assumed)
         lane.rate = max(usual, self.least)
         lane.pile_up(second_s, self.least if announced else lane.rate)
         while lane.vehicles and lane.queue > max(1.0, lane.storage_m / 7.0):
@@ -79,6 +82,11 @@ class UnseenLane:
         green = frozenset(name for name in lane.shares if shown[name] in GREENS)
         self.green_s = self.green_s + 1 if green == self.green else 0
         self.green = green
+        if out > 0.0:
+            self.out_s = second_s
+            if not counted:
+                # As long as they keep coming out, more are behind them: who was seen leaving is not taken off the last.
+                lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
         if gaps_s is not None:
             goes = sum(lane.shares[name] for name in green)
             rate = sum(lane.shares[name] / gaps_s[name] for name in green)
@@ -86,12 +94,8 @@ class UnseenLane:
             return min(goes * rate, there) if self.green_s > _START_LOSS_S else 0.0
         yielding = any(shown[name] is Aspect.YIELDING for name in green)
         if out > 0.0:
-            self.out_s = second_s
             lane.excluded.clear()
             lane.stalled_until_s = 0.0
-            if not counted:
-                # As long as they keep coming out, more are behind them: who was seen leaving is not taken off the last.
-                lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
         elif green and self._quiet(second_s, yielding=yielding):
             self._nobody_comes(lane, second_s, yielding=yielding, counted=counted)
         return out
@@ -143,10 +147,13 @@ def _crossing_rate(sheet: Sheet, lanes: Mapping[str, LaneEstimate], group: str, 
 
 
 def busy(seen: Iterable[UnseenLane]) -> float:
-    """Return how much comes to the lanes that are seen, as a multiple of what the plan lets assume."""
+    """Return how much comes to the lanes that are seen, as a multiple of what the plan lets assume, and no less than that.
+
+    Where little comes to the others, there is time to look after one that may be the main road.
+    """
     known = [one for one in seen if one.learned_s >= USUAL_MEMORY_S]
     assumed = sum(one.assumed for one in known)
-    return sum(one.usual for one in known) / assumed if assumed > 0 else 1.0
+    return max(1.0, sum(one.usual for one in known) / assumed) if assumed > 0 else 1.0
 
 
 def unseen_lanes(sheet: Sheet) -> dict[str, UnseenLane]:
