@@ -7,7 +7,7 @@ travel; who leaves over the stop line is taken off; a stop line that stays empty
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -42,6 +42,8 @@ FEEDER_TRUST = 20.0
 SHARE_FADE = 0.98
 ALL_COME = 0.98
 """Where the stated shares come to so much, nobody turns off between the loop and the lines: each vehicle is on one of the lanes."""
+BLOCKING_SHARE_MIN = 0.3
+"""A loop that gives a lane so much of what passes it is covered by that lane's queue."""
 LOST_MIN = 0.02
 """A loop that misses nobody may have missed a vehicle itself: it is the origin of so little."""
 _SPARE = 1e-6
@@ -328,6 +330,19 @@ class LaneEstimate:
                 known.source = vehicle.source
                 return
         self.vehicles.append(Expected(second_s, vehicle.weight, vehicle.source))
+
+    def reaches(self, covered: Iterable[Mapping[str, float]], free: Collection[str]) -> bool:
+        """Tell whether its queue stands on one of the ``covered`` loops, given by their shares; nobody waits for a ``free`` lane.
+
+        Where more of those who pass a loop go to other lanes and all of these are free, they wait for this one.
+        """
+        if self.id in free:
+            return False
+        return any(
+            shares[self.id] >= BLOCKING_SHARE_MIN
+            or (self.standing and all(name in free for name, share in shares.items() if share > shares[self.id]))
+            for shares in covered
+        )
 
     def reach_upstream(self, *, blocked: bool) -> None:
         """Note whether the queue covers the upstream loop: then the lane is full, and more wait behind it."""

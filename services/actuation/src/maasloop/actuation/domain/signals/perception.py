@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
@@ -10,6 +10,7 @@ from .crossing import Crossing
 from .detectors import Detectors
 from .estimate import (
     ANNOUNCED_TOLERANCE_S,
+    EMPTY_S,
     FEEDER_TRUST,
     RATE_MEMORY_S,
     Expected,
@@ -29,7 +30,6 @@ LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
 WANTS_OTHER_S = 4
 CALL_CHANCE_MIN = 0.04
-BLOCKING_SHARE_MIN = 0.3
 MAIN_SHARE_MIN = 0.5
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 _FREE_SPEED_SHARE = 0.95
@@ -77,25 +77,13 @@ class Perception:
             for detector in sheet.detectors
             if detector.position is DetectorPosition.FEEDER
         }
-        self._fed_beside = {
-            lane: sorted(
-                {other for feeder in self._feeders.values() if lane in feeder.shares for other in feeder.shares}
-                - {lane}
-            )
-            for lane in self.lanes
-        }
+        self._fed_beside = {lane: _beside(self._feeders.values(), lane) for lane in self.lanes}
         self._fed: set[str] = set()
         self._reach_s = {
             lane.id: on_the_clock(lane.storage_m / (lane.speed_mps * _FREE_SPEED_SHARE)) - ANNOUNCED_TOLERANCE_S
             for lane in sheet.lanes
         }
-        self._beside = {
-            lane: sorted(
-                {other for source in self._sources.values() if lane in source.shares for other in source.shares}
-                - {lane}
-            )
-            for lane in self.lanes
-        }
+        self._beside = {lane: _beside(self._sources.values(), lane) for lane in self.lanes}
 
     def hear(
         self,
@@ -237,7 +225,7 @@ class Perception:
             if not self._to_beside(lane, vehicle, second_s) and going:
                 lane.doubt(vehicle, second_s)
         self._compare(lane, left, len(missing), stops)
-        lane.reach_upstream(blocked=self._reaches_upstream(lane))
+        lane.reach_upstream(blocked=self._reaches_upstream(lane, aspects))
         self._stall(lane, second_s, left, aspects)
 
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
@@ -254,7 +242,7 @@ class Perception:
         left = unseen.leave(lane, second_s, out, aspects, gaps_s, counted=not dark)
         if left > 0.0:
             lane.depart(left)
-        lane.reach_upstream(blocked=self._reaches_upstream(lane))
+        lane.reach_upstream(blocked=self._reaches_upstream(lane, aspects))
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
 
@@ -264,11 +252,15 @@ class Perception:
         working = sum(share for name, share in stated.items() if not self._loops.failed(name))
         return working > sum(stated.values()) * MAIN_SHARE_MIN
 
-    def _reaches_upstream(self, lane: LaneEstimate) -> bool:
-        return any(
-            self._loops.standing(one.id) and self._sources[one.id].shares[lane.id] >= BLOCKING_SHARE_MIN
-            for one in self._loops.working(UPSTREAM, lane.id)
-        )
+    def _reaches_upstream(self, lane: LaneEstimate, aspects: Aspects) -> bool:
+        """Tell whether who stands on an upstream loop waits for this lane."""
+        loops = self._loops.working(UPSTREAM, lane.id)
+        covered = [self._sources[one.id].shares for one in loops if self._loops.standing(one.id)]
+        if not covered:
+            return False
+        idle = [one.id for one in self.lanes.values() if one.empty_s >= EMPTY_S]
+        free = {name for name in idle if any(aspects[way] in GREENS for way in self.groups_of[name])}
+        return lane.reaches(covered, free)
 
     def _compare(self, lane: LaneEstimate, left: float, missing: int, stops: list[Detector]) -> None:
         """Notice a loop that misses who passes: its upstream loop counts them, or its stop line does."""
@@ -396,3 +388,8 @@ class Perception:
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S
+
+
+def _beside(sources: Iterable[UpstreamShares], lane: str) -> list[str]:
+    """Return the other lanes that some of the loops before a lane serve as well."""
+    return sorted({other for source in sources if lane in source.shares for other in source.shares} - {lane})
