@@ -171,8 +171,8 @@ bench-signals-scale: setup ## how many junctions one core decides upon each seco
 bench-rsmp: setup ## 500 RSMP sites in one supervisor process: command to read-back, watchdogs, memory (ARGS="--seconds 60")
 	@$(BIN)/python -m tests.load.rsmp_sites $(ARGS)
 
-report-signals: setup ## write the figures of the last bench of signal controllers into docs/reports/signals.md
-	@$(BIN)/python -m tests.signals.report
+report-signals: setup ## figures and pictures of the last bench of signal controllers, or of those in ARGS, into docs/reports/signals.md
+	@$(BIN)/python -m tests.signals.report $(ARGS)
 
 bench: setup ## measure the data path and the loop, into .maasloop/bench/
 	@scripts/bench

@@ -1,8 +1,19 @@
 """The report of the bench of signal controllers."""
 
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from tests.signals import pictures
+from tests.signals.drawing import LEFT
 from tests.signals.plan import Outcome, Run
-from tests.signals.report import page
+from tests.signals.report import draw, page, together
 from tests.signals.table import summaries
+
+from maasloop.twin.street.network import load_network
+
+RING = Path("examples/ring/ring.net.xml")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_the_report_says_what_was_measured_on_what() -> None:
@@ -21,8 +32,9 @@ def test_the_report_says_what_was_measured_on_what() -> None:
         "runs": [outcome.to_json()],
         "scenarios": summaries([Outcome.from_json(outcome.to_json())]),
     }
-    text = page(told)
+    text = page([told])
 
+    assert "cologne1; maasloop; area: 1 runs, now, commit `abc`" in text
     assert "2 cores, some, load before 1.0, SUMO 1.28, 3600 street seconds" in text
     assert "| cologne1 | maasloop | area | 1 | 16.5 | - |" in text
     assert "| who |" not in text
@@ -35,6 +47,92 @@ def test_the_report_tells_of_every_kind_of_road_user() -> None:
         Run("x", "maasloop", 1), 16.5, 60.0, 100.0, 0.6, 9, 1, 0, "", 80.0, 0.3, 2.0, {}, 0, 9.0, road_users=users
     )
     machine = dict.fromkeys(("time", "commit", "cores", "processor", "load_average_before", "sumo"), "")
-    text = page({"machine": machine, "runs": [outcome.to_json()], "scenarios": summaries([outcome])})
+    text = page([{"machine": machine, "runs": [outcome.to_json()], "scenarios": summaries([outcome])}])
 
     assert "| x | maasloop | area | walker | 9.0 | - | 6.5 | - | - | - | - |" in text
+
+
+def _outcome(controller: str, seed: int, mean_s: float, gridlock: str = "") -> Outcome:
+    run = Run("x", controller, seed)
+    return Outcome(run, mean_s, 60.0, 100.0, 0.6, 9, 1, 0, gridlock, 80.0, 0.3, 2.0, {}, 0, 9.0)
+
+
+def test_benches_become_one_table_in_which_the_later_run_counts() -> None:
+    """The same run of two benches is there once; controllers stand in their order, whichever bench had them."""
+    first = {"runs": [_outcome("maasloop", 1, 16.0).to_json(), _outcome("maasloop", 2, 18.0).to_json()]}
+    second = {"runs": [_outcome("fixed", 1, 40.0).to_json(), _outcome("maasloop", 1, 17.0).to_json()]}
+
+    found = together([first, second])
+
+    assert [(one.run.controller, one.run.seed, one.mean_delay_s) for one in found] == [
+        ("fixed", 1, 40.0),
+        ("maasloop", 1, 17.0),
+        ("maasloop", 2, 18.0),
+    ]
+
+
+def test_delays_are_drawn_where_they_are_and_a_lock_is_seen() -> None:
+    """A larger mean is a dot further right; a row with a run that locked has a mark and says how many."""
+    runs = [_outcome("fixed", 1, 40.0), _outcome("maasloop", 1, 10.0), _outcome("maasloop", 2, 20.0, "stands")]
+    root = ET.fromstring(pictures.delays(summaries(runs)))  # noqa: S314 - drawn a line above
+    dots = {dot[0].text: float(dot.attrib["cx"]) for dot in root.iter(f"{SVG}circle")}
+
+    assert sorted(dots, key=lambda told: dots[told or ""]) == [
+        "x, maasloop, area: 15.0 ± 63.55 s, 1 of 2 runs locked",
+        "x, fixed, area: 40.0 ± 0.0 s",
+    ]
+    assert [text.text for text in root.iter(f"{SVG}text")].count("x area ✕") == 1
+
+
+def test_waits_are_drawn_down_to_one_trip_in_a_thousand() -> None:
+    """A controller under which trips stand twice as long has its line twice as far to the right, at every share."""
+    short_s = [float(number % 100) for number in range(2_000)]
+    svg = pictures.waits("x", {"fixed": [2 * each for each in short_s], "maasloop": short_s})
+    lines = [line.attrib["points"].split() for line in ET.fromstring(svg).iter(f"{SVG}polyline")]  # noqa: S314 - drawn a line above
+    fixed, ours = ([float(point.split(",")[0]) - LEFT for point in points] for points in lines)
+
+    assert len(ours) == 1 + len(pictures.SHARES)
+    assert fixed == pytest.approx([2 * each for each in ours], abs=0.2)
+
+
+def test_what_a_junction_showed_is_drawn_by_the_second() -> None:
+    """A link has a bar for each stretch of one colour, as long as it was shown; what lies outside is left out."""
+    states = [(second, "G" if second < 130 else "y" if second < 133 else "r") for second in range(2_000)]
+    root = ET.fromstring(pictures.timeline("j", states, 100))  # noqa: S314 - drawn a line above
+    bars = [(bar.attrib["fill"], float(bar.attrib["width"])) for bar in root.iter(f"{SVG}rect")][-6:-3]
+
+    assert [color for color, _ in bars] == [pictures.ASPECTS[aspect] for aspect in "gyr"]
+    assert bars[0][1] == pytest.approx(10 * bars[1][1], rel=0.02)
+    assert bars[2][1] == pytest.approx(19 * bars[0][1] - bars[1][1], rel=0.02)
+
+
+def test_a_corridor_is_the_busiest_way_and_shows_who_stops_on_it(tmp_path: Path) -> None:
+    """Of two ways the one with more vehicles is drawn; each edge of a journey is a line from its entry to its exit."""
+    net = load_network(RING)
+    first = next(edge for edge in net.getEdges() if edge.getTLS())
+    second = next(edge for edge, to in first.getOutgoing().items() if to[0].getTLSID())
+    way_there, away = f"{first.getID()} {second.getID()}", first.getID()
+    routes = tmp_path / "vehroutes.xml"
+    row = '<vehicle id="v"><route edges="{}" exitTimes="{}"/></vehicle>'
+    rows = [row.format(way_there, "10 20"), row.format(way_there, "20 60"), row.format(away, "5.00")]
+    routes.write_text(f"<routes>{''.join(rows)}{row.format(way_there, '40.00 -1.00')}</routes>")
+    journeys = pictures.read_journeys(routes)
+    assert journeys[-1] == ((away,), (40.0,))
+
+    way = pictures.corridor(net, journeys)
+    assert way.edges == (first.getID(), second.getID())
+    assert way.ends_m == (first.getLength(), first.getLength() + second.getLength())
+    junction, link = way.signals[0]
+    states = {junction: [(second, "r" * link + "G") for second in range(100)]}
+    root = ET.fromstring(pictures.space_time("t", way, journeys, states, 0))  # noqa: S314 - drawn a line above
+
+    assert len(list(root.iter(f"{SVG}polyline"))) == 2
+    assert pictures.ASPECTS["g"] in [bar.attrib["fill"] for bar in root.iter(f"{SVG}rect")]
+
+
+def test_without_kept_runs_only_delays_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs the files of runs is left out, and the page shows the picture that there is."""
+    monkeypatch.setattr("tests.signals.report.PICTURES", tmp_path)
+    drawn = draw([_outcome("maasloop", 1, 16.0)], tmp_path / "kept")
+
+    assert [path.name for _, path in drawn] == ["delays.svg"]

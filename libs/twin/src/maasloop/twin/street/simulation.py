@@ -167,7 +167,8 @@ class StreetSimulation:
         command += ["--tripinfo-output", str(self.tripinfo)]
         command += ["--tripinfo-output.write-unfinished", "--tripinfo-output.write-undeparted"]
         if self._options.routes:
-            command += ["--vehroute-output", str(self.work_dir / ROUTES), "--vehroute-output.write-unfinished"]
+            command += ["--vehroute-output", str(self.work_dir / ROUTES)]
+            command += ["--vehroute-output.write-unfinished", "--vehroute-output.exit-times"]
         if self._options.vehicle_positions:
             command += ["--fcd-output", str(self.work_dir / "positions.xml")]
         return command
