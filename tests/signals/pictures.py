@@ -22,6 +22,7 @@ COLORS = {
 OTHER = "#b0338f"
 ASPECTS = {"g": "#2aa84a", "y": "#f2c200", "r": "#d9534f"}
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+ALONG, FROM_BESIDE = "#1d3557", "#9bb3cc"
 WINDOW_S = 600
 ROW = 22
 
@@ -119,16 +120,17 @@ def space_time(
         ]
         for first_s, last_s, aspect in _stretches(shown):
             axes.bar((first_s, last_s), way.ends_m[place], ASPECTS[aspect], 5.0)
-    ends_m = dict(zip(way.edges, way.ends_m, strict=True))
+    stretch_m = dict(zip(way.edges, pairwise((0.0, *way.ends_m)), strict=True))
     for edges, exits_s in journeys:
-        points = [
-            (exit_s - from_s, ends_m[edge]) for edge, exit_s in zip(edges, exits_s, strict=True) if edge in ends_m
-        ]
-        for (left_s, left_m), (next_s, next_m) in pairwise(points):
-            if left_m < next_m and left_s >= 0 and next_s <= WINDOW_S:
-                axes.line([(left_s, left_m), (next_s, next_m)], "#345", 0.8)
+        for (entered_s, left_s), (before, edge) in zip(pairwise(exits_s), pairwise(edges), strict=True):
+            if edge in stretch_m and from_s <= entered_s and left_s <= from_s + WINDOW_S:
+                start_m, end_m = stretch_m[edge]
+                color = ALONG if before in stretch_m else FROM_BESIDE
+                axes.line([(entered_s - from_s, start_m), (left_s - from_s, end_m)], color, 0.9)
     axes.ticks_y({way.ends_m[place]: junction[:22] for place, (junction, _) in way.signals.items()})
-    axes.ticks_x(range(0, WINDOW_S + 1, 60), "seconds; the way is drawn upwards, from the start of the corridor")
+    axes.ticks_x(
+        range(0, WINDOW_S + 1, 60), "seconds; metres from the start upwards; lighter = turned in from another road"
+    )
     return axes.svg()
 
 
