@@ -53,7 +53,7 @@ _BY_KIND = (
 )
 _HEAD = """# Signal controllers over SUMO
 
-Written by `make report-signals` from the last `make bench-signals`. Delay is the mean of timeLoss + departDelay over all trips,
+Written by `make report-signals` from benches that `make bench-signals` ran. Delay is the mean of timeLoss + departDelay over all trips,
 those that never departed among them. Violations are found by a reader of the recorded signal states that shares no code with
 controller and kernel, by our clearances: the fixed and actuated baselines keep the network's own, shorter ones, and are counted by
 the same rules. A gridlock is a vehicle that stands for more than 300 s in one stop, or a queue that does not leave in 180 s of its
