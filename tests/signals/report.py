@@ -106,8 +106,8 @@ def _measured(bench: dict[str, Any]) -> str:
     )
 
 
-def draw(outcomes: Sequence[Outcome], kept: Path) -> list[tuple[str, Path]]:
-    """Draw what there is and return the title and the place of each picture."""
+def draw(outcomes: Sequence[Outcome], kept: Path, to: Path = PICTURES) -> list[tuple[str, Path]]:
+    """Draw what there is into a directory and return the title and the place of each picture."""
     made = {"delays": ("Mean delay by controller", pictures.delays(summaries(outcomes)))}
     runs = {run.controller: kept / run.name for run in _kept(outcomes, kept)}
     if OURS in runs:
@@ -127,10 +127,10 @@ def draw(outcomes: Sequence[Outcome], kept: Path) -> list[tuple[str, Path]]:
         junction = next(iter(way.signals.values()), (min(states), 0))[0]
         title = f"{scenario}: what {junction[:40]} shows, {OURS}"
         made["junction"] = (title, pictures.timeline(title, states[junction], begin_s))
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    to.mkdir(parents=True, exist_ok=True)
     for name, (_, svg) in made.items():
-        (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8")
-    return [(title, PICTURES / f"{name}.svg") for name, (title, _) in made.items()]
+        (to / f"{name}.svg").write_text(svg, encoding="utf-8")
+    return [(title, to / f"{name}.svg") for name, (title, _) in made.items()]
 
 
 def _kept(outcomes: Sequence[Outcome], kept: Path) -> list[Run]:

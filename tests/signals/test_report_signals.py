@@ -130,9 +130,8 @@ def test_a_corridor_is_the_busiest_way_and_shows_who_stops_on_it(tmp_path: Path)
     assert pictures.ASPECTS["g"] in [bar.attrib["fill"] for bar in root.iter(f"{SVG}rect")]
 
 
-def test_without_kept_runs_only_delays_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_kept_runs_only_delays_are_drawn(tmp_path: Path) -> None:
     """What needs the files of runs is left out, and the page shows the picture that there is."""
-    monkeypatch.setattr("tests.signals.report.PICTURES", tmp_path)
-    drawn = draw([_outcome("maasloop", 1, 16.0)], tmp_path / "kept")
+    drawn = draw([_outcome("maasloop", 1, 16.0)], tmp_path / "kept", tmp_path / "drawn")
 
     assert [path.name for _, path in drawn] == ["delays.svg"]
