@@ -58,7 +58,7 @@ async def readings() -> dict[str, Any]:
         processes.forget_peaks(lab.stack)
         before = await _asked(database, _BYTES), await _asked(database, _WAL)
         sends: tuple[tuple[str, Callable[[], Awaitable[Measured]]], ...] = (
-            ("batches", lambda: doors.grpc_batches(lab, seconds=SECONDS, rows=1_000)),
+            ("batches", lambda: doors.grpc_calls(lab, seconds=SECONDS, rows=1_000)),
             ("http", lambda: doors.http_json(lab, requests=HTTP_REQUESTS)),
             ("mqtt", lambda: doors.mqtt_singles(lab, messages=MQTT_MESSAGES)),
         )

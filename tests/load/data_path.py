@@ -48,10 +48,10 @@ async def throughput(lab: Lab, *, seconds: int, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         await _limit(lab, found, seconds)
         for rows in ROWS_A_MESSAGE:
-            await lab.empty()
-            gc.collect()
-            measured = await doors.grpc_batches(lab, seconds=seconds, rows=rows)
-            _note(found, cpu, f"grpc_batch_{rows}", measured)
+            for name, send in (("batch", doors.grpc_batches), ("call", doors.grpc_calls)):
+                await lab.empty()
+                gc.collect()
+                _note(found, cpu, f"grpc_{name}_{rows}", await send(lab, seconds=seconds, rows=rows))
         _say(", ".join(f"{name} {values[-1]:,.0f}" for name, values in found.items()))
     await lab.empty()
     for _ in range(repeats):
@@ -108,6 +108,7 @@ def summary(found: dict[str, list[float]]) -> dict[str, Any]:
     told["copy_rows_per_s"] = best
     for rows in ROWS_A_MESSAGE:
         told[f"ratio_{rows}"] = round(told[f"grpc_batch_{rows}_rows_per_s"]["median"] / best, 3)
+        told[f"ratio_call_{rows}"] = round(told[f"grpc_call_{rows}_rows_per_s"]["median"] / best, 3)
     told["ratio"] = min(told[f"ratio_{rows}"] for rows in ROWS_A_MESSAGE)
     told["grpc_batch_rows_per_s"] = told["grpc_batch_1000_rows_per_s"]
     return told

@@ -41,11 +41,27 @@ async def _all(waiting: Iterator[bytes], ask: Answer, expected: bytes, in_flight
             group.create_task(work())
 
 
-async def grpc_batches(lab: Lab, *, seconds: int, rows: int, a_second: int = 1) -> Measured:
-    """Send every series so often a street second, so many rows a message, 16 calls in flight.
+async def grpc_batches(lab: Lab, *, seconds: int, rows: int) -> Measured:
+    """Send every series each street second, so many rows a message, over one stream, 16 messages unanswered.
 
-    Rows are a multiple of the series or the other way round, and fill the last message.
+    Rows are a multiple of the series or the other way round, and fill the last message. One stream, because batches that
+    overtake each other are older than what is stored, which costs the writer more.
     """
+    start_us = lab.street.take(seconds)
+    made = city.requests(start_us, seconds, rows=rows, devices=lab.devices)
+    expected = city.accepted(rows)
+    async with wire_grpc.Channel(lab.address("ingest"), STREAM, tls=lab.tls()) as channel:
+
+        async def send() -> None:
+            await _stream(channel, made, expected, IN_FLIGHT)
+
+        return await lab.measure(
+            send, start_us=start_us, seconds=seconds, rows=seconds * lab.devices, series=lab.devices
+        )
+
+
+async def grpc_calls(lab: Lab, *, seconds: int, rows: int, a_second: int = 1) -> Measured:
+    """Send the same with a call a message, every series so often a street second, 16 calls in flight."""
     start_us = lab.street.take(seconds)
     made = city.requests(start_us, seconds, rows=rows, devices=lab.devices, a_second=a_second)
     expected = city.accepted(rows)
@@ -83,31 +99,33 @@ async def grpc_stream_singles(lab: Lab, *, readings: int) -> Measured:
     expected = city.accepted(1)
     async with wire_grpc.Channel(lab.address("ingest"), STREAM, tls=lab.tls()) as channel:
 
-        async def work(requests: Sequence[bytes]) -> None:
-            answered, room = 0, asyncio.Event()
-
-            def hear(answer: bytes) -> None:
-                nonlocal answered
-                if answer != expected:
-                    message = f"a reading was refused: {answer!r}"
-                    raise RuntimeError(message)
-                answered += 1
-                room.set()
-
-            call = await channel.stream(hear)
-            for sent in range(len(requests) + STREAM_IN_FLIGHT):
-                while answered < min(sent - STREAM_IN_FLIGHT + 1, len(requests)):
-                    room.clear()
-                    await room.wait()
-                if sent < len(requests):
-                    call.send(requests[sent])
-
         async def send() -> None:
             async with asyncio.TaskGroup() as group:
                 for number in range(STREAMS):
-                    group.create_task(work(made[number::STREAMS]))
+                    group.create_task(_stream(channel, made[number::STREAMS], expected, STREAM_IN_FLIGHT))
 
         return await lab.measure(send, start_us=start_us, seconds=seconds, rows=readings, series=0)
+
+
+async def _stream(channel: wire_grpc.Channel, requests: Sequence[bytes], expected: bytes, in_flight: int) -> None:
+    """Send over a stream and hear every answer."""
+    answered, room = 0, asyncio.Event()
+
+    def hear(answer: bytes) -> None:
+        nonlocal answered
+        if answer != expected:
+            message = f"readings were refused: {answer!r}"
+            raise RuntimeError(message)
+        answered += 1
+        room.set()
+
+    call = await channel.stream(hear)
+    for sent in range(len(requests) + in_flight):
+        while answered < min(sent - in_flight + 1, len(requests)):
+            room.clear()
+            await room.wait()
+        if sent < len(requests):
+            call.send(requests[sent])
 
 
 async def _http(lab: Lab, kind: str, bodies: Sequence[bytes], *, start_us: int, seconds: int, rows: int) -> Measured:

@@ -52,7 +52,7 @@ async def measure(*, repeats: int = REPEATS, seconds: int = SECONDS) -> dict[str
 async def _once(lab: Lab, seconds: int) -> dict[str, Measured]:
     """Send by each door that differs."""
     return {
-        "grpc": await doors.grpc_batches(lab, seconds=seconds, rows=ROWS),
+        "grpc": await doors.grpc_calls(lab, seconds=seconds, rows=ROWS),
         "nats": await doors.nats_batches(lab, seconds=seconds, rows=ROWS),
         "mqtt": await doors.mqtt_singles(lab, messages=SINGLES),
     }

@@ -99,10 +99,12 @@ def measured(told: dict[str, Any]) -> str:
         "raw binary COPY into the same hypertable, the better of two orders": (
             f"{round(told['copy_rows_per_s'], -3):,.0f} rows/s"
         ),
-        "gRPC, 1,000 readings a message, until rows, newest values and minutes of all are readable": rate(
+        "gRPC stream, 1,000 readings a message, until rows, newest values and minutes of all are readable": rate(
             "grpc_batch_1000_rows_per_s", "rows/s", "ratio_1000"
         ),
         "the same, 5,000 readings a message": rate("grpc_batch_5000_rows_per_s", "rows/s", "ratio_5000"),
+        "gRPC, a call for 1,000 readings": rate("grpc_call_1000_rows_per_s", "rows/s", "ratio_call_1000"),
+        "the same, a call for 5,000 readings": rate("grpc_call_5000_rows_per_s", "rows/s", "ratio_call_5000"),
         "NATS request, 1,000 readings a message": rate("nats_batch_1000_rows_per_s", "readings/s"),
         "SenML JSON over HTTP, until readable": rate("senml_rows_per_s", "readings/s"),
         "JSON over HTTP, 100 readings a request, until readable": rate("http_json_rows_per_s", "readings/s"),

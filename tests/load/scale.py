@@ -119,10 +119,8 @@ async def by_series(sizes: list[int]) -> dict[str, Any]:
 
 async def _written(lab: Lab, *, seconds: int, a_second: int = 1) -> list[Measured]:
     """Write a few times; series are made before the clock runs: every one has had a reading."""
-    await doors.grpc_batches(lab, seconds=1, rows=ROWS_A_MESSAGE, a_second=a_second)
-    return [
-        await doors.grpc_batches(lab, seconds=seconds, rows=ROWS_A_MESSAGE, a_second=a_second) for _ in range(PROBES)
-    ]
+    await doors.grpc_calls(lab, seconds=1, rows=ROWS_A_MESSAGE, a_second=a_second)
+    return [await doors.grpc_calls(lab, seconds=seconds, rows=ROWS_A_MESSAGE, a_second=a_second) for _ in range(PROBES)]
 
 
 def _say(text: str) -> None:

@@ -59,7 +59,7 @@ async def measure(*, repeats: int = REPEATS, seconds: int = SECONDS) -> dict[str
 async def _once(lab: Lab, seconds: int, *, scraped: bool) -> dict[str, Measured]:
     async with _scraping(lab) if scraped else _left_alone():
         return {
-            "grpc": await doors.grpc_batches(lab, seconds=seconds, rows=ROWS),
+            "grpc": await doors.grpc_calls(lab, seconds=seconds, rows=ROWS),
             "mqtt": await doors.mqtt_singles(lab, messages=SINGLES),
         }
 

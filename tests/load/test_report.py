@@ -19,12 +19,15 @@ def test_figures_stand_between_their_marks_however_often_they_are_written() -> N
 def test_the_readme_tells_the_figures_of_the_last_run() -> None:
     """Rates are rounded to thousands, shares are those of COPY in the same run; every row is there."""
     a_run = {"median": 417_400, "min": 1, "max": 2}
-    doors = ("grpc_batch_1000", "grpc_batch_5000", "nats_batch_1000", "senml", "http_json")
+    batches = ("grpc_batch_1000", "grpc_batch_5000", "grpc_call_1000", "grpc_call_5000", "nats_batch_1000")
+    doors = (*batches, "senml", "http_json")
     told = {
         **{f"{door}_rows_per_s": a_run for door in doors},
         "copy_rows_per_s": 691_376,
         "ratio_1000": 0.603,
         "ratio_5000": 0.789,
+        "ratio_call_1000": 0.55,
+        "ratio_call_5000": 0.75,
         "mqtt_ratio": {"median": 0.748, "min": 0.668, "max": 0.823},
         "loop_latency_p50_ms_at_10000": 5.6,
         "loop_latency_p99_ms_at_10000": 15.63,
