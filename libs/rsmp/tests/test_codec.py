@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from maasloop.rsmp.decoding import DEPTH_MAX, decode
 from maasloop.rsmp.dialect import DIALECTS, Dialect, OnChange, Release, common_dialect
 from maasloop.rsmp.encoding import encode
-from maasloop.rsmp.errors import FramingError, MessageInvalid, NotSendable
-from maasloop.rsmp.framing import FORM_FEED, PacketBuffer
+from maasloop.rsmp.errors import MessageInvalid, NotSendable
+from maasloop.rsmp.framing import FORM_FEED, Oversized, PacketBuffer
 from maasloop.rsmp.messages import (
     Address,
     AggregatedStatus,
@@ -193,11 +193,15 @@ def test_packets_are_cut_wherever_the_stream_is_cut(packets: list[bytes], size: 
     assert found == [packet for packet in packets if packet.strip()]
 
 
-@pytest.mark.parametrize("data", [b"12345", b"12345\f", b"1\f12345"])
-def test_a_packet_has_a_limit(data: bytes) -> None:
-    """A packet longer than the limit ends the stream, before and after its form feed."""
-    with pytest.raises(FramingError, match="4 bytes"):
-        list(PacketBuffer(4).feed(data))
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_a_packet_over_the_limit_is_passed_over(size: int) -> None:
+    """It is told once, and what follows its form feed is read, however the bytes arrive."""
+    stream, buffer = b"1\f1234567\f22\f\f12345", PacketBuffer(4)
+
+    found = [each for at in range(0, len(stream), size) for each in buffer.feed(stream[at : at + size])]
+
+    told = [each.head[:5] if isinstance(each, Oversized) else each for each in found]
+    assert told == [b"1", b"12345", b"22", b"12345"]
 
 
 @pytest.mark.parametrize(
@@ -222,14 +226,24 @@ def test_a_reason_says_what_is_wrong(packet: bytes, reason: str) -> None:
         decode(packet, NEWEST)
 
 
-def test_a_refusable_message_has_its_id() -> None:
-    """What is wrong after a valid id can be answered with that id, what is wrong before it cannot."""
-    with pytest.raises(MessageInvalid) as refusable:
-        decode(_packet(wTs="now"), NEWEST)
-    with pytest.raises(MessageInvalid) as silent:
-        decode(_packet(mId="7"), NEWEST)
+@pytest.mark.parametrize(
+    ("packet", "message_id"),
+    [
+        (_packet(wTs="now"), ID),
+        (_packet(mType="other"), ID),
+        (_packet()[:-1], ID),
+        (_packet(mId="7"), "7"),
+        (_packet(mId=7), ""),
+        (_packet(mId="7" * 65), ""),
+        (b'{"oMId": "' + ID.encode(), ""),
+    ],
+)
+def test_a_refusable_message_has_its_id(packet: bytes, message_id: str) -> None:
+    """Whatever is wrong with a message, it is refused by the id that its sender gave it."""
+    with pytest.raises(MessageInvalid) as refused:
+        decode(packet, NEWEST)
 
-    assert (refusable.value.message_id, silent.value.message_id) == (ID, "")
+    assert refused.value.message_id == message_id
 
 
 def test_capitals_count_from_3_2_on() -> None:

@@ -138,12 +138,17 @@ def _command(code: str, order: str, **values: str) -> CommandRequest:
     return CommandRequest("00000000-0000-4000-9000-000000000001", Address(CONTROLLER), arguments)
 
 
+def _twice(request: CommandRequest) -> CommandRequest:
+    return replace(request, arguments=(*request.arguments, replace(request.arguments[-1], value="1")))
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
         (_command("M0000", "bad", status="True"), "command M0000 is not in list 1.2.1"),
         (_command("M0002", "bad", **PLAN_3), "command M0002 is ordered by setPlan, not by 'bad'"),
         (_command("M0002", "setPlan", status="True"), "M0002 securityCode, timeplan missing"),
+        (_twice(_command("M0002", "setPlan", **PLAN_3)), "M0002 has an argument twice"),
         (
             StatusRequest(
                 _command("M0002", "", a="").message_id, Address(CONTROLLER), (StatusName("S0000", "status"),)

@@ -40,12 +40,16 @@ from .reading import Reader
 DEPTH_MAX = 8
 """Deepest nesting of arrays and objects in a packet; an array as the value of a status needs five."""
 
+ID_CHARACTERS_MAX = 64
+"""Longest id by which a message is refused; a UUID has 36."""
+
 ACKNOWLEDGED: Final = {"Acknowledged": True, "notAcknowledged": False}
 ACTIVE: Final = {"Active": True, "inActive": False}
 # The text of core 3.2 has capitals, the schemas of an issued alarm have none: both are read.
 SUSPENDED: Final = {"Suspended": True, "suspended": True, "notSuspended": False}
 
 _CODES = {letter: re.compile(rf"{letter}[0-9A-Za-z]{{1,15}}") for letter in "AMS"}
+_CLAIMED_ID = re.compile(rb'"mId"\s*:\s*"([0-9a-fA-F-]{36})"')
 _INTERVAL = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,3}))?")
 _CATEGORY = re.compile(r"[TD]")
 _PRIORITY = re.compile(r"[123]")
@@ -59,18 +63,32 @@ def decode(packet: bytes, dialect: Dialect) -> Message:
     Raises:
         MessageInvalid: the packet is no message of this dialect; the error says which element is wrong.
     """
-    reader = Reader(_parse(packet))
-    if (mark := reader.text("mType")) != "rSMsg":
-        message = f"mType: rSMsg is expected, got {mark[:40]!r}"
-        raise MessageInvalid(message)
-    kind = reader.text("type")
-    if kind in _ACKNOWLEDGEMENTS:
-        return _ACKNOWLEDGEMENTS[kind](reader, dialect)
-    message_id = reader.message_id("mId")
     try:
-        return _NUMBERED.get(kind, _unknown)(reader, dialect)
+        elements = _parse(packet)
     except MessageInvalid as invalid:
-        raise MessageInvalid(f"{kind[:40]}: {invalid.reason}", message_id) from None
+        raise MessageInvalid(invalid.reason, claimed_id(packet)) from None
+    reader, kind = Reader(elements), ""
+    try:
+        if (mark := reader.text("mType")) != "rSMsg":
+            message = f"mType: rSMsg is expected, got {mark[:40]!r}"
+            raise MessageInvalid(message)
+        kind = reader.text("type")
+        return _KINDS.get(kind, _unknown)(reader, dialect)
+    except MessageInvalid as invalid:
+        reason = f"{kind[:40]}: {invalid.reason}" if kind else invalid.reason
+        raise MessageInvalid(reason, _id_of(elements), kind) from None
+
+
+def claimed_id(packet: bytes) -> str:
+    """Return the message id that a packet claims which cannot be read whole; empty if it claims none."""
+    found = _CLAIMED_ID.search(packet)
+    return found[1].decode() if found else ""
+
+
+def _id_of(elements: Mapping[str, object]) -> str:
+    """Return the id by which a message is refused: also one that is no UUID, for its sender knows it."""
+    found = elements.get("mId")
+    return found if isinstance(found, str) and len(found) <= ID_CHARACTERS_MAX else ""
 
 
 def _parse(packet: bytes) -> Mapping[str, object]:
@@ -275,8 +293,9 @@ def _command_value(reader: Reader, dialect: Dialect) -> CommandValue:
 
 type _Read = Callable[[Reader, Dialect], Message]
 
-_ACKNOWLEDGEMENTS: Final[Mapping[str, _Read]] = {"MessageAck": _acknowledged, "MessageNotAck": _refused}
-_NUMBERED: Final[Mapping[str, _Read]] = {
+_KINDS: Final[Mapping[str, _Read]] = {
+    "MessageAck": _acknowledged,
+    "MessageNotAck": _refused,
     "Version": _version,
     "Watchdog": _watchdog,
     "AggregatedStatus": _aggregated_status,

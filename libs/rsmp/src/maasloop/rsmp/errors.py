@@ -3,7 +3,6 @@
 ::
 
     RsmpError
-    ├── FramingError     close the link: what follows cannot be told apart any more
     ├── MessageInvalid   refuse the message with ``reason``, if it has an id to refuse
     ├── NotSendable      change the message: this core version or exchange list has no such thing
     └── SheetInvalid     mend the description of a site: a key is missing or has a wrong value
@@ -19,17 +18,14 @@ class RsmpError(Exception):
         self.reason = reason[:REASON_CHARACTERS_MAX]
 
 
-class FramingError(RsmpError):
-    """A packet is longer than the limit."""
-
-
 class MessageInvalid(RsmpError):
     """A packet holds no message of this core version, or one that says what the exchange list does not know."""
 
-    def __init__(self, reason: str, message_id: str = "") -> None:
-        """Keep the id that a MessageNotAck refers to; empty if the packet has none that is valid."""
+    def __init__(self, reason: str, message_id: str = "", kind: str = "") -> None:
+        """Keep the id that a MessageNotAck refers to, and the type; empty if the packet has none."""
         super().__init__(reason)
         self.message_id = message_id
+        self.kind = kind
 
 
 class NotSendable(RsmpError):

@@ -12,12 +12,12 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
-from .decoding import decode
+from .decoding import claimed_id, decode
 from .dialect import NEWEST, Dialect
 from .encoding import encode
-from .errors import FramingError, MessageInvalid
+from .errors import MessageInvalid
 from .events import Closed, Event, PeerMistaken, PeerSilent, Refused
-from .framing import PACKET_BYTES_MAX, VERSION_BYTES_MAX, PacketBuffer
+from .framing import PACKET_BYTES_MAX, VERSION_BYTES_MAX, Oversized, PacketBuffer
 from .messages import MessageAck, MessageNotAck, Numbered, Version, Watchdog
 
 ACKNOWLEDGEMENT_TIMEOUT_S = 30.0
@@ -87,13 +87,13 @@ class Session(ABC):
     def receive(self, data: bytes, now: Instant) -> None:
         """Take in what the peer sent."""
         self._silent_from_s = now.at_s + self._settings.silence_s
-        try:
-            for packet in self._packets.feed(data):
-                if self.phase is Phase.CLOSED:
-                    return
+        for packet in self._packets.feed(data):
+            if self.phase is Phase.CLOSED:
+                return
+            if isinstance(packet, Oversized):
+                self._pass_over(packet, now)
+            else:
                 self._take(packet, now)
-        except FramingError as error:
-            self.close(error.reason, now)
 
     def tick(self, now: Instant) -> None:
         """Do what time demands."""
@@ -158,6 +158,8 @@ class Session(ABC):
             self._tell(PeerMistaken(invalid.reason))
             if invalid.message_id and self.phase is not Phase.VERSIONS:
                 self._write(MessageNotAck(invalid.message_id, invalid.reason))
+            elif invalid.message_id and invalid.kind == "Version":
+                self._reject(invalid.message_id, invalid.reason, now)
             return
         if isinstance(message, MessageAck | MessageNotAck):
             self._take_acknowledgement(message, now)
@@ -168,6 +170,16 @@ class Session(ABC):
             self._tell(PeerMistaken(f"{type(message).__name__} before the versions are agreed"))
         else:
             self._on_message(message, now)
+
+    def _pass_over(self, packet: Oversized, now: Instant) -> None:
+        """Refuse a packet over the limit; before the versions are agreed nobody has a reason to send one."""
+        reason = f"a packet exceeds {self._packets.packet_bytes_max} bytes without a form feed"
+        if self.phase is Phase.VERSIONS:
+            self.close(reason, now)
+            return
+        self._tell(PeerMistaken(reason))
+        if message_id := claimed_id(packet.head):
+            self._write(MessageNotAck(message_id, reason))
 
     def _take_acknowledgement(self, message: MessageAck | MessageNotAck, now: Instant) -> None:
         sent, _ = self._under_way.pop(message.of, (None, 0.0))
@@ -222,9 +234,9 @@ class Session(ABC):
         self.dialect = dialect
         self._packets.packet_bytes_max = self._settings.packet_bytes_max
 
-    def _reject(self, version: Version, reason: str, now: Instant) -> None:
+    def _reject(self, version_id: str, reason: str, now: Instant) -> None:
         """Refuse the peer's version and end the link (core, "Communication rejection")."""
-        self._write(MessageNotAck(version.message_id, reason))
+        self._write(MessageNotAck(version_id, reason))
         self.close(reason, now)
 
     def _write(self, message: MessageAck | MessageNotAck) -> None:

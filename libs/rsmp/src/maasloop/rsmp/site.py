@@ -119,13 +119,13 @@ class SiteSession(Session):
             self._refuse(version, "the versions are agreed already")
             return
         if problem := self._version_problem(version):
-            self._reject(version, problem, now)
+            self._reject(version.message_id, problem, now)
             return
         ours = map(Release.parse, self._identity.core_versions)
         dialect = common_dialect(version.core_versions, ours)
         if dialect is None:
             theirs, spoken = ",".join(version.core_versions[:20])[:120], ",".join(self._identity.core_versions)
-            self._reject(version, f"RSMP versions [{theirs}] requested, but only [{spoken}] supported", now)
+            self._reject(version.message_id, f"RSMP versions [{theirs}] requested, but only [{spoken}] supported", now)
             return
         self._acknowledge(version)
         self._heard_version = True
@@ -265,6 +265,8 @@ class SiteSession(Session):
         """Return why a command is refused, or an empty text, and the age of its answer."""
         values = _values(arguments)
         problem = self.state.exchange_list.command_problem(code, (each.order for each in arguments), values)
+        if not problem and len(values) < len(arguments):
+            problem = f"{code} has an argument twice"
         if problem:
             return problem, Quality.RECENT
         if component not in self.state.controller.components():

@@ -123,7 +123,7 @@ def read_site(data: Mapping[str, object]) -> SupervisedSite:
     Raises:
         SheetInvalid: a key is missing, unknown or has a wrong value.
     """
-    if unknown := sorted(set(data) - _KEYS):
+    if unknown := [str(key) for key in data if key not in _KEYS]:
         raise SheetInvalid(f"{unknown[0][:40]}: this key is not known, only {', '.join(sorted(_KEYS))}")
     site_ids = _texts(data, "site_ids")
     controller = data.get("controller")

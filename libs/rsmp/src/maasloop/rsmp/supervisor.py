@@ -170,17 +170,19 @@ class SupervisorSession(Session):
         site = sites[0]
         if site is None or None in sites:
             unknown = next(id_ for id_, each in zip(version.site_ids, sites, strict=True) if each is None)
-            self._reject(version, f"site id {unknown[:80]!r} is not known", now)
+            self._reject(version.message_id, f"site id {unknown[:80]!r} is not known", now)
             return
         listed = Release.parse(version.list_version)
         if listed not in site.list_releases:
-            self._reject(version, f"SXL {listed} requested, but only [{_joined(site.list_releases)}] supported", now)
+            self._reject(
+                version.message_id, f"SXL {listed} requested, but only [{_joined(site.list_releases)}] supported", now
+            )
             return
         dialect = common_dialect(version.core_versions, site.core_releases)
         if dialect is None:
             offered = ",".join(each[:12] for each in version.core_versions[:20])
             spoken = _joined(site.core_releases)
-            self._reject(version, f"RSMP versions [{offered}] requested, but only [{spoken}] supported", now)
+            self._reject(version.message_id, f"RSMP versions [{offered}] requested, but only [{spoken}] supported", now)
             return
         self._acknowledge(version)
         self.site_ids, self._site, self._list = version.site_ids, site, tlc(listed)
