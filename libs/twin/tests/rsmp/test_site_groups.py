@@ -134,7 +134,7 @@ def test_the_plan_makes_every_group_green(site: Site) -> None:
     assert not [each for each in seen if set(each[:2]) & set("01234N") and set(each[2:]) & set("01234N")]
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0.1, "eeee"), (1.9, "eeee"), (2.2, "ffff"), (2.7, "gggg")])
+@pytest.mark.parametrize(("seconds", "shown"), [(0.1, "eeee"), (1.9, "eeee"), (2.1, "ffff"), (2.4, "gggg")])
 def test_power_on_begins_with_the_start_up(new_site: Callable[..., Site], seconds: float, shown: str) -> None:
     """The self-test makes the first interval longer; then each has its length."""
     site = new_site()

@@ -84,6 +84,18 @@ def test_a_position_with_a_time_out_returns(site: Site) -> None:
     assert (site.read("S0011"), site.read("S0005"), site.read("S0007", "source")) == ("False", "True", "calendar_clock")
 
 
+def test_a_position_ordered_again_returns_to_the_one_before(site: Site) -> None:
+    """Who prolongs yellow flash does not make it what the controller returns to."""
+    for _ in range(2):
+        site.order("M0001", _positioned("YellowFlash", 1))
+        site.wait(30)
+    assert site.read("S0011") == "True"
+
+    site.wait(30.4)
+
+    assert (site.read("S0011"), site.read("S0005")) == ("False", "True")
+
+
 def test_the_cycle_counter_follows_the_clock(site: Site) -> None:
     """Where plans are coordinated c = (b + o) mod t; setting the clock moves both."""
     site.order("M0015", {"plan": "1", "status": "10"})

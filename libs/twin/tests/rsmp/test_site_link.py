@@ -221,6 +221,23 @@ async def test_buffered_statuses_come_with_the_next_link(example: dict[str, Any]
     assert old.readings[0].value == "2"
 
 
+async def test_signals_go_on_being_told_without_a_link(example: dict[str, Any]) -> None:
+    """A buffered subscription outlives its link: what its interval took meanwhile comes first, as old."""
+    signals = [Subscription("S0001", "signalgroupstatus", 100, True)]
+    async with _office() as office, _site(office, _sheet(example)):
+        await office.until(AggregatedStatusReported)
+        office.do(lambda session, now: session.subscribe("TC", signals, now))
+        await office.until(StatusReported)
+        office.do(lambda session, now: session.close("a test", now))
+        await office.until(Closed)
+        await office.until(Established)
+        back = SystemClock().now()
+        first = await office.until(StatusReported)
+
+    assert first.readings[0].quality is Quality.OLD
+    assert first.time < back
+
+
 async def test_a_restart_loses_the_link_and_begins_with_the_start_up(example: dict[str, Any]) -> None:
     """The command is answered first; then the site is away, and comes back starting, in the first plan."""
     async with _office() as office, _site(office, _sheet(example)):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from maasloop.rsmp.errors import SheetInvalid as SecretMissing
+from maasloop.rsmp.messages import StatusName
 from maasloop.twin.rsmp.secret import read_codes
 from maasloop.twin.rsmp.sheet import SheetInvalid, read_sheet
 
@@ -35,6 +36,8 @@ def test_the_example_is_what_its_readers_expect(written: Callable[..., Path]) ->
     assert [each.version for each in sheet.exchange_lists] == ["1.2.1", "1.2.0", "1.1.0", "1.1", "1.0.15"]
     assert (sheet.core_versions[0], sheet.core_versions[-1]) == ("3.1.2", "3.2.2")
     assert sheet.inputs.programming[7].alarm == "A0302"
+    assert StatusName("S0001", "signalgroupstatus") in sheet.link.buffered
+    assert len(sheet.start_up.sequence) * sheet.start_up.interval_s < 1
 
 
 def test_the_codes_of_the_example_lie_beside_it(written: Callable[..., Path]) -> None:

@@ -45,8 +45,10 @@ class FunctionalPosition:
         return self.position is Position.NORMAL_CONTROL and not self.starting
 
     def order(self, position: Position, timeout_s: float, now_s: float) -> None:
-        """Take a position; after a time-out other than 0 the one before returns."""
-        self._back = (now_s + timeout_s, self.position) if timeout_s else None
+        """Take a position; after a time-out other than 0 the one before returns, also where it is ordered again."""
+        prolonged = self._back if position is self.position else None
+        before = prolonged[1] if prolonged else self.position
+        self._back = (now_s + timeout_s, before) if timeout_s else None
         self._take(position, ORDERED, now_s)
 
     def step(self, now_s: float) -> None:
