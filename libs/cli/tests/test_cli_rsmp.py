@@ -77,6 +77,11 @@ def test_without_settings_the_public_suite_is_served() -> None:
         ("sites: [{site_ids: [A], controller: TC}]\ntls: {key: a}", "tls"),
         ("sites: [{site_ids: [A], controller: TC}]\nport: high", "port"),
         ("sites: [{site_ids: [A], controller: TC}]\ncolour: red", "colour"),
+        ("sites: [{site_ids: [A], controller: TC}]\n1: 2\ncolour: red", "1"),
+        ("sites: [{site_ids: [A], controller: TC, 1: 2}]", "1"),
+        ("sites: [{site_ids: [A], controller: TC}]\nport: true", "port"),
+        ("sites: [{site_ids: [A], controller: TC}]\ntimes: {silence_s: .nan}", "times"),
+        ("sites: [{site_ids: [A], controller: TC}, {site_ids: [B, A], controller: TC}]", "site_ids"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, key: str) -> None:
@@ -88,3 +93,22 @@ def test_wrong_settings_are_named(tmp_path: Path, text: str, key: str) -> None:
         read_settings(file)
 
     assert refused.value.reason.startswith(f"{key}:")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"\xff\xfe", "is not YAML"), (b"{", "is not YAML"), (None, "No such file")]
+)
+def test_settings_that_cannot_be_read_are_told(
+    maasloop: Any, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    """The sentence names the file, and nothing listens."""
+    file = tmp_path / "settings.yaml"
+    if content is not None:
+        file.write_bytes(content)
+
+    ended = maasloop("rsmp-supervisor", "--port", "0", "--settings", str(file))
+
+    assert ended.status == 2
+    assert ended.error.count("\n") == 1
+    assert str(file) in ended.error
+    assert problem in ended.error

@@ -87,11 +87,17 @@ class Addresses:
         Files named in the environment come first. The operator's certificate of the running stack is shown to its own
         services only.
         """
-        from maasloop.identity.certificates import TlsFiles
+        from maasloop.core.errors import InvalidArgument
+        from maasloop.core.reasons import Reason
+        from maasloop.identity.certificates import TlsFiles, read_pair
 
         named = [_environment(name) for name in ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")]
         if all(named):
-            return TlsFiles(*map(Path, named))
+            files = TlsFiles(*map(Path, named))
+            if read_pair(files.certificate, files.key) is None:
+                message = f"{files.certificate} and {files.key} are no certificate and its key (PEM)"
+                raise InvalidArgument(Reason.REQUEST_INVALID, message, {"field": "tls"})
+            return files
         try:
             stack = self.stack()
         except StackError:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maasloop.cli.files import text_of
 from maasloop.core.errors import InvalidArgument
 from maasloop.core.reasons import Reason
 from maasloop.stack.audit_keys import AuditFiles
@@ -15,7 +16,7 @@ def verifying_keys(given: list[str], files: AuditFiles) -> "dict[str, VerifyingK
     """Return keys by origin: those that were given, as texts or files, else those of the checkout."""
     from maasloop.audit.notes import NoteRefused, VerifyingKey
 
-    texts = [Path(each).read_text(encoding="utf-8") if Path(each).is_file() else each for each in given]
+    texts = [text_of(Path(each)) if Path(each).is_file() else each for each in given]
     try:
         keys = [VerifyingKey.parse(text) for text in texts or files.log_keys()]
     except NoteRefused as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from maasloop.core.errors import MaasloopError, PermissionDenied, Retryable, Unauthenticated
 from maasloop.stack.errors import StackError
@@ -161,7 +162,13 @@ def _options(
 def run() -> None:
     """Run the command line and end the process; a failure is one sentence with its reason."""
     try:
-        build()()
+        sys.exit(build()(prog_name="maasloop", standalone_mode=False))
+    except TyperException as error:
+        _tell_misuse(error)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        _tell("aborted")
+        sys.exit(REFUSED)
     except MaasloopError as error:
         _tell(f"{error.reason}: {error.message}")
         _tell_next_step(error)
@@ -170,10 +177,10 @@ def run() -> None:
         _tell(str(error))
         sys.exit(NO_ANSWER)
     except OSError as error:
-        _tell(str(error))
+        _tell(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
         sys.exit(REFUSED)
     except Exception as error:
-        fault = _fault_of_a_service(error)
+        fault = _fault_of_a_service(error) or _fault_of_the_database(error)
         if fault is None:
             raise
         _tell(fault)
@@ -187,6 +194,22 @@ def _fault_of_a_service(error: Exception) -> str | None:
     if not isinstance(error, grpc.aio.AioRpcError):
         return None
     return f"{error.code().name}: {error.details()}"
+
+
+def _fault_of_the_database(error: Exception) -> str | None:
+    """Return the sentence for what PostgreSQL, or its client, refused: a wrong connection string, a table that is not there."""
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is None or not isinstance(error, psycopg.Error):
+        return None
+    return f"database: {' '.join(str(error).split())}"
+
+
+def _tell_misuse(error: TyperException) -> None:
+    """Say what is wrong with the call; a noun without a verb has printed its help already."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    if said:
+        context = getattr(error, "ctx", None)
+        _tell(f"{said}; see {context.command_path} --help" if context else said)
 
 
 def _tell_next_step(error: MaasloopError) -> None:

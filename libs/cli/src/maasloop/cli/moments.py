@@ -17,7 +17,11 @@ def length(text: str) -> timedelta:
     if match is None:
         message = f"a length of time is a number with s, m, h or d, for example 15m; got {text}"
         raise typer.BadParameter(message)
-    return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+    try:
+        return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+    except OverflowError:
+        message = f"{text} is longer than anything lasts"
+        raise typer.BadParameter(message) from None
 
 
 def moment(text: str, clock: Clock | None = None) -> datetime:
@@ -25,11 +29,14 @@ def moment(text: str, clock: Clock | None = None) -> datetime:
     now = (clock or SystemClock()).now()
     if text == "now":
         return now
-    if text[:1] in {"-", "+"} and _LENGTH.fullmatch(text[1:]):
-        return now - length(text[1:]) if text[0] == "-" else now + length(text[1:])
     try:
+        if text[:1] in {"-", "+"} and _LENGTH.fullmatch(text[1:]):
+            return now - length(text[1:]) if text[0] == "-" else now + length(text[1:])
         found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except ValueError:
         message = f"a time is now, a length before or after it (-15m, +1h), or RFC 3339; got {text}"
         raise typer.BadParameter(message) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        message = f"{text} is before the year 1 or after the year 9999"
+        raise typer.BadParameter(message) from None

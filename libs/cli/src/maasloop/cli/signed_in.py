@@ -61,12 +61,14 @@ class Login:
     def read(cls, root: Path) -> Self | None:
         """Return who signed in at a checkout, if anybody did."""
         try:
-            return cls(**json.loads(_file(root).read_bytes()))
+            found = cls(**json.loads(_file(root).read_bytes()))
+            datetime.fromisoformat(found.expire_time)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):
             message = f"{_file(root)} cannot be read; {AGAIN}"
             raise Unauthenticated(Reason.CREDENTIALS_INVALID, message) from None
+        return found
 
     def write(self, root: Path) -> None:
         """Keep it, readable by nobody else."""
@@ -133,7 +135,9 @@ async def _refreshed(login: Login, clock: Clock) -> Login:
 
 def token_of(path: Path) -> str:
     """Return the token or API key that a file holds."""
-    return path.read_text(encoding="ascii").strip()
+    from .files import text_of
+
+    return text_of(path, "ascii").strip()
 
 
 def forget(root: Path) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.audit_keys import verifying_keys
+from maasloop.cli.files import text_of
 from maasloop.cli.printing import Column, Json, Limit, print_json, say, show_rows
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.state import StateDirectory
@@ -73,7 +74,7 @@ def verify(
     from maasloop.postgres import auditor
 
     keys = verifying_keys(key or [], _files(context))
-    kept = [path.read_text(encoding="utf-8") for path in checkpoint or []]
+    kept = [text_of(path) for path in checkpoint or []]
     with ExitStack() as stack:
         archives = [stack.enter_context(_opened(path)) for path in sorted(archive.glob("*.jsonl"))] if archive else []
         if export_file is not None:

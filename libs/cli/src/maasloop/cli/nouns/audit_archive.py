@@ -9,6 +9,7 @@ import typer
 
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.audit_keys import verifying_keys
+from maasloop.cli.files import text_of
 from maasloop.cli.printing import Json, print_json, say
 from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.state import StateDirectory
@@ -61,7 +62,7 @@ def archive(
 
     addresses: Addresses = context.obj
     files = AuditFiles(StateDirectory(addresses.root).path)
-    note = checkpoint.read_text(encoding="utf-8")
+    note = text_of(checkpoint)
     log_key = require_witnessed(note, files, key, witness)
     with auditor.auditing(dsn or addresses.stack().postgres_dsn, administering=True) as connection:
         moved(connection, service, note, log_key, directory).tell(as_json=as_json)
@@ -98,7 +99,11 @@ def moved(connection: "Auditing", service: str, note: str, log_key: "VerifyingKe
 
 def require_witnessed(note: str, files: AuditFiles, keys: list[str] | None, witness: str) -> "VerifyingKey":
     """Return the key of the log whose checkpoint this is, signed by it and by a witness; keys as options name them."""
-    known = verifying_keys([witness or str(files.witness / "witness.vkey")], files)
+    own = files.witness / "witness.vkey"
+    if not witness and not own.is_file():
+        message = f"{own} is not there: name the witness by --witness"
+        raise typer.BadParameter(message)
+    known = verifying_keys([witness or str(own)], files)
     return _require_witnessed(note, verifying_keys(keys or [], files), known)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maasloop.cli.addresses import Addresses
+from maasloop.cli.files import text_of
 from maasloop.cli.printing import Json, say
 from maasloop.core.clock import SystemClock
 from maasloop.stack.audit_keys import AuditFiles
@@ -100,11 +101,11 @@ class _Each:
         from maasloop.core.errors import FailedPrecondition
         from maasloop.postgres import auditor
 
-        newest = seen.read_text(encoding="utf-8")
+        newest = text_of(seen)
         service = require_witnessed(newest, self.files, self.keys, self.witness).name.rpartition("/")[2]
         due = self.directory / f"{service}{NEXT}"
         if due.exists():
-            note = due.read_text(encoding="utf-8")
+            note = text_of(due)
             log_key = require_witnessed(note, self.files, self.keys, self.witness)
             noted = _checkpoint(note)
             if SystemClock().now_us() < (noted.time_s + self.interval_s) * MICROSECONDS:

@@ -10,6 +10,7 @@ import typer
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.audit_keys import verifying_keys
 from maasloop.cli.calling import bus, running
+from maasloop.cli.files import text_of
 from maasloop.cli.printing import Json, print_json, say
 from maasloop.core.clock import SystemClock
 from maasloop.stack.audit_keys import AuditFiles
@@ -101,13 +102,19 @@ class _Watch:
     def open(self, name: str, keys: dict[str, Any]) -> None:
         """Read what was seen; make a key where there is none."""
         from maasloop.audit.checkpoints import Checkpoint
-        from maasloop.audit.notes import Note
+        from maasloop.audit.notes import Note, NoteRefused
         from maasloop.audit.witnessing import Witness
         from maasloop.identity.secret_files import secret_directory
 
         secret_directory(self.directory)
-        notes = [path.read_text(encoding="utf-8") for path in self.directory.glob(f"*{SUFFIX}")]
-        seen = {Checkpoint.read(Note.parse(text)).origin: text for text in notes}
+        seen = {}
+        for path in self.directory.glob(f"*{SUFFIX}"):
+            text = text_of(path)
+            try:
+                seen[Checkpoint.read(Note.parse(text)).origin] = text
+            except NoteRefused as error:
+                message = f"{path}: {error}"
+                raise typer.BadParameter(message) from None
         self.witness = Witness(self._key(name), keys, seen)
 
     def see(self, body: bytes) -> None:
@@ -156,13 +163,17 @@ class _Watch:
         self._keep(str(self.witness.cosign(export.note, 0, [], time_s=SystemClock().now_us() // 1_000_000)))
 
     def _key(self, name: str) -> "SigningKey":
-        from maasloop.audit.notes import WITNESS, SigningKey
+        from maasloop.audit.notes import WITNESS, NoteRefused, SigningKey
         from maasloop.identity.secret_files import write_secret
 
         path = self.directory / KEY_FILE
         if not path.exists():
             write_secret(path, f"{SigningKey.generate(name, WITNESS).text()}\n".encode())
-        key = SigningKey.parse(path.read_text(encoding="utf-8"))
+        try:
+            key = SigningKey.parse(text_of(path))
+        except NoteRefused as error:
+            message = f"{path}: {error}"
+            raise typer.BadParameter(message) from None
         (self.directory / PUBLIC_FILE).write_text(f"{key.verifying}\n", encoding="utf-8")
         return key
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from maasloop.cli.calling import CREDENTIALS, ask, listed
+from maasloop.cli.files import text_of
 from maasloop.cli.names import district_name, name_in_district
 from maasloop.cli.printing import Column, Json, Limit, print_json, say, show, show_one
 
@@ -72,7 +73,7 @@ def enrol(
     if nkey:
         request.nkey = nkey
     elif csr is not None:
-        request.csr = csr.read_text()
+        request.csr = text_of(csr)
     _print_issued(ask(context, CREDENTIALS, "Enrol", request), as_json=as_json)
 
 

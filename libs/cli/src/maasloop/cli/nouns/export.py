@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
@@ -50,7 +50,14 @@ def export(
     with _target(output) as file:
         writer = WRITERS[form or _form(output)](file)
         progress = _Progress(SystemClock())
-        running(_copied(context, selection, moment(start), moment(end), writer, progress))
+        try:
+            running(_copied(context, selection, moment(start), moment(end), writer, progress))
+        except BaseException:
+            # A writer that is dropped unclosed writes its end into a file that is closed by then.
+            if output != "-":
+                with suppress(Exception):
+                    writer.close()
+            raise
         writer.close()
         progress.told()
 

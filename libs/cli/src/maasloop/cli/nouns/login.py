@@ -15,6 +15,7 @@ from maasloop.cli.addresses import Addresses
 from maasloop.cli.calling import running
 from maasloop.cli.printing import say
 from maasloop.core.clock import SystemClock
+from maasloop.core.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from maasloop.cli.signed_in import Login
@@ -56,9 +57,13 @@ def login(
     """
     from maasloop.cli.signed_in import Login
     from maasloop.identity.provider import SCOPE, StepUp
+    from maasloop.identity.token_keys import require_private
 
     addresses: Addresses = context.obj
-    last = Login.read(addresses.root) or Login()
+    try:
+        last = Login.read(addresses.root) or Login()
+    except Unauthenticated:
+        last = Login()
     services = Login(
         services={**last.services, **addresses.services},
         services_ca_file=_named(services_ca_file) or last.services_ca_file,
@@ -80,6 +85,10 @@ def login(
     )
     if not wanted.issuer:
         raise typer.BadParameter("name the provider: --issuer https://…", param_hint="--issuer")
+    try:
+        require_private(wanted.issuer)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--issuer") from None
     running(_login(addresses.root, wanted, StepUp(acr_values) if step_up or acr_values else None, browser=browser))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from maasloop.cli.calling import POLICIES, ask, listed, request_id
+from maasloop.cli.files import text_of
 from maasloop.cli.moments import moment
 from maasloop.cli.names import district_name, enum_value, name_of
 from maasloop.cli.printing import Column, Json, Limit, plain, print_json, say, show, show_one
@@ -87,14 +88,17 @@ def _read(file: Path) -> list[Any]:
 
     try:
         found = _parsed(file)
-        return [json_format.ParseDict(policy, Policy()) for policy in (found if isinstance(found, list) else [found])]
+        policies = found if isinstance(found, list) else [found]
+        if not all(isinstance(policy, dict) for policy in policies):
+            raise ValueError("a policy is a mapping of its fields")
+        return [json_format.ParseDict(policy, Policy()) for policy in policies]
     except (json_format.ParseError, ValueError) as error:
         message = f"{file} holds no policies: {error}"
         raise typer.BadParameter(message) from None
 
 
 def _parsed(file: Path) -> Any:
-    text = file.read_text(encoding="utf-8")
+    text = text_of(file)
     if file.suffix == ".json":
         return json.loads(text)
     import yaml

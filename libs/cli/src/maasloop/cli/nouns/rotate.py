@@ -5,6 +5,7 @@ import typer
 from maasloop.cli.addresses import Addresses
 from maasloop.cli.calling import running
 from maasloop.cli.printing import say
+from maasloop.stack.errors import StackError
 from maasloop.stack.state import StateDirectory
 
 app = typer.Typer(help="New certificates, keys and passwords, while services serve.", no_args_is_help=True)
@@ -46,7 +47,10 @@ def command_key(context: typer.Context) -> None:
 
 def _directory(context: typer.Context) -> StateDirectory:
     addresses: Addresses = context.obj
-    return StateDirectory(addresses.root)
+    directory = StateDirectory(addresses.root)
+    if not directory.secrets.is_dir():
+        raise StackError("rotate", f"{directory.secrets} is not there: no stack was started here", next_step="make up")
+    return directory
 
 
 def _told(names: list[str]) -> None:

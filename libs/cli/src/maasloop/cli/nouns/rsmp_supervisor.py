@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 type Shown = dict[str, object]
 
 HOST = "127.0.0.1"
+KEYS = ("host", "port", "times", "tls", "sites")
+TIME_S_MAX = 86_400
+"""Longest time-out or interval of a link."""
 ANYBODY = {"site_ids": ["RN+SI0001"], "controller": "TC"}
 """The only site without settings: the id that the public test suite uses, with all versions."""
 
@@ -67,18 +70,23 @@ def read_settings(file: Path | None) -> Settings:
         return Settings((read_site(ANYBODY),), TransportSettings())
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SheetInvalid(f"{file}: {error}") from None
+    except OSError as error:
+        raise SheetInvalid(f"{file} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SheetInvalid(f"{file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list) or not data["sites"]:
         raise SheetInvalid("sites: a list of at least one site is needed")
-    if unknown := sorted(set(data) - {"host", "port", "times", "tls", "sites"}):
-        raise SheetInvalid(f"{unknown[0]}: this key is not known")
+    if unknown := [key for key in data if key not in KEYS]:
+        raise SheetInvalid(f"{unknown[0]}: this key is not known, only {', '.join(KEYS)}")
     if not all(isinstance(each, dict) for each in data["sites"]):
         raise SheetInvalid("sites: each site is a mapping")
     port = data.get("port")
-    if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):  # noqa: PLR2004 - of TCP
+    if port is not None and (type(port) is not int or not 0 <= port <= 65535):  # noqa: PLR2004 - of TCP
         raise SheetInvalid("port: 0 to 65535 is expected")
     sites = tuple(map(read_site, data["sites"]))
+    ids = [site_id for site in sites for site_id in site.site_ids]
+    if twice := [site_id for site_id in dict.fromkeys(ids) if ids.count(site_id) > 1]:
+        raise SheetInvalid(f"site_ids: {twice[0]} is given twice")
     return Settings(sites, _times(data.get("times", {})), str(data.get("host", HOST)), port, _tls(data.get("tls", {})))
 
 
@@ -90,8 +98,8 @@ def _times(data: object) -> "TransportSettings":
     known = {each.name for each in fields(LinkSettings) if each.name.endswith("_s")}
     if not isinstance(data, dict) or not set(data) <= known:
         raise SheetInvalid(f"times: only {', '.join(sorted(known))} are known")
-    if not all(isinstance(each, int | float) and each > 0 for each in data.values()):
-        raise SheetInvalid("times: seconds above 0 are expected")
+    if not all(type(each) in {int, float} and 0 < each <= TIME_S_MAX for each in data.values()):
+        raise SheetInvalid(f"times: seconds above 0, at most {TIME_S_MAX}, are expected")
     return TransportSettings(link=LinkSettings(**data))
 
 

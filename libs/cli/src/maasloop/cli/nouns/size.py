@@ -37,6 +37,8 @@ def size(
         found = needed(City(readings_per_second, lamps, junctions, door, commands_per_lamp_hour), costs)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    except OverflowError:
+        raise typer.BadParameter("no city is as large as that") from None
     if as_json:
         totals = {"pods": found.pods, "cores": round(found.cores, 3), "memory_mib": found.memory_mib}
         print_json({**asdict(found), **totals, "measured": dict(costs.measured)})

@@ -45,7 +45,7 @@ def demo(
     from maasloop.twin.play.run import DecisionsMissing
 
     where = (root or find_root(Path.cwd())).resolve()
-    console = Console()
+    console, complaints = Console(), Console(stderr=True)
     options = DemoOptions(duration, speed, seed, scenario, decision_deadline)
     try:
         # Before anything is written: log and keys here are those of what runs.
@@ -53,11 +53,13 @@ def demo(
         _log_to(where / ".maasloop" / "log")
         ended = asyncio.run(_until_signalled(Demo(where, options, console)))
     except (StackError, LookupError) as error:
-        console.print(str(error), style="red", highlight=False)
+        complaints.print(str(error), style="red", highlight=False)
         raise typer.Exit(1) from None
     except (DecisionsMissing, NotAcknowledged, MaasloopError) as error:
-        console.print(f"the demo cannot go on: {error}", style="red", highlight=False)
-        console.print(f"  log files: {where / '.maasloop' / 'log'}\n  next: make demo again; make reset if it persists")
+        complaints.print(f"the demo cannot go on: {error}", style="red", highlight=False)
+        complaints.print(
+            f"  log files: {where / '.maasloop' / 'log'}\n  next: make demo again; make reset if it persists"
+        )
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped")
