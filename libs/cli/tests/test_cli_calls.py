@@ -20,7 +20,10 @@ LAMP = "districts/noord/devices/lamp-1"
 def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:
     """Level, ramp and authority travel; a refusal by the kernel is printed and ends with status 1."""
     refused = command_pb2.Command(
-        name="districts/noord/commands/c", state=command_pb2.Command.STATE_REFUSED, reason="BELOW_FLOOR"
+        name="districts/noord/commands/c",
+        state=command_pb2.Command.STATE_REFUSED,
+        reason="BELOW_FLOOR",
+        detail="5 % is below 20 %",
     )
     contract.answers["IssueCommand"] = [refused]
     ended = maasloop(*contract.options(), "commands", "issue", "noord/lamp-1", "--level", "5", "--ramp", "3")
@@ -31,7 +34,7 @@ def test_a_command_is_issued(maasloop: Any, contract: Any) -> None:
     assert request.command.authority == command_pb2.AUTHORITY_OPERATOR
     assert request.request_id
     assert "BELOW_FLOOR" in ended.out
-    assert ended.status == 1
+    assert (ended.status, ended.error) == (1, "maasloop: refused: BELOW_FLOOR: 5 % is below 20 %\n")
 
 
 def test_any_setpoint_can_be_given_as_json(maasloop: Any, contract: Any) -> None:

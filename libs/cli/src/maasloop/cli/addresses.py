@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from maasloop.bus.rights import ENSURE_DEVICES
 from maasloop.stack.doors import MqttListener, NatsUser
@@ -78,6 +78,8 @@ class Addresses:
         given = self.nats or _environment("NATS_URL")
         if not given:
             return self.stack().nats_user(user)
+        for each in given.split(","):
+            _split(each, "nats")
         variable = DEVICES_CREDENTIALS if user.startswith(ENSURE_DEVICES) else "NATS_CREDENTIALS_FILE"
         return NatsUser(given, _file(variable), _file("NATS_CA_FILE"))
 
@@ -118,6 +120,8 @@ class Addresses:
     def mqtt_url(self) -> str:
         """Return the address of the MQTT door; empty where only NATS was given."""
         given = self.mqtt or _environment("MQTT_URL")
+        if given:
+            _split(given, "mqtt")
         if given or self.nats or _environment("NATS_URL"):
             return given
         stack = self.stack()
@@ -128,7 +132,7 @@ class Addresses:
         given = self.mqtt or _environment("MQTT_URL")
         if not given:
             return self.stack().mqtt_listener()
-        url = urlsplit(given)
+        url = _split(given, "mqtt")
         return MqttListener(url.hostname or "", url.port or MQTT_PORT, authority_file=_environment("NATS_CA_FILE"))
 
     def command_keys(self) -> Path:
@@ -159,6 +163,21 @@ def _file(variable: str) -> Path | None:
 
 def _existing(path: str) -> Path | None:
     return Path(path) if path else None
+
+
+def _split(address: str, scheme: str) -> SplitResult:
+    """Return the parts of an address with a host and, if any, a port that can be."""
+    from maasloop.core.errors import InvalidArgument
+    from maasloop.core.reasons import Reason
+
+    problem = InvalidArgument(Reason.REQUEST_INVALID, f"{address} is no address like {scheme}://HOST:PORT")
+    try:
+        found = urlsplit(address if "://" in address else f"{scheme}://{address}")
+        if found.hostname and found.port != 0:
+            return found
+    except ValueError:
+        raise problem from None
+    raise problem
 
 
 def _environment(name: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from maasloop.cli.calling import COMMANDS, ask, listed, request_id
 from maasloop.cli.names import district_name, name_in_district
+from maasloop.cli.nouns.commands import show_issued
 from maasloop.cli.printing import Column, Json, Limit, show, show_one
 from maasloop.cli.setpoints import Whole, setpoint
 
@@ -60,10 +61,7 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Agree to what somebody else asked for; it becomes a command at once."""
-    from maasloop.api.command.v1.command_pb2 import Command
     from maasloop.api.command.v1.command_service_pb2 import GrantApprovalRequest
 
     answer = ask(context, COMMANDS, "GrantApproval", GrantApprovalRequest(name=name_in_district(name, "approvals")))
-    show_one(answer, as_json=as_json)
-    if answer.state == Command.STATE_REFUSED:
-        raise typer.Exit(1)
+    show_issued(answer, as_json=as_json)

@@ -77,9 +77,14 @@ def issue(
         expire_time=timestamp_from(moment(expires)) if expires else None,
     )
     request = IssueCommandRequest(parent=district_name(name.district), command=command, request_id=request_id())
-    answer = ask(context, COMMANDS, "IssueCommand", request)
-    show_one(answer, as_json=as_json)
-    if answer.state == command_pb2.Command.STATE_REFUSED:
+    show_issued(ask(context, COMMANDS, "IssueCommand", request), as_json=as_json)
+
+
+def show_issued(command: Any, *, as_json: bool) -> None:
+    """Print a command; one that was refused ends the process with its reason."""
+    show_one(command, as_json=as_json)
+    if command.state == command.STATE_REFUSED:
+        typer.echo(f"maasloop: refused: {command.reason}: {command.detail}", err=True)
         raise typer.Exit(1)
 
 

@@ -156,10 +156,13 @@ def refusals(
 @credentials_app.command("revoke")
 def revoke_credential(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Resource name of the credential.")],
+    name: Annotated[str, typer.Argument(help="Resource name of the credential, as credentials list shows it.")],
 ) -> None:
     """End one credential for good, and close what rests on it."""
     from maasloop.api.device.v1 import credential_service_pb2 as pb
 
+    if "/credentials/" not in name:
+        message = f"the whole name of a credential is needed, as `maasloop credentials list` shows it; got {name}"
+        raise typer.BadParameter(message)
     ask(context, CREDENTIALS, "RevokeCredential", pb.RevokeCredentialRequest(name=name))
     say(f"{name} is revoked")

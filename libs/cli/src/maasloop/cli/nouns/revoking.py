@@ -12,6 +12,8 @@ from maasloop.cli.calling import CREDENTIALS, ask, request_id, running
 from maasloop.cli.names import name_in_district
 from maasloop.cli.nouns.integrators import push_account
 from maasloop.cli.printing import say
+from maasloop.core.errors import NotFound
+from maasloop.core.reasons import Reason
 
 if TYPE_CHECKING:
     from maasloop.bus.city import City
@@ -55,6 +57,8 @@ def integrator(context: typer.Context, name: Annotated[str, typer.Argument(help=
 
     account = integrator_account(name)
     city = _city(context)
+    if account not in city.integrators:
+        raise NotFound(Reason.RESOURCE_NOT_FOUND, f"no integrator {name} was added here", {"name": name})
     running(push_account(context, city.revoke(account)))
     say(f"{account} lets nobody in who was given a credential until now")
 
@@ -69,6 +73,8 @@ def service(
     from maasloop.identity.nats.tokens import read_unverified
 
     city = _city(context)
+    if not city.credentials(name).is_file():
+        raise NotFound(Reason.RESOURCE_NOT_FOUND, f"no service {name} has a credential here", {"name": name})
     token, _ = read_credentials(city.credentials(name).read_text())
     running(push_account(context, city.revoke(CORE, read_unverified(token).subject)))
     say(f"{name} is out of NATS; {city.credentials(name)} is void")

@@ -19,6 +19,10 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Print every message of a subject as it is published, until Ctrl-C."""
+    words = subject.split(".")
+    if not all(words) or any(each.isspace() for each in subject) or ">" in words[:-1]:
+        message = f"a subject is words with dots between, > at its end at most; got {subject!r}"
+        raise typer.BadParameter(message)
     running(_watch(context, subject, count, as_json=as_json))
 
 
