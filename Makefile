@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status reset fmt lint type test server-tests check integration e2e proto proto-image proto-release \
 	proto-breaking drift chart docs bench bench-sustained bench-overload bench-scale \
-	bench-report bench-cost sim-scale bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long fuzz \
+	bench-report bench-cost sim-scale bench-rsmp bench-signals bench-signals-scale report-signals soak profile faults faults-long kernel fuzz \
 	security sbom audit-dependencies kind kube-test
 
 BIN := .venv/bin
@@ -182,6 +182,9 @@ faults: setup ## break everything once, by a seed, and judge (ten minutes; some 
 
 faults-long: setup ## fifty kills of each process under five million readings (forty minutes)
 	@$(BIN)/python -m tests.faults long
+
+kernel: setup ## a million random requests at the safety kernel for signals, and every one of small junctions (ARGS)
+	@$(BIN)/python -m tests.kernel $(ARGS)
 
 fuzz: setup ## fuzz every decoder, ten minutes at most, into .maasloop/fuzz/
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
