@@ -122,23 +122,21 @@ class Reader:
         self, ahead: Sequence[dict[str, str]], waiting: dict[str, int], at: int, request: SequenceRequest
     ) -> Iterator[str]:
         for name, group in self._groups.items():
-            calls = [
-                since for foe, since in waiting.items() if foe != name and frozenset((name, foe)) not in self._together
-            ]
-            if not calls:
-                continue
+            foes = {foe: since for foe, since in waiting.items() if frozenset((name, foe)) not in self._together}
+            foes.pop(name, None)
             begun = at
             while begun > 0 and ahead[at][name] in GREENS and ahead[begun - 1][name] in GREENS:
                 begun -= 1
-            was_green = ahead[at][name] in GREENS
             for second in range(at + 1, len(ahead)):
-                green = ahead[second][name] in GREENS
-                if green and not was_green:
+                shown = ahead[second]
+                foes = {foe: since for foe, since in foes.items() if shown[foe] not in GREENS}
+                if shown[name] not in GREENS or not foes:
+                    continue
+                if ahead[second - 1][name] not in GREENS:
                     begun = second
-                was_green = green
                 unavoidable = second < max(request.not_before_s, begun + group["minimum_green_s"])
-                if green and second >= max(begun, min(calls)) + group["maximum_green_s"] and not unavoidable:
-                    yield f"MAXIMUM_GREEN: {at}: {name} could be green in {second}, and somebody waits since {min(calls)}"
+                if second >= max(begun, min(foes.values())) + group["maximum_green_s"] and not unavoidable:
+                    yield f"MAXIMUM_GREEN: {at}: {name} could be green in {second}, and somebody waits"
                     break
 
     def _too_long_red(

@@ -180,6 +180,14 @@ def test_green_ends_while_a_foe_waits(sheet: Sheet) -> None:
     assert isinstance(judge(sheet, showing(sheet, "GGrgr", since_s=90), hold), Permitted)
 
 
+def test_a_green_that_returns_is_bounded_too(sheet: Sheet) -> None:
+    """Ending it and starting it again in one sequence does not let somebody who waits wait for longer."""
+    state = showing(sheet, "GGrgr", since_s=70, called="c", called_s=45)
+    again = ask(sheet, "GGrgr", (0, "yyryr"), (4, "rrrrr"), (6, "GGrgr"), expires_s=75)
+    refused(judge(sheet, state, again), RefusalReason.MAXIMUM_GREEN, "a", "c")
+    assert isinstance(judge(sheet, state, replace(again, expires_s=SECOND + 60)), Permitted)
+
+
 def test_nobody_waits_too_long(sheet: Sheet) -> None:
     """A called group that a request leaves red beyond the maximum wait makes it refused; serving it is permitted."""
     state = showing(sheet, "rrGrr", since_s=110, called="be", called_s=105)

@@ -128,14 +128,12 @@ def forget(state: JunctionState) -> JunctionState:
 
 def expiry_latest_s(sheet: Sheet, state: JunctionState, steps: tuple[SequenceStep, ...], not_before_s: float) -> float:
     """Return the last expiry that maximum green and maximum wait leave to these steps."""
-    last = steps[-1].aspects
     latest_s = state.second_s + EXPIRY_MAX_S
-    called = {name: group.called_since_s for name, group in state.groups.items() if group.called_since_s is not None}
     for name, group in state.groups.items():
-        since_s = _green_since(group, name, steps, not_before_s)
-        foes = [called[foe] for foe in sheet.foes[name] if foe in called]
-        if foes and since_s is not None and last[name] in (Aspect.GREEN, Aspect.YIELDING):
-            latest_s = min(latest_s, max(since_s, min(foes)) + sheet.group[name].maximum_green_s)
+        since_s, until_s = (_greens(group, name, steps, not_before_s) or [(0.0, 0.0)])[-1]
+        waiting = _waiting(sheet, state, name, steps, since_s - not_before_s) if until_s is None else ()
+        if waiting:
+            latest_s = min(latest_s, max(since_s, min(waiting.values())) + sheet.group[name].maximum_green_s)
     due = _wait_deadline(sheet, state, steps)
     return latest_s if due is None else min(latest_s, due[0])
 
@@ -215,20 +213,19 @@ def _street(sheet: Sheet, state: JunctionState, request: SequenceRequest) -> Ite
 def _bounds(sheet: Sheet, state: JunctionState, request: SequenceRequest) -> Iterator[Refused]:
     """Judge what may not last: green against a waiting foe, and waiting itself."""
     for name, group in state.groups.items():
-        since_s = _green_since(group, name, request.steps, request.not_before_s)
-        waiting = [foe for foe in sheet.foes[name] if state.groups[foe].called_since_s is not None]
-        if since_s is None or not waiting:
-            continue
-        longest = sheet.group[name].maximum_green_s
-        foe = min(waiting, key=lambda one: _call(state.groups[one]))
-        until_s = _green_until(name, request)
-        allowed_s = max(since_s, _call(state.groups[foe])) + longest
-        if until_s < request.expires_s:
-            # Whatever went before, ending it at the first possible moment is right.
-            allowed_s = max(allowed_s, request.not_before_s, since_s + sheet.group[name].minimum_green_s)
-        if until_s > allowed_s:
-            detail = f"{name} could stay green for more than {longest:g} s while {foe} waits"
-            yield Refused(RefusalReason.MAXIMUM_GREEN, detail, (name, foe))
+        timing = sheet.group[name]
+        for since_s, until_s in _greens(group, name, request.steps, request.not_before_s):
+            waiting = _waiting(sheet, state, name, request.steps, since_s - request.not_before_s)
+            if not waiting:
+                continue
+            foe = min(waiting, key=waiting.__getitem__)
+            allowed_s = max(since_s, waiting[foe]) + timing.maximum_green_s
+            if until_s is not None:
+                # Whatever went before, ending it at the first possible moment is right.
+                allowed_s = max(allowed_s, request.not_before_s, since_s + timing.minimum_green_s)
+            if (request.expires_s if until_s is None else until_s) > allowed_s:
+                detail = f"{name} could stay green for more than {timing.maximum_green_s:g} s while {foe} waits"
+                yield Refused(RefusalReason.MAXIMUM_GREEN, detail, (name, foe))
     due = _wait_deadline(sheet, state, request.steps)
     if due is not None and request.expires_s > due[0]:
         detail = f"{due[1]} would wait beyond second {due[0]:g}; serve it, or expire before"
@@ -253,24 +250,31 @@ def _wait_deadline(sheet: Sheet, state: JunctionState, steps: tuple[SequenceStep
     return None if left is not None and served_s is not None and served_s <= left[0] else left
 
 
-def _call(group: GroupState) -> float:
-    return group.called_since_s if group.called_since_s is not None else group.since_s
-
-
-def _green_since(group: GroupState, name: str, steps: tuple[SequenceStep, ...], not_before_s: float) -> float | None:
-    """Return since when the group is green at the end of the steps or until it ends in them."""
-    if group.green:
-        return group.since_s
-    starts = (step.offset_s for step in steps if step.aspects[name] in (Aspect.GREEN, Aspect.YIELDING))
-    first = next(starts, None)
-    return None if first is None else not_before_s + first
-
-
-def _green_until(name: str, request: SequenceRequest) -> float:
-    was_green = request.start_state[name] in (Aspect.GREEN, Aspect.YIELDING)
-    for step in request.steps:
+def _greens(
+    group: GroupState, name: str, steps: tuple[SequenceStep, ...], not_before_s: float
+) -> list[tuple[float, float | None]]:
+    """Return since when and until when a group is green under these steps, each time; no end where it is held."""
+    found: list[tuple[float, float | None]] = []
+    since_s = group.since_s if group.green else None
+    for step in steps:
         green = step.aspects[name] in (Aspect.GREEN, Aspect.YIELDING)
-        if was_green and not green:
-            return request.not_before_s + step.offset_s
-        was_green = green
-    return request.expires_s
+        second_s = not_before_s + step.offset_s
+        if green and since_s is None:
+            since_s = second_s
+        elif not green and since_s is not None:
+            found.append((since_s, second_s))
+            since_s = None
+    return found if since_s is None else [*found, (since_s, None)]
+
+
+def _waiting(
+    sheet: Sheet, state: JunctionState, name: str, steps: tuple[SequenceStep, ...], until_s: float
+) -> dict[str, float]:
+    """Return since when the foes of a group wait that these steps do not serve in their first ``until_s`` seconds."""
+    shown = [step.aspects for step in steps if step.offset_s < until_s]
+    calls = {foe: state.groups[foe].called_since_s for foe in sheet.foes[name]}
+    return {
+        foe: called_s
+        for foe, called_s in calls.items()
+        if called_s is not None and not any(one[foe] in (Aspect.GREEN, Aspect.YIELDING) for one in shown)
+    }
