@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from maasloop import telemetry
 from maasloop.postgres.migrate import Migration, migrate, of_package
 
+from .allocating import use_one_arena
 from .process import Assemble, run
 from .settings import ServiceSettings, UnknownSetting, environment_prefix
 
@@ -40,6 +41,7 @@ def entry[S: ServiceSettings](
         telemetry.configure(settings.service, log_format=settings.log_format, log_level=settings.log_level)
         asyncio.run(migrate(settings.postgres_dsn.get_secret_value(), migrations))
         return 0
+    use_one_arena()
     return run(assemble, settings, migrations)
 
 
