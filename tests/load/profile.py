@@ -247,6 +247,7 @@ def main() -> int:
     if missing:
         print(f"{', '.join(missing)} missing: apt-get install linux-perf, uv sync")
         return 1
+    about = machine.about()
     with tempfile.TemporaryDirectory() as name:
         stacks = asyncio.run(record(arguments.seconds, arguments.rows, Path(name)))
     PICTURE.write_text(picture(stacks), encoding="utf-8")
@@ -254,7 +255,7 @@ def main() -> int:
     machine.write(
         BENCHES / "profile.json",
         {
-            "machine": machine.about(),
+            "machine": about,
             "samples": round(sum(stacks.values())),
             "processes": by_process(stacks),
             "costs": found,

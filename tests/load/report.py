@@ -68,9 +68,14 @@ def _limits(name: str, told: dict[str, Any]) -> list[str]:
 
 def _costs(told: dict[str, Any]) -> list[str]:
     lines = []
-    for title, key in (("in the function itself", "costs"), ("in the function and all that it calls", "whole_costs")):
+    for title, key, most in (
+        ("in the function itself", "costs", 5),
+        ("in the function and all that it calls", "whole_costs", 12),
+    ):
         lines += [f"| share of samples {title} | process | function |", "|---:|---|---|"]
-        lines += [f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told.get(key, [])]
+        lines += [
+            f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told.get(key, [])[:most]
+        ]
         lines.append("")
     lines += ["| process | share of all samples |", "|---|---:|"]
     return lines + [f"| {name} | {share:.1%} |" for name, share in told.get("processes", {}).items()]
