@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from maasloop.rsmp.dialect import Release
 from maasloop.rsmp.encoding import encode
 from maasloop.rsmp.errors import NotSendable
 from maasloop.rsmp.events import (
@@ -26,7 +27,8 @@ from maasloop.rsmp.messages import (
     StatusUpdate,
     StatusValue,
 )
-from rsmp_link import CONTROLLER, GROUP, PLAN, START, Cabinet, Link
+from maasloop.rsmp.site import SiteIdentity
+from rsmp_link import CONTROLLER, GROUP, PLAN, SITE, START, Cabinet, Link
 
 PLAN_3 = {"status": "True", "securityCode": "2222", "timeplan": "3"}
 
@@ -168,6 +170,26 @@ def test_a_site_refuses_what_its_list_does_not_have(message: Message, reason: st
 
     assert (answer["type"], answer["rea"]) == ("MessageNotAck", reason)
     assert not link.cabinet.executed
+
+
+@pytest.mark.parametrize(
+    ("core", "null", "told"),
+    [("3.2.2", True, None), ("3.2.2", False, "3"), ("3.1.2", True, "3"), ("3.1.3", True, None)],
+)
+@pytest.mark.parametrize("code", ["M0002", "M0007"])
+def test_what_nobody_takes_is_told_as_the_supervisor_wants_it(
+    core: str, null: bool, told: str | None, code: str
+) -> None:
+    """Where there is no such component, or the command is not implemented: null, or what was ordered."""
+    identity = SiteIdentity((SITE,), "1.2.1", (core,), undefined_is_null=null)
+    link = Link(core=Release.parse(core), identity=identity).ready()
+    values = PLAN_3 if code == "M0002" else {"status": "True", "securityCode": "2222"}
+    link.supervisor.command("nowhere" if code == "M0002" else CONTROLLER, code, values, link.now)
+    link.pump()
+
+    answer = next(json.loads(packet) for _, packet in link.said if b"CommandResponse" in packet)
+    assert answer["rvs"][-1]["v"] == (told if code == "M0002" or told is None else "2222")
+    assert link.heard(CommandEnded)[0].outcome in {Outcome.UNDEFINED, Outcome.UNKNOWN}
 
 
 def test_a_supervisor_does_not_send_what_the_list_does_not_have() -> None:

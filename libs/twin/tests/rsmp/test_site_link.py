@@ -301,6 +301,7 @@ async def test_the_command_runs_a_site_until_it_is_stopped() -> None:
     [
         (["--supervisor", "nowhere"], "HOST:PORT is expected"),
         (["--supervisor", "127.0.0.1:1", "--list", "1.0.7"], "has no exchange list 1.0.7"),
+        (["--supervisor", "127.0.0.1:1", "--list", "2027"], "a version like 3.1.5 is needed"),
         (["--supervisor", "127.0.0.1:1", "--core", "4.0"], "has no such core"),
         (["--supervisor", "127.0.0.1:1", "--tls-key", "x"], "TLS needs certificate, key and authority"),
     ],

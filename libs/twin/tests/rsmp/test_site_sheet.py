@@ -33,7 +33,7 @@ def test_the_example_is_what_its_readers_expect(written: Callable[..., Path]) ->
     assert list(sheet.signal_groups) == ["A1", "A2", "B1", "B2"]
     assert list(sheet.detector_logics) == ["DL1", "DL2"]
     assert list(sheet.plans) == [1, 2]
-    assert [each.version for each in sheet.exchange_lists] == ["1.2.1", "1.2.0", "1.1.0", "1.1", "1.0.15"]
+    assert [each.version for each in sheet.exchange_lists] == ["1.2.1", "1.2.0", "1.1.0", "1.1", "1.0.15", "1.2.1"]
     assert (sheet.core_versions[0], sheet.core_versions[-1]) == ("3.1.2", "3.2.2")
     assert sheet.inputs.programming[7].alarm == "A0302"
     assert StatusName("S0001", "signalgroupstatus") in sheet.link.buffered

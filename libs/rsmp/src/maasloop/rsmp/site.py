@@ -47,6 +47,8 @@ class SiteIdentity:
     """A secondary supervisor is told no alarms."""
     suspended_in_lower_case: bool = False
     """This supervisor wants the word of a suspended alarm as it was before core 3.2."""
+    undefined_is_null: bool = False
+    """This supervisor wants null for what a command said that no component takes, where its core version knows that."""
 
 
 class SiteSession(Session):
@@ -256,8 +258,14 @@ class SiteSession(Session):
                 values = _values(arguments)
                 self.state.controller.execute(component, code, values)
                 self._tell(CommandTaken(component, code, values))
-        # The text of core 3.2 would have null where there is no such component; its schemas, and so its peers, refuse that.
-        answers = tuple(CommandValue(each.code, each.name, each.value, ages[each.code]) for each in request.arguments)
+        # The text of core 3.2 has null for what nobody takes. Its schemas refused that until 2026, and want it since.
+        null = self._identity.undefined_is_null and self.dialect.values_may_be_null
+        answers = tuple(
+            CommandValue(
+                each.code, each.name, None if null and ages[each.code].valueless else each.value, ages[each.code]
+            )
+            for each in request.arguments
+        )
         self._send(CommandResponse(self._new_id(), request.address, now.utc, answers), now)
         self.refresh(now)
 

@@ -33,7 +33,7 @@ def rsmp_site(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON, one object a line.")] = False,
     exchange_list: Annotated[
-        str, typer.Option("--list", help="Offer only this one of the sheet's exchange lists.")
+        str, typer.Option("--list", help="Offer only this one of the sheet's exchange lists, by its name or version.")
     ] = "",
     core: Annotated[list[str] | None, typer.Option(help="Speak only this core version; more than once.")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="Certificate of the site; TLS 1.3.")] = None,
@@ -74,7 +74,7 @@ def _chosen(path: Path, exchange_list: str, cores: list[str]) -> "SiteSheet":
 
     sheet = read_sheet(path)
     try:
-        lists = [each for each in sheet.exchange_lists if exchange_list in {"", each.version}]
+        lists = [each for each in sheet.exchange_lists if exchange_list in {"", each.name or each.version}]
         lists = lists or [each for each in sheet.exchange_lists if each.release == Release.parse(exchange_list)]
         wanted = {Release.parse(each) for each in cores}
     except RsmpError as error:

@@ -12,18 +12,22 @@ from maasloop.rsmp.exchange_list import tlc
 class ListSheet(BaseModel):
     """One version of the exchange list for traffic light controllers.
 
-    The rest are deviations from the standard that some supervisors, and the public test suite of 2023, ask for.
+    The rest are ways that the standard leaves open, or that some supervisors and editions of the public test suite ask for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     version: str
+    name: str = ""
+    """By which it is chosen where several have one version."""
     suspended: Literal["standard", "lower case"] = "standard"
     """How a suspended alarm is spelled in core 3.2: with a capital, or without as before."""
     priority_without_cancellation: Literal["stale", "completed"] = "stale"
     """How an activated request for priority ends that nobody cancels."""
     emergency_stage: Literal["zero", "last"] = "zero"
     """What status S0006 tells when no emergency route is active."""
+    undefined_values: Literal["repeated", "null"] = "repeated"
+    """What is told of a command that no component takes, from core 3.1.3 on: what was ordered, or null."""
 
     @field_validator("version")
     @classmethod

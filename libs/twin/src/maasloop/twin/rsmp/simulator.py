@@ -126,6 +126,7 @@ class SiteSimulator:
             spoken.version,
             self._sheet.core_versions,
             suspended_in_lower_case=spoken.suspended == "lower case",
+            undefined_is_null=spoken.undefined_values == "null",
         )
         client = SiteClient(identity, state, self._heard, self.cabinet.clock, self._sheet.link.transport())
         return state, client
