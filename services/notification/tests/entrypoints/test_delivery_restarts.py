@@ -45,6 +45,20 @@ async def _settled(notification: "Running", eventually: "Eventually", count: int
     return found
 
 
+async def _dies_in_an_attempt(
+    start: "Start", city: "City", receiver: "WebhookReceiver", eventually: "Eventually"
+) -> None:
+    """Kill a process while the receiver holds the answer to its attempt, then let the receiver answer."""
+    first = await start()
+    await _hook(first, receiver)
+    await first.create_rule(SOOT)
+    await city.readings("pm25", [("station-1", 1_000_000, 80.0)])
+    await eventually(lambda: receiver.received)
+    await first.end(gently=False)
+    assert receiver.hold is not None
+    receiver.hold.set()
+
+
 async def test_a_failing_receiver_is_tried_again(
     notification: "Running", city: "City", receiver: "WebhookReceiver", eventually: "Eventually"
 ) -> None:
@@ -100,14 +114,7 @@ async def test_an_attempt_that_dies_is_made_again(
     start: "Start", city: "City", receiver: "WebhookReceiver", eventually: "Eventually", hold: None
 ) -> None:
     """A process that dies in the middle of an attempt leaves a delivery that is due again when its loan ends."""
-    first = await start()
-    await _hook(first, receiver)
-    await first.create_rule(SOOT)
-    await city.readings("pm25", [("station-1", 1_000_000, 80.0)])
-    await eventually(lambda: receiver.received)
-    await first.end(gently=False)
-    assert receiver.hold is not None
-    receiver.hold.set()
+    await _dies_in_an_attempt(start, city, receiver, eventually)
 
     second = await start()
     done = (await _settled(second, eventually))[0]
@@ -131,14 +138,7 @@ async def test_a_loan_without_end_would_lose_it(
         return await lend(self, limit, busy, 1e8)
 
     monkeypatch.setattr(PostgresDeliveries, "claim", for_ever)
-    first = await start()
-    await _hook(first, receiver)
-    await first.create_rule(SOOT)
-    await city.readings("pm25", [("station-1", 1_000_000, 80.0)])
-    await eventually(lambda: receiver.received)
-    await first.end(gently=False)
-    assert receiver.hold is not None
-    receiver.hold.set()
+    await _dies_in_an_attempt(start, city, receiver, eventually)
 
     second = await start()
     await asyncio.sleep(2.5)
