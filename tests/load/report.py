@@ -36,8 +36,11 @@ def section(name: str, told: dict[str, Any]) -> str:
         "|---|---:|---:|---:|",
     ]
     latencies: dict[str, dict[str, float]] = {}
+    none: list[str] = []
     for figure, value in told.items():
-        if (found := _LATENCY.fullmatch(figure)) and isinstance(value, int | float):
+        if value in (0, {}):
+            none.append(figure)
+        elif (found := _LATENCY.fullmatch(figure)) and isinstance(value, int | float):
             latencies.setdefault(found[1] + found[3], {})[found[2]] = value
         elif isinstance(value, dict) and "median" in value:
             lines.append(f"| {figure} | {value['median']:,} | {value['min']:,} | {value['max']:,} |")
@@ -46,6 +49,7 @@ def section(name: str, told: dict[str, Any]) -> str:
         elif isinstance(value, dict) and figure != "machine":
             by_part = value if any(isinstance(found, dict) for found in value.values()) else {"": value}
             lines += [f"| {figure}{part and f': {part}'} | {_short(found)} | | |" for part, found in by_part.items()]
+    lines += ["", f"0 or nothing: {', '.join(none)}."] if none else []
     return "\n".join([*lines, *_latencies(latencies)]) + "\n"
 
 
@@ -69,16 +73,16 @@ def _limits(name: str, told: dict[str, Any]) -> list[str]:
 def _costs(told: dict[str, Any]) -> list[str]:
     lines = []
     for title, key, most in (
-        ("in the function itself", "costs", 5),
-        ("in the function and all that it calls", "whole_costs", 12),
+        ("in the function itself", "costs", 3),
+        ("in the function and all that it calls", "whole_costs", 8),
     ):
         lines += [f"| share of samples {title} | process | function |", "|---:|---|---|"]
         lines += [
             f"| {cost['share']:.1%} | {cost['process']} | `{cost['function']}` |" for cost in told.get(key, [])[:most]
         ]
         lines.append("")
-    lines += ["| process | share of all samples |", "|---|---:|"]
-    return lines + [f"| {name} | {share:.1%} |" for name, share in told.get("processes", {}).items()]
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in told.get("processes", {}).items())
+    return [*lines, f"Of all samples: {shares}."]
 
 
 def _short(value: object) -> str:
