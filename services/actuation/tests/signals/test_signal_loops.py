@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.estimate import LoopReading, UpstreamShares
 from maasloop.actuation.domain.signals.perception import Perception
@@ -72,3 +74,33 @@ def test_the_loop_that_misses_its_vehicles_is_taken_for_the_origin(sheet_data: d
 
     assert shares["ua"]["lane-b"] > 0.35
     assert shares["ub"]["lane-a"] < 0.1
+
+
+def wish(sheet_data: dict[str, Any], stood_s: int, *, lane: str, opposed: bool = False) -> float:
+    """Return how likely the first of a lane wants e, a rare turn, once he has stood so long while its other group is green.
+
+    Where he is ``opposed``, those to whom the other group gives way keep coming.
+    """
+    rare = next(one for one in sheet_data["groups"] if one["id"] == "e")
+    rare.update({"lanes": [lane], "turn": "t"})
+    perception = Perception(read_sheet(sheet_data))
+    aspects = {"a": Aspect.GREEN, "b": Aspect.GREEN, "c": Aspect.RED, "d": Aspect.YIELDING, "e": Aspect.RED}
+    for second in range(1, 41 + stood_s):
+        told = {one["id"]: EMPTY for one in sheet_data["detectors"]}
+        told[f"loop-{lane.removeprefix('lane-')}-stop-line"] = COVERED if second > 38 else EMPTY
+        told["loop-b-upstream"] = PASSED if opposed and second % 2 else EMPTY
+        told["loop-b-stop-line"] = COVERED if opposed else EMPTY
+        perception.hear(second, told, aspects if second > 40 else dict.fromkeys(aspects, Aspect.RED))
+    return perception.lanes[lane].head_chances()["e"]
+
+
+@pytest.mark.parametrize("lane", ["lane-a", "lane-d"])
+def test_who_stands_at_a_green_for_long_wants_another_however_few_do(sheet_data: dict[str, Any], lane: str) -> None:
+    """Nobody holds up a lane for minutes because hardly anybody ever turns round: the longer he stands, the likelier it is."""
+    assert wish(sheet_data, 3, lane=lane) < 0.05
+    assert wish(sheet_data, 20, lane=lane) > 0.95
+
+
+def test_who_finds_no_gap_may_want_the_green_all_the_same(sheet_data: dict[str, Any]) -> None:
+    """As long as those with the right of way keep coming, that he stands tells little."""
+    assert wish(sheet_data, 20, lane="lane-d", opposed=True) < 0.1

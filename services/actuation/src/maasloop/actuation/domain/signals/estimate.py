@@ -191,8 +191,8 @@ class LaneEstimate:
     stood_s: int = 0
     """Seconds that the head has stood while at least one of the lane's groups was green."""
     stalled_until_s: float = 0.0
-    excluded: set[str] = field(default_factory=set)
-    """Groups that the head does not seem to want: it stood while they were green."""
+    unwanted: dict[str, float] = field(default_factory=dict)
+    """Groups that the head does not seem to want, with how likely it would have stood so long while they were green if it did."""
     beyond: float = 0.0
     arrived: float = 0.0
     """Vehicles announced this second."""
@@ -358,9 +358,9 @@ class LaneEstimate:
 
     def head_chances(self) -> Mapping[str, float]:
         """Return what the vehicle at the line may want, given what it did not take."""
-        if not self.excluded:
+        if not self.unwanted:
             return self.shares
-        left = {name: share * (0.05 if name in self.excluded else 1.0) for name, share in self.shares.items()}
+        left = {name: share * self.unwanted.get(name, 1.0) for name, share in self.shares.items()}
         total = sum(left.values())
         return {name: share / total for name, share in left.items()} if total > 0 else self.shares
 

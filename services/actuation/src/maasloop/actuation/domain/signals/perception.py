@@ -29,6 +29,8 @@ LOCK_S = 45
 LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
 WANTS_OTHER_S = 4
+UNWANTED_MIN = 1e-6
+"""However long somebody has stood at a green, it may be that he wants it and cannot go."""
 CALL_CHANCE_MIN = 0.04
 MAIN_SHARE_MIN = 0.5
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
@@ -374,7 +376,7 @@ class Perception:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
         shown = [aspects[name] for name in self.groups_of[lane.id]]
         if left > 0:
-            lane.excluded.clear()
+            lane.unwanted.clear()
             lane.stalled_until_s = 0.0
             lane.locked_s = 0
         if left > 0 or not lane.standing or not any(aspect in GREENS for aspect in shown):
@@ -383,8 +385,11 @@ class Perception:
         lane.stood_s += 1
         lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
         if lane.stood_s >= WANTS_OTHER_S:
-            green = {name for name in self.groups_of[lane.id] if aspects[name] is Aspect.GREEN and self.free(name)}
-            lane.excluded |= green
+            seconds = WANTS_OTHER_S if lane.stood_s == WANTS_OTHER_S else 1
+            for name, gap_s in headways_s(self.sheet, self.lanes, lane, second_s, aspects).items():
+                if self.free(name):
+                    likely = lane.unwanted.get(name, 1.0) * (1.0 - 1.0 / gap_s) ** seconds
+                    lane.unwanted[name] = max(UNWANTED_MIN, likely)
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S

@@ -24,6 +24,8 @@ WITNESS_S = 7.0
 WITNESS_YIELDING_S = 20.0
 GAP_S = 4.0
 """The same once somebody has come out: who follows in the same line is not further behind."""
+UNWANTED = 0.05
+"""How likely somebody would wait so long at a green that he wants."""
 MORE_BEHIND = 2.0
 """So many vehicles are taken to be left on a lane as long as some come out of the exits."""
 _START_LOSS_S = 2
@@ -94,7 +96,7 @@ class UnseenLane:
             return min(goes * rate, there) if self.green_s > _START_LOSS_S else 0.0
         yielding = any(shown[name] is Aspect.YIELDING for name in green)
         if out > 0.0:
-            lane.excluded.clear()
+            lane.unwanted.clear()
             lane.stalled_until_s = 0.0
         elif green and self._quiet(second_s, yielding=yielding):
             self._nobody_comes(lane, second_s, yielding=yielding, counted=counted)
@@ -106,9 +108,9 @@ class UnseenLane:
             # Who was counted is there: for the time being this green serves nobody.
             lane.stalled_until_s = second_s + STALL_MEMORY_S
             return
-        lane.excluded |= self.green
-        if lane.excluded.issuperset(lane.shares):
-            lane.excluded.clear()
+        lane.unwanted.update(dict.fromkeys(self.green, UNWANTED))
+        if lane.unwanted.keys() >= lane.shares.keys():
+            lane.unwanted.clear()
             lane.beyond = 0.0
             # Who was announced and has just come has not had the time to come out.
             late_s = second_s - WITNESS_S
