@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision
 from maasloop.actuation.domain.signals.estimate import LaneEstimate
 from maasloop.actuation.domain.signals.forecast import LaneOutlook, departures
+from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
 
 HORIZON_S = 60.0
@@ -137,3 +140,20 @@ def test_who_has_another_signal_to_pass_is_expected_but_calls_nobody() -> None:
     assert [one.group for one in lane.vehicles] == ["through"]
     assert (lane.stuck_s, lane.locked_s, waiting_groups([seen])) == (0.0, 0, set())
     assert waiting_groups([replace(seen, onward=False)]) == {"through"}
+
+
+def test_who_announces_nothing_and_stands_at_a_green_wants_another(sheet_data: dict[str, Any]) -> None:
+    """As with loops: the longer the first stands, the surer he wants the rare turn; of the one behind him nothing is known."""
+    next(one for one in sheet_data["groups"] if one["id"] == "e").update({"lanes": ["lane-a"], "turn": "t"})
+    sheet = read_sheet(sheet_data)
+    perception = Perception(sheet)
+    aspects = dict.fromkeys(sheet.group, Aspect.RED) | {"a": Aspect.GREEN}
+    wishes = []
+    for second in range(1, 23):
+        first = VehicleSeen("first" if second < 22 else "second", "lane-a", 1.0, 0.0, None)
+        perception.hear(second, {}, aspects, {"lane-a": [first]})
+        wishes.append(perception.lanes["lane-a"].head_chances()["e"])
+
+    assert wishes[1] < 0.05
+    assert wishes[20] > 0.95
+    assert wishes[21] < 0.05

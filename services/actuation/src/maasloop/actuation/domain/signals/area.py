@@ -113,7 +113,9 @@ class AreaMemory:
         shown = [aspects[way] for way in ways]
         moved = head is None or head.id != self.head
         self.head = head.id if head is not None else ""
-        if moved or left:
+        if moved:
+            lane.next_head()
+        elif left:
             lane.stalled_until_s = 0.0
             lane.locked_s = 0
         if moved or head is None or head.speed_mps >= STANDING_MPS or not all(one in GREENS for one in shown):

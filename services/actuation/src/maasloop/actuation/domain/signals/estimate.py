@@ -44,6 +44,10 @@ ALL_COME = 0.98
 """Where the stated shares come to so much, nobody turns off between the loop and the lines: each vehicle is on one of the lanes."""
 BLOCKING_SHARE_MIN = 0.3
 """A loop that gives a lane so much of what passes it is covered by that lane's queue."""
+WANTS_OTHER_S = 4
+"""Who has stood for so long at a green may want another one."""
+UNWANTED_MIN = 1e-6
+"""However long somebody has stood at a green, it may be that he wants it and cannot go."""
 LOST_MIN = 0.02
 """A loop that misses nobody may have missed a vehicle itself: it is the origin of so little."""
 _SPARE = 1e-6
@@ -355,6 +359,24 @@ class LaneEstimate:
             self.beyond = min(BEYOND_MAX, self.beyond + self.rate)
         else:
             self.beyond = max(0.0, self.beyond - self.arrived) * 0.98
+
+    def next_head(self) -> None:
+        """Note that the first has left: nothing is known yet of who is the first now."""
+        self.unwanted.clear()
+        self.stalled_until_s = 0.0
+        self.locked_s = self.stood_s = 0
+
+    def wait_at_green(self, gaps_s: Mapping[str, float]) -> None:
+        """Note that the first stands one more second: the longer he does at a green, the surer it is another that he wants.
+
+        Who wants one of the greens in ``gaps_s`` would leave after so many seconds in the mean.
+        """
+        self.stood_s = self.stood_s + 1 if gaps_s else 0
+        if self.stood_s < WANTS_OTHER_S:
+            return
+        seconds = WANTS_OTHER_S if self.stood_s == WANTS_OTHER_S else 1
+        for name, gap_s in gaps_s.items():
+            self.unwanted[name] = max(UNWANTED_MIN, self.unwanted.get(name, 1.0) * (1.0 - 1.0 / gap_s) ** seconds)
 
     def head_chances(self) -> Mapping[str, float]:
         """Return what the vehicle at the line may want, given what it did not take."""

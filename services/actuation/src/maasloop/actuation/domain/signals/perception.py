@@ -28,9 +28,6 @@ from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
-WANTS_OTHER_S = 4
-UNWANTED_MIN = 1e-6
-"""However long somebody has stood at a green, it may be that he wants it and cannot go."""
 CALL_CHANCE_MIN = 0.04
 MAIN_SHARE_MIN = 0.5
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
@@ -128,6 +125,8 @@ class Perception:
                 lane.announced.clear()
                 self._areas[lane.id].hear(lane, second_s, watched[lane.id], aspects)
                 self._unseen[lane.id].learn(lane.arrived)
+                if lane.standing and lane.vehicles[0].group is None:
+                    self._wait_at_green(lane, second_s, aspects)
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
         stuck = self._asking.hear(second_s, self.lanes.values())
@@ -376,23 +375,19 @@ class Perception:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
         shown = [aspects[name] for name in self.groups_of[lane.id]]
         if left > 0:
-            lane.unwanted.clear()
-            lane.stalled_until_s = 0.0
-            lane.locked_s = 0
-        if left > 0 or not lane.standing or not any(aspect in GREENS for aspect in shown):
+            lane.next_head()
+        if left > 0 or not lane.standing:
             lane.stood_s = 0
             return
-        lane.stood_s += 1
         lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
-        if lane.stood_s >= WANTS_OTHER_S:
-            seconds = WANTS_OTHER_S if lane.stood_s == WANTS_OTHER_S else 1
-            for name, gap_s in headways_s(self.sheet, self.lanes, lane, second_s, aspects).items():
-                if self.free(name):
-                    likely = lane.unwanted.get(name, 1.0) * (1.0 - 1.0 / gap_s) ** seconds
-                    lane.unwanted[name] = max(UNWANTED_MIN, likely)
+        self._wait_at_green(lane, second_s, aspects)
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S
+
+    def _wait_at_green(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
+        gaps_s = headways_s(self.sheet, self.lanes, lane, second_s, aspects)
+        lane.wait_at_green({name: gap_s if self.free(name) else math.inf for name, gap_s in gaps_s.items()})
 
 
 def _beside(sources: Iterable[UpstreamShares], lane: str) -> list[str]:
