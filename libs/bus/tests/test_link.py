@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from urllib.parse import urlsplit
 
+from nats.aio.msg import Msg
 from nats.errors import FlushTimeoutError
 
 from maasloop.bus.connection import Bus, connect
@@ -106,3 +107,41 @@ async def test_a_publish_on_a_link_that_is_made_anew_is_not_refused(nats_process
             stored = await storing
 
     assert stored.sequence == 1
+
+
+async def test_a_link_that_goes_during_the_end_does_not_break_it(nats_process: NatsServer) -> None:
+    """What was pending is lost, as it was not acknowledged; nothing is raised and nothing goes on."""
+    async with connect(nats_process.url, name="test") as bus:
+        before = asyncio.all_tasks()
+        await bus.client.subscribe("facts", cb=_hear)
+        draining = asyncio.create_task(bus.drain())
+        await asyncio.sleep(0)
+        await bus.client.publish("facts", b"1")
+        bus.client._link.abort()
+        async with asyncio.timeout(50):
+            await draining
+        closed = bus.client.is_closed
+    await asyncio.sleep(0)
+
+    assert closed
+    assert not asyncio.all_tasks() - before
+
+
+async def test_a_broker_that_stands_still_does_not_hold_the_end_up(nats_process: NatsServer) -> None:
+    """Whoever has more pending than the socket takes ends after the bound."""
+    async with connect(nats_process.url, name="test") as bus:
+        nats_process.process.pause()
+        try:
+            for _ in range(8):
+                await bus.client.publish("facts", bytes(1_000_000))
+            async with asyncio.timeout(50):
+                await bus.drain()
+        finally:
+            nats_process.process.resume()
+        closed = bus.client.is_closed
+
+    assert closed
+
+
+async def _hear(message: Msg) -> None:
+    """Hear without a word."""

@@ -56,6 +56,12 @@ class MendedClient(Client):
         self._link.abort()
         await self._process_op_err(StaleConnectionError())
 
+    async def give_up(self) -> None:
+        """Close without sending what is pending; closing on a link that is gone, or stuck, would raise, or wait for it."""
+        self._pending, self._pending_data_size = [], 0
+        self._link.abort()
+        await self.close()
+
 
 def _text(subject: bytes) -> bytes:
     return subject if subject.isascii() else subject.decode("utf-8", "backslashreplace").encode()

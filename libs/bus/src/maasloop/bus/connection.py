@@ -195,14 +195,17 @@ class Bus:
         await asyncio.wait_for(self.client.flush(timeout=PROBE_TIMEOUT_S), PROBE_TIMEOUT_S)
 
     async def drain(self) -> None:
-        """Stop hearing, send what is pending, and close; bounded by ``DRAIN_TIMEOUT_S``."""
+        """Stop hearing, send what is pending, and close; bounded by ``DRAIN_TIMEOUT_S``.
+
+        What a link that is gone or stuck does not take is lost; nothing is raised.
+        """
         self._draining = True
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self.client.drain()
-        except (TimeoutError, NatsError):
-            log.warning("bus_drain_cut_short")
-            await self.client.close()
+        except (OSError, NatsError) as error:
+            log.warning("bus_drain_cut_short", error=str(error) or type(error).__name__)
+            await self.client.give_up()
 
 
 class _NotReady(Exception):
@@ -280,7 +283,7 @@ async def _connect_patiently(url: str, told: dict[str, Any], *, devices_apart: b
             if attempt % 20 == 0:
                 log.info("waiting_for_nats", error=str(error) or type(error).__name__)
             attempt += 1
-            await bus.client.close()
+            await bus.client.give_up()
             await asyncio.sleep(RECONNECT_WAIT_S)
         else:
             return bus
