@@ -42,7 +42,7 @@ class HttpDoor:
                 answer = await self._client.post(
                     PATH, params=parameters, content=body, headers={"content-type": content_type}
                 )
-            except httpx2.TransportError as error:
+            except (httpx2.TransportError, OSError) as error:  # what breaks under TLS comes as it is
                 log.info("post_sent_again", why=str(error) or type(error).__name__)
                 await asyncio.sleep(0.5)
                 continue
