@@ -182,6 +182,23 @@ def test_a_lane_with_one_of_two_exits_watched_has_more_behind(
     assert (perception.lanes["lane-a"].queue > 1.0) is left
 
 
+@pytest.mark.parametrize(("road", "left"), [("north", True), ("south", False)])
+def test_who_comes_out_on_another_lane_of_the_road_came_from_the_same_lane(
+    sheet_data: dict[str, Any], road: str, left: bool
+) -> None:
+    """Some change lanes between the junction and the loop of the exit; on another road it was somebody else."""
+    beside = {"id": "loop-side", "position": "exit", "distance_m": 25.0, "serves": [["side", 1.0]]}
+    exits = [{"id": "out", "road": "north"}, {"id": "side", "road": road}]
+    sheet = read_sheet(sheet_data | {"exits": exits, "detectors": [*sheet_data["detectors"], beside]})
+    perception = Perception(sheet)
+    for second in range(1, 121):
+        told = {"loop_side": PASSED if second > 70 and second % 2 == 0 else EMPTY}
+        aspects = all_red(sheet) | ({"a": Aspect.GREEN} if second > 60 else {})
+        perception.hear(second, readings(sheet, "a", **told), aspects)
+
+    assert (perception.lanes["lane-a"].queue > 1.0) is left
+
+
 def behind(sheet: Sheet, upstream: LoopReading | None) -> float:
     """Return how many are taken to be left on lane a, whose stop line is dead, while its exit goes on being passed."""
     perception = Perception(sheet)

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from maasloop.twin.street.sumo import libsumo
 
+from .loops import road_of
 from .site import Junction, Site
 from .walkers import Kerbs
 
@@ -139,8 +140,4 @@ def _ways(junction: Junction) -> dict[int, tuple[str, ...]]:
 def _beside(junction: Junction) -> dict[str, tuple[str, ...]]:
     """Return, for each controlled lane, the controlled lanes of its road."""
     lanes = dict.fromkeys(link.lane for group in junction.network.groups for link in group.links)
-    return {lane: tuple(one for one in lanes if _road(one) == _road(lane)) for lane in lanes}
-
-
-def _road(lane: str) -> str:
-    return lane.rpartition("_")[0]
+    return {lane: tuple(one for one in lanes if road_of(one) == road_of(lane)) for lane in lanes}

@@ -6,7 +6,7 @@ The way back from a stop line is followed over unsignalled nodes to the exits of
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .loops import Loop, ordered_lanes
+from .loops import Loop, ordered_lanes, road_of
 from .network import SignalNetwork
 
 FEEDER_MAX_M = 400.0
@@ -23,7 +23,7 @@ def place_feeders(
     for placed in loops.values():
         for loop in placed:
             if loop.kind == "exit":
-                exits.setdefault(_edge(loop.lane), []).append(loop)
+                exits.setdefault(road_of(loop.lane), []).append(loop)
     return {network.id: _feeders(net, network, loops[network.id], exits) for network in networks}
 
 
@@ -31,7 +31,7 @@ def _feeders(net: Any, network: SignalNetwork, own: list[Loop], exits: Mapping[s
     mine = {loop.id for loop in own}
     lanes: dict[str, list[str]] = {}
     for lane_id in ordered_lanes(network):
-        lanes.setdefault(_edge(lane_id), []).append(lane_id)
+        lanes.setdefault(road_of(lane_id), []).append(lane_id)
     reached: dict[str, tuple[Loop, float, list[str]]] = {}
     for edge_id, lane_ids in lanes.items():
         for loop, distance_m in _before(net.getEdge(edge_id), exits):
@@ -76,7 +76,3 @@ def _unsignalled(edge: Any) -> list[Any]:
         if before.getFunction() != "internal"
         and any(c.getDirection().lower() != c.LINKDIR_TURN and not c.getTLSID() for c in connections)
     ]
-
-
-def _edge(lane_id: str) -> str:
-    return lane_id.rpartition("_")[0]

@@ -89,6 +89,11 @@ def ordered_crossings(network: SignalNetwork) -> list[str]:
     return list(dict.fromkeys(crossing.edge for group in network.groups for crossing in group.crossings))
 
 
+def road_of(lane_id: str) -> str:
+    """Return the road (SUMO's edge) that a lane belongs to."""
+    return lane_id.rpartition("_")[0]
+
+
 def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
     for number, lane_id in enumerate(lanes):
         spots = list(_spots_upstream(net.getLane(lane_id), STOP_LINE_M))

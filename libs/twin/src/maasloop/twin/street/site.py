@@ -9,7 +9,7 @@ from typing import Any
 
 from .bands import FREE, call_input, hold_input, plans_of
 from .feeders import place_feeders
-from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops
+from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops, road_of
 from .network import (
     CYCLING_MPS,
     GREEN_MAX_S,
@@ -95,6 +95,7 @@ def _sheet(
 ) -> dict[str, Any]:
     lane_ids = lane_names(network)
     exit_ids = {lane_id: f"x{number}" for number, lane_id in enumerate(ordered_exits(network))}
+    roads = {road: f"r{number}" for number, road in enumerate(dict.fromkeys(map(road_of, exit_ids)))}
     names = [group.id for group in network.groups]
     ways = lane_ids | exit_ids
     cycling = {link.lane for group in network.groups if group.kind == "cycle" for link in group.links}
@@ -113,7 +114,7 @@ def _sheet(
             *(_lane(lane, lane_ids[lane.getID()], loops, cycling=lane.getID() in cycling) for lane in lanes),
             *(_kerb(lane_ids[crossing]) for crossing in ordered_crossings(network)),
         ],
-        "exits": [{"id": exit_id} for exit_id in exit_ids.values()],
+        "exits": [{"id": exit_id, "road": roads[road_of(lane)]} for lane, exit_id in exit_ids.items()],
         "detectors": [
             {
                 "id": loop.id,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GREENS, Aspect, Aspects
+from .coming_out import ComingOut
 from .crossing import Crossing
 from .detectors import Detectors
 from .estimate import (
@@ -22,7 +23,7 @@ from .estimate import (
 from .neighbourhood import Asking, Asks
 from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
-from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares, assumed_turns
+from .turning import TurnShares, assumed_turns
 from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
 
 LOCK_S = 45
@@ -63,7 +64,7 @@ class Perception:
         self.asks = Asks()
         self.short_roads = ShortRoads(sheet)
         self._areas = {name: AreaMemory(onward_s=self.short_roads.onward_s(name)) for name in self.lanes}
-        self._going_s: dict[str, tuple[float, float]] = {}
+        self._coming_out = ComingOut(sheet, self._turns)
         self._out: Counter[str] = Counter()
         self._loops = Detectors(sheet)
         self._sources = {
@@ -114,7 +115,10 @@ class Perception:
         self._busy = busy(one for name, one in self._unseen.items() if name not in self._blind)
         self._hear_upstream(second_s, believed)
         self._hear_feeders(second_s, believed, watched)
-        self._hear_exits(second_s, believed, aspects)
+        passed = self._loops.exits_passed(believed)
+        self.crossing.hear(second_s, aspects, passed, self._loops.silent_exits(self.sheet.exits))
+        blind = {name: self.lanes[name] for name in self._blind}
+        self._out = self._coming_out.hear(second_s, aspects, passed, blind)
         self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
         self._box.hear(second_s, [one for vehicles in watched.values() for one in vehicles])
         for one in self._box.entered:
@@ -275,32 +279,6 @@ class Perception:
     def _going(self, lane: str, aspects: Aspects) -> tuple[str, ...]:
         return tuple(name for name in self.groups_of[lane] if aspects[name] in _GOING)
 
-    def _hear_exits(self, second_s: float, readings: Mapping[str, LoopReading], aspects: Aspects) -> None:
-        """Match who passed the exits with who left; the others came from lanes of which nobody tells who leaves."""
-        for name, aspect in aspects.items():
-            if aspect in _GOING:
-                since_s, until_s = self._going_s.get(name, (second_s, second_s))
-                self._going_s[name] = (since_s if second_s - until_s <= 1.0 else second_s, second_s)
-        self._out.clear()
-        passed = self._loops.exits_passed(readings)
-        self.crossing.hear(second_s, aspects, passed, self._loops.silent_exits(self.sheet.exits))
-        for name in self._turns.seen(second_s, passed):
-            ways = [(lane, way) for lane in sorted(self._blind) for way in self._may_lead(lane, name, second_s)]
-            if ways:
-                lane, way = max(ways, key=lambda one: self.lanes[one[0]].queue)
-                self._out[lane] += 1
-                self._turns.credit(lane, way)
-
-    def _may_lead(self, lane: str, exit_name: str, second_s: float) -> list[str]:
-        """Return the groups of a lane whose vehicles may be passing the loop of an exit."""
-        found = []
-        for way in self.groups_of[lane]:
-            since_s, until_s = self._going_s.get(way, (math.inf, -math.inf))
-            timely = since_s <= second_s - CROSSING_MIN_S and second_s - until_s <= CROSSING_MAX_S
-            if timely and exit_name in self.exits_of[way]:
-                found.append(way)
-        return found
-
     def _hear_upstream(self, second_s: float, readings: Mapping[str, LoopReading]) -> None:
         for lane in self.lanes.values():
             lane.arrived = 0.0
@@ -376,7 +354,8 @@ class Perception:
         shown = [aspects[name] for name in self.groups_of[lane.id]]
         if left > 0:
             lane.next_head()
-        if left > 0 or not lane.standing:
+            return
+        if not lane.standing:
             lane.stood_s = 0
             return
         lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)

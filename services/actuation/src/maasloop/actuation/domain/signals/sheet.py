@@ -5,7 +5,7 @@ Two groups that are not listed as compatible conflict, also when nothing is said
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -119,16 +119,28 @@ class Sheet:
     intergreens_s: Mapping[Pair, float]
     lanes: tuple[Lane, ...]
     exits: tuple[str, ...]
+    """The lanes behind the junction that traffic leaves by."""
     detectors: tuple[Detector, ...]
     local: LocalProgramme
     notes: tuple[str, ...] = ()
     bands: SitePlan | None = None
     """What may be asked of the site by plan and bands; nothing where it has no such plan."""
+    roads: Mapping[str, str] = field(default_factory=dict)
+    """The road that an exit is a lane of; an exit that is not there is a road of its own."""
 
     @cached_property
     def group(self) -> Mapping[str, SignalGroup]:
         """Return the groups by id."""
         return {group.id: group for group in self.groups}
+
+    @cached_property
+    def exits_beside(self) -> Mapping[str, frozenset[str]]:
+        """Return, for each exit, the other lanes of its road: who comes out may change to them before the loop."""
+        roads = {name: self.roads.get(name, name) for name in self.exits}
+        return {
+            one: frozenset(other for other in self.exits if other != one and roads[other] == roads[one])
+            for one in self.exits
+        }
 
     @cached_property
     def foes(self) -> Mapping[str, tuple[str, ...]]:

@@ -62,7 +62,7 @@ def write_sheet(sheet: Sheet) -> dict[str, Any]:
             {"id": lane.id, "speed_mps": lane.speed_mps, "headway_s": lane.headway_s, "storage_m": lane.storage_m}
             for lane in sheet.lanes
         ],
-        "exits": [{"id": name} for name in sheet.exits],
+        "exits": [{"id": name, **({"road": sheet.roads[name]} if name in sheet.roads else {})} for name in sheet.exits],
         "detectors": [
             {
                 "id": detector.id,
@@ -100,6 +100,7 @@ def _sheet(data: Json) -> Sheet:
         local=LocalProgramme(float(local["offset_s"]), steps),
         notes=tuple(str(note) for note in data.get("notes", ())),
         bands=_site_plan(data["bands"]) if data.get("bands") else None,
+        roads={one["id"]: require_id(one["road"], "exits.road") for one in data["exits"] if "road" in one},
     )
 
 

@@ -55,13 +55,14 @@ class TurnShares:
         """Note vehicles over the loops of these exits, each the oldest departure that it can be; return the others."""
         while self._pending and second_s - self._pending[0].second_s > CROSSING_MAX_S:
             self._pending.popleft()
-        return [name for name in exits if not self._explained(second_s, name)]
+        return [name for name in exits if not self.explained(second_s, frozenset((name,)))]
 
-    def _explained(self, second_s: float, name: str) -> bool:
+    def explained(self, second_s: float, exits: frozenset[str]) -> bool:
+        """Tell whether a departure that was to come out of one of these exits is over now; it is forgotten."""
         for departure in self._pending:
             if second_s - departure.second_s < CROSSING_MIN_S:
                 return False
-            ways = [way for way in departure.ways if name in self._exits_of[way]]
+            ways = [way for way in departure.ways if not exits.isdisjoint(self._exits_of[way])]
             if ways:
                 if departure.lane:
                     self.credit(departure.lane, ways[0])

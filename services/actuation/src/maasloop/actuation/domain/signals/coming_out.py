@@ -1,0 +1,64 @@
+"""Whose vehicles come out of the junction: those that were seen to leave a lane, or those of a lane that is not seen."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from .aspects import GREENS, Aspect, Aspects
+from .estimate import LaneEstimate
+from .sheet import Sheet
+from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
+
+_GOING = GREENS | {Aspect.YELLOW}
+
+
+class ComingOut:
+    """Matches who passes the loops of the exits with who left; ``turns`` learns from both."""
+
+    def __init__(self, sheet: Sheet, turns: TurnShares) -> None:
+        """Begin with nobody under way."""
+        self._sheet = sheet
+        self._turns = turns
+        self._going_s: dict[str, tuple[float, float]] = {}
+        """Since when a group lets its vehicles go, and until when it has."""
+
+    def hear(
+        self, second_s: float, aspects: Aspects, passed: Iterable[str], unseen: Mapping[str, LaneEstimate]
+    ) -> Counter[str]:
+        """Take in what is shown, and the exits that were ``passed``; return how many came from each unseen lane.
+
+        Some change lanes between the junction and the loop: who is not expected in an exit may have been in another one
+        of its road.
+        """
+        for name, aspect in aspects.items():
+            if aspect in _GOING:
+                since_s, until_s = self._going_s.get(name, (second_s, second_s))
+                self._going_s[name] = (since_s if second_s - until_s <= 1.0 else second_s, second_s)
+        out: Counter[str] = Counter()
+        for name in self._turns.seen(second_s, passed):
+            beside = self._sheet.exits_beside[name]
+            lane = self._origin(second_s, frozenset((name,)), unseen)
+            if lane is None and not self._turns.explained(second_s, beside):
+                lane = self._origin(second_s, beside, unseen)
+            if lane is not None:
+                out[lane] += 1
+        return out
+
+    def _origin(self, second_s: float, exits: frozenset[str], unseen: Mapping[str, LaneEstimate]) -> str | None:
+        """Return the unseen lane that somebody in one of these exits came from: the one where most are expected."""
+        ways = [(lane, way) for lane in sorted(unseen) for way in self._leading(unseen[lane], exits, second_s)]
+        if not ways:
+            return None
+        lane, way = max(ways, key=lambda one: unseen[one[0]].queue)
+        self._turns.credit(lane, way)
+        return lane
+
+    def _leading(self, lane: LaneEstimate, exits: frozenset[str], second_s: float) -> list[str]:
+        """Return the groups of a lane whose vehicles may be passing the loop of one of these exits."""
+        found = []
+        for way in lane.shares:
+            since_s, until_s = self._going_s.get(way, (math.inf, -math.inf))
+            timely = since_s <= second_s - CROSSING_MIN_S and second_s - until_s <= CROSSING_MAX_S
+            if timely and not exits.isdisjoint(self._sheet.group[way].exits):
+                found.append(way)
+        return found
