@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.estimate import LoopReading, UpstreamShares
+from maasloop.actuation.domain.signals.estimate import LaneEstimate, LoopReading, UpstreamShares
+from maasloop.actuation.domain.signals.forecast import LaneOutlook, departures
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
@@ -104,3 +105,26 @@ def test_who_stands_at_a_green_for_long_wants_another_however_few_do(sheet_data:
 def test_who_finds_no_gap_may_want_the_green_all_the_same(sheet_data: dict[str, Any]) -> None:
     """As long as those with the right of way keep coming, that he stands tells little."""
     assert wish(sheet_data, 20, lane="lane-d", opposed=True) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("due_s", "empty_s", "standing", "leaves_s"),
+    [
+        (-2.0, 0, False, 1.5),
+        (-2.0, 1, False, 1.0),
+        (-2.0, 2, False, 2.0),
+        (-2.0, 9, False, 5.0),
+        (-2.0, 0, True, 2.0),
+        (3.0, 9, False, 3.0),
+    ],
+)
+def test_who_is_late_in_green_is_expected_by_what_the_line_tells(
+    due_s: float, empty_s: int, standing: bool, leaves_s: float
+) -> None:
+    """An empty line tells that who should be there by now is further back; who is not due yet comes when he is."""
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"through": 1.0}, empty_s=empty_s, standing=standing)
+    for _ in range(2):
+        lane.arrive(due_s, 1.0)
+    moving = LaneOutlook((("through", 0.0),), (), 1.0, 0.0, 1.0, 0.0, True, 0.0, 0.0)
+
+    assert [at_s for at_s, _, _ in departures(lane, moving, 0.0, 60.0)] == pytest.approx([leaves_s, leaves_s + 1.8])

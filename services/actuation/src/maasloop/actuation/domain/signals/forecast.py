@@ -8,6 +8,13 @@ from .estimate import Expected, LaneEstimate
 
 START_LOSS_S = 1.5
 REACTION_S = 1.1
+NEXT_S = (1.5, 1.0, 2.0, 5.0)
+"""In green the first who should be at the line by now passes it after so long, by the seconds that its loop has been empty.
+
+Medians of what places and speeds told of such lanes: whoever is on the loop, or sets off behind him, or has left a gap.
+"""
+NEXT_STANDING_S = 2.0
+"""The same for one who stands on it."""
 BEHIND_HORIZON_MAX = 24
 GAP_CRITICAL_S = 5.0
 GAP_FOLLOW_S = 2.5
@@ -88,6 +95,8 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
     events: list[Departure] = []
     start_loss_s = 0.0 if outlook.moving or lane.watched else START_LOSS_S
     line = _Line(outlook.start_s + start_loss_s, outlook.start_s)
+    if outlook.moving and not lane.watched and lane.vehicles and lane.vehicles[0].at_s < now_s:
+        line.clock_s += NEXT_STANDING_S if lane.standing else NEXT_S[min(lane.empty_s, len(NEXT_S) - 1)]
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
     alive, first = 1.0, True
