@@ -152,7 +152,8 @@ class GrpcClients:
         turn, client = divmod(number, len(self._channels))
         outcome = self.outcome
         outcome.offered += outcome.readings_a_message
-        if self._unanswered[client] >= UNANSWERED_MAX or (self._streaming and self._ended(client)):
+        # First: one that ended while much was unanswered would be begun never again.
+        if (self._streaming and self._ended(client)) or self._unanswered[client] >= UNANSWERED_MAX:
             outcome.held_back += outcome.readings_a_message
             return
         lots = self._lots[client]
