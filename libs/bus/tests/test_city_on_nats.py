@@ -196,11 +196,14 @@ async def test_an_integrator_hears_what_is_open(town: Town) -> None:
         await weather.listen(subjects.OBSERVATION_RECORDED.wildcard(), hear)
         await weather.listen(subjects.COMMAND_ISSUED.wildcard(), hear)
         await weather.check()
-        for key in ("personal", "air"):
-            await ingest.tell(subjects.OBSERVATION_RECORDED.subject("noord", key), b"")
-        await ingest.check()
-        assert await asyncio.wait_for(heard.get(), WAIT_S) == "maasloop.observation.recorded.v1.noord.air"
-        assert heard.empty()
+        async with asyncio.timeout(WAIT_S):
+            # The server goes on taking in what a new account may import after it has let it in.
+            while heard.empty():
+                for key in ("personal", "air"):
+                    await ingest.tell(subjects.OBSERVATION_RECORDED.subject("noord", key), b"")
+                await ingest.check()
+                await asyncio.sleep(0.1)
+        assert {heard.get_nowait() for _ in range(heard.qsize())} == {"maasloop.observation.recorded.v1.noord.air"}
         for subject in ("$JS.API.STREAM.INFO.OBSERVATIONS", "maasloop.observation.recorded.v1.noord.air", UP):
             assert await _refused(weather, subject)
 
