@@ -136,9 +136,8 @@ class Sheet:
     @cached_property
     def exits_beside(self) -> Mapping[str, frozenset[str]]:
         """Return, for each exit, the other lanes of its road: who comes out may change to them before the loop."""
-        roads = {name: self.roads.get(name, name) for name in self.exits}
         return {
-            one: frozenset(other for other in self.exits if other != one and roads[other] == roads[one])
+            one: frozenset(other for other in self.roads if other != one and self.roads[other] == self.roads.get(one))
             for one in self.exits
         }
 
