@@ -21,5 +21,7 @@ Aspects = Mapping[str, Aspect]
 """Signal group id to what it shows."""
 
 GREENS = frozenset({Aspect.GREEN, Aspect.YIELDING})
+GOING = GREENS | {Aspect.YELLOW}
+"""Under these vehicles pass the line."""
 NEVER_REMOTE = frozenset({Aspect.DARK, Aspect.FLASHING})
 """Only the controller itself, or a person on the spot, may show these."""

@@ -4,12 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from .aspects import GREENS, Aspect, Aspects
+from .aspects import GOING, Aspects
 from .estimate import LaneEstimate
 from .sheet import Sheet
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
-
-_GOING = GREENS | {Aspect.YELLOW}
 
 
 class ComingOut:
@@ -31,7 +29,7 @@ class ComingOut:
         of its road.
         """
         for name, aspect in aspects.items():
-            if aspect in _GOING:
+            if aspect in GOING:
                 since_s, until_s = self._going_s.get(name, (second_s, second_s))
                 self._going_s[name] = (since_s if second_s - until_s <= 1.0 else second_s, second_s)
         out: Counter[str] = Counter()

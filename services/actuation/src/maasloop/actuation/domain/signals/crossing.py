@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .aspects import GREENS, Aspect, Aspects
+from .aspects import GOING, GREENS, Aspect, Aspects
 from .turning import CROSSING_MIN_S
 
 USUAL_S = 7.0
@@ -27,7 +27,6 @@ KEPT_MAX = 64
 TRUST_MIN = 0.7
 TRUST_STEP = 0.1
 """What one vehicle adds to the trust that those of its lane are seen when they come out, or takes from it."""
-_GOING = GREENS | {Aspect.YELLOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Crossing:
         """
         self._second_s, self._silent = second_s, silent
         self._green_s.update((name, second_s) for name, aspect in aspects.items() if aspect in GREENS)
-        self._going_s.update((name, second_s) for name, aspect in aspects.items() if aspect in _GOING)
+        self._going_s.update((name, second_s) for name, aspect in aspects.items() if aspect in GOING)
         while self._inside and second_s - self._inside[0].second_s > KEPT_S:
             lane = self._inside.popleft().lane
             self._trust[lane] -= TRUST_STEP * self._trust[lane]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
-from .aspects import GREENS, Aspect, Aspects
+from .aspects import GOING, GREENS, Aspect, Aspects
 from .coming_out import ComingOut
 from .crossing import Crossing
 from .detectors import Detectors
@@ -33,7 +33,6 @@ CALL_CHANCE_MIN = 0.04
 MAIN_SHARE_MIN = 0.5
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 _FREE_SPEED_SHARE = 0.95
-_GOING = GREENS | {Aspect.YELLOW}
 
 
 class Perception:
@@ -277,7 +276,7 @@ class Perception:
                     self._loops.memory[stop.id].passed_by += missing
 
     def _going(self, lane: str, aspects: Aspects) -> tuple[str, ...]:
-        return tuple(name for name in self.groups_of[lane] if aspects[name] in _GOING)
+        return tuple(name for name in self.groups_of[lane] if aspects[name] in GOING)
 
     def _hear_upstream(self, second_s: float, readings: Mapping[str, LoopReading]) -> None:
         for lane in self.lanes.values():
