@@ -14,6 +14,7 @@ from maasloop.audit.checkpoints import Checkpoint
 from maasloop.audit.exports import Begin, Export, Row
 from maasloop.audit.notes import Note
 from maasloop.core.errors import FailedPrecondition, NotFound, Unavailable
+from maasloop.telemetry.configuration import without_secrets
 
 CONNECT_TIMEOUT_S = 5
 ROWS_A_FETCH = 5_000
@@ -67,7 +68,9 @@ def auditing(dsn: str, *, administering: bool = False) -> Iterator[Auditing]:
 
 
 def _away(what: str, error: psycopg.OperationalError) -> Unavailable:
-    message = f"the database of the audit logs {what}: {str(error).strip().splitlines()[-1]}"
+    # What libpq says goes over several lines, the reason first and what may be wrong last.
+    reason = without_secrets(" ".join(str(error).split())) or type(error).__name__
+    message = f"the database of the audit logs {what}: {reason}"
     return Unavailable("NEIGHBOUR_UNAVAILABLE", message, {"neighbour": "database"})
 
 
