@@ -32,6 +32,8 @@ GUIDED_SHARE = 0.25
 """Of the executions, and of the time, that are guided by coverage."""
 MEASURED_MAX = 24
 """The slowest payloads of a target that are measured again."""
+AGAIN_MAX = 10
+"""So often a payload that seems too slow is measured anew."""
 FAULTS_SHOWN_MAX = 5
 REPORT = Path(".maasloop") / "fuzz" / "report.json"
 FAULTS = Path(".maasloop") / "fuzz" / "faults"
@@ -98,6 +100,11 @@ class Fuzzing:
 
     def _weigh(self, name: str, payload: bytes) -> None:
         took_ms, took_mib = cpu_ms(self._target.run, payload), peak_mib(self._target.run, payload)
+        for _ in range(AGAIN_MAX):
+            # What else runs here only adds: what a payload costs by itself is the least that is seen.
+            if took_ms <= LIMIT_MS:
+                break
+            took_ms = min(took_ms, cpu_ms(self._target.run, payload))
         report = self.report
         if took_ms > report.slowest_ms:
             report.slowest_ms, report.slowest = round(took_ms, 2), name
