@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection
 
 from tests.signals.desk import Desk, red_called_s
 from tests.signals.senses import Loops, Seen
@@ -13,7 +12,7 @@ from maasloop.actuation.domain.signals.bands import AskBands
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
-from maasloop.actuation.domain.signals.neighbourhood import Asks
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -42,23 +41,23 @@ class BandsDesk:
         self._adjusting = Adjusting.of(self._controller)
 
     @property
-    def asks(self) -> Asks:
-        """Return what the junctions before this one are asked for."""
-        return self._controller.asks
+    def says(self) -> Says:
+        """Return what the other junctions are told."""
+        return self._controller.says
 
     def restart(self) -> None:
         """Begin anew, as a process does that was killed: nothing is remembered, the site goes on."""
         self.state = None
         self._begin()
 
-    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, heard: Hears = NOTHING_HEARD) -> None:
         """Decide on one second."""
         adjusting = self._adjusting
         if adjusting is None:
             return
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
-        called = self._controller.hear(second, loops, aspects, seen, held_back)
+        called = self._controller.hear(second, loops, aspects, seen, heard)
         device = self.device
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tests.signals.senses import Loops, Seen
@@ -12,7 +12,7 @@ from maasloop.actuation.domain.signals.aspects import Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision, Hold, Release
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
-from maasloop.actuation.domain.signals.neighbourhood import Asks
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
@@ -30,14 +30,14 @@ class Chooser(Protocol):
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
-        held_back: Collection[str] = (),
+        heard: Hears = NOTHING_HEARD,
     ) -> frozenset[str]:
         """Take in one second; return the groups that are called."""
         ...
 
     @property
-    def asks(self) -> Asks:
-        """Return what the junctions before this one are asked for."""
+    def says(self) -> Says:
+        """Return what the other junctions are told."""
         ...
 
     def decide(self, state: JunctionState) -> Decision:
@@ -70,15 +70,15 @@ class Desk:
         self.state = None
 
     @property
-    def asks(self) -> Asks:
-        """Return what the junctions before this one are asked for."""
-        return self._chooser.asks
+    def says(self) -> Says:
+        """Return what the other junctions are told."""
+        return self._chooser.says
 
-    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, held_back: Collection[str] = ()) -> None:
+    def decide(self, second: int, shown: str, loops: Loops, seen: Seen | None, heard: Hears = NOTHING_HEARD) -> None:
         """Decide on one second."""
         began_s = time.thread_time()
         aspects = self.sheet.read_state(shown)
-        called = self._chooser.hear(second, loops, aspects, seen, held_back)
+        called = self._chooser.hear(second, loops, aspects, seen, heard)
         if self.state is None:
             self.state = JunctionState.first_seen(self.sheet, second, aspects)
         self.state = self.state.observe(second, aspects, called)

@@ -4,14 +4,14 @@ The pressure of a stage is the sum over its green groups of the vehicles that wa
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from maasloop.actuation.domain.signals.area import VehicleSeen, waiting_groups
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, expiry_latest_s
-from maasloop.actuation.domain.signals.neighbourhood import Asks
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.sequence import way_to
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.stages import local_stages
@@ -34,9 +34,9 @@ class MaxPressure:
         self._next_s = 0.0
 
     @property
-    def asks(self) -> Asks:
-        """Return nothing: it asks nobody to hold back."""
-        return Asks()
+    def says(self) -> Says:
+        """Return nothing: it tells nobody anything."""
+        return Says()
 
     def hear(
         self,
@@ -44,7 +44,7 @@ class MaxPressure:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
-        held_back: Collection[str] = (),
+        heard: Hears = NOTHING_HEARD,
     ) -> frozenset[str]:
         """Count who wants which group."""
         vehicles = [one for lane in (seen or {}).values() for one in lane]

@@ -21,7 +21,7 @@ from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
 
 from maasloop.actuation.domain.signals.controller import Controller
-from maasloop.actuation.domain.signals.neighbourhood import Exits, Neighbourhood
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.twin.street.loops import ordered_exits
@@ -79,7 +79,7 @@ def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], w
     senses = Senses(street, run.detection, dead=run.detectors_dead, seed=run.seed)
     announcements = Announcements(street.site)
     neighbourhood = Neighbourhood(desk.sheet for desk in desks.values())
-    held_back: Exits = {}
+    heard: Mapping[str, Hears] = {}
     for passed_s in range(1, run.seconds + 1):
         second = street.field_s
         for junction_id, desk in desks.items():
@@ -97,8 +97,8 @@ def _controlled(run: Run, street: StreetSimulation, desks: dict[str, AnyDesk], w
         states = street.signal_states()
         for junction_id, desk in desks.items():
             loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
-            desk.decide(second, states[junction_id], loops, seen, held_back.get(junction_id, ()))
-        held_back = neighbourhood.hold_back({junction_id: desk.asks for junction_id, desk in desks.items()})
+            desk.decide(second, states[junction_id], loops, seen, heard.get(junction_id, NOTHING_HEARD))
+        heard = neighbourhood.pass_on({junction_id: desk.says for junction_id, desk in desks.items()})
 
 
 def _desk(junction: Junction, run: Run) -> AnyDesk:

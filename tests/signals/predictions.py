@@ -68,8 +68,8 @@ def score(originals: Sequence[Recording], warm_up_s: int = WARM_UP_S) -> Score:
 def _predicted(desk: Desk, original: Recording) -> Iterator[tuple[Aspects, dict[str, Change]]]:
     """Yield, second by second, what was shown and what was predicted after the decision on it."""
     predictor = Predictor(desk.sheet)
-    for second, loops, seen, held_back, _ in original.seconds:
-        desk.decide(second, desk.device.tick(second), loops, seen, held_back)
+    for second, loops, seen, heard, _ in original.seconds:
+        desk.decide(second, desk.device.tick(second), loops, seen, heard)
         assert desk.state is not None
         predictor.hear(desk.state)
         yield desk.state.aspects(), predictor.predict(desk.state, desk.running)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,8 @@ from tests.signals.senses import Loops, Seen, Senses
 
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.controller import Controller
-from maasloop.actuation.domain.signals.estimate import LoopReading
-from maasloop.actuation.domain.signals.neighbourhood import Exits, Neighbourhood
+from maasloop.actuation.domain.signals.estimate import Expected, LoopReading
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.runtime.collecting import THRESHOLDS
 from maasloop.twin.street.scenario import load_scenario
@@ -43,7 +43,7 @@ START_S = 10
 DECISION_MS_MAX = 20.0
 """Limit of the 99th percentile of a decision."""
 
-Second = tuple[int, Loops, Seen | None, Collection[str], str]
+Second = tuple[int, Loops, Seen | None, Hears, str]
 """A second of the street, what detectors and neighbours of a junction said about it, and what it showed."""
 
 
@@ -66,7 +66,7 @@ def record(scenario: str, detection: str, seconds: int, file: Path) -> None:
         senses = Senses(street, detection, dead=0.0, seed=SEED)
         desks = {junction.id: desk_of(junction) for junction in site.junctions}
         neighbourhood = Neighbourhood(desk.sheet for desk in desks.values())
-        held_back: Exits = {}
+        heard: Mapping[str, Hears] = {}
         for _ in range(seconds):
             second = street.field_s
             for junction_id, desk in desks.items():
@@ -77,10 +77,10 @@ def record(scenario: str, detection: str, seconds: int, file: Path) -> None:
             told = {}
             for junction_id, desk in desks.items():
                 loops, seen = senses.loops(desk.junction), senses.seen(desk.junction)
-                held = sorted(held_back.get(junction_id, ()))
-                desk.decide(second, states[junction_id], loops, seen, held)
-                told[junction_id] = [*_written(loops, seen), held, states[junction_id]]
-            held_back = neighbourhood.hold_back({name: desk.asks for name, desk in desks.items()})
+                said = heard.get(junction_id, NOTHING_HEARD)
+                desk.decide(second, states[junction_id], loops, seen, said)
+                told[junction_id] = [*_written(loops, seen), _said(said), states[junction_id]]
+            heard = neighbourhood.pass_on({name: desk.says for name, desk in desks.items()})
             out.write(json.dumps({"second": second, "heard": told}) + "\n")
 
 
@@ -108,10 +108,10 @@ def measure(originals: Sequence[Recording], count: int) -> dict[str, Any]:
     for index in range(len(originals[0].seconds)):
         began_s = time.thread_time()
         for desk, original in clones:
-            second, loops, seen, held, shown = original.seconds[index]
+            second, loops, seen, heard, shown = original.seconds[index]
             state = desk.device.tick(second)
             differing += state != shown
-            desk.decide(second, state, loops, seen, held)
+            desk.decide(second, state, loops, seen, heard)
         seconds_s.append(time.thread_time() - began_s)
     times_ms = [one for desk, _ in clones for one in desk.times_ms[START_S:]]
     start_s, seconds_s = seconds_s[:START_S], seconds_s[START_S:]
@@ -168,10 +168,16 @@ def _written(loops: Loops, seen: Seen | None) -> list[Any]:
     return [{name: (one.count, one.occupancy) for name, one in loops.items()}, vehicles]
 
 
+def _said(heard: Hears) -> list[Any]:
+    coming = {lane: [(one.at_s, one.weight) for one in who] for lane, who in heard.coming.items()}
+    return [sorted(heard.held_back), coming]
+
+
 def _read(second: int, told: list[Any]) -> Second:
-    loops, vehicles, held, shown = told
+    loops, vehicles, (held_back, coming), shown = told
+    heard = Hears(frozenset(held_back), {lane: tuple(Expected(*one) for one in who) for lane, who in coming.items()})
     seen = {lane: [VehicleSeen(*one) for one in found] for lane, found in vehicles.items()}
-    return second, {name: LoopReading(*one) for name, one in loops.items()}, seen or None, held, shown
+    return second, {name: LoopReading(*one) for name, one in loops.items()}, seen or None, heard, shown
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import pytest
 from tests.signals.scale import Recording, measure, recordings
 
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD
+
 pytestmark = pytest.mark.timeout(120)
 """A process that loads SUMO, on a machine that may be busy."""
 
@@ -24,7 +26,7 @@ def test_clones_show_what_their_original_showed(originals: list[Recording]) -> N
 def test_a_replay_that_went_astray_is_noticed(originals: list[Recording]) -> None:
     """Detectors that say nothing lead elsewhere, and the figures tell that they belong to another run."""
     deaf = [
-        Recording(one.junction, [(second, {}, None, (), shown) for second, _, _, _, shown in one.seconds])
+        Recording(one.junction, [(second, {}, None, NOTHING_HEARD, shown) for second, _, _, _, shown in one.seconds])
         for one in originals
     ]
 

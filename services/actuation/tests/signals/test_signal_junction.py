@@ -51,7 +51,7 @@ def _heard(junction: Junction) -> list[Mapping[str, LoopReading]]:
         readings: Mapping[str, LoopReading],
         aspects: Mapping[str, Aspect],
         seen: object = None,
-        held_back: object = (),
+        heard: object = None,
     ) -> None:
         found.append(readings)
         hear(second_s, readings, aspects)

@@ -8,14 +8,15 @@ import pytest
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.detectors import EXIT_STANDING_S
-from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.estimate import Expected, LoopReading
 from maasloop.actuation.domain.signals.neighbourhood import (
     ASK_LOST,
     ASK_PAUSE_S,
     ASK_S,
     ASK_STUCK_S,
-    Asks,
+    Hears,
     Neighbourhood,
+    Says,
 )
 from maasloop.actuation.domain.signals.outlook import PRESSED_WEIGHT, PRESSED_WEIGHT_MAX, Prospect, plan_stage
 from maasloop.actuation.domain.signals.perception import Perception
@@ -58,24 +59,33 @@ def test_both_sides_of_a_road_hold_back(west: Sheet, east: Sheet) -> None:
     """Who is stuck before the one junction gets a gap in both directions; nobody else is asked for anything."""
     neighbourhood = Neighbourhood([west, east])
 
-    stuck = Asks(stuck=frozenset({"lane-a"}))
-    assert neighbourhood.hold_back({"east": stuck}) == {"crossing": {"out"}, "east": {"out"}}
-    assert neighbourhood.hold_back({"east": Asks(stuck=frozenset({"lane-b"})), "elsewhere": stuck}) == {}
-    assert neighbourhood.hold_back({}) == {}
+    stuck = Says(stuck=frozenset({"lane-a"}))
+    out = Hears(held_back=frozenset({"out"}))
+    assert neighbourhood.pass_on({"east": stuck}) == {"crossing": out, "east": out}
+    assert neighbourhood.pass_on({"east": Says(stuck=frozenset({"lane-b"})), "elsewhere": stuck}) == {}
+    assert neighbourhood.pass_on({}) == {}
 
 
 def test_a_short_road_is_closed_on_the_side_that_leads_there(west: Sheet, east: Sheet) -> None:
     """Where whoever came would have to stand on a short road, those before it let nobody in; the other way is free."""
-    closed = Asks(closed=frozenset({"lane-a"}))
+    closed = Says(closed=frozenset({"lane-a"}))
 
-    assert Neighbourhood([west, east]).hold_back({"east": closed}) == {"crossing": {"out"}}
+    assert Neighbourhood([west, east]).pass_on({"east": closed}) == {"crossing": Hears(held_back=frozenset({"out"}))}
+
+
+def test_who_leaves_by_an_exit_comes_to_the_lanes_behind_it(west: Sheet, east: Sheet) -> None:
+    """Each lane that the exit leads to may be the one; nobody else hears of it."""
+    data = Says(leaving={"out": (Expected(3.0, 1.0), Expected(5.0, 0.4))})
+
+    told = Neighbourhood([west, east]).pass_on({"crossing": data})
+    assert told == {"east": Hears(coming={"lane-a": (Expected(3.0, 1.0), Expected(5.0, 0.4))})}
 
 
 def test_nobody_is_sent_into_an_exit_that_is_held_back(west: Sheet) -> None:
     """An exit that is held back counts as full, for as long as it is asked for."""
     perception = Perception(west)
     red = dict.fromkeys(west.group, Aspect.RED)
-    perception.hear(1, {}, red, held_back=("out",))
+    perception.hear(1, {}, red, heard=Hears(held_back=frozenset({"out"})))
     assert not perception.free("a")
 
     perception.hear(2, {}, red)
@@ -91,7 +101,7 @@ def asked(sheet: Sheet, distance_m: float, seconds: int) -> list[int]:
     found = []
     for second in range(1, seconds):
         perception.hear(second, {}, red, seen)
-        found += [second] if perception.asks.stuck else []
+        found += [second] if perception.says.stuck else []
     return found
 
 
@@ -129,10 +139,10 @@ def test_those_who_do_not_come_are_missed(west: Sheet) -> None:
     perception = Perception(west)
     for second in range(1, 90):
         hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
-        if perception.asks.stuck:
+        if perception.says.stuck:
             break
 
-    assert perception.asks.stuck == {"lane-a"}
+    assert perception.says.stuck == {"lane-a"}
     assert second > 3 * ASK_LOST
 
 
@@ -169,7 +179,7 @@ def test_without_a_loop_of_its_own_a_lane_believes_its_feeder(sheet_data: dict[s
     perception = Perception(read_sheet(sheet_data | {"detectors": [*kept, feeder("loop-exit-east")]}))
     for second in range(1, 3 * ASK_LOST * 2):
         hear(perception, second, *(("loop-exit-east",) if second % 3 == 0 else ()))
-        assert not perception.asks.stuck
+        assert not perception.says.stuck
 
     assert perception.lanes["lane-a"].vehicles
 

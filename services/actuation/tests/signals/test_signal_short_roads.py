@@ -8,13 +8,16 @@ import pytest
 from maasloop.actuation.domain.signals.area import STALL_ONWARD_S, STALL_S, AreaMemory, VehicleSeen
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import SHUT_MARGIN_S, Ask, Controller
-from maasloop.actuation.domain.signals.estimate import LaneEstimate, LoopReading
+from maasloop.actuation.domain.signals.estimate import Expected, LaneEstimate, LoopReading
+from maasloop.actuation.domain.signals.neighbourhood import Hears
+from maasloop.actuation.domain.signals.outlook import Prospect, plan_stage
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
 
 COVERED = LoopReading(0, 1.0)
+NOBODY, OUT = frozenset[str](), frozenset({"out"})
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def closed(sheet: Sheet, aspect: Aspect, *vehicles: VehicleSeen) -> bool:
     seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes} | {"lane-a": list(vehicles)}
     shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": aspect}
     perception.hear(1, {}, shown, seen)
-    return perception.asks.closed == {"lane-a"}
+    return perception.says.closed == {"lane-a"}
 
 
 HERE = VehicleSeen("here", "lane-a", 2.0, 0.0, "a")
@@ -60,10 +63,10 @@ def test_loops_close_a_short_road_while_somebody_stands_at_red(short: Sheet) -> 
     perception = Perception(short)
     for second in range(1, 6):
         perception.hear(second, {"loop-a-stop-line": COVERED}, dict.fromkeys(short.group, Aspect.RED))
-    assert perception.asks.closed == {"lane-a"}
+    assert perception.says.closed == {"lane-a"}
 
     perception.hear(6, {"loop-a-stop-line": COVERED}, dict.fromkeys(short.group, Aspect.RED) | {"a": Aspect.GREEN})
-    assert not perception.asks.closed
+    assert not perception.says.closed
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def before(sheet_data: dict[str, Any]) -> Sheet:
     return read_sheet(data)
 
 
-def starts(sheet: Sheet, held_back: tuple[str, ...], seconds: int) -> list[str]:
+def starts(sheet: Sheet, held_back: frozenset[str], seconds: int) -> list[str]:
     """Return the groups asked to become green for one who has waited for a so long, with exits held back."""
     controller = Controller(sheet)
     red: dict[str, Aspect] = dict.fromkeys(sheet.group, Aspect.RED)
@@ -83,7 +86,7 @@ def starts(sheet: Sheet, held_back: tuple[str, ...], seconds: int) -> list[str]:
     seen["lane-a"] = [VehicleSeen("a-0", "lane-a", 1.0, 0.0, "a")]
     seen["lane-b"] = [VehicleSeen("b-0", "lane-b", 1.0, 0.0, "b")]
     for second in range(1, seconds + 1):
-        state = state.observe(second, red, controller.hear(second, {}, red, seen, held_back))
+        state = state.observe(second, red, controller.hear(second, {}, red, seen, Hears(held_back)))
     decision = controller.decide(state)
     assert isinstance(decision, Ask)
     return sorted(name for name, aspect in decision.request.steps[-1].aspects.items() if aspect in GREENS)
@@ -93,14 +96,14 @@ def test_nobody_is_let_into_a_short_road_that_is_held_back(before: Sheet) -> Non
     """A group that leads there only is left out of the stage that starts; shortly before its maximum wait it is not."""
     late = int(before.group["a"].maximum_wait_s - SHUT_MARGIN_S) + 2
 
-    assert starts(before, (), 10) == ["a", "b", "d"]
-    assert starts(before, ("out",), 10) == ["b", "d"]
-    assert "a" in starts(before, ("out",), late)
+    assert starts(before, NOBODY, 10) == ["a", "b", "d"]
+    assert starts(before, OUT, 10) == ["b", "d"]
+    assert "a" in starts(before, OUT, late)
 
 
 def test_a_longer_road_that_is_held_back_keeps_its_green(sheet: Sheet) -> None:
     """Where there is room behind the exit, holding back takes the credit of a group away, and not its green."""
-    assert "a" in starts(sheet, ("out",), 10)
+    assert "a" in starts(sheet, OUT, 10)
 
 
 @pytest.mark.parametrize(("onward_s", "stood_s"), [(STALL_S, STALL_S), (STALL_ONWARD_S, STALL_ONWARD_S)])
@@ -116,3 +119,57 @@ def test_the_head_before_the_other_signal_is_waited_for(onward_s: int, stood_s: 
 
     # In the first second he is seen he has not stood yet.
     assert stalled.index(True) == stood_s
+
+
+def test_loops_tell_the_signal_behind_a_short_road_who_waits(before: Sheet) -> None:
+    """Whoever stands before an exit to a short road, with the chance that he goes there."""
+    perception = Perception(before)
+    assert perception.says.leaving == {}
+    for second in range(1, 6):
+        perception.hear(second, {"loop-a-stop-line": COVERED}, dict.fromkeys(before.group, Aspect.RED))
+
+    [told] = perception.says.leaving["out"]
+    assert (told.at_s, told.weight) == (5, perception.lanes["lane-a"].shares["a"])
+
+
+def test_a_longer_road_needs_no_word_of_who_waits(sheet: Sheet) -> None:
+    """Its own loops see them in time."""
+    perception = Perception(sheet)
+    for second in range(1, 6):
+        perception.hear(second, {"loop-a-stop-line": COVERED}, dict.fromkeys(sheet.group, Aspect.RED))
+    assert perception.says.leaving == {}
+
+
+def expected(sheet: Sheet, heard: Hears, aspect: Aspect, seconds: int) -> float:
+    """Return how many lane a would let go after so many seconds of nobody on it, and of this word from the signal before."""
+    perception = Perception(sheet)
+    shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": aspect}
+    state = JunctionState.first_seen(sheet, 0, shown)
+    for second in range(1, seconds + 1):
+        loops = {one.id: LoopReading(0, 0.0) for one in sheet.detectors}
+        perception.hear(second, loops, shown, heard=heard)
+        state = state.observe(second, shown, perception.called(shown))
+    [plan] = [one for one in plan_stage(sheet, frozenset({"a"})).lanes if one.lane == "lane-a"]
+    found, _ = Prospect(perception, state, 60.0).of(plan, {"a": 0.0})
+    return sum(weight for _, weight, _ in found)
+
+
+def test_the_second_signal_counts_on_those_before_the_first(short: Sheet) -> None:
+    """They call nobody and stand on no loop of it; when nobody comes through its green they are no longer waited for."""
+    waiting = Hears(coming={"lane-a": (Expected(1.0, 1.0), Expected(1.0, 0.5))})
+
+    assert expected(short, waiting, Aspect.RED, 5) > 1.0
+    assert expected(short, Hears(), Aspect.RED, 5) == 0.0
+    assert expected(short, waiting, Aspect.GREEN, STALL_ONWARD_S - 1) > 1.0
+    assert expected(short, waiting, Aspect.GREEN, STALL_ONWARD_S) == 0.0
+
+
+def test_areas_tell_of_them_by_themselves(short: Sheet) -> None:
+    """Who is seen on the way to the second signal is not told of once more."""
+    perception = Perception(short)
+    seen = {lane.id: list[VehicleSeen]() for lane in short.lanes} | {"lane-a": [COMING]}
+    red = dict.fromkeys(short.group, Aspect.RED)
+    perception.hear(1, {}, red, seen, Hears(coming={"lane-a": (Expected(1.0, 1.0),)}))
+
+    assert perception.lanes["lane-a"].queue == 1.0
+    assert not perception.lanes["lane-a"].onward

@@ -3,7 +3,7 @@
 Everything here is changed by one step at a time and without waiting in between, so that no lock is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from maasloop.core.street_clock import StreetClock
@@ -19,7 +19,7 @@ from .plans.kernel import PlanState
 from .policy import Latest, ScopeState
 from .reading import SECOND_US, Reading
 from .setpoint import SignalSequence, holds
-from .signals.neighbourhood import Exits, Neighbourhood
+from .signals.neighbourhood import Hears, Neighbourhood
 
 LATEST_AGE_MAX_US = 3_600 * SECOND_US
 
@@ -71,8 +71,8 @@ class District:
     plan_states: dict[str, PlanState] = field(default_factory=dict)
     """What controllers that run plans were asked for since the start."""
     junctions: dict[str, Junction] = field(default_factory=dict)
-    held_back: Exits = field(default_factory=dict)
-    """Exits that junctions let nobody into, because others ask for it."""
+    heard: Mapping[str, Hears] = field(default_factory=dict)
+    """What junctions were told by others in the second before."""
     restored_sequences: dict[str, Command] = field(default_factory=dict)
     """What controllers were asked for before a restart, until their data sheets are there."""
     scopes: dict[tuple[str, str], ScopeState] = field(default_factory=dict)
@@ -109,14 +109,14 @@ class District:
                 known.restore(ends_s, restored.issuer, int(restored.authority), restored.expire_us / SECOND_US)
         return known
 
-    def hold_back(self) -> None:
-        """Let the junctions that feed a road hold back in the next second where somebody on it is stuck or would stand."""
+    def pass_on(self) -> None:
+        """Let each junction hear in the next second what the others say in this one."""
         version, known = self._neighbourhood
         if version != self.facts.version:
             known = Neighbourhood(self.facts.junctions.values())
             self._neighbourhood = (self.facts.version, known)
-        asks = {one.sheet.junction: one.controller.asks for one in self.junctions.values()}
-        self.held_back = known.hold_back({junction: asked for junction, asked in asks.items() if asked})
+        says = {one.sheet.junction: one.controller.says for one in self.junctions.values()}
+        self.heard = known.pass_on({junction: said for junction, said in says.items() if said})
 
     def holder(self, device: str, street_us: int) -> Holder | None:
         """Return who holds a device: an override on it or on a group of it, or the lease of a command."""

@@ -1,7 +1,7 @@
 """One junction at work: its controller, what its loops and signals said, and what it was asked for."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .adjusting import SIGNAL_PLAN, Adjusting
@@ -23,6 +23,7 @@ from .signals.kernel import (
     record,
 )
 from .signals.links import Link, LinkMeter
+from .signals.neighbourhood import NOTHING_HEARD, Hears
 from .signals.prediction import Change, Predictor
 from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
@@ -89,8 +90,8 @@ class Junction:
             while len(kept) > SECONDS_KEPT_MAX:
                 del kept[min(kept)]
 
-    def decide(self, second: int, held_back: Collection[str] = ()) -> Decision | BandsDecision:
-        """Observe a second and decide what to ask for from the next one on; nobody is sent into ``held_back`` exits."""
+    def decide(self, second: int, heard: Hears = NOTHING_HEARD) -> Decision | BandsDecision:
+        """Observe a second and decide what to ask for from the next one on; ``heard`` is what other junctions said."""
         shown = self._shown_at(second)
         loops = self._take_loops(second)
         if shown is None:
@@ -101,7 +102,7 @@ class Junction:
             return Hold(f"the signal state {shown[:80]!r} is none of this junction")
         if self.state is None:
             self.state = self._first_seen(second, shown)
-        called = self.controller.hear(second, loops, aspects, held_back=held_back)
+        called = self.controller.hear(second, loops, aspects, heard=heard)
         self.state = self.state.observe(second, aspects, called)
         self.predictor.hear(self.state)
         self.meter.hear(self.controller.perception.lanes)

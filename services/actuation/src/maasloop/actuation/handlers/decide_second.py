@@ -27,6 +27,7 @@ from maasloop.actuation.domain.signals.aspects import GREENS
 from maasloop.actuation.domain.signals.bands import AskBands
 from maasloop.actuation.domain.signals.bands_kernel import RefusedBands
 from maasloop.actuation.domain.signals.controller import Ask, Hold, Release
+from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD
 
 Choice = Hold | Ask | AskBands | Release
 
@@ -69,7 +70,7 @@ class DecideSecond:
                 continue
             known = len(batch.commands)
             try:
-                decision = junction.decide(second, district.held_back.get(junction.sheet.junction, ()))
+                decision = junction.decide(second, district.heard.get(junction.sheet.junction, NOTHING_HEARD))
             except Exception as error:
                 # One junction's fault leaves that junction to its local programme and the others at work.
                 _log.exception("controller_failed", district=district.id, device=device)
@@ -86,7 +87,7 @@ class DecideSecond:
                 batch.predictions.append(told)
                 batch.reports.extend(report_prediction(self._city, district, told))
                 batch.reports.extend(report_links(self._city, district, junction, second))
-        district.hold_back()
+        district.pass_on()
         return reasons
 
     def _act(

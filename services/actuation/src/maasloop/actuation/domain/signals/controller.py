@@ -6,7 +6,7 @@ has to pass the kernel.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .area import VehicleSeen
@@ -15,7 +15,7 @@ from .crossing import WAIT_MAX_S
 from .estimate import LoopReading
 from .forecast import Departure
 from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
-from .neighbourhood import Asks
+from .neighbourhood import NOTHING_HEARD, Hears, Says
 from .outlook import Prospect, StagePlan, plan_stage
 from .perception import Perception
 from .priority import Priorities
@@ -104,20 +104,20 @@ class Controller:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
-        held_back: Collection[str] = (),
+        heard: Hears = NOTHING_HEARD,
     ) -> frozenset[str]:
         """Take in one second of readings, the aspects shown, and the vehicles on every lane that is watched.
 
-        Return the groups that are called. A lane that ``seen`` leaves out is known by its loops only; nobody is sent
-        into exits that are ``held_back``.
+        Return the groups that are called. A lane that ``seen`` leaves out is known by its loops only; ``heard`` is what
+        the other junctions said in the second before.
         """
-        self.perception.hear(second_s, readings, aspects, seen, held_back)
+        self.perception.hear(second_s, readings, aspects, seen, heard)
         return self.perception.called(aspects)
 
     @property
-    def asks(self) -> Asks:
-        """Return what the junctions before this one are asked for in this second."""
-        return self.perception.asks
+    def says(self) -> Says:
+        """Return what the other junctions are told in this second."""
+        return self.perception.says
 
     def decide(self, state: JunctionState) -> Decision:
         """Decide on the second of ``state`` what to ask for from the next second on."""

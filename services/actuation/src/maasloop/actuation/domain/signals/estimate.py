@@ -179,6 +179,8 @@ class LaneEstimate:
     vehicles: deque[Expected] = field(default_factory=deque)
     announced: list[Expected] = field(default_factory=list)
     """Those that a feeder told of and no loop of this lane has seen yet, by when they should be at the line."""
+    onward: list[Expected] = field(default_factory=list)
+    """Those who have the signal before a short road to pass first, as the junction there says; none on a lane that is watched."""
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
     stuck_s: float = 0.0
@@ -207,7 +209,7 @@ class LaneEstimate:
     @property
     def expected(self) -> bool:
         """Tell whether anybody is on the lane, on the way to it, or announced."""
-        return bool(self.vehicles or self.announced or self.beyond)
+        return bool(self.vehicles or self.announced or self.onward or self.beyond)
 
     @property
     def queue(self) -> float:

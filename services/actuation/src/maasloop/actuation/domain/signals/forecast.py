@@ -100,8 +100,8 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
     alive, first = 1.0, True
-    # Who was announced by a feeder comes behind those that the own loops have seen.
-    for vehicle in chain(lane.vehicles, lane.announced):
+    # Who was announced by a feeder comes behind those that the own loops have seen, who waits at the signal before last.
+    for vehicle in chain(lane.vehicles, lane.announced, lane.onward):
         weight = vehicle.weight
         ready_s = line.ready_s(vehicle, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:

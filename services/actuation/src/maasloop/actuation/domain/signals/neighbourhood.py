@@ -1,13 +1,13 @@
-"""Who holds back for whom: junctions in a row keep traffic out of a road between them on which somebody is stuck.
+"""What junctions in a row tell one another: where somebody is stuck, where nobody finds room, and who is about to come.
 
 Which junctions are in a row follows from their sheets: one names an exit loop of the other as its feeder.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .estimate import LaneEstimate
+from .estimate import Expected, LaneEstimate
 from .sheet import DetectorPosition, Sheet
 
 ASK_STUCK_S = 90.0
@@ -17,22 +17,37 @@ ASK_LOST = 12
 ASK_S = 15.0
 ASK_PAUSE_S = 30.0
 
-Exits = Mapping[str, frozenset[str]]
-"""Junction to the exits that it is asked to let nobody into."""
+Coming = Mapping[str, tuple[Expected, ...]]
+"""Exit, or lane that it leads to, to those who are about to go there, first in first out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
-    """The lanes of one junction for which those before it are to hold back."""
+class Says:
+    """What one junction tells the others in one second."""
 
     stuck: frozenset[str] = frozenset()
-    """On the way to them somebody is stuck."""
+    """Lanes on the way to which somebody is stuck: those before them are to hold back."""
     closed: frozenset[str] = frozenset()
-    """They belong to a short road, and whoever came would have to stand on it."""
+    """Lanes of short roads on which whoever came would have to stand: the same."""
+    leaving: Coming = field(default_factory=dict)
+    """By exits to short roads: who is on the way to the lines before them."""
 
     def __bool__(self) -> bool:
-        """Tell whether anything is asked for."""
-        return bool(self.stuck or self.closed)
+        """Tell whether anything is said."""
+        return bool(self.stuck or self.closed or self.leaving)
+
+
+@dataclass(frozen=True, slots=True)
+class Hears:
+    """What the others of its district tell one junction."""
+
+    held_back: frozenset[str] = frozenset()
+    """Exits that nobody is to be let into."""
+    coming: Coming = field(default_factory=dict)
+    """By lanes of short roads: who has the signal before to pass first; each when he is at its line if nothing holds him up."""
+
+
+NOTHING_HEARD = Hears()
 
 
 class Neighbourhood:
@@ -50,6 +65,8 @@ class Neighbourhood:
         }
         self._before: dict[str, dict[str, set[tuple[str, str]]]] = {}
         self._between: dict[tuple[str, str], set[str]] = {}
+        self._behind: dict[tuple[str, str], list[tuple[str, str, float]]] = {}
+        """Exit to the lanes that it leads to, with the share of each."""
         for sheet in sheets:
             lanes = self._before[sheet.junction] = {}
             for detector in sheet.detectors:
@@ -58,21 +75,32 @@ class Neighbourhood:
                     self._between.setdefault((junction, sheet.junction), set()).add(name)
                     for lane, _ in detector.serves:
                         lanes.setdefault(lane, set()).add((junction, name))
+                        share = 1.0 / len(detector.serves)
+                        self._behind.setdefault((junction, name), []).append((sheet.junction, lane, share))
 
-    def hold_back(self, asks: Mapping[str, Asks]) -> Exits:
-        """Return who has to hold back, from what each junction asks for.
+    def pass_on(self, says: Mapping[str, Says]) -> Mapping[str, Hears]:
+        """Return what each junction hears of what the others say.
 
-        Where somebody is stuck on both sides: whom nobody lets in may have to cross either direction.
+        Where somebody is stuck both sides hold back: whom nobody lets in may have to cross either direction.
         """
-        asked: dict[str, set[str]] = {}
-        for junction, one in asks.items():
+        held_back: dict[str, set[str]] = {}
+        coming: dict[str, dict[str, tuple[Expected, ...]]] = {}
+        for junction, one in says.items():
             lanes = self._before.get(junction, {})
             for lane in one.stuck | one.closed:
                 for before, name in lanes.get(lane, ()):
-                    asked.setdefault(before, set()).add(name)
+                    held_back.setdefault(before, set()).add(name)
                     if lane in one.stuck:
-                        asked.setdefault(junction, set()).update(self._between.get((junction, before), ()))
-        return {junction: frozenset(names) for junction, names in asked.items()}
+                        held_back.setdefault(junction, set()).update(self._between.get((junction, before), ()))
+        leaving = {(junction, name): who for junction, one in says.items() for name, who in one.leaving.items()}
+        for (junction, name), who in leaving.items():
+            for behind, lane, share in self._behind.get((junction, name), ()):
+                shared = (Expected(one.at_s, one.weight * share) for one in who)
+                coming.setdefault(behind, {})[lane] = (*coming.get(behind, {}).get(lane, ()), *shared)
+        return {
+            junction: Hears(frozenset(held_back.get(junction, ())), coming.get(junction, {}))
+            for junction in (held_back.keys() | coming.keys())
+        }
 
 
 class Asking:

@@ -20,7 +20,7 @@ from .estimate import (
     UpstreamShares,
     on_the_clock,
 )
-from .neighbourhood import Asking, Asks
+from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
 from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
@@ -60,7 +60,7 @@ class Perception:
         self._dark: set[str] = set()
         self._busy = 1.0
         self._asking = Asking()
-        self.asks = Asks()
+        self.says = Says()
         self.short_roads = ShortRoads(sheet)
         self._areas = {name: AreaMemory(onward_s=self.short_roads.onward_s(name)) for name in self.lanes}
         self._coming_out = ComingOut(sheet, self._turns)
@@ -90,15 +90,15 @@ class Perception:
         readings: Mapping[str, LoopReading],
         aspects: Aspects,
         seen: Mapping[str, Sequence[VehicleSeen]] | None = None,
-        held_back: Collection[str] = (),
+        heard: Hears = NOTHING_HEARD,
     ) -> None:
         """Take in the readings of one second, what the signals showed in it, and who was seen on the lanes watched.
 
-        Exits that are ``held_back`` count as full.
+        Exits that the others want held back count as full.
         """
         believed = self._loops.hear(second_s, readings)
-        self.short_roads.hear(held_back)
-        self.full_exits = self._loops.full_exits() | set(held_back)
+        self.short_roads.hear(heard)
+        self.full_exits = self._loops.full_exits() | heard.held_back
         self._pressed_s = {
             lane: (since_s, until_s) for lane, (since_s, until_s) in self._pressed_s.items() if second_s < until_s
         }
@@ -133,7 +133,9 @@ class Perception:
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
         stuck = self._asking.hear(second_s, self.lanes.values())
-        self.asks = Asks(stuck, self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects))
+        closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
+        self.short_roads.expect(second_s, self.lanes, watched, aspects)
+        self.says = Says(stuck, closed, self.short_roads.leaving(second_s, self.lanes))
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.
