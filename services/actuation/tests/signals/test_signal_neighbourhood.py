@@ -75,10 +75,11 @@ def test_a_short_road_is_closed_on_the_side_that_leads_there(west: Sheet, east: 
 
 def test_who_leaves_by_an_exit_comes_to_the_lanes_behind_it(west: Sheet, east: Sheet) -> None:
     """Each lane that the exit leads to may be the one; nobody else hears of it."""
-    data = Says(leaving={"out": (Expected(3.0, 1.0), Expected(5.0, 0.4))})
+    who = (Expected(3.0, 1.0), Expected(5.0, 0.4))
+    said = Says(leaving={"out": who}, sending=frozenset({"out"}))
 
-    told = Neighbourhood([west, east]).pass_on({"crossing": data})
-    assert told == {"east": Hears(coming={"lane-a": (Expected(3.0, 1.0), Expected(5.0, 0.4))})}
+    told = Neighbourhood([west, east]).pass_on({"crossing": said})
+    assert told == {"east": Hears(coming={"lane-a": who}, sent_to=frozenset({"lane-a"}))}
 
 
 def test_nobody_is_sent_into_an_exit_that_is_held_back(west: Sheet) -> None:

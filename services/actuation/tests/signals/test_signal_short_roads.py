@@ -14,6 +14,7 @@ from maasloop.actuation.domain.signals.outlook import Prospect, plan_stage
 from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.short_roads import ENDING_MAX_S, SENDING_S
 from maasloop.actuation.domain.signals.state import JunctionState
 
 COVERED = LoopReading(0, 1.0)
@@ -33,7 +34,7 @@ def short(sheet_data: dict[str, Any]) -> Sheet:
 def closed(sheet: Sheet, aspect: Aspect, *vehicles: VehicleSeen) -> bool:
     """Tell whether lane a is closed, with these vehicles, while its group shows this."""
     perception = Perception(sheet)
-    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes} | {"lane-a": list(vehicles)}
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes} | {"lane-a": list(vehicles), "lane-b": [ELSEWHERE]}
     shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": aspect}
     perception.hear(1, {}, shown, seen)
     return perception.says.closed == {"lane-a"}
@@ -41,6 +42,7 @@ def closed(sheet: Sheet, aspect: Aspect, *vehicles: VehicleSeen) -> bool:
 
 HERE = VehicleSeen("here", "lane-a", 2.0, 0.0, "a")
 COMING = VehicleSeen("coming", "lane-a", 30.0, 0.0, "a", onward=True)
+ELSEWHERE = VehicleSeen("elsewhere", "lane-b", 60.0, 10.0, "b")
 INSIDE = VehicleSeen("inside", "lane-a", -4.0, 0.0, "a")
 
 
@@ -58,9 +60,11 @@ def test_a_longer_road_is_not_closed(sheet: Sheet) -> None:
     assert not closed(sheet, Aspect.RED, HERE)
 
 
-def test_loops_close_a_short_road_while_somebody_stands_at_red(short: Sheet) -> None:
-    """Where only loops tell, the road is closed while its line is covered and nothing is green there."""
+def test_loops_close_a_short_road_while_it_is_red(short: Sheet) -> None:
+    """Where only loops tell, the road is closed while nothing is green there, whether somebody stands or not."""
     perception = Perception(short)
+    perception.hear(0, {}, dict.fromkeys(short.group, Aspect.RED))
+    assert perception.says.closed == {"lane-a"}
     for second in range(1, 6):
         perception.hear(second, {"loop-a-stop-line": COVERED}, dict.fromkeys(short.group, Aspect.RED))
     assert perception.says.closed == {"lane-a"}
@@ -173,3 +177,57 @@ def test_areas_tell_of_them_by_themselves(short: Sheet) -> None:
 
     assert perception.lanes["lane-a"].queue == 1.0
     assert not perception.lanes["lane-a"].onward
+
+
+def test_who_is_watched_and_tells_nothing_is_told_of(short: Sheet) -> None:
+    """Cameras do not see where somebody goes: the road is closed at red, and the signal before is listened to."""
+    perception = Perception(short)
+    seen = {lane.id: list[VehicleSeen]() for lane in short.lanes}
+    red = dict.fromkeys(short.group, Aspect.RED)
+    perception.hear(1, {}, red, seen, Hears(coming={"lane-a": (Expected(1.0, 1.0),)}))
+
+    assert perception.says.closed == {"lane-a"}
+    assert len(perception.lanes["lane-a"].onward) == 1
+
+
+def test_a_signal_tells_for_how_long_it_sends_vehicles(before: Sheet) -> None:
+    """While its green or yellow lets them go, and until the last of them has come to the next line."""
+    perception = Perception(before)
+    red: dict[str, Aspect] = dict.fromkeys(before.group, Aspect.RED)
+    told = []
+    for second, shown in enumerate([Aspect.RED, Aspect.GREEN, Aspect.YELLOW, *[Aspect.RED] * 10]):
+        perception.hear(second, {}, red | {"a": shown})
+        told.append("out" in perception.says.sending)
+
+    assert told == [False, *[True] * (2 + int(SENDING_S)), *[False] * (10 - int(SENDING_S))]
+
+
+def ends(sheet: Sheet, sent_to: frozenset[str], seconds: int) -> list[tuple[bool, bool]]:
+    """Return second by second whether a stays green while c has a queue, and whether the road before it is closed.
+
+    The first of them is that in which the minimum green is over.
+    """
+    controller = Controller(sheet)
+    shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": Aspect.GREEN}
+    state = JunctionState.first_seen(sheet, 0, shown)
+    seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, None) for place in range(8)]
+    told = []
+    minimum_s = int(sheet.group["a"].minimum_green_s) - 1
+    for second in range(minimum_s + seconds):
+        called = controller.hear(second, {}, shown, seen, Hears(sent_to=sent_to))
+        state = state.observe(second, shown, called)
+        decision = controller.decide(state)
+        asked = decision.request.steps[-1].aspects["a"] if isinstance(decision, Ask) else Aspect.GREEN
+        told.append((asked is Aspect.GREEN, bool(controller.says.closed)))
+    return told[minimum_s:]
+
+
+def test_a_green_waits_with_its_end_until_nobody_is_let_in(short: Sheet) -> None:
+    """It asks the signal before to stop, waits for that, and no longer than it may take."""
+    assert ends(short, frozenset(), 2)[0] == (False, False)
+
+    waiting = ends(short, frozenset({"lane-a"}), int(ENDING_MAX_S) + 1)
+    assert waiting[0] == (True, False)
+    assert waiting[1:-1] == [(True, True)] * (int(ENDING_MAX_S) - 1)
+    assert waiting[-1] == (False, True)

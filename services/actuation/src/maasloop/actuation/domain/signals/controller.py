@@ -165,6 +165,10 @@ class Controller:
             reason = f"{reason}, {len(shut)} groups find no room behind the junction"
             if not stage:
                 return None
+        if self.perception.short_roads.keep(state.second_s, current - stage):
+            staying = self._stay(state, current, not_before_s, f"{reason}, a short road is still entered")
+            if staying is not None:
+                return staying
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
         waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
         if not waiting and not self.perception.crossing.unsure().isdisjoint(current - stage):
@@ -185,6 +189,12 @@ class Controller:
         if stage == current and self._may_stay(state, not_before_s):
             return Hold(reason)
         return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
+
+    def _stay(self, state: JunctionState, current: Stage, not_before_s: float, reason: str) -> Decision | None:
+        """Hold what is green, or ask for it again; nothing where somebody else would wait too long."""
+        if self._may_stay(state, not_before_s):
+            return Hold(reason)
+        return self._ask(state, current, not_before_s, reason, guard_s=self.parameters.guard_s)
 
     def _onward(self, state: JunctionState, not_before_s: float) -> Decision | None:
         """Go on to the stage that was chosen, if nobody is held up inside any longer; nothing where none was."""

@@ -180,7 +180,7 @@ class LaneEstimate:
     announced: list[Expected] = field(default_factory=list)
     """Those that a feeder told of and no loop of this lane has seen yet, by when they should be at the line."""
     onward: list[Expected] = field(default_factory=list)
-    """Those who have the signal before a short road to pass first, as the junction there says; none on a lane that is watched."""
+    """Those who have the signal before a short road to pass first, as the junction there says; none where vehicles tell."""
     rate: float = 0.02
     """Vehicles a second, averaged over some minutes."""
     stuck_s: float = 0.0

@@ -31,10 +31,12 @@ class Says:
     """Lanes of short roads on which whoever came would have to stand: the same."""
     leaving: Coming = field(default_factory=dict)
     """By exits to short roads: who is on the way to the lines before them."""
+    sending: frozenset[str] = frozenset()
+    """Exits to short roads that vehicles are let go to, or were a moment ago."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is said."""
-        return bool(self.stuck or self.closed or self.leaving)
+        return bool(self.stuck or self.closed or self.leaving or self.sending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Hears:
     """Exits that nobody is to be let into."""
     coming: Coming = field(default_factory=dict)
     """By lanes of short roads: who has the signal before to pass first; each when he is at its line if nothing holds him up."""
+    sent_to: frozenset[str] = frozenset()
+    """Lanes of short roads that the signal before lets vehicles go to."""
 
 
 NOTHING_HEARD = Hears()
@@ -97,9 +101,16 @@ class Neighbourhood:
             for behind, lane, share in self._behind.get((junction, name), ()):
                 shared = (Expected(one.at_s, one.weight * share) for one in who)
                 coming.setdefault(behind, {})[lane] = (*coming.get(behind, {}).get(lane, ()), *shared)
+        sent_to: dict[str, set[str]] = {}
+        for junction, one in says.items():
+            for name in one.sending:
+                for behind, lane, _ in self._behind.get((junction, name), ()):
+                    sent_to.setdefault(behind, set()).add(lane)
         return {
-            junction: Hears(frozenset(held_back.get(junction, ())), coming.get(junction, {}))
-            for junction in (held_back.keys() | coming.keys())
+            junction: Hears(
+                frozenset(held_back.get(junction, ())), coming.get(junction, {}), frozenset(sent_to.get(junction, ()))
+            )
+            for junction in (held_back.keys() | coming.keys() | sent_to.keys())
         }
 
 

@@ -135,7 +135,8 @@ class Perception:
         stuck = self._asking.hear(second_s, self.lanes.values())
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
-        self.says = Says(stuck, closed, self.short_roads.leaving(second_s, self.lanes))
+        leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
+        self.says = Says(stuck, closed, leaving, sending)
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.

@@ -1,14 +1,15 @@
 """The short roads before and behind one junction: whoever would have to stand there is not let in.
 
-So that the second signal is green when the first one is, it counts on those before the first. Where areas are watched their
-vehicles tell; else the junction before does, as its own loops let it expect them.
+So that the second signal is green when the first one is, it counts on those before the first, and stays green until nobody
+is let in any more. Who waits there his vehicle tells where it announces its way; else the junction before does.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from .area import STALL_MEMORY_S, STALL_ONWARD_S, STALL_S, VehicleSeen, wanted_first
-from .aspects import GREENS, Aspects
+from .aspects import GOING, GREENS, Aspects
 from .estimate import Expected, LaneEstimate, on_the_clock
 from .neighbourhood import Coming, Hears
 from .sheet import Sheet
@@ -19,6 +20,12 @@ LEAVING_MAX = 6
 """So many of each lane are told of: no more leave in the green that they would get at the next signal."""
 LEAVING_MIN = 0.05
 """Nobody is told of who is less likely to go there."""
+OPEN_SHARE = 0.9
+"""Where no vehicle tells where it goes, nobody is let in unless so many of those who come find green."""
+SENDING_S = 6.0
+"""Who passed the line of the signal before is at the next one so long after the end of its yellow."""
+ENDING_MAX_S = 18.0
+"""So long the green at the end of a road waits until nobody is let in any more: a minimum green, a yellow, and the way."""
 
 
 class ShortRoads:
@@ -29,15 +36,49 @@ class ShortRoads:
         self._lanes = sorted(short_roads(sheet))
         self._exits = short_exits(sheet)
         self._exits_of = {group.id: group.exits for group in sheet.groups}
+        self._ways = {
+            lane: frozenset(group.id for group in sheet.groups if lane in group.lanes) for lane in self._lanes
+        }
         self._shut: frozenset[str] = frozenset()
         self._coming: Coming = {}
         self._idle_s = dict.fromkeys(self._lanes, 0)
         """Seconds of green in which nobody came who was expected."""
+        self._sent_to: frozenset[str] = frozenset()
+        self._going_s = dict.fromkeys(self._exits, -math.inf)
+        self._ending: frozenset[str] = frozenset()
+        """Lanes whose green is to end as soon as nobody is let in any more."""
+        self._asked: frozenset[str] = frozenset()
+        self._ending_s = -math.inf
+        self._announced = False
+        """Vehicles tell which way they go."""
 
     def hear(self, heard: Hears) -> None:
-        """Take in which exits nobody is to be let into, and who has the signal before to pass first."""
+        """Take in what holds for this second; who wanted to end a green in the last one has to say so again."""
         self._shut = self._exits & heard.held_back
-        self._coming = heard.coming
+        self._coming, self._sent_to = heard.coming, heard.sent_to
+        self._asked, self._ending = self._ending, frozenset()
+
+    def keep(self, second_s: float, ending: Collection[str]) -> bool:
+        """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for.
+
+        Where vehicles announce their way the next who would have to stand closes the road by himself.
+        """
+        lanes = frozenset(
+            lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)
+        )
+        if self._announced or not lanes:
+            return False
+        if not self._asked and not self._ending:
+            self._ending_s = second_s
+        self._ending |= lanes
+        return second_s - self._ending_s < ENDING_MAX_S
+
+    def sending(self, second_s: float, aspects: Aspects) -> frozenset[str]:
+        """Return the exits to short roads that vehicles are let go to, or have not passed yet."""
+        for group, exits in self._exits_of.items() if self._exits else ():
+            if aspects[group] in GOING:
+                self._going_s.update((name, second_s) for name in exits if name in self._exits)
+        return frozenset(name for name, going_s in self._going_s.items() if second_s - going_s <= SENDING_S)
 
     def leaving(self, second_s: float, lanes: Mapping[str, LaneEstimate]) -> Coming:
         """Return who is expected to go to each short road, with the chance that he wants to; he may have to wait."""
@@ -60,9 +101,9 @@ class ShortRoads:
     def expect(
         self, second_s: float, lanes: Mapping[str, LaneEstimate], watched: Collection[str], aspects: Aspects
     ) -> None:
-        """Let lanes that are not watched expect who has the signal before to pass first, for as long as that may need."""
+        """Let lanes where no vehicle tells it expect who has the signal before to pass first, for as long as that may need."""
         for name in self._lanes:
-            if name in watched:
+            if name in watched and self._announced:
                 continue
             lane = lanes[name]
             travel_s = on_the_clock(CROSSING_MIN_S + lane.storage_m / lane.speed_mps)
@@ -89,14 +130,19 @@ class ShortRoads:
         stuck: Iterable[VehicleSeen],
         aspects: Aspects,
     ) -> frozenset[str]:
-        """Return the lanes on which whoever comes would have to stand, or from which somebody is ``stuck`` behind the line."""
-        inside = {one.lane for one in stuck}
+        """Return the lanes on which whoever comes would have to stand, or from which somebody is ``stuck`` behind the line.
+
+        So does who comes when a green is about to end.
+        """
+        if not self._lanes:
+            return frozenset()
+        self._announced |= any(one.group is not None for seen in watched.values() for one in seen)
+        inside = {one.lane for one in stuck} | self._asked
         return frozenset(
-            name for name in self._lanes if name in inside or not _open(lanes[name], watched.get(name), aspects)
+            name for name in self._lanes if name in inside or not self._open(lanes[name], watched, aspects)
         )
 
-
-def _open(lane: LaneEstimate, seen: Sequence[VehicleSeen] | None, aspects: Aspects) -> bool:
-    if seen is None:
-        return not lane.standing or any(aspects[way] in GREENS for way in lane.shares)
-    return all(aspects[way] in GREENS for way in wanted_first(seen))
+    def _open(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
+        if lane.id in watched and self._announced:
+            return all(aspects[way] in GREENS for way in wanted_first(watched[lane.id]))
+        return sum(share for way, share in lane.shares.items() if aspects[way] in GREENS) >= OPEN_SHARE
