@@ -96,12 +96,24 @@ def road_of(lane_id: str) -> str:
 
 def _stop_line_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
     for number, lane_id in enumerate(lanes):
-        spots = list(_spots_upstream(net.getLane(lane_id), STOP_LINE_M))
+        spots = list(_spots_at_line(net, net.getLane(lane_id)))
         for part, spot in enumerate(spots):
             suffix = "" if len(spots) == 1 else f"-{part}"
             serves = ((lane_id, 1.0),)
             name = f"{prefix}-l{number}-stop{suffix}"
             yield Loop(name, spot.lane.getID(), spot.position_m, "stop-line", spot.distance_m, serves)
+
+
+def _spots_at_line(net: Any, lane: Any) -> Iterator[Spot]:
+    """Where the lane itself is too short, look for room in the node before it: whoever is first stands there."""
+    left_m = STOP_LINE_M - float(lane.getLength())
+    before = [one for one in lane.getIncomingConnections() if one.getFromLane().getEdge().getFunction() != "internal"]
+    through = [net.getLane(one.getViaLaneID()) for one in before if one.getViaLaneID() and not one.getTLSID()]
+    if left_m > 0.0 and len(through) == len(before) > 0 and all(one.getLength() >= left_m for one in through):
+        for one in through:
+            yield Spot(one, round(float(one.getLength()) - left_m, 2), STOP_LINE_M)
+        return
+    yield from _spots_upstream(lane, STOP_LINE_M)
 
 
 def _upstream_loops(net: Any, prefix: str, lanes: list[str]) -> Iterator[Loop]:
