@@ -82,6 +82,16 @@ def test_ids_and_loops_are_sound(name: str) -> None:
     assert len(site.loops) == sum(len(junction.loops) for junction in site.junctions)
 
 
+def test_a_lane_that_is_too_short_has_its_loop_in_the_node_before_it() -> None:
+    """Three lanes of 0.8 m follow a node of 8.2 m: each has a loop of its own, 2.5 m before the line."""
+    loops = [
+        loop for junction in site_of("ingolstadt7").junctions for loop in junction.loops if loop.kind == "stop-line"
+    ]
+    found = {loop.serves[0][0]: (loop.lane, loop.position_m) for loop in loops if loop.lane.startswith(":")}
+
+    assert found == {f"124812856#1_{lane}": (f":1387938626_0_{lane - 1}", 6.45) for lane in (1, 2, 3)}
+
+
 def test_who_may_turn_off_is_expected_in_part() -> None:
     """An upstream loop on a road whose traffic goes elsewhere, too, announces a part of it; the others announce all."""
     (junction,) = site_of("ingolstadt1").junctions
