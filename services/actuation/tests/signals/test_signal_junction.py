@@ -1,6 +1,8 @@
 """A junction at work: what it makes of loops, of persons' requests, and of its own beginning anew."""
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import SequenceStep
 from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
 
 BEGIN = 1_000
 LOOP = "loop-c-stop-line"
@@ -99,6 +102,22 @@ def test_a_wall_clock_hears_what_came_after_its_last_look(district: District) ->
             junction.hear(Reading(LOOP, "occupancy", second * SECOND_US + HALF_US, 0.5))
 
     assert heard == [{}, *[{LOOP: LoopReading(1.0, 0.5)}] * 4]
+
+
+def test_a_junction_that_is_not_heard_of_tells_the_others_nothing(sheet_data: dict[str, Any]) -> None:
+    """What it said last would hold them back for as long as its link is away."""
+    data = copy.deepcopy(sheet_data)
+    data["detectors"][-1]["distance_m"] = 7.0
+    district = District("noord")
+    _put(district, read_sheet(data))
+    junction = district.junction("crossing")
+    assert junction is not None
+    junction.hear(Reading("crossing", "signal-state", BEGIN * SECOND_US, state="Grrrr"))
+    junction.decide(BEGIN)
+    assert junction.says(BEGIN).sending == {"out"}
+
+    junction.decide(BEGIN + 10)
+    assert not junction.says(BEGIN + 10)
 
 
 def test_a_loop_that_comes_late_counts_once_and_an_old_one_not(district: District) -> None:

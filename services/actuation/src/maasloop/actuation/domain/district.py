@@ -109,13 +109,13 @@ class District:
                 known.restore(ends_s, restored.issuer, int(restored.authority), restored.expire_us / SECOND_US)
         return known
 
-    def pass_on(self) -> None:
+    def pass_on(self, second: int) -> None:
         """Let each junction hear in the next second what the others say in this one."""
         version, known = self._neighbourhood
         if version != self.facts.version:
             known = Neighbourhood(self.facts.junctions.values())
             self._neighbourhood = (self.facts.version, known)
-        says = {one.sheet.junction: one.controller.says for one in self.junctions.values()}
+        says = {one.sheet.junction: one.says(second) for one in self.junctions.values()}
         self.heard = known.pass_on({junction: said for junction, said in says.items() if said})
 
     def holder(self, device: str, street_us: int) -> Holder | None:

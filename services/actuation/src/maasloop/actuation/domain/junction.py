@@ -23,7 +23,7 @@ from .signals.kernel import (
     record,
 )
 from .signals.links import Link, LinkMeter
-from .signals.neighbourhood import NOTHING_HEARD, Hears
+from .signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from .signals.prediction import Change, Predictor
 from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
@@ -113,6 +113,10 @@ class Junction:
             # Its last step must be seen before another one follows, or it could never be verified.
             return Hold("a sequence is running")
         return self.controller.decide(self.state)
+
+    def says(self, second: int) -> Says:
+        """Return what the other junctions are told in a second; nothing where this one heard no signal state in it."""
+        return self.controller.says if self.state is not None and self.state.second_s == second else Says()
 
     def links(self) -> list[Link]:
         """Return queue and travel time of each lane; nothing where the signals were never heard."""

@@ -87,7 +87,7 @@ class DecideSecond:
                 batch.predictions.append(told)
                 batch.reports.extend(report_prediction(self._city, district, told))
                 batch.reports.extend(report_links(self._city, district, junction, second))
-        district.pass_on()
+        district.pass_on(second)
         return reasons
 
     def _act(
