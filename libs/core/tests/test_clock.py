@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from maasloop.core.clock import FakeClock, SystemClock, from_us, to_us
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001 - zone below
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9000, 1, 1)))  # noqa: DTZ001 - hypothesis takes bounds without a zone only
 def test_microseconds_are_exact(moment: datetime) -> None:
     """A time survives its microseconds without rounding."""
     aware = moment.replace(tzinfo=UTC)

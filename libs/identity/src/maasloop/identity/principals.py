@@ -77,7 +77,7 @@ def of_uri(uri: str, trust_domain: str) -> Principal | None:
     parts = urlsplit(uri)
     if (parts.scheme, parts.netloc) != (SCHEME, trust_domain) or parts.query or parts.fragment:
         return None
-    empty, *path = parts.path.split("/")
-    if empty or len(path) != 2 or path[0] not in CERTIFIED or not valid_id(path[1]):  # noqa: PLR2004 - kind and name
-        return None
-    return Principal(Kind(path[0]), path[1])
+    match parts.path.split("/"):
+        case ["", kind, name] if kind in CERTIFIED and valid_id(name):
+            return Principal(Kind(kind), name)
+    return None

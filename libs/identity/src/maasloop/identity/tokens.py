@@ -199,10 +199,13 @@ def _some(ids: object) -> frozenset[str] | None:
 
 def _part(token: str, index: int) -> dict[str, Any]:
     """Return the header (0) or the claims (1) of a token that nobody has checked."""
-    parts = token.split(".")
-    if len(parts) != 3:  # noqa: PLR2004 - RFC 7515 3.1: header, payload, signature
-        raise _invalid("the token is no signed JSON Web Token")
-    padded = parts[index] + "=" * (-len(parts[index]) % 4)
+    try:
+        # RFC 7515 3.1: three parts, of which the last is the signature.
+        header, claims, _ = token.split(".")
+    except ValueError:
+        raise _invalid("the token is no signed JSON Web Token") from None
+    part = (header, claims)[index]
+    padded = part + "=" * (-len(part) % 4)
     try:
         found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):

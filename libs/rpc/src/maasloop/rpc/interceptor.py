@@ -143,7 +143,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _answering(
         self, method: str, behaviour: Callable[..., Any], read: _Read, *, limit_s: float | None
     ) -> Callable[..., Any]:
-        async def answer(request: _Raw, context: _Context) -> Any:  # noqa: ANN401 - any message
+        async def answer(request: _Raw, context: _Context) -> object:
             async with (
                 self._scope(method, context, limit_s),
                 self._admitted(method, context, request, read) as checked,
@@ -191,15 +191,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         await audited.begin(message)
                     yield message
                 else:
-                    yield self._each_admitted(principal, method, _each_validated(request, read), audited)
+                    yield self._each_admitted(self._gate, principal, method, _each_validated(request, read), audited)
 
+    @staticmethod
     async def _each_admitted(
-        self, principal: Principal | None, method: str, requests: AsyncIterator[Message], audited: AuditedCall | None
+        gate: Gate,
+        principal: Principal | None,
+        method: str,
+        requests: AsyncIterator[Message],
+        audited: AuditedCall | None,
     ) -> AsyncIterator[Message]:
-        assert self._gate is not None  # noqa: S101 - asked by who calls this
         continued = False
         async for message in requests:
-            await self._gate.authorize(principal, method, message, continued=continued)
+            await gate.authorize(principal, method, message, continued=continued)
             if audited is not None and not continued:
                 await audited.begin(message)
             continued = True

@@ -21,6 +21,8 @@ type Shown = dict[str, object]
 
 HOST = "127.0.0.1"
 KEYS = ("host", "port", "times", "tls", "sites")
+PORT_MAX = 65_535
+"""Of TCP (RFC 9293)."""
 TIME_S_MAX = 86_400
 """Longest time-out or interval of a link."""
 ANYBODY = {"site_ids": ["RN+SI0001"], "controller": "TC"}
@@ -81,8 +83,8 @@ def read_settings(file: Path | None) -> Settings:
     if not all(isinstance(each, dict) for each in data["sites"]):
         raise SheetInvalid("sites: each site is a mapping")
     port = data.get("port")
-    if port is not None and (type(port) is not int or not 0 <= port <= 65535):  # noqa: PLR2004 - of TCP
-        raise SheetInvalid("port: 0 to 65535 is expected")
+    if port is not None and (type(port) is not int or not 0 <= port <= PORT_MAX):
+        raise SheetInvalid(f"port: 0 to {PORT_MAX} is expected")
     sites = tuple(map(read_site, data["sites"]))
     ids = [site_id for site in sites for site_id in site.site_ids]
     if twice := [site_id for site_id in dict.fromkeys(ids) if ids.count(site_id) > 1]:

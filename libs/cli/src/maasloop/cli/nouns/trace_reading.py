@@ -60,7 +60,11 @@ def _message(message: Any) -> dict[str, Any]:
     found = plain(message, whole=False)
     found["sequence"] = int(message.sequence)
     found["settled"] = message.settled
-    found["traceId"] = message.traceparent.split("-")[1] if message.traceparent.count("-") == 3 else ""  # noqa: PLR2004 - version, trace, span and flags
+    match message.traceparent.split("-"):
+        case [_version, trace_id, _span, _flags]:
+            found["traceId"] = trace_id
+        case _:
+            found["traceId"] = ""
     return found
 
 
