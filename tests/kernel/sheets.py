@@ -67,11 +67,16 @@ def made_up(random: Random) -> Sheet:
         "conflicts": conflicts,
         "yields": yields,
         "intergreens": intergreens,
-        "lanes": [{"id": f"lane-{name}", "speed_mps": 8.0, "headway_s": 1.8, "storage_m": 80.0} for name in names],
+        "lanes": [_lane(group) for group in groups],
         "exits": [],
         "detectors": [],
         "local": {"offset_s": 0, "steps": steps},
     }
+
+
+def _lane(group: Sheet) -> Sheet:
+    speed_mps = 8.0 if group["yellow_s"] else 1.2
+    return {"id": f"lane-{group['id']}", "speed_mps": speed_mps, "headway_s": 1.8, "storage_m": 80.0}
 
 
 def _group(random: Random, name: str) -> Sheet:
@@ -85,7 +90,8 @@ def _group(random: Random, name: str) -> Sheet:
         "lanes": [f"lane-{name}"],
         "exits": [],
         "turn": "s",
-        "yellow_s": 0 if on_foot else random.randint(3, 5),
+        # Vehicles that share a signal with people on foot see yellow there.
+        "yellow_s": random.choice((0, 0, 4)) if on_foot else random.randint(3, 5),
         "all_red_s": random.randint(1, 3),
         "minimum_green_s": minimum_s,
         "maximum_green_s": maximum_s,

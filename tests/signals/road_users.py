@@ -9,7 +9,7 @@ from typing import Any
 from tests.signals.records import Trip, Trips, trip_of
 
 from maasloop.actuation.domain.signals.state import JunctionState
-from maasloop.twin.street.scenario import Scenario
+from maasloop.twin.street.scenario import Scenario, unpacked
 from maasloop.twin.street.site import Junction, Site
 from maasloop.twin.street.sumo import libsumo
 from maasloop.twin.street.walkers import Kerbs
@@ -97,7 +97,7 @@ class RoadUsers:
             found["walker"]["mean_wait_s"] = sum(stood) / len(stood)
             found["walker"]["max_wait_s"] = max(stood)
         for kind, red_s in self._red_s.items():
-            found[kind]["red_called_s"] = red_s
+            found.setdefault(kind, {})["red_called_s"] = red_s
         passages = [one for one in self._passages.values() if one.passed_s is not None]
         if passages:
             found["emergency"]["met_green"] = float(all(one.held_s == 0 for one in passages))
@@ -155,9 +155,10 @@ def trips_by_kind(scenario: Scenario, tripinfo: Path) -> dict[str, Trips]:
 def _kinds(scenario: Scenario) -> dict[str, str]:
     found = dict(DEFAULT_TYPES)
     for path in (*scenario.routes, *scenario.additional):
-        for _, row in ET.iterparse(path):  # noqa: S314 - a local file that the user names
-            if row.tag == "vType":
-                found[row.attrib["id"]] = KINDS.get(row.get("vClass", ""), "vehicle")
+        with unpacked(path) as file:
+            for _, row in ET.iterparse(file):  # noqa: S314 - a local file that the user names
+                if row.tag == "vType":
+                    found[row.attrib["id"]] = KINDS.get(row.get("vClass", ""), "vehicle")
     return found
 
 

@@ -14,6 +14,7 @@ from maasloop.twin.street.scenario import load_scenario
 pytestmark = pytest.mark.timeout(240)
 
 CROSSING = str(Path(__file__).parents[2] / "examples" / "crossing" / "crossing.sumocfg")
+COMBINED = Path(__file__).parents[2] / "libs" / "twin" / "tests" / "street" / "combined.net.xml"
 SECONDS = 420
 
 
@@ -27,6 +28,30 @@ def test_seven_minutes_at_the_crossing_are_in_order(detection: str) -> None:
     assert set(outcome.road_users) == {"bus", "cycle", "others", "vehicle", "walker"}
     assert outcome.road_users["walker"]["red_called_s"] <= 120
     assert outcome.road_users["cycle"]["red_called_s"] <= 120
+
+
+@pytest.mark.parametrize("detection", ["area", "loops"])
+def test_cyclists_at_the_signal_of_people_on_foot_are_served(detection: str, tmp_path: Path) -> None:
+    """Where both share a signal, and some turn left in two goes, nobody on a bicycle is forgotten and no rule is broken."""
+    config, routes = tmp_path / "combined.sumocfg", tmp_path / "combined.rou.xml"
+    ways = {
+        "bicycle": {"ns": 20, "sn": 20, "ew": 20, "we": 20, "ne": 75},
+        "car": {"ns": 9, "sw": 20, "ew": 9, "wn": 20},
+    }
+    flows = "".join(
+        f'<flow id="{kind}-{way}" type="{kind}" begin="0" end="300" period="{period}" from="{way[0]}c" to="c{way[1]}"/>'
+        for kind, periods in ways.items()
+        for way, period in periods.items()
+    )
+    types = '<vType id="car"/><vType id="bicycle" vClass="bicycle"/>'
+    routes.write_text(f"<routes>{types}{flows}</routes>", encoding="utf-8")
+    files = f'<net-file value="{COMBINED}"/><route-files value="{routes}"/>'
+    config.write_text(f"<configuration><input>{files}</input></configuration>", encoding="utf-8")
+    outcome = outcome_of(Run(str(config), "maasloop", 1, SECONDS, detection))
+
+    assert (outcome.violations, outcome.gridlock) == (0, "")
+    assert outcome.road_users["cycle"]["trips"] == 4 * 300 // 20 + 300 // 75
+    assert outcome.road_users["cycle"]["max_wait_s"] <= 120
 
 
 def test_the_plan_of_the_example_keeps_our_clearances() -> None:

@@ -31,3 +31,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     config.write_text(f"<configuration><input>{files}</input></configuration>")
     with pytest.raises(LookupError, match=r"nowhere\.rou\.xml, which does not exist"):
         load_scenario(str(config))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "seconds"),
+    [
+        ("25200", "28800.00", (25200, 28800)),
+        ("15:0:0", "16:30:00", (54000, 59400)),
+        ("1:0:0:0", "1:01:00:00", (86400, 90000)),
+    ],
+)
+def test_times_are_read_as_sumo_writes_them(tmp_path: Path, begin: str, end: str, seconds: tuple[int, int]) -> None:
+    """Seconds, hours with minutes and seconds, and days before them."""
+    config = tmp_path / "other.sumocfg"
+    net = load_scenario("cologne1").net
+    times = f'<begin value="{begin}"/><end value="{end}"/>'
+    config.write_text(f'<configuration><net-file value="{net}"/>{times}</configuration>')
+    scenario = load_scenario(str(config))
+    assert (scenario.begin_s, scenario.end_s) == seconds
+
+
+def test_a_time_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """It is refused with what is written there."""
+    config = tmp_path / "other.sumocfg"
+    net = load_scenario("cologne1").net
+    config.write_text(f'<configuration><net-file value="{net}"/><begin value="noon"/></configuration>')
+    with pytest.raises(LookupError, match="begin='noon'"):
+        load_scenario(str(config))

@@ -107,28 +107,29 @@ def test_the_judge_sees_who_walks_and_who_cycles(
     assert (rule in found) if rule else not found
 
 
-def test_a_plan_that_hurries_people_on_foot_is_lengthened() -> None:
-    """Green, clearance and the right of way of people on foot are made up for where a plan lacks them."""
+def with_a_crossing(length_m: float, *phases: Phase) -> SignalNetwork:
+    """Return a junction of a road, a turn that gives way to a crossing, and that crossing."""
     link = Link("in", "out", 13.9, "s")
-    network = SignalNetwork(
+    return SignalNetwork(
         tls="x",
         id="x",
         groups=(
             Group("road", (link,), 4),
             Group("turn", (link,), 4),
-            Group("walk", (), 0, "pedestrian", (Crossing(":x_c0", 14.4),)),
+            Group("walk", (), 0, "pedestrian", (Crossing(":x_c0", length_m),)),
         ),
-        phases=(
-            Phase("rgG", 5),
-            Phase("rGr", 5),
-            Phase("ryr", 3),
-            Phase("Grr", 20),
-            Phase("yrr", 3),
-        ),
+        phases=phases,
         offset_s=0.0,
         conflicts=frozenset({(0, 1), (0, 2)}),
         yields=frozenset({(1, 2)}),
         unsafe_pairs=(),
+    )
+
+
+def test_a_plan_that_hurries_people_on_foot_is_lengthened() -> None:
+    """Green, clearance and the right of way of people on foot are made up for where a plan lacks them."""
+    network = with_a_crossing(
+        14.4, Phase("rgG", 5), Phase("rGr", 5), Phase("ryr", 3), Phase("Grr", 20), Phase("yrr", 3)
     )
     steps = [Step(step.state, step.duration_s) for step in local_programme(network).steps]
     assert steps == [
@@ -140,3 +141,27 @@ def test_a_plan_that_hurries_people_on_foot_is_lengthened() -> None:
         Step("yrr", 4),
         Step("rrr", 1),
     ]
+
+
+def test_the_red_between_two_greens_of_a_crossing_is_as_long_as_its_clearance() -> None:
+    """Who has started to walk has left before the next green, though nobody else starts in between."""
+    network = with_a_crossing(24.0, Phase("rgG", 20), Phase("rgr", 6), Phase("rgG", 20), Phase("Grr", 20))
+    red = next(step for step in local_programme(network).steps if step.state == "rgr")
+    assert red.duration_s == network.groups[2].clearance_s == 20
+
+
+@pytest.mark.parametrize("expires_s", range(20, 90, 3))
+def test_the_way_back_leaves_time_to_walk(expires_s: int) -> None:
+    """Whenever a sequence expires, a crossing is not shown green for less than its shortest green."""
+    network = with_a_crossing(
+        28.8, Phase("rgG", 30), Phase("rGr", 30), Phase("ryr", 3), Phase("Grr", 20), Phase("yrr", 3)
+    )
+    device = SignalDevice(Junction("x", "x", network, (), local_programme(network), (0.0, 0.0), (), {}))
+    before = [device.tick(second) for second in range(5)][-1]
+    shortest_s = network.groups[2].green_min_s
+    assert shortest_s == 12
+    steps = ((0, before), (shortest_s, "r" * 3))
+    assert device.accept(Sequence("away", before, 5, 5 + shortest_s + expires_s, steps)) is Answer.ACCEPTED
+    shown = [device.tick(second) for second in range(5, 300)]
+    walking = "".join("G" if state[2] in "Gg" else "r" for state in shown).split("r")
+    assert min(len(green) for green in walking[:-1] if green) >= shortest_s

@@ -137,10 +137,15 @@ def _hurry(data: dict[str, Any]) -> None:
     data["intergreens"] = [["p", "a", CLEARANCE_S - 1] if row[:2] == ["p", "a"] else row for row in data["intergreens"]]
 
 
+def _cars_beside(data: dict[str, Any]) -> None:
+    next(one for one in data["lanes"] if one["id"] == "lane-p")["speed_mps"] = 13.9
+
+
 @pytest.mark.parametrize(
     ("change", "pair"),
     [
         (_hurry, "p/a"),
+        (_cars_beside, "p"),
         (_change("p", "crossing_m", 9.7), "p/a"),
         (_change("p", "yellow_s", 2), "p"),
         (_change("p", "crossing_m", 0.0), "p"),
@@ -153,7 +158,10 @@ def _hurry(data: dict[str, Any]) -> None:
 def test_a_sheet_without_time_to_leave_is_refused(
     walking_data: dict[str, Any], change: Callable[[dict[str, Any]], None], pair: str
 ) -> None:
-    """A clearance shorter than the walk, a yellow too short for its kind, or a crossing for vehicles is refused."""
+    """A clearance shorter than the walk, a yellow too short for its kind, or a crossing for vehicles is refused.
+
+    So are cars that share the signal of people on foot and see no yellow there.
+    """
     change(walking_data)
     with pytest.raises(InvalidArgument) as caught:
         read_sheet(walking_data)

@@ -44,11 +44,7 @@ class AreaDetection:
         self._junctions = {junction.tls: junction for junction in site.junctions}
         self._ways = {junction.tls: _ways(junction) for junction in site.junctions}
         self._cycling = {
-            link.lane
-            for junction in site.junctions
-            for group in junction.network.groups
-            if group.kind == "cycle"
-            for link in group.links
+            lane for junction in site.junctions for group in junction.network.groups for lane in group.cycle_lanes
         }
         self._beside = {junction.tls: _beside(junction) for junction in site.junctions}
         self._announced = announced

@@ -12,10 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .scenario import unpacked
+
 MINIMUM_GREEN_S = 5
 ALL_RED_S = 1
 YELLOW_S = 4
 WALKING_MPS = 1.2
+_UNLISTED = -1
+"""Of a second stop line, in the middle of a junction, the network does not list the foes."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,8 @@ def _kind(shown: str) -> str:
 
 
 def _read_rules(net: Path) -> dict[str, _Rules]:
-    root = ET.parse(net).getroot()  # noqa: S314 - a local file that the user names
+    with unpacked(net) as file:
+        root = ET.parse(file).getroot()  # noqa: S314 - a local file that the user names
     rules: dict[str, _Rules] = {}
     for logic in root.iter("tlLogic"):
         phases = [(phase.attrib["state"], float(phase.attrib["duration"])) for phase in logic.iter("phase")]
@@ -184,7 +189,8 @@ def _read_rules(net: Path) -> dict[str, _Rules]:
         link = int(connection.attrib["linkIndex"])
         if via:
             node, edge, lane = via[1:].rsplit("_", 2)
-            ways.setdefault(tls, []).append((link, node, int(edge) + int(lane)))
+            second_line = connection.attrib["from"].startswith(":")
+            ways.setdefault(tls, []).append((link, node, _UNLISTED if second_line else int(edge) + int(lane)))
             _note_yellow(rules[tls], link, lanes[f"{connection.attrib['from']}_{connection.attrib['fromLane']}"])
         elif connection.attrib["to"].startswith(":"):
             crossing = f"{connection.attrib['to']}_{connection.attrib['toLane']}"
@@ -215,14 +221,20 @@ def _longest_yellow(phases: list[tuple[str, float]], link: int) -> float:
 def _note_foes(rules: _Rules, ways: list[tuple[int, str, int]], foes_of: dict[str, dict[int, str]]) -> None:
     for link, node, index in ways:
         for other, other_node, other_index in ways:
-            if link >= other or node != other_node:
+            if link >= other:
                 continue
-            row = foes_of[node].get(index, "")
-            if row and row[len(row) - 1 - other_index] == "1":
-                pair = (link, other)
-                rules.foes.add(pair)
-                if not any(state[link] in "Gg" and state[other] in "Gg" for state, _ in rules.phases):
-                    rules.never_together.add(pair)
+            together = any(state[link] in "Gg" and state[other] in "Gg" for state, _ in rules.phases)
+            if index in foes_of[node] and other_index in foes_of[other_node]:
+                row = foes_of[node][index]
+                foes = node == other_node and row[len(row) - 1 - other_index] == "1"
+            else:
+                foes = not together
+            # Cyclists who share the signals of people on foot look out for one another.
+            on_foot = link in rules.crossings_m and other in rules.crossings_m
+            if foes and not (together and on_foot):
+                rules.foes.add((link, other))
+                if not together:
+                    rules.never_together.add((link, other))
 
 
 def main(arguments: list[str]) -> None:

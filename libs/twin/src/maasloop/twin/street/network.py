@@ -2,7 +2,8 @@
 
 Two links conflict if the network lists them as foes and either both are shown protected green together, or no phase of
 the network's own programme shows both green. Foes that a phase shows green together may be green together as long as
-the minor one yields.
+the minor one yields. Of a second stop line in the middle of a junction (cyclists who turn left in two goes) the network
+lists no foes: it conflicts with all that no phase shows green beside it.
 """
 
 import math
@@ -51,12 +52,12 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Group:
-    """What one character of the signal state rules: ways for vehicles, or crossings."""
+    """What one character of the signal state rules: ways for vehicles, crossings, or both; with a crossing it is on foot."""
 
     id: str
     links: tuple[Link, ...]
     yellow_s: int
-    """Seconds between green and red; none for people on foot."""
+    """Seconds between green and red; none for people on foot, nor for cyclists at the same signal."""
     kind: Kind = "vehicle"
     crossings: tuple[Crossing, ...] = ()
 
@@ -64,6 +65,12 @@ class Group:
     def crossing_m(self) -> float:
         """Return the length of the longest crossing in metres; 0 for vehicles."""
         return max((crossing.length_m for crossing in self.crossings), default=0.0)
+
+    @property
+    def cycle_lanes(self) -> tuple[str, ...]:
+        """Return the lanes for bicycles alone."""
+        cycling = self.kind == "cycle" or (self.kind == "pedestrian" and self.yellow_s == 0)
+        return tuple(link.lane for link in self.links) if cycling else ()
 
     @property
     def green_min_s(self) -> int:
@@ -165,10 +172,8 @@ def _group(index: int, connections: list[Any], own_yellow_s: int) -> Group:
         for lane in dict.fromkeys(connection.getToLane() for connection in connections)
         if lane.getEdge().getFunction() == "crossing"
     )
-    if crossings:
-        # People on foot see no yellow: who is on the crossing has the time of the clearance to leave it.
-        return Group(f"g{index}", (), 0, "pedestrian", crossings)
-    kind = _kind({lane_class for connection in connections for lane_class in _permitted(connection)})
+    rolling = [one for one in connections if one.getToLane().getEdge().getFunction() != "crossing"]
+    kind = _kind({lane_class for connection in rolling for lane_class in _permitted(connection)})
     links = tuple(
         Link(
             lane=connection.getFromLane().getID(),
@@ -176,9 +181,13 @@ def _group(index: int, connections: list[Any], own_yellow_s: int) -> Group:
             speed_mps=float(connection.getFromLane().getSpeed()),
             direction=connection.getDirection().lower(),
         )
-        for connection in connections
+        for connection in rolling
     )
     by_speed = max((yellow_for(link.speed_mps) for link in links), default=YELLOW_MIN_S)
+    if crossings:
+        # People on foot see no yellow: who is on the crossing has the time of the clearance to leave it. So have cyclists.
+        slow = kind in ("cycle", "unused")
+        return Group(f"g{index}", links, 0 if slow else max(by_speed, own_yellow_s), "pedestrian", crossings)
     return Group(f"g{index}", links, max(by_speed, own_yellow_s), kind)
 
 
@@ -219,11 +228,16 @@ def _relations(
         if not connections[first] or not connections[second]:
             conflicts.add((first, second))
             continue
-        if not _foes(connections[first], connections[second]):
-            continue
         together = [phase.state for phase in phases if phase.state[first] in GREEN and phase.state[second] in GREEN]
+        if not _foes(connections[first], connections[second]):
+            if not together and not _listed((*connections[first], *connections[second])):
+                conflicts.add((first, second))
+            continue
         if not together:
             conflicts.add((first, second))
+            continue
+        if _on_foot(connections[first]) and _on_foot(connections[second]):
+            # Cyclists who share the signals of people on foot look out for one another.
             continue
         minor, major = _minor_first(first, second, connections, together)
         yields.add((minor, major))
@@ -232,9 +246,15 @@ def _relations(
     return frozenset(conflicts), frozenset(yields), tuple(unsafe)
 
 
+def _listed(connections: Iterable[Any]) -> bool:
+    """Tell whether the network lists the foes of all of these: not of a second stop line, which lies in the junction."""
+    return all(one.getJunctionIndex() >= 0 for one in connections)
+
+
 def _foes(first: Iterable[Any], second: Iterable[Any]) -> bool:
     return any(
         one.getJunction() is other.getJunction()
+        and _listed((one, other))
         and one.getJunction().areFoes(one.getJunctionIndex(), other.getJunctionIndex())
         for one in first
         for other in second

@@ -81,14 +81,15 @@ def _clears_s(network: SignalNetwork, ending: int, starting: Sequence[int]) -> i
     """Return how long the end of a group's green takes; people on foot clear the crossing for those who start only."""
     group = network.groups[ending]
     if group.kind == "pedestrian" and not any(network.conflict(ending, other) for other in starting):
-        return 0
+        return group.yellow_s
     return group.yellow_s + group.clearance_s
 
 
 def _for_walkers(network: SignalNetwork, steps: list[Step]) -> list[Step]:
-    """Give people on foot what the plan does not: green long enough, and time to leave before a foe starts or is protected.
+    """Give people on foot what the plan does not: green long enough, and time to leave before anything else starts.
 
-    Steps grow where they must, and the cycle with them.
+    That is their own next green, a foe, or who no longer gives way to them. Steps grow where they must, and the cycle
+    with them.
     """
     found = list(steps)
     for walker, group in enumerate(network.groups):
@@ -98,14 +99,21 @@ def _for_walkers(network: SignalNetwork, steps: list[Step]) -> list[Step]:
             if step.state[walker] in GREEN:
                 ends = found[(index + 1) % len(found)].state[walker] not in GREEN
                 lacking_s = group.green_min_s - _lasted_s(found, index + 1, walker, GREEN) if ends else 0
-                found[index] = replace(step, duration_s=step.duration_s + max(0, lacking_s))
+                found[index] = _longer(step, lacking_s)
+                if found[index - 1].state[walker] not in GREEN:
+                    lacking_s = group.clearance_s - _lasted_s(found, index, walker, "r")
+                    found[index - 1] = _longer(found[index - 1], lacking_s)
                 continue
             lacking_s = group.clearance_s - _lasted_s(found, index, walker, "r")
             if lacking_s > 0 and _foe_starts(network, walker, found[index - 1].state, step.state):
-                found[index - 1] = replace(found[index - 1], duration_s=found[index - 1].duration_s + lacking_s)
+                found[index - 1] = _longer(found[index - 1], lacking_s)
             elif lacking_s > 0:
                 found[index] = replace(step, state=_unprotected(network, walker, step.state))
     return found
+
+
+def _longer(step: Step, lacking_s: int) -> Step:
+    return replace(step, duration_s=step.duration_s + max(0, lacking_s))
 
 
 def _lasted_s(steps: Sequence[Step], end: int, group: int, shown: str) -> int:

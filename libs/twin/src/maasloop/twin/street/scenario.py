@@ -1,9 +1,13 @@
 """Where a road network comes from: a scenario of the installed benchmark wheel by name, or any ``.sumocfg``."""
 
+import gzip
 import importlib.util
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
+
+import sumolib
 
 _SCENARIOS_IN_WHEEL = "nets"
 
@@ -28,7 +32,7 @@ def scenario_names() -> list[str]:
 def load_scenario(name_or_path: str) -> Scenario:
     """Find a scenario by its name in the wheel or by the path of its ``.sumocfg``.
 
-    ``LookupError`` says what there is, or which file of the scenario is missing.
+    ``LookupError`` says what there is, which file of the scenario is missing, or which time cannot be read.
     """
     config = Path(name_or_path)
     if config.suffix != ".sumocfg":
@@ -41,6 +45,11 @@ def load_scenario(name_or_path: str) -> Scenario:
         message = f"no such file: {config}"
         raise LookupError(message)
     return _read(config)
+
+
+def unpacked(path: Path) -> BufferedIOBase:
+    """Open a file of a scenario; SUMO takes each of them packed (``.gz``) as well."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _in_wheel(name: str) -> list[Path]:
@@ -58,7 +67,8 @@ def _wheel_directory() -> Path:
 
 
 def _read(config: Path) -> Scenario:
-    root = ET.parse(config).getroot()  # noqa: S314 - a local file that the user names
+    with unpacked(config) as file:
+        root = ET.parse(file).getroot()  # noqa: S314 - a local file that the user names
     values = {element.tag: element.get("value", "") for element in root.iter() if element.get("value") is not None}
     net = values.get("net-file") or values.get("n")
     if not net:
@@ -69,14 +79,23 @@ def _read(config: Path) -> Scenario:
         net=_beside(config, net),
         routes=_files(config, values.get("route-files", "")),
         additional=_files(config, values.get("additional-files", "")),
-        begin_s=int(float(values.get("begin", "0"))),
-        end_s=int(float(values.get("end", "3600"))),
+        begin_s=_second(config, "begin", values.get("begin", "0")),
+        end_s=_second(config, "end", values.get("end", "3600")),
     )
     for path in (scenario.net, *scenario.routes, *scenario.additional):
         if not path.is_file():
             message = f"{config} names {path}, which does not exist"
             raise LookupError(message)
     return scenario
+
+
+def _second(config: Path, name: str, written: str) -> int:
+    """Read one of SUMO's times: seconds, hh:mm:ss or dd:hh:mm:ss."""
+    try:
+        return int(sumolib.miscutils.parseTime(written))
+    except (TypeError, ValueError):
+        message = f"{config} has {name}={written!r}, which is neither seconds nor hh:mm:ss"
+        raise LookupError(message) from None
 
 
 def _files(config: Path, listed: str) -> tuple[Path, ...]:

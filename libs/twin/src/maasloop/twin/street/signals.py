@@ -175,12 +175,39 @@ class SignalDevice:
         return "".join(shown)
 
     def _stage_due(self, second: int) -> tuple[Step, int]:
-        """Return the stage to show at a second, and from when the local programme can be followed again."""
-        index, left_s = self.junction.local.position(second)
-        while not (self._steps[index].stage and left_s >= GREEN_MIN_S):
+        """Return the stage to show at a second, and from when the local programme can be followed again.
+
+        It is the first in which each group is green for long enough, or where there is none in a cycle the first stage.
+        """
+        position = self.junction.local.position
+        index, left_s = position(second)
+        later: tuple[Step, int] | None = None
+        for _ in range(len(self._steps) + 1):
+            if self._steps[index].stage and left_s >= GREEN_MIN_S:
+                if self._lasts(index, left_s):
+                    return self._steps[index], second
+                later = later or (self._steps[index], second)
             second += left_s
-            index, left_s = self.junction.local.position(second)
-        return self._steps[index], second
+            index, left_s = position(second)
+        return later or (self._steps[index], second)
+
+    def _lasts(self, index: int, left_s: int) -> bool:
+        """Tell whether every group that a stage shows green for so long still gets its shortest green in the programme."""
+        shown = zip(self.junction.network.groups, self._steps[index].state, strict=True)
+        return all(
+            self._green_left_s(i, index, left_s) >= group.green_min_s
+            for i, (group, aspect) in enumerate(shown)
+            if aspect in GREEN
+        )
+
+    def _green_left_s(self, i: int, index: int, left_s: int) -> int:
+        """Return for how long a group stays green that does so for the rest of a step."""
+        for ahead in range(1, len(self._steps)):
+            step = self._steps[(index + ahead) % len(self._steps)]
+            if step.state[i] not in GREEN:
+                break
+            left_s += step.duration_s
+        return left_s
 
     def _note(self, second: int, state: str) -> None:
         if self._conflicting(state):

@@ -98,7 +98,7 @@ def _sheet(
     roads = {road: f"r{number}" for number, road in enumerate(dict.fromkeys(map(road_of, exit_ids)))}
     names = [group.id for group in network.groups]
     ways = lane_ids | exit_ids
-    cycling = {link.lane for group in network.groups if group.kind == "cycle" for link in group.links}
+    cycling = {lane for group in network.groups for lane in group.cycle_lanes}
     return {
         "junction": network.id,
         "groups": [_group(group, lane_ids, exit_ids) for group in network.groups],

@@ -12,6 +12,8 @@ GREEN_FLOOR_S = 5.0
 YELLOW_CYCLE_FLOOR_S = 2.0
 ALL_RED_FLOOR_S = 1.0
 SHARE_SUM_MAX = 1.001
+SLOW_MPS = 7.0
+"""Nobody who is slower needs a yellow to stop beside people on foot: cyclists."""
 DEAD_MAN_MAX_S = 180.0
 _KMH = 3.6
 
@@ -98,10 +100,10 @@ def _times(sheet: Sheet) -> Iterator[Contradiction]:
 
 def _group_times(group: SignalGroup, speed_mps: float) -> Iterator[Contradiction]:
     on_foot = group.kind is GroupKind.PEDESTRIAN
-    if on_foot != (group.crossing_m > 0.0) or (on_foot and group.yellow_s != 0.0):
-        yield Contradiction((group.id,), f"{group.id}: people on foot, and only they, have a crossing and no yellow")
-    floor_s = YELLOW_CYCLE_FLOOR_S if group.kind is GroupKind.CYCLE else yellow_floor_s(speed_mps)
-    if not on_foot and group.yellow_s < floor_s - 1e-6:
+    if on_foot != (group.crossing_m > 0.0):
+        yield Contradiction((group.id,), f"{group.id}: groups of people on foot, and only they, have a crossing")
+    floor_s = _yellow_floor_s(group.kind, speed_mps)
+    if group.yellow_s < floor_s - 1e-6:
         yield Contradiction(
             (group.id,), f"yellow of {group.id} is {group.yellow_s:g} s, its speed asks {floor_s:.2g} s"
         )
@@ -113,6 +115,13 @@ def _group_times(group: SignalGroup, speed_mps: float) -> Iterator[Contradiction
     if not group.minimum_green_s < group.maximum_green_s <= group.maximum_wait_s:
         detail = f"minimum green, maximum green and maximum wait of {group.id} must rise in this order"
         yield Contradiction((group.id,), detail)
+
+
+def _yellow_floor_s(kind: GroupKind, speed_mps: float) -> float:
+    """Return the least yellow of a group: people on foot see none, nor do cyclists who share their signal."""
+    if kind is GroupKind.PEDESTRIAN and speed_mps <= SLOW_MPS:
+        return 0.0
+    return YELLOW_CYCLE_FLOOR_S if kind is GroupKind.CYCLE else yellow_floor_s(speed_mps)
 
 
 def _local(sheet: Sheet) -> Iterator[Contradiction]:
