@@ -25,6 +25,8 @@ from tests.signals.plan import (
 )
 from tests.signals.table import road_users_table, summaries, table
 
+from maasloop.twin.street.scenario import load_scenario, unpacked
+
 BENCH = Path(".maasloop/bench").resolve()
 SCENARIOS = "cologne1 cologne3 cologne8 ingolstadt1 ingolstadt7 grid4x4"
 RUN_TIMEOUT_S = 3_600.0
@@ -67,6 +69,29 @@ def runs_of(arguments: argparse.Namespace) -> Iterator[Run]:
             )
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Raise ``LookupError`` with what the command line names and is not there, before anything runs for long."""
+    if arguments.platform and (arguments.detection != "loops" or arguments.detectors_dead):
+        message = "the platform hears living loops only: --detection loops without --detectors-dead"
+        raise LookupError(message)
+    detections = set(arguments.detection.split())
+    if not detections or detections - set(DETECTIONS):
+        message = f"no detection {arguments.detection!r}; known: {', '.join(DETECTIONS)}"
+        raise LookupError(message)
+    if arguments.keep and len(detections) > 1:
+        message = "the kept files of a run are those of one detection"
+        raise LookupError(message)
+    unknown = set(arguments.controllers.split()) - set(CONTROLLERS)
+    if unknown:
+        message = f"no controller {', '.join(sorted(unknown))}; known: {', '.join(CONTROLLERS)}"
+        raise LookupError(message)
+    for name in arguments.scenarios.split():
+        with unpacked(load_scenario(name).net) as net:
+            if b"<tlLogic" not in net.read():
+                message = f"the network of {name} has no signals"
+                raise LookupError(message)
+
+
 def main() -> int:
     """Run the bench and return the exit status: 1 where our controller broke a rule of the street."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,16 +110,10 @@ def main() -> int:
     way.add_argument("--inprocess", action="store_true", help="controller and kernel as a library: the default")
     way.add_argument("--platform", action="store_true", help=f"{', '.join(ON_PLATFORM)} through the six services")
     arguments = parser.parse_args()
-    if arguments.platform and (arguments.detection != "loops" or arguments.detectors_dead):
-        parser.error("the platform hears living loops only: --detection loops without --detectors-dead")
-    detections = set(arguments.detection.split())
-    if not detections or detections - set(DETECTIONS):
-        parser.error(f"no detection {arguments.detection!r}; known: {', '.join(DETECTIONS)}")
-    if arguments.keep and len(detections) > 1:
-        parser.error("the kept files of a run are those of one detection")
-    unknown = set(arguments.controllers.split()) - set(CONTROLLERS)
-    if unknown:
-        parser.error(f"no controller {', '.join(sorted(unknown))}; known: {', '.join(CONTROLLERS)}")
+    try:
+        check(arguments)
+    except LookupError as error:
+        parser.error(str(error))
     about = {**machine.about(), "sumo": version("libsumo")}
     outcomes: list[Outcome] = []
     for run in runs_of(arguments):

@@ -8,9 +8,9 @@ from maasloop.twin.street.scenario import load_scenario, scenario_names
 from maasloop.twin.street.site import read_site
 
 
-@pytest.mark.parametrize("name", ["3x3grid", "4x4-Lucas", "Nguyen", "grid4x4", "single-intersection"])
+@pytest.mark.parametrize("name", ["2x2grid", "3x3grid", "4x4-Lucas", "Nguyen", "double", "grid4x4", "ingolstadt21"])
 def test_each_directory_of_the_wheel_is_a_scenario(name: str) -> None:
-    """Whatever folder of the wheel a configuration lies in, its directory names it, and its junctions have data sheets."""
+    """Its directory names it, wherever that lies and with or without a configuration, and its junctions have data sheets."""
     assert name in scenario_names()
     assert read_site(load_scenario(name)).junctions
 

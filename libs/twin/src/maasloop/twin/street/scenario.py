@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sumolib
 
+HOUR_S = 3_600
 _SCENARIOS_IN_WHEEL = "nets"
 
 
@@ -26,7 +27,8 @@ class Scenario:
 
 def scenario_names() -> list[str]:
     """Return the scenarios that the installed wheel carries, each by the name of its directory."""
-    return sorted({path.parent.name for path in _wheel_directory().glob("**/*.sumocfg")})
+    nets = _wheel_directory()
+    return sorted({path.parent.name for kind in ("sumocfg", "net.xml") for path in nets.glob(f"**/*.{kind}")})
 
 
 def load_scenario(name_or_path: str) -> Scenario:
@@ -38,8 +40,7 @@ def load_scenario(name_or_path: str) -> Scenario:
     if config.suffix != ".sumocfg":
         found = _in_wheel(name_or_path)
         if not found:
-            message = f"no scenario {name_or_path!r}; known: {', '.join(scenario_names())}, or a path to a .sumocfg"
-            raise LookupError(message)
+            return _without_configuration(name_or_path)
         config = found[0]
     if not config.is_file():
         message = f"no such file: {config}"
@@ -56,6 +57,16 @@ def _in_wheel(name: str) -> list[Path]:
     """Return the configurations in the directory of that name; one that has the name as well comes first."""
     found = [path for path in _wheel_directory().glob("**/*.sumocfg") if path.parent.name == name]
     return sorted(found, key=lambda path: (path.stem != name, path.name))
+
+
+def _without_configuration(name: str) -> Scenario:
+    """Return the scenario of a directory with one network and the demand beside it, and an hour of it."""
+    found = [path for path in _wheel_directory().glob("**/*.net.xml") if path.parent.name == name]
+    if len(found) != 1:
+        message = f"no scenario {name!r}; known: {', '.join(scenario_names())}, or a path to a .sumocfg"
+        raise LookupError(message)
+    (net,) = found
+    return Scenario(name, net, tuple(sorted(net.parent.glob("*.rou.xml"))), (), 0, HOUR_S)
 
 
 def _wheel_directory() -> Path:
@@ -80,7 +91,7 @@ def _read(config: Path) -> Scenario:
         routes=_files(config, values.get("route-files", "")),
         additional=_files(config, values.get("additional-files", "")),
         begin_s=_second(config, "begin", values.get("begin", "0")),
-        end_s=_second(config, "end", values.get("end", "3600")),
+        end_s=_second(config, "end", values.get("end", str(HOUR_S))),
     )
     for path in (scenario.net, *scenario.routes, *scenario.additional):
         if not path.is_file():
