@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .aspects import GOING, GREENS, Aspect, Aspects
-from .turning import CROSSING_MIN_S
+from .turning import CROSSING_MAX_S, CROSSING_MIN_S
 
 USUAL_S = 7.0
 """From the line to the loop of the exit it is taken to be so far, until it is known."""
@@ -21,6 +21,8 @@ END_S = 3.0
 """Who passed the line in the last seconds of green, or later, may meet them."""
 WAIT_MAX_S = 4.0
 """Nobody waits for somebody inside who has had red for longer."""
+HELD_UP_S = 4
+"""Who has stood for so long at a green in which he need not give way is held up inside, and may be over his line himself."""
 KEPT_S = 30.0
 """Who has not come out by then left where no loop lies."""
 KEPT_MAX = 64
@@ -39,6 +41,15 @@ class _Passage:
     """It may have to give way inside the junction."""
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldUp:
+    """The first of a lane, who stands at its line in a green that is his, or has left it when that was over."""
+
+    groups: tuple[str, ...]
+    left_s: float | None = None
+    """When he set off, if that was after his green."""
+
+
 class Crossing:
     """The passages of one junction that are not over."""
 
@@ -51,6 +62,7 @@ class Crossing:
         self._green_s = dict.fromkeys(exits_of, -math.inf)
         self._going_s = dict(self._green_s)
         self._second_s = -math.inf
+        self._held_up: dict[str, _HeldUp] = {}
         self._silent: Collection[str] = ()
 
     def hear(self, second_s: float, aspects: Aspects, out: Iterable[str], silent: Collection[str]) -> None:
@@ -64,6 +76,9 @@ class Crossing:
         while self._inside and second_s - self._inside[0].second_s > KEPT_S:
             lane = self._inside.popleft().lane
             self._trust[lane] -= TRUST_STEP * self._trust[lane]
+        for lane, one in tuple(self._held_up.items()):
+            if one.left_s is not None and second_s - one.left_s > self._out_s(lane):
+                del self._held_up[lane]
         for name in out:
             self._out(name)
 
@@ -74,11 +89,46 @@ class Crossing:
             yielding = any(aspects[group] is Aspect.YIELDING for group in groups)
             self._inside.append(_Passage(self._second_s, lane, groups, exits, yielding))
 
+    def stands(self, lane: str, groups: tuple[str, ...], aspects: Aspects, stood_s: int) -> None:
+        """Note for how long the first of a lane has stood at a green with free exits.
+
+        Where all of its groups are protected it is somebody inside who holds him up, and whom the loops have lost sight of.
+        """
+        if stood_s >= HELD_UP_S and all(aspects[group] is Aspect.GREEN for group in groups):
+            self._held_up[lane] = _HeldUp(groups)
+
+    def moves(self, lane: str) -> None:
+        """Note that the first of a lane has left its line in green, or that nobody stands there."""
+        self._held_up.pop(lane, None)
+
+    def sets_off(self, lane: str, groups: tuple[str, ...], stood_s: int) -> None:
+        """Note that one who stood at his line for so long has left it when his green was over."""
+        if stood_s >= HELD_UP_S:
+            self._held_up[lane] = _HeldUp(groups, self._second_s)
+
     def unsure(self) -> frozenset[str]:
-        """Return the groups of which somebody is inside who may have to give way there."""
-        return frozenset(group for one in self._told() if one.yielding for group in one.groups)
+        """Return the groups of which somebody is inside who may have to give way there, or whose first is held up."""
+        yielding = frozenset(group for one in self._told() if one.yielding for group in one.groups)
+        return yielding.union(*(one.groups for one in self._held_up.values()))
 
     def late(self) -> frozenset[str]:
+        """Return the groups of which somebody is, or may be, still inside because others held him up."""
+        return self._held_up_over_line() | self._late()
+
+    def _held_up_over_line(self) -> frozenset[str]:
+        """Return the groups of those who were held up when their green ended: for some seconds, or until they are out."""
+        found: set[str] = set()
+        for lane, one in self._held_up.items():
+            green_s = max(self._going_s[group] for group in one.groups)
+            since_s, limit_s = (green_s, WAIT_MAX_S) if one.left_s is None else (one.left_s, self._out_s(lane))
+            if self._second_s - since_s <= limit_s:
+                found.update(one.groups)
+        return frozenset(found)
+
+    def _out_s(self, lane: str) -> float:
+        return min(CROSSING_MAX_S, self._usual_s[lane])
+
+    def _late(self) -> frozenset[str]:
         """Return the groups of which somebody is held up by those who had to give way and leave only now."""
         inside = self._told()
         if len({one.lane for one in inside if one.yielding and self._by_s(one) > GAVE_WAY_S}) < GAVE_WAY_LANES:

@@ -192,6 +192,8 @@ class LaneEstimate:
     standing: bool = False
     empty_s: int = 0
     """Seconds that the stop line has been empty."""
+    covered_s: int = 0
+    """Seconds that somebody has stood on the loop at the stop line."""
     locked_s: int = 0
     """Seconds of full green in which a vehicle stood and none left, since the last one left."""
     stood_s: int = 0

@@ -203,6 +203,7 @@ class Perception:
         if lane.id in self._blind:
             self._hear_blind(lane, second_s, aspects)
             return
+        covered_s = lane.covered_s
         stops = self._loops.working(STOP_LINE, lane.id)
         left = sum(readings[one.id].count for one in stops if one.id in readings)
         unexpected = lane.depart(left, second_s) if left > 0 else 0.0
@@ -224,7 +225,7 @@ class Perception:
                 lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
         stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
-        lane.empty_s = stop.empty_s if stop is not None else 0
+        lane.empty_s, lane.covered_s = (stop.empty_s, stop.covered_s) if stop is not None else (0, 0)
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
         missing = lane.missing(second_s, going=bool(going))
@@ -233,7 +234,7 @@ class Perception:
                 lane.doubt(vehicle, second_s)
         self._compare(lane, left, len(missing), stops)
         lane.reach_upstream(blocked=self._reaches_upstream(lane, aspects))
-        self._stall(lane, second_s, left, aspects)
+        self._stall(lane, second_s, left, aspects, covered_s)
 
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the exits or the green say."""
@@ -351,17 +352,27 @@ class Perception:
                 return True
         return False
 
-    def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects) -> None:
+    def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects, covered_s: int) -> None:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
-        shown = [aspects[name] for name in self.groups_of[lane.id]]
+        groups = self.groups_of[lane.id]
+        shown = [aspects[name] for name in groups]
+        green = not GREENS.isdisjoint(shown)
         if left > 0:
+            if green:
+                self.crossing.moves(lane.id)
+            else:
+                self.crossing.sets_off(lane.id, groups, covered_s)
             lane.next_head()
             return
         if not lane.standing:
+            if green:
+                self.crossing.moves(lane.id)
             lane.stood_s = 0
             return
         lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
         self._wait_at_green(lane, second_s, aspects)
+        if all(self.free(name) for name in groups):
+            self.crossing.stands(lane.id, groups, aspects, lane.stood_s)
         limit_s = STALL_YIELDING_S if Aspect.YIELDING in shown else STALL_S
         if lane.stood_s >= limit_s and all(aspect in GREENS for aspect in shown):
             lane.stalled_until_s = second_s + STALL_MEMORY_S
