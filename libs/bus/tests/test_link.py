@@ -145,3 +145,21 @@ async def test_a_broker_that_stands_still_does_not_hold_the_end_up(nats_process:
 
 async def _hear(message: Msg) -> None:
     """Hear without a word."""
+
+
+async def test_what_a_broken_link_left_of_a_message_is_no_part_of_the_next(nats_process: NatsServer) -> None:
+    """Half a message that is read while the link breaks is forgotten: the broker sends it again, whole."""
+    async with connect(nats_process.url, name="test") as bus:
+        anew, heard = asyncio.Event(), asyncio.Queue[bytes]()
+
+        async def hear(message: Msg) -> None:
+            heard.put_nowait(message.data)
+
+        bus.on_reconnect(anew.set)
+        subscription = await bus.client.subscribe("told", cb=hear)
+        await bus.client.abort()
+        await bus.client._ps.parse(f"MSG told {subscription._id} 40\r\nhalf a message".encode())
+        async with asyncio.timeout(20):
+            await anew.wait()
+            await bus.client.publish("told", b"a whole one")
+            assert await heard.get() == b"a whole one"

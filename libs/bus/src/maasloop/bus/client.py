@@ -45,6 +45,9 @@ class MendedClient(Client):
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
+        # What the last link left of a message would become the beginning of the next one, which its reader then took for
+        # whole. The client means to forget it when it connects again, but asks for a state that it has just left.
+        self._ps.reset()
         await super()._read_loop()
         # An error that it does not expect ends the reader and nothing else, after which probes seem to succeed.
         reader = asyncio.current_task()
