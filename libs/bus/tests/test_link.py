@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from urllib.parse import urlsplit
 
+import pytest
 from nats.aio.msg import Msg
 from nats.errors import FlushTimeoutError
 
@@ -41,18 +42,19 @@ async def test_a_broker_that_stood_still_is_heard_at_once(nats_process: NatsServ
     assert lost == 0
 
 
-async def test_a_reader_that_fails_makes_the_link_anew(nats_process: NatsServer) -> None:
+async def test_a_reader_that_fails_makes_the_link_anew(
+    nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What ends nats-py's reader ends the link as well, which is then made again."""
     async with connect(nats_process.url, name="test") as bus:
         anew = asyncio.Event()
         bus.on_reconnect(anew.set)
-        whole = bus.client._process_pong
 
         async def fail() -> None:
-            bus.client._process_pong = whole  # type: ignore[method-assign]  # a fault is put here
+            monkeypatch.undo()
             raise RuntimeError
 
-        bus.client._process_pong = fail  # type: ignore[method-assign]  # a fault is put here
+        monkeypatch.setattr(bus.client, "_process_pong", fail)
         probe = asyncio.create_task(bus.check())
         async with asyncio.timeout(50):
             await anew.wait()

@@ -131,22 +131,23 @@ async def _import(context: typer.Context, file: Path, parent: str, coding: str, 
     from maasloop.rpc.statuses import translated
 
     formats = pb.ImportDevicesRequest.Format
-    first = {
-        "parent": parent,
-        "format": formats.FORMAT_CSV if coding == "csv" else formats.FORMAT_JSON_LINES,
-        "activate": activate,
-        "request_id": request_id(),
-    }
+    first = pb.ImportDevicesRequest(
+        parent=parent,
+        format=formats.FORMAT_CSV if coding == "csv" else formats.FORMAT_JSON_LINES,
+        activate=activate,
+        request_id=request_id(),
+    )
 
     async def chunks() -> AsyncIterator[pb.ImportDevicesRequest]:
-        fields = first
+        request = first
         with file.open("rb") as source:
             while True:
                 content = source.read(CHUNK_BYTES)
-                if not content and not fields:
+                if not content and request is not first:
                     return
-                yield pb.ImportDevicesRequest(**fields, content=content)  # type: ignore[arg-type]  # the stub takes every value for every field
-                fields = {}
+                request.content = content
+                yield request
+                request = pb.ImportDevicesRequest()
 
     async with opened(context, DEVICES) as stub:
         with translated():

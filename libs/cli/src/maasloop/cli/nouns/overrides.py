@@ -51,14 +51,16 @@ def set_override(
     if bool(device) == bool(group):
         message = "give either --device or --group"
         raise typer.BadParameter(message)
-    target = {"device": device} if device else {"device_group": group}
     override = Override(
-        **target,  # type: ignore[arg-type]  # the stub takes every value for every field
         setpoint=setpoint(level, ramp, local=local),
         end_time=timestamp_from(moment(until)),
         authority=command_pb2.AUTHORITY_EMERGENCY if emergency else command_pb2.AUTHORITY_OPERATOR,
         justification=why,
     )
+    if device:
+        override.device = device
+    else:
+        override.device_group = group
     request = SetOverrideRequest(parent=district_name(district), override=override, request_id=request_id())
     show_one(ask(context, COMMANDS, "SetOverride", request), as_json=as_json)
 
