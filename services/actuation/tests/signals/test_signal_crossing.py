@@ -9,7 +9,7 @@ import pytest
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Controller
-from maasloop.actuation.domain.signals.crossing import USUAL_S, WAIT_MAX_S
+from maasloop.actuation.domain.signals.crossing import USUAL_S, WAIT_MAX_S, Crossing
 from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge, record
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -134,3 +134,29 @@ def test_who_is_held_up_at_his_own_green_is_let_out(boxed: Sheet) -> None:
     assert waits_s("b") == waits_s("")
     assert waits_s("") < waits_s("a") <= WAIT_MAX_S + 1
     assert waits_s("a") < waits_s("a", 2) <= 2 + USUAL_S + 2
+
+
+def waited_for(*, follows: bool) -> frozenset[str]:
+    """Return who is waited for after a green of 20 s in which one from each side gives way, if another one ``follows``."""
+    ways = ("left", "right")
+    crossing = Crossing({name: (f"out-{name}",) for name in ways}, ways)
+    greens, reds = dict.fromkeys(ways, Aspect.YIELDING), dict.fromkeys(ways, Aspect.RED)
+    second = 0
+    for _ in range(20):
+        crossing.hear(second, greens, (), ())
+        for name in ways:
+            crossing.passed(name, (name,), greens)
+        crossing.hear(second + CROSSING_S, greens, [f"out-{name}" for name in ways], ())
+        second += 10
+    for since_s in range(20):
+        crossing.hear(second + since_s, greens, (), ())
+        for name in ways if since_s == 0 else ("left",) if follows and since_s == 3 else ():
+            crossing.passed(name, (name,), greens)
+    crossing.hear(second + 20, reds, (), ())
+    return crossing.late()
+
+
+def test_who_stands_behind_one_who_gives_way_is_waited_for() -> None:
+    """Who waits for a gap is out of the way; who came after him on his lane may stand in the middle of the junction."""
+    assert waited_for(follows=False) == frozenset()
+    assert waited_for(follows=True) == {"left"}

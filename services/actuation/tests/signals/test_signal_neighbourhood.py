@@ -8,7 +8,7 @@ import pytest
 from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.detectors import EXIT_STANDING_S
-from maasloop.actuation.domain.signals.estimate import Expected, LoopReading
+from maasloop.actuation.domain.signals.estimate import CAME_AT_FIRST, Expected, LoopReading
 from maasloop.actuation.domain.signals.neighbourhood import (
     ASK_LOST,
     ASK_PAUSE_S,
@@ -156,7 +156,25 @@ def test_who_is_announced_is_expected_to_leave(west: Sheet) -> None:
     plan = plan_stage(west, frozenset({"a"}))
     found, _ = Prospect(perception, state, 60.0).of(plan.lanes[0], {"a": 5.0})
 
-    assert [(round(at_s), weight) for at_s, weight, _ in found] == [(TRAVEL_S - 1, 1.0), (TRAVEL_S + 1, 1.0)]
+    assert [(round(at_s), weight) for at_s, weight, _ in found] == [
+        (TRAVEL_S - 1, CAME_AT_FIRST),
+        (TRAVEL_S, CAME_AT_FIRST),
+    ]
+
+
+@pytest.mark.parametrize("come", [False, True])
+def test_the_announced_count_for_as_many_as_came(west: Sheet, *, come: bool) -> None:
+    """Where those who are announced turn off before the line, the next ones count for little, else for nearly all."""
+    perception = Perception(west)
+    lane = perception.lanes["lane-a"]
+    for second in range(1, 3000, 30):
+        hear(perception, second, "loop-exit-east")
+        for later in range(1, 30):
+            hear(perception, second + later, *(("loop-a-upstream",) if come and later == 14 else ()))
+        lane.vehicles.clear()
+
+    assert (lane.came > 0.8) is come
+    assert (lane.came < 0.2) is not come
 
 
 def test_who_comes_on_a_lane_beside_is_not_waited_for(sheet_data: dict[str, Any]) -> None:

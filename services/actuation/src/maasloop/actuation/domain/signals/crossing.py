@@ -131,14 +131,16 @@ class Crossing:
     def _late(self) -> frozenset[str]:
         """Return the groups of which somebody is held up by those who had to give way and leave only now."""
         inside = self._told()
-        if len({one.lane for one in inside if one.yielding and self._by_s(one) > GAVE_WAY_S}) < GAVE_WAY_LANES:
+        gave_way = [one for one in inside if one.yielding and self._by_s(one) > GAVE_WAY_S]
+        if len({one.lane for one in gave_way}) < GAVE_WAY_LANES:
             return frozenset()
         return frozenset(
             group
             for one in inside
             if self._by_s(one) > LATE_S
             for group in one.groups
-            if one.second_s > self._green_s[group] - END_S and self._second_s - self._going_s[group] <= WAIT_MAX_S
+            if one.second_s > self._green_s[group] - END_S or _behind(one, gave_way)
+            if self._second_s - self._going_s[group] <= WAIT_MAX_S
         )
 
     def _told(self) -> list[_Passage]:
@@ -162,3 +164,8 @@ class Crossing:
         self._trust[found.lane] += TRUST_STEP * (1.0 - self._trust[found.lane])
         by_s = self._by_s(found)
         self._usual_s[found.lane] += USUAL_STEP_S * ((by_s > 0) - (by_s < 0))
+
+
+def _behind(one: _Passage, others: Iterable[_Passage]) -> bool:
+    """Tell whether somebody passed the line of his lane after one of the others, who may still be in his way."""
+    return any(other.lane == one.lane and other.second_s < one.second_s for other in others)

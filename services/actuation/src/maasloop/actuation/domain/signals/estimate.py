@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from .upstream_shares import UpstreamShares
+
 STANDING_OCCUPANCY = 0.95
 STANDING_S = 2
 EMPTY_S = 3
@@ -22,6 +24,9 @@ RATE_MEMORY_S = 180.0
 ANNOUNCED_MAX = 64
 ANNOUNCED_TOLERANCE_S = 6.0
 """A vehicle is taken for an announced one that was expected at most so much sooner or later."""
+CAME_AT_FIRST = 0.5
+CAME_STEP = 0.02
+"""What one announced vehicle adds to the share of those that come to the lane they were announced for, or takes from it."""
 BEYOND_MAX = 12.0
 SILENT_S = 30.0
 """A loop that has said nothing for so long has failed."""
@@ -36,20 +41,12 @@ DISTRUST_S = 300.0
 """A loop that was stuck or fluttered is not believed for so long after the last sign of it."""
 DOUBT_S = 8.0
 """Who was given up is remembered for so long: a queue may set off slowly, or have a gap where a road joins."""
-SHARE_TRUST = 5.0
-FEEDER_TRUST = 20.0
-"""What was learned of a feeder counts less, so that it is noticed for long enough that nobody comes through."""
-SHARE_FADE = 0.98
-ALL_COME = 0.98
-"""Where the stated shares come to so much, nobody turns off between the loop and the lines: each vehicle is on one of the lanes."""
 BLOCKING_SHARE_MIN = 0.3
 """A loop that gives a lane so much of what passes it is covered by that lane's queue."""
 WANTS_OTHER_S = 4
 """Who has stood for so long at a green may want another one."""
 UNWANTED_MIN = 1e-6
 """However long somebody has stood at a green, it may be that he wants it and cannot go."""
-LOST_MIN = 0.02
-"""A loop that misses nobody may have missed a vehicle itself: it is the origin of so little."""
 _SPARE = 1e-6
 _PARTS_OF_A_SECOND = 1024
 
@@ -101,54 +98,6 @@ class LoopMemory:
         return self.covered_s >= STANDING_S
 
 
-class UpstreamShares:
-    """Which lane a vehicle over one upstream loop is taken to go to: by stated shares at first, then by learned ones.
-
-    Whole vehicles are assigned, in proportion; where one leaves over the line of a lane, that lane's share grows.
-    """
-
-    def __init__(self, stated: Mapping[str, float], trust: float = SHARE_TRUST) -> None:
-        """Begin with the shares of the data sheet, worth as many vehicles as ``trust`` says."""
-        self.shares = dict(stated)
-        self._stated = dict(stated)
-        self._trust = trust
-        self._closed = sum(stated.values()) >= ALL_COME
-        self._passed = 0.0
-        self._found = dict.fromkeys(stated, 0.0)
-        self._credit: dict[str | None, float] = dict.fromkeys((*stated, None), 0.0)
-
-    def assign(self) -> str | None:
-        """Return the lane that the next vehicle is taken to go to; nothing where it is taken to go elsewhere."""
-        self._passed = self._passed * SHARE_FADE + 1.0
-        base = self._passed + self._trust
-        for lane, found in self._found.items():
-            self._found[lane] = found * SHARE_FADE
-            self.shares[lane] = (self._found[lane] + self._trust * self._stated[lane]) / base
-        total = sum(self.shares.values())
-        if total > 1.0 or self._closed:
-            self.shares = {lane: share / total for lane, share in self.shares.items()}
-            total = 1.0
-        for lane, share in self.shares.items():
-            self._credit[lane] += share
-        self._credit[None] += max(0.0, 1.0 - total)
-        chosen = max(self._credit, key=lambda lane: self._credit[lane])
-        self._credit[chosen] -= 1.0
-        return chosen
-
-    def stated(self, lane: str) -> float:
-        """Return the share that the data sheet states."""
-        return self._stated[lane]
-
-    def lost(self) -> float:
-        """Return the vehicles that passed lately and have left over no line; some of them still wait."""
-        return max(LOST_MIN, self._passed - sum(self._found.values()))
-
-    def found(self, lane: str, weight: float) -> None:
-        """Note that a vehicle of this loop left over the line of ``lane``."""
-        if lane in self._found:
-            self._found[lane] += weight
-
-
 @dataclass
 class Expected:
     """A vehicle, or a share of one, and the loop or the movement that announced it."""
@@ -187,6 +136,8 @@ class LaneEstimate:
     """Seconds that somebody on the way has stood with a free road ahead."""
     lost: int = 0
     """Announced vehicles that did not come in time, since the last that came."""
+    came: float = CAME_AT_FIRST
+    """The share of the announced ones that came to this lane, of late."""
     watched: bool = False
     """Each vehicle's place and speed are known, and so what setting off takes it."""
     standing: bool = False
@@ -253,6 +204,7 @@ class LaneEstimate:
             for index, vehicle in enumerate(lane.announced):
                 if abs(vehicle.at_s - at_s) <= ANNOUNCED_TOLERANCE_S:
                     del lane.announced[index]
+                    lane.came += CAME_STEP * ((lane is self) - lane.came)
                     if vehicle.source is not None:
                         vehicle.source.found(self.id, 1.0)
                     return
@@ -262,6 +214,7 @@ class LaneEstimate:
         late = bisect_left(self.announced, due_s, key=_due)
         gone, self.announced = self.announced[:late], self.announced[late:]
         self.lost += len(gone)
+        self.came *= (1.0 - CAME_STEP) ** len(gone)
         return gone
 
     def stand(self, second_s: float, weight: float, source: UpstreamShares | None) -> None:

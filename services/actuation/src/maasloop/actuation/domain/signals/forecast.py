@@ -1,8 +1,8 @@
 """How many vehicles a stage would let go, and when: first in, first out, at saturation headway, until one must wait."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from .estimate import Expected, LaneEstimate
 
@@ -101,8 +101,8 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
     alive, first = 1.0, True
     # Who was announced by a feeder comes behind those that the own loops have seen, who waits at the signal before last.
-    for vehicle in chain(lane.vehicles, lane.announced, lane.onward):
-        weight = vehicle.weight
+    for vehicle, certainty in _in_line(lane):
+        weight = vehicle.weight * certainty
         ready_s = line.ready_s(vehicle, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:
             ready_s += yielding * (outlook.released_s - ready_s)
@@ -135,6 +135,16 @@ class _Line:
             ready_s = max(ready_s, self.setting_off_s + travel_s)
             self.setting_off_s += REACTION_S
         return ready_s
+
+
+def _in_line(lane: LaneEstimate) -> Iterator[tuple[Expected, float]]:
+    """Yield who is expected at the line, first in first out, and how sure it is that he comes to this lane."""
+    for vehicle in lane.vehicles:
+        yield vehicle, 1.0
+    for vehicle in lane.announced:
+        yield vehicle, lane.came
+    for vehicle in lane.onward:
+        yield vehicle, 1.0
 
 
 def _chance(vehicle: Expected, outlook: LaneOutlook, *, first: bool) -> float:

@@ -12,12 +12,10 @@ from .detectors import Detectors
 from .estimate import (
     ANNOUNCED_TOLERANCE_S,
     EMPTY_S,
-    FEEDER_TRUST,
     RATE_MEMORY_S,
     Expected,
     LaneEstimate,
     LoopReading,
-    UpstreamShares,
     on_the_clock,
 )
 from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
@@ -25,6 +23,7 @@ from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
 from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
+from .upstream_shares import FEEDER_TRUST, UpstreamShares
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
@@ -318,7 +317,8 @@ class Perception:
                     lane.arrive_unconfirmed(vehicle.at_s, vehicle.weight, vehicle.source)
                 else:
                     lane.arrive(vehicle.at_s, vehicle.weight)
-            lane.lost = 0
+            # Nobody tells whether they come: all are expected.
+            lane.lost, lane.came = 0, 1.0
 
     def _travel_s(self, loop: str, lane: LaneEstimate) -> float:
         return on_the_clock(self._loops.distance_m[loop] / (lane.speed_mps * _FREE_SPEED_SHARE))
