@@ -18,8 +18,9 @@ COLORS = {
     "maxpressure": "#7a5cc7",
     "maasloop": "#0a7d3e",
     "maasloop-bands": "#1f6fd1",
+    "maasloop-no-priority": "#b0338f",
 }
-OTHER = "#b0338f"
+OTHER = "#333333"
 ASPECTS = {"g": "#2aa84a", "y": "#f2c200", "r": "#d9534f"}
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 ALONG, FROM_BESIDE = "#1d3557", "#9bb3cc"
@@ -45,7 +46,7 @@ def delays(scenarios: Sequence[Mapping[str, Any]]) -> str:
         told = f"{one['scenario']}, {one['controller']}, {one['detection']}: {mean_s} ± {half_s} s{locks}"
         axes.dot(mean_s, place, color, told)
         seen = "" if one["controller"] in UNDETECTED else f" {one['detection']}"
-        names[float(place)] = f"{one['scenario']}{seen}{' ✕' if locks else ''}"
+        names[float(place)] = f"{Path(one['scenario']).stem}{seen}{' ✕' if locks else ''}"
     axes.ticks_y(names)
     axes.ticks_x(round_steps(highest), "seconds; ✕ = a run of these locked")
     axes.legend({name: color for name, color in COLORS.items() if any(one["controller"] == name for one in rows)})
