@@ -25,6 +25,7 @@ ANNOUNCED_MAX = 64
 ANNOUNCED_TOLERANCE_S = 6.0
 """A vehicle is taken for an announced one that was expected at most so much sooner or later."""
 CAME_AT_FIRST = 0.5
+"""As long as nothing is known, every second one of those announced for a lane is taken to come to it."""
 CAME_STEP = 0.02
 """What one announced vehicle adds to the share of those that come to the lane they were announced for, or takes from it."""
 BEYOND_MAX = 12.0

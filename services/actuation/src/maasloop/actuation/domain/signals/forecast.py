@@ -106,6 +106,7 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
         ready_s = line.ready_s(vehicle, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:
             ready_s += yielding * (outlook.released_s - ready_s)
+        # Who may not come is taken to hold up those behind him as if he did.
         alive *= _chance(vehicle, outlook, first=first)
         if ready_s > horizon_s or alive < _CHANCE_MIN:
             break
