@@ -82,8 +82,7 @@ def _contract() -> Iterator[Contract]:
         await server.start()
         contract.address = server.address
         started.set()
-        while not ended.is_set():  # noqa: ASYNC110 - the test's thread has no event of this loop
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(ended.wait)
         await server.stop(0)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))

@@ -74,9 +74,21 @@ def _issuers(clock: FakeClock, provider: Provider) -> Issuers:
     return Issuers(People(verifier, grants, groups_claim="groups", data_subject_claim="data_subject"))
 
 
-def _token(clock: FakeClock, key: Any = FIRST, header: dict[str, Any] | None = None, **changes: Any) -> str:  # noqa: ANN401 - any key, any claim
+def _token(
+    clock: FakeClock,
+    key: ECKey | OctKey | RSAKey = FIRST,
+    header: dict[str, object] | None = None,
+    **changes: object,
+) -> str:
     now = int(clock.now().timestamp())
-    claims = {"iss": ISSUER, "aud": "maasloop", "sub": "ada", "iat": now, "exp": now + 600, "groups": ["lighting"]}
+    claims: dict[str, object] = {
+        "iss": ISSUER,
+        "aud": "maasloop",
+        "sub": "ada",
+        "iat": now,
+        "exp": now + 600,
+        "groups": ["lighting"],
+    }
     claims |= changes
     whole = {"alg": "ES256", "kid": key.kid, **(header or {})}
     claims = {name: value for name, value in claims.items() if value is not None}

@@ -19,6 +19,8 @@ from maasloop.rpc import client, interceptor, statuses
 from maasloop.rpc.server import RpcServer
 from maasloop.telemetry import metrics, tracing
 
+type _Context = grpc.aio.ServicerContext[Any, Any]
+
 SERVICE = "maasloop.api.device.v1.DeviceService"
 GET = f"/{SERVICE}/GetDevice"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -34,21 +36,25 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
         self.cancelled = asyncio.Event()
         self.metadata: dict[str, Any] = {}
 
-    async def GetDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802 - a method as gRPC names it
-        self.metadata = dict(context.invocation_metadata())
+    async def GetDevice(  # noqa: D102, N802 - a method as gRPC names it
+        self, request: device_service_pb2.GetDeviceRequest, context: _Context
+    ) -> device_pb2.Device:
+        self.metadata = dict(context.invocation_metadata() or ())
         if request.name == "hold":
             await self._hold()
         if self.failure is not None:
             raise self.failure
         return device_pb2.Device(name=request.name)
 
-    async def CreateDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802 - a method as gRPC names it
+    async def CreateDevice(  # noqa: D102, N802 - a method as gRPC names it
+        self, request: device_service_pb2.CreateDeviceRequest, context: _Context
+    ) -> device_pb2.Device:
         return device_pb2.Device(name=request.parent)
 
     async def WatchDevices(  # noqa: D102, N802 - a method as gRPC names it
         self,
-        request: Any,  # noqa: ANN401 - any message
-        context: Any,  # noqa: ANN401 - the library has no public type
+        request: device_service_pb2.WatchDevicesRequest,
+        context: _Context,
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
         yield device_service_pb2.WatchDevicesResponse()
         if self.failure is not None:

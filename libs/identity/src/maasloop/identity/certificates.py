@@ -78,11 +78,12 @@ class CertificateAuthority:
         """Take the authority's own certificate and key."""
         self.pair = pair
         self._certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = load_pem_private_key(pair.key, None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            message = "the authority's key must be an elliptic-curve key"
-            raise ValueError(message)  # noqa: TRY004 - wrong content of a file, not a wrong argument
-        self._key = key
+        match load_pem_private_key(pair.key, None):
+            case ec.EllipticCurvePrivateKey() as key:
+                self._key = key
+            case _:
+                message = "the authority's key must be an elliptic-curve key"
+                raise ValueError(message)
 
     @classmethod
     def create(cls, now: datetime, name: str = "Maasloop development authority") -> Self:

@@ -189,12 +189,14 @@ def written_grant(grant: Grant) -> dict[str, Any]:
 
 
 def _some(ids: object) -> frozenset[str] | None:
-    if ids is None:
-        return None
-    if not isinstance(ids, list):
-        message = "districts and domains are lists"
-        raise ValueError(message)  # noqa: TRY004 - wrong content of a file or token, not a wrong argument
-    return frozenset(str(each) for each in ids)
+    match ids:
+        case None:
+            return None
+        case list():
+            return frozenset(str(each) for each in ids)
+        case _:
+            message = "districts and domains are lists"
+            raise ValueError(message)
 
 
 def _part(token: str, index: int) -> dict[str, Any]:

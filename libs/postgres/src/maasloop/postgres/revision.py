@@ -25,8 +25,7 @@ _LAST = "SELECT value FROM revisions WHERE name = %s"
 async def next_revision(cursor: AsyncCursor[Any], name: str, count: int = 1) -> int:
     """Draw ``count`` revisions and return the last of them; the first is that minus ``count`` plus 1."""
     await cursor.execute(_DRAW, (name, count))
-    row = await cursor.fetchone()
-    assert row is not None  # noqa: S101 - RETURNING of an upsert that always touches one row
+    [row] = await cursor.fetchall()
     return int(row[0])
 
 

@@ -186,11 +186,11 @@ def known_only(gate: Gate, method: str, handler: _Handler) -> _Handler:
             refused.labels(method, error.reason).inc()
             await context.abort_with_status(statuses.to_status(error))
 
-    async def answer(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
+    async def answer(request: object, context: _Context) -> object:
         await known(context)
         return await behaviour(request, context)
 
-    async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: ANN401 - any message
+    async def stream(request: object, context: _Context) -> AsyncIterator[object]:
         await known(context)
         async for item in behaviour(request, context):
             yield item

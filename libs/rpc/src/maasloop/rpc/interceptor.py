@@ -135,7 +135,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(
                 self._answering(method, handler.stream_unary, read, limit_s=None), *codecs
             )
-        assert handler.stream_stream is not None  # noqa: S101 - there is no fifth kind
+        if handler.stream_stream is None:
+            message = f"{method} has a handler of no kind"
+            raise TypeError(message)
         return grpc.stream_stream_rpc_method_handler(
             self._streaming(method, handler.stream_stream, read, endless=True), *codecs
         )
@@ -160,10 +162,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._answering(method, behaviour, read, limit_s=None)
         watch = method.rpartition("/")[2].startswith(_WATCH)
 
-        async def stream(request: Any, context: _Context) -> None:  # noqa: ANN401 - bytes or an iterator of them
+        async def stream(request: _Raw, context: _Context) -> None:
+            asked = request if isinstance(request, bytes) else self._until_drain(request)
             async with (
                 self._scope(method, context, None),
-                self._admitted(method, context, self._until_drain(request) if endless else request, read) as checked,
+                self._admitted(method, context, asked, read) as checked,
             ):
                 async with aclosing(behaviour(checked, context)) as answers:
                     async for answer in self._until_drain(answers) if watch else answers:
@@ -304,7 +307,9 @@ def _failure(error: Exception, method: str, *, timed_out: bool) -> _Failure:
 
 def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine always runs in one
+    if task is None:
+        message = "calls are answered in tasks only"
+        raise RuntimeError(message)
     return task
 
 
@@ -328,8 +333,11 @@ def _traceparent(context: _Context) -> str | None:
 
 
 def _reading(deserialize: Callable[[bytes], Any] | None) -> _Read:
+    if deserialize is None:
+        message = "a method without a deserializer cannot be checked"
+        raise TypeError(message)
+
     def read(serialized: bytes) -> Message:
-        assert deserialize is not None  # noqa: S101 - generated code and our own handlers name one
         try:
             request: Message = deserialize(serialized)
         except DecodeError:
