@@ -69,8 +69,11 @@ def test_both_sides_of_a_road_hold_back(west: Sheet, east: Sheet) -> None:
 def test_a_short_road_is_closed_on_the_side_that_leads_there(west: Sheet, east: Sheet) -> None:
     """Where whoever came would have to stand on a short road, those before it let nobody in; the other way is free."""
     closed = Says(closed=frozenset({"lane-a"}))
+    standing = Says(closed=frozenset({"lane-a"}), standing=frozenset({"lane-a"}))
 
-    assert Neighbourhood([west, east]).pass_on({"east": closed}) == {"crossing": Hears(held_back=frozenset({"out"}))}
+    out = frozenset({"out"})
+    assert Neighbourhood([west, east]).pass_on({"east": closed}) == {"crossing": Hears(held_back=out)}
+    assert Neighbourhood([west, east]).pass_on({"east": standing}) == {"crossing": Hears(held_back=out, standing=out)}
 
 
 def test_who_leaves_by_an_exit_comes_to_the_lanes_behind_it(west: Sheet, east: Sheet) -> None:

@@ -202,16 +202,16 @@ def test_a_signal_tells_for_how_long_it_sends_vehicles(before: Sheet) -> None:
     assert told == [False, *[True] * (2 + int(SENDING_S)), *[False] * (10 - int(SENDING_S))]
 
 
-def ends(sheet: Sheet, sent_to: frozenset[str], seconds: int) -> list[tuple[bool, bool]]:
+def ends(sheet: Sheet, sent_to: frozenset[str], seconds: int, announced: str | None) -> list[tuple[bool, bool]]:
     """Return second by second whether a stays green while c has a queue, and whether the road before it is closed.
 
-    The first of them is that in which the minimum green is over.
+    The first of them is that in which the minimum green is over. Those in the queue announce a group, or none.
     """
     controller = Controller(sheet)
     shown = dict.fromkeys(sheet.group, Aspect.RED) | {"a": Aspect.GREEN}
     state = JunctionState.first_seen(sheet, 0, shown)
     seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
-    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, None) for place in range(8)]
+    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, announced) for place in range(8)]
     told = []
     minimum_s = int(sheet.group["a"].minimum_green_s) - 1
     for second in range(minimum_s + seconds):
@@ -223,11 +223,98 @@ def ends(sheet: Sheet, sent_to: frozenset[str], seconds: int) -> list[tuple[bool
     return told[minimum_s:]
 
 
-def test_a_green_waits_with_its_end_until_nobody_is_let_in(short: Sheet) -> None:
-    """It asks the signal before to stop, waits for that, and no longer than it may take."""
-    assert ends(short, frozenset(), 2)[0] == (False, False)
+@pytest.mark.parametrize("announced", [None, "c"])
+def test_a_green_waits_with_its_end_until_nobody_is_let_in(short: Sheet, announced: str | None) -> None:
+    """It asks the signal before to stop, waits for that, and no longer than it may take; whatever tells who is there."""
+    assert ends(short, frozenset(), 2, announced)[0] == (False, False)
 
-    waiting = ends(short, frozenset({"lane-a"}), int(ENDING_MAX_S) + 1)
+    waiting = ends(short, frozenset({"lane-a"}), int(ENDING_MAX_S) + 1, announced)
     assert waiting[0] == (True, False)
     assert waiting[1:-1] == [(True, True)] * (int(ENDING_MAX_S) - 1)
     assert waiting[-1] == (False, True)
+
+
+@pytest.fixture
+def pair(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing with another signal 12 m away: lane a comes from there, b leads to one lane of two, d to both."""
+    data = copy.deepcopy(sheet_data)
+    data["lanes"][0]["storage_m"] = 12.0
+    groups = {group["id"]: group for group in data["groups"]}
+    groups["a"]["exits"], groups["b"]["exits"], groups["d"]["exits"] = [], ["west"], ["west", "west-beside"]
+    data["exits"] = [{"id": "west", "road": "west"}, {"id": "west-beside", "road": "west"}]
+    data["detectors"][-1:] = [
+        {"id": "loop-before", "position": "feeder", "distance_m": 6.0, "serves": [["lane-a", 1.0]]},
+        {"id": "loop-west", "position": "exit", "distance_m": 6.0, "serves": [["west", 1.0]]},
+        {"id": "loop-west-beside", "position": "exit", "distance_m": 6.0, "serves": [["west-beside", 1.0]]},
+    ]
+    return read_sheet(data)
+
+
+WEST, BESIDE = frozenset({"west"}), frozenset({"west-beside"})
+
+
+@pytest.mark.parametrize(
+    ("heard", "aspect", "here", "shut"),
+    [
+        (Hears(held_back=WEST), Aspect.GREEN, HERE, True),
+        (Hears(held_back=BESIDE, standing=BESIDE), Aspect.GREEN, HERE, False),
+        (Hears(held_back=BESIDE, standing=BESIDE), Aspect.RED, HERE, True),
+        (Hears(held_back=BESIDE, standing=BESIDE), Aspect.RED, COMING, False),
+        (Hears(held_back=BESIDE, standing=BESIDE), Aspect.GREEN, INSIDE, True),
+        (Hears(held_back=BESIDE), Aspect.RED, HERE, False),
+    ],
+)
+def test_only_one_direction_of_a_short_road_may_have_somebody_who_stands(
+    pair: Sheet, heard: Hears, aspect: Aspect, here: VehicleSeen, *, shut: bool
+) -> None:
+    """Tails at both ends would wait for each other: where somebody stands on the way here, nobody joins who stands beside."""
+    perception = Perception(pair)
+    seen = {lane.id: list[VehicleSeen]() for lane in pair.lanes} | {"lane-a": [here]}
+    shown = dict.fromkeys(pair.group, Aspect.RED) | {"a": aspect}
+    for second in (1, 2):
+        perception.hear(second, {}, shown, seen, heard)
+
+    assert perception.short_roads.shut("b") is shut
+    assert perception.free("b") is not shut
+
+
+@pytest.mark.parametrize(("here", "shut"), [(HERE, True), (COMING, False)])
+def test_there_one_closed_exit_of_several_is_enough(pair: Sheet, here: VehicleSeen, *, shut: bool) -> None:
+    """Who would go by it cannot be told from the others of the group; elsewhere they go on."""
+    perception = Perception(pair)
+    seen = {lane.id: list[VehicleSeen]() for lane in pair.lanes} | {"lane-a": [here]}
+    red = dict.fromkeys(pair.group, Aspect.RED)
+    for second in (1, 2):
+        perception.hear(second, {}, red, seen, Hears(held_back=BESIDE))
+
+    assert perception.short_roads.shut("d") is shut
+
+
+def test_a_short_road_tells_that_somebody_stands_on_it(short: Sheet) -> None:
+    """Seen where vehicles tell where they go, else by the loop at its line; who moves on at green does not stand."""
+    perception = Perception(short)
+    red: dict[str, Aspect] = dict.fromkeys(short.group, Aspect.RED)
+    perception.hear(0, {}, red)
+    assert not perception.says.standing
+    for second in range(1, 6):
+        perception.hear(second, {"loop-a-stop-line": COVERED}, red)
+    assert perception.says.standing == {"lane-a"}
+
+    perception.hear(6, {"loop-a-stop-line": COVERED}, red | {"a": Aspect.GREEN})
+    assert not perception.says.standing
+
+
+def test_a_green_that_waits_with_its_end_lets_nobody_into_a_road_that_is_held_back(pair: Sheet) -> None:
+    """Else both signals of a pair would go on sending vehicles, each until the other one stops."""
+    controller = Controller(pair)
+    shown = dict.fromkeys(pair.group, Aspect.RED) | {"a": Aspect.GREEN, "b": Aspect.GREEN}
+    state = JunctionState.first_seen(pair, 0, shown)
+    seen = {lane.id: list[VehicleSeen]() for lane in pair.lanes}
+    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, "c") for place in range(8)]
+    heard = Hears(held_back=frozenset({"west"}), sent_to=frozenset({"lane-a"}))
+    for second in range(10):
+        state = state.observe(second, shown, controller.hear(second, {}, shown, seen, heard))
+    decision = controller.decide(state)
+
+    assert isinstance(decision, Ask)
+    assert [name for name, aspect in decision.request.steps[-1].aspects.items() if aspect in GREENS] == ["a"]

@@ -10,7 +10,14 @@ from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.stages import FIRST_LOOP_M, SHORT_ROAD_M, TURNING_ROUND, short_roads, stages_of
+from maasloop.actuation.domain.signals.stages import (
+    FIRST_LOOP_M,
+    SHORT_ROAD_M,
+    TURNING_ROUND,
+    short_roads,
+    stages_of,
+    without_giving_way,
+)
 from maasloop.actuation.domain.signals.state import JunctionState
 
 STORAGE_M = SHORT_ROAD_M - FIRST_LOOP_M
@@ -31,7 +38,7 @@ def test_nobody_gives_way_on_a_short_road(
         data["detectors"].append(
             {"id": "feeder", "position": "feeder", "distance_m": storage_m, "serves": [["lane-d", 1.0]]}
         )
-    stages = stages_of(read_sheet(data))
+    stages = stages_of(without_giving_way(read_sheet(data)))
 
     assert any({"b", "d"} <= stage for stage in stages) is together
     assert all(any(name in stage for stage in stages) for name in "abcd")
@@ -53,26 +60,32 @@ def test_short_roads_in_a_row_are_none(
     assert short_roads(read_sheet(data)) == (frozenset({"lane-a"}) if short else frozenset())
 
 
-def starts_d(sheet: Sheet, b: Aspect) -> bool:
-    """Return whether somebody who waits on lane d is let go while b, which he gives way to, shows this aspect."""
+def starts_s(sheet: Sheet, name: str, green: frozenset[str]) -> float:
+    """Return after how many seconds those who wait on the lane of a group are let go while others are green."""
     controller = Controller(sheet)
-    shown = dict.fromkeys(sheet.group, Aspect.RED) | {"b": b}
+    shown = {group: Aspect.GREEN if group in green else Aspect.RED for group in sheet.group}
     state = JunctionState.first_seen(sheet, 0, shown)
     seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
-    seen["lane-d"] = [VehicleSeen("d-0", "lane-d", 1.0, 0.0, "d")]
+    lane = f"lane-{name}"
+    seen[lane] = [VehicleSeen(f"{name}-{place}", lane, 1.0 + 7.0 * place, 0.0, name) for place in range(8)]
     for second in range(1, 20):
         state = state.observe(second, shown, controller.hear(second, {}, shown, seen))
     decision = controller.decide(state)
     assert isinstance(decision, Ask)
-    return any(step.aspects["d"] in GREENS for step in decision.request.steps)
+    return next(step.offset_s for step in decision.request.steps if step.aspects[name] in GREENS)
 
 
-def test_on_a_short_road_nobody_starts_while_others_still_pass(sheet_data: dict[str, Any]) -> None:
-    """Who comes from a short road waits for the end of those that he gives way to; from a long one he starts at once."""
+@pytest.mark.parametrize(("starting", "green"), [("d", "b"), ("b", "d")])
+def test_from_a_short_road_nobody_gives_way_to_the_last_or_the_first(
+    sheet_data: dict[str, Any], starting: str, green: str
+) -> None:
+    """Of d, who gives way, and b one starts when the other is out; from a longer road at once, or with his yellow."""
     short = copy.deepcopy(sheet_data)
     next(lane for lane in short["lanes"] if lane["id"] == "lane-d")["storage_m"] = STORAGE_M - 1.0
     short["detectors"].append({"id": "feeder", "position": "feeder", "distance_m": 20.0, "serves": [["lane-d", 1.0]]})
+    sheet = read_sheet(short)
+    cleared_s = sheet.group[green].yellow_s + sheet.group[green].clearance_s
 
-    assert starts_d(read_sheet(sheet_data), Aspect.GREEN)
-    assert not starts_d(read_sheet(short), Aspect.GREEN)
-    assert starts_d(read_sheet(short), Aspect.RED)
+    assert starts_s(read_sheet(sheet_data), starting, frozenset({green})) == 0.0
+    assert starts_s(sheet, starting, frozenset({green})) == cleared_s
+    assert starts_s(sheet, starting, frozenset()) == 0.0

@@ -137,12 +137,15 @@ def waiting_groups(seen: Iterable[VehicleSeen]) -> set[str]:
     }
 
 
-def wanted_first(seen: Iterable[VehicleSeen]) -> set[str]:
-    """Return the groups announced by those on the road itself and by the next who comes to it from the signal before."""
-    ordered = sorted(seen, key=lambda one: (one.distance_m, one.id))
-    here = [one for one in ordered if one.distance_m >= 0.0 and not one.onward]
-    coming = [one for one in ordered if one.onward]
-    return {one.group for one in (*here, *coming[:1]) if one.group is not None}
+def wanted_here(seen: Iterable[VehicleSeen]) -> set[str]:
+    """Return the groups announced by those on the road itself."""
+    return {one.group for one in seen if one.group is not None and one.distance_m >= 0.0 and not one.onward}
+
+
+def wanted_next(seen: Iterable[VehicleSeen]) -> set[str]:
+    """Return the group announced by the next who comes to the road from the signal before."""
+    coming = sorted((one for one in seen if one.onward), key=lambda one: (one.distance_m, one.id))
+    return {one.group for one in coming[:1] if one.group is not None}
 
 
 class Box:

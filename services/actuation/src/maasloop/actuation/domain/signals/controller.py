@@ -21,7 +21,7 @@ from .perception import Perception
 from .priority import Priorities
 from .sequence import starts_of, way_to
 from .sheet import Sheet
-from .stages import Stage, short_roads, stages_of
+from .stages import Stage, stages_of, without_giving_way
 from .state import JunctionState
 
 ISSUER = "signal-controller"
@@ -88,11 +88,10 @@ class Controller:
 
     def __post_init__(self) -> None:
         """Derive everything that does not change from the sheet."""
+        self.sheet = without_giving_way(self.sheet)
         self.perception = Perception(self.sheet)
         self.priorities = Priorities(self.sheet)
         self.stages = stages_of(self.sheet)
-        short = short_roads(self.sheet)
-        self._near = frozenset(group.id for group in self.sheet.groups if not short.isdisjoint(group.lanes))
         self._plans: dict[Stage, StagePlan] = {}
         self._local_until_s = -math.inf
         self._next: Stage | None = None
@@ -166,7 +165,8 @@ class Controller:
             if not stage:
                 return None
         if self.perception.short_roads.keep(state.second_s, current - stage):
-            staying = self._stay(state, current, not_before_s, f"{reason}, a short road is still entered")
+            kept = current - self._shut(state, current, not_before_s)
+            staying = self._stay(state, kept, current, not_before_s, f"{reason}, a short road is still entered")
             if staying is not None:
                 return staying
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
@@ -176,10 +176,6 @@ class Controller:
             if asked is not None:
                 self._next = stage
                 return asked
-        # On a short road nobody gives way, not even to the last of a green that ends.
-        waiting |= {
-            name for name in self._near & (stage - current) if not self._way_is_clear(state, name, not_before_s)
-        }
         if waiting:
             # Who has found no gap for a while gets one: those with the right of way end as well.
             held = {major for name in stuck & self.perception.held() for major in self.sheet.majors[name]}
@@ -190,11 +186,13 @@ class Controller:
             return Hold(reason)
         return self._ask(state, stage, not_before_s, reason, guard_s=guard_s)
 
-    def _stay(self, state: JunctionState, current: Stage, not_before_s: float, reason: str) -> Decision | None:
-        """Hold what is green, or ask for it again; nothing where somebody else would wait too long."""
-        if self._may_stay(state, not_before_s):
+    def _stay(
+        self, state: JunctionState, kept: Stage, current: Stage, not_before_s: float, reason: str
+    ) -> Decision | None:
+        """Hold what is kept of the greens, or ask for it; nothing where somebody else would wait too long."""
+        if kept == current and self._may_stay(state, not_before_s):
             return Hold(reason)
-        return self._ask(state, current, not_before_s, reason, guard_s=self.parameters.guard_s)
+        return self._ask(state, kept, not_before_s, reason, guard_s=self.parameters.guard_s)
 
     def _onward(self, state: JunctionState, not_before_s: float) -> Decision | None:
         """Go on to the stage that was chosen, if nobody is held up inside any longer; nothing where none was."""
@@ -226,13 +224,6 @@ class Controller:
             for name in stage - fresh
             if self.perception.short_roads.shut(name)
             and _waited_s(state, name) < self.sheet.group[name].maximum_wait_s - SHUT_MARGIN_S
-        )
-
-    def _way_is_clear(self, state: JunctionState, name: str, not_before_s: float) -> bool:
-        majors = [(state.groups[major], self.sheet.group[major]) for major in self.sheet.majors[name]]
-        return all(
-            group.aspect is Aspect.RED and group.yellow_ended_s + timing.all_red_s <= not_before_s
-            for group, timing in majors
         )
 
     def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:

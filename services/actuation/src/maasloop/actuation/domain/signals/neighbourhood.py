@@ -29,6 +29,8 @@ class Says:
     """Lanes on the way to which somebody is stuck: those before them are to hold back."""
     closed: frozenset[str] = frozenset()
     """Lanes of short roads on which whoever came would have to stand: the same."""
+    standing: frozenset[str] = frozenset()
+    """Those of them on which somebody does."""
     leaving: Coming = field(default_factory=dict)
     """By exits to short roads: who is on the way to the lines before them."""
     sending: frozenset[str] = frozenset()
@@ -45,6 +47,8 @@ class Hears:
 
     held_back: frozenset[str] = frozenset()
     """Exits that nobody is to be let into."""
+    standing: frozenset[str] = frozenset()
+    """Those of them where somebody stands on the short road behind."""
     coming: Coming = field(default_factory=dict)
     """By lanes of short roads: who has the signal before to pass first; each when he is at its line if nothing holds him up."""
     sent_to: frozenset[str] = frozenset()
@@ -88,12 +92,15 @@ class Neighbourhood:
         Where somebody is stuck both sides hold back: whom nobody lets in may have to cross either direction.
         """
         held_back: dict[str, set[str]] = {}
+        standing: dict[str, set[str]] = {}
         coming: dict[str, dict[str, tuple[Expected, ...]]] = {}
         for junction, one in says.items():
             lanes = self._before.get(junction, {})
             for lane in one.stuck | one.closed:
                 for before, name in lanes.get(lane, ()):
                     held_back.setdefault(before, set()).add(name)
+                    if lane in one.standing:
+                        standing.setdefault(before, set()).add(name)
                     if lane in one.stuck:
                         held_back.setdefault(junction, set()).update(self._between.get((junction, before), ()))
         leaving = {(junction, name): who for junction, one in says.items() for name, who in one.leaving.items()}
@@ -108,7 +115,10 @@ class Neighbourhood:
                     sent_to.setdefault(behind, set()).add(lane)
         return {
             junction: Hears(
-                frozenset(held_back.get(junction, ())), coming.get(junction, {}), frozenset(sent_to.get(junction, ()))
+                held_back=frozenset(held_back.get(junction, ())),
+                standing=frozenset(standing.get(junction, ())),
+                coming=coming.get(junction, {}),
+                sent_to=frozenset(sent_to.get(junction, ())),
             )
             for junction in (held_back.keys() | coming.keys() | sent_to.keys())
         }

@@ -135,7 +135,7 @@ class Perception:
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
-        self.says = Says(stuck, closed, leaving, sending)
+        self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.
@@ -167,9 +167,10 @@ class Perception:
         return lanes
 
     def free(self, group: str) -> bool:
-        """Tell whether at least one exit of a group has room."""
+        """Tell whether at least one exit of a group has room, and nobody asks to keep it out of a short road."""
         exits = self.exits_of[group]
-        return not exits or not all(name in self.full_exits for name in exits)
+        full = bool(exits) and all(name in self.full_exits for name in exits)
+        return not full and not self.short_roads.shut(group)
 
     def pressed_s(self, lane: str, second_s: float) -> float | None:
         """Return for how long the queue of a lane has reached the junction before; nothing where it does not."""

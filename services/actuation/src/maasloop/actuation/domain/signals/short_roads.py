@@ -8,11 +8,11 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from .area import STALL_MEMORY_S, STALL_ONWARD_S, STALL_S, VehicleSeen, wanted_first
+from .area import STALL_MEMORY_S, STALL_ONWARD_S, STALL_S, VehicleSeen, wanted_here, wanted_next
 from .aspects import GOING, GREENS, Aspects
 from .estimate import Expected, LaneEstimate, on_the_clock
 from .neighbourhood import Coming, Hears
-from .sheet import Sheet
+from .sheet import DetectorPosition, Sheet
 from .stages import short_exits, short_roads
 from .turning import CROSSING_MIN_S
 
@@ -36,10 +36,19 @@ class ShortRoads:
         self._lanes = sorted(short_roads(sheet))
         self._exits = short_exits(sheet)
         self._exits_of = {group.id: group.exits for group in sheet.groups}
+        self._near = {
+            group: frozenset(exits).union(*(sheet.exits_beside[name] for name in exits))
+            for group, exits in self._exits_of.items()
+        }
+        """Where somebody may be behind the junction who has changed lanes there."""
         self._ways = {
             lane: frozenset(group.id for group in sheet.groups if lane in group.lanes) for lane in self._lanes
         }
+        self._road = {lane: _beside(sheet, lane).intersection(self._lanes) for lane in self._lanes}
         self._shut: frozenset[str] = frozenset()
+        self._blocked: frozenset[str] = frozenset()
+        self.standing: frozenset[str] = frozenset()
+        """Lanes of short roads with somebody who has to wait there, or has not got out of the junction behind it."""
         self._coming: Coming = {}
         self._idle_s = dict.fromkeys(self._lanes, 0)
         """Seconds of green in which nobody came who was expected."""
@@ -54,20 +63,16 @@ class ShortRoads:
 
     def hear(self, heard: Hears) -> None:
         """Take in what holds for this second; who wanted to end a green in the last one has to say so again."""
-        self._shut = self._exits & heard.held_back
+        self._shut, self._blocked = self._exits & heard.held_back, self._exits & heard.standing
         self._coming, self._sent_to = heard.coming, heard.sent_to
         self._asked, self._ending = self._ending, frozenset()
 
     def keep(self, second_s: float, ending: Collection[str]) -> bool:
-        """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for.
-
-        Where vehicles announce their way the next who would have to stand closes the road by himself.
-        """
-        lanes = frozenset(
-            lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)
-        )
-        if self._announced or not lanes:
+        """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for."""
+        served = [lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)]
+        if not served:
             return False
+        lanes = frozenset(lane for one in served for lane in self._road[one])
         if not self._asked and not self._ending:
             self._ending_s = second_s
         self._ending |= lanes
@@ -115,8 +120,14 @@ class ShortRoads:
                 lane.stalled_until_s = second_s + STALL_MEMORY_S
 
     def shut(self, group: str) -> bool:
-        """Tell whether a short road follows each exit of a group, and the junctions there ask to let nobody in."""
+        """Tell whether nobody is let go by a group, as the junctions behind its exits ask.
+
+        Some may go by one of its exits while another is closed, unless somebody stands on the way here as well: of
+        two directions that wait for each other's tails neither would ever leave.
+        """
         exits = self._exits_of[group]
+        if self.standing:
+            return not (self._shut.isdisjoint(exits) and self._blocked.isdisjoint(self._near[group]))
         return bool(exits) and all(name in self._shut for name in exits)
 
     def onward_s(self, lane: str) -> int:
@@ -137,12 +148,34 @@ class ShortRoads:
         if not self._lanes:
             return frozenset()
         self._announced |= any(one.group is not None for seen in watched.values() for one in seen)
-        inside = {one.lane for one in stuck} | self._asked
+        stopped = {one.lane for one in stuck}.intersection(self._lanes)
+        self.standing = stopped.union(name for name in self._lanes if self._stands(lanes[name], watched, aspects))
+        inside = stopped | self._asked
         return frozenset(
             name for name in self._lanes if name in inside or not self._open(lanes[name], watched, aspects)
         )
 
+    def _stands(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
+        """Tell whether somebody is on a short road who has to wait there."""
+        if lane.id in watched and self._announced:
+            return any(aspects[way] not in GREENS for way in wanted_here(watched[lane.id]))
+        return lane.standing and not self._goes(lane, aspects)
+
     def _open(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
         if lane.id in watched and self._announced:
-            return all(aspects[way] in GREENS for way in wanted_first(watched[lane.id]))
+            seen = watched[lane.id]
+            return all(aspects[way] in GREENS for way in wanted_here(seen) | wanted_next(seen))
+        return self._goes(lane, aspects)
+
+    def _goes(self, lane: LaneEstimate, aspects: Aspects) -> bool:
         return sum(share for way, share in lane.shares.items() if aspects[way] in GREENS) >= OPEN_SHARE
+
+
+def _beside(sheet: Sheet, lane: str) -> frozenset[str]:
+    """Return the lanes that whoever comes from the signal before may take in place of this one, and itself."""
+    fed = [
+        frozenset(one for one, _ in detector.serves)
+        for detector in sheet.detectors
+        if detector.position is DetectorPosition.FEEDER
+    ]
+    return frozenset(one for lanes in fed if lane in lanes for one in lanes)

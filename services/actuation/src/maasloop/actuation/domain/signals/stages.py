@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from .sheet import DetectorPosition, Sheet
 
@@ -22,23 +23,31 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     """Return the stages of a junction, at most ``STAGES_MAX``.
 
     They are the local programme's own, as they are and filled up; every maximal compatible set; and every maximal set
-    in which nobody has to give way, so that those who do elsewhere get a turn of their own. Nobody who comes from a short
-    road between two signals gives way: two that wait for each other's queues at both ends of it would never leave.
+    in which nobody has to give way, so that those who do elsewhere get a turn of their own.
     """
     usable = [group.id for group in sheet.groups if group.lanes]
-    short = short_roads(sheet)
     friends = {one: set(usable) - set(sheet.foes[one]) - {one} for one in usable}
-    for one in usable:
-        if not short.isdisjoint(sheet.group[one].lanes):
-            friends[one] -= set(sheet.majors[one])
-            for major in sheet.majors[one]:
-                friends.get(major, set()).discard(one)
     free = {one: near - set(sheet.majors[one]) for one, near in friends.items()}
     protected = {one: {other for other in near if one in free[other]} for one, near in free.items()}
     own = [_calmed(sheet, stage, friends) for stage in local_stages(sheet)]
     filled = [_filled(stage, usable, friends) for stage in own]
     largest, calm = _ordered(_cliques(friends)), _ordered(_cliques(protected))
     return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
+
+
+def without_giving_way(sheet: Sheet) -> Sheet:
+    """Return a sheet by which nobody who comes from a short road between two signals gives way: such pairs conflict.
+
+    Two that wait inside for each other's queues at both ends of it would never leave, be it that what they give way to
+    is green beside them or starts when their green ends.
+    """
+    short = short_roads(sheet)
+    apart = [(minor, major) for minor, major in sheet.yields if not short.isdisjoint(sheet.group[minor].lanes)]
+    pairs = [*apart, *((major, minor) for minor, major in apart)]
+    cleared_s = {(ending, starting): sheet.group[ending].clearance_s for ending, starting in pairs}
+    return replace(
+        sheet, compatible=sheet.compatible.difference(pairs), intergreens_s={**sheet.intergreens_s, **cleared_s}
+    )
 
 
 def short_roads(sheet: Sheet) -> frozenset[str]:
