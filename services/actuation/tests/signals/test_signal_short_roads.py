@@ -25,7 +25,7 @@ NOBODY, OUT = frozenset[str](), frozenset({"out"})
 def short(sheet_data: dict[str, Any]) -> Sheet:
     """Return the crossing whose lane a is a road of 12 m that begins at another signal."""
     data = copy.deepcopy(sheet_data)
-    data["lanes"][0]["storage_m"] = 12.0
+    data["lanes"][0]["storage_m"] = 6.0
     feeder = {"id": "loop-before", "position": "feeder", "distance_m": 6.0, "serves": [["lane-a", 1.0]]}
     data["detectors"].append(feeder)
     return read_sheet(data)
@@ -223,22 +223,41 @@ def ends(sheet: Sheet, sent_to: frozenset[str], seconds: int, announced: str | N
     return told[minimum_s:]
 
 
-@pytest.mark.parametrize("announced", [None, "c"])
-def test_a_green_waits_with_its_end_until_nobody_is_let_in(short: Sheet, announced: str | None) -> None:
-    """It asks the signal before to stop, waits for that, and no longer than it may take; whatever tells who is there."""
-    assert ends(short, frozenset(), 2, announced)[0] == (False, False)
+@pytest.fixture
+def wide(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the crossing whose lanes a and d are a road of 12 m that begins at another signal."""
+    data = copy.deepcopy(sheet_data)
+    data["lanes"][0]["storage_m"] = data["lanes"][3]["storage_m"] = 6.0
+    for name in ("a", "d"):
+        serves = [[f"lane-{name}", 1.0]]
+        data["detectors"].append({"id": f"before-{name}", "position": "feeder", "distance_m": 6.0, "serves": serves})
+    return read_sheet(data)
 
-    waiting = ends(short, frozenset({"lane-a"}), int(ENDING_MAX_S) + 1, announced)
-    assert waiting[0] == (True, False)
+
+@pytest.mark.parametrize(("road", "announced"), [("short", None), ("wide", None), ("wide", "c")])
+def test_a_green_waits_with_its_end_until_nobody_is_let_in(
+    request: pytest.FixtureRequest, road: str, announced: str | None
+) -> None:
+    """It asks the signal before to stop, waits for that, and no longer than it may take; whatever tells who is there."""
+    sheet: Sheet = request.getfixturevalue(road)
+    assert not ends(sheet, frozenset(), 2, announced)[0][0]
+
+    waiting = ends(sheet, frozenset({"lane-a"}), int(ENDING_MAX_S) + 1, announced)
+    assert waiting[0][0]
     assert waiting[1:-1] == [(True, True)] * (int(ENDING_MAX_S) - 1)
     assert waiting[-1] == (False, True)
+
+
+def test_a_road_of_one_lane_is_closed_by_whom_vehicles_announce(short: Sheet) -> None:
+    """The next who would have to stand keeps the others out, so that the green at the end need not wait."""
+    assert ends(short, frozenset({"lane-a"}), 2, "c")[0] == (False, False)
 
 
 @pytest.fixture
 def pair(sheet_data: dict[str, Any]) -> Sheet:
     """Return the crossing with another signal 12 m away: lane a comes from there, b leads to one lane of two, d to both."""
     data = copy.deepcopy(sheet_data)
-    data["lanes"][0]["storage_m"] = 12.0
+    data["lanes"][0]["storage_m"] = 6.0
     groups = {group["id"]: group for group in data["groups"]}
     groups["a"]["exits"], groups["b"]["exits"], groups["d"]["exits"] = [], ["west"], ["west", "west-beside"]
     data["exits"] = [{"id": "west", "road": "west"}, {"id": "west-beside", "road": "west"}]
@@ -310,7 +329,7 @@ def test_a_green_that_waits_with_its_end_lets_nobody_into_a_road_that_is_held_ba
     shown = dict.fromkeys(pair.group, Aspect.RED) | {"a": Aspect.GREEN, "b": Aspect.GREEN}
     state = JunctionState.first_seen(pair, 0, shown)
     seen = {lane.id: list[VehicleSeen]() for lane in pair.lanes}
-    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, "c") for place in range(8)]
+    seen["lane-c"] = [VehicleSeen(f"c-{place}", "lane-c", 1.0 + 7.0 * place, 0.0, None) for place in range(8)]
     heard = Hears(held_back=frozenset({"west"}), sent_to=frozenset({"lane-a"}))
     for second in range(10):
         state = state.observe(second, shown, controller.hear(second, {}, shown, seen, heard))

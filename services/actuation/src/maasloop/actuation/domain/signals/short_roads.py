@@ -12,7 +12,7 @@ from .area import STALL_MEMORY_S, STALL_ONWARD_S, STALL_S, VehicleSeen, wanted_h
 from .aspects import GOING, GREENS, Aspects
 from .estimate import Expected, LaneEstimate, on_the_clock
 from .neighbourhood import Coming, Hears
-from .sheet import DetectorPosition, Sheet
+from .sheet import Sheet
 from .stages import short_exits, short_roads
 from .turning import CROSSING_MIN_S
 
@@ -44,7 +44,6 @@ class ShortRoads:
         self._ways = {
             lane: frozenset(group.id for group in sheet.groups if lane in group.lanes) for lane in self._lanes
         }
-        self._road = {lane: _beside(sheet, lane).intersection(self._lanes) for lane in self._lanes}
         self._shut: frozenset[str] = frozenset()
         self._blocked: frozenset[str] = frozenset()
         self.standing: frozenset[str] = frozenset()
@@ -68,11 +67,15 @@ class ShortRoads:
         self._asked, self._ending = self._ending, frozenset()
 
     def keep(self, second_s: float, ending: Collection[str]) -> bool:
-        """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for."""
-        served = [lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)]
-        if not served:
+        """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for.
+
+        Where vehicles announce their way the next who would have to stand closes a road of one lane by himself.
+        """
+        lanes = frozenset(
+            lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)
+        )
+        if not lanes or (self._announced and len(self._lanes) == 1):
             return False
-        lanes = frozenset(lane for one in served for lane in self._road[one])
         if not self._asked and not self._ending:
             self._ending_s = second_s
         self._ending |= lanes
@@ -169,13 +172,3 @@ class ShortRoads:
 
     def _goes(self, lane: LaneEstimate, aspects: Aspects) -> bool:
         return sum(share for way, share in lane.shares.items() if aspects[way] in GREENS) >= OPEN_SHARE
-
-
-def _beside(sheet: Sheet, lane: str) -> frozenset[str]:
-    """Return the lanes that whoever comes from the signal before may take in place of this one, and itself."""
-    fed = [
-        frozenset(one for one, _ in detector.serves)
-        for detector in sheet.detectors
-        if detector.position is DetectorPosition.FEEDER
-    ]
-    return frozenset(one for lanes in fed if lane in lanes for one in lanes)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from .sheet import DetectorPosition, Sheet
 
 STAGES_MAX = 96
-SHORT_ROAD_M = 25.0
-"""On a shorter road between two signals, with room for two or three, those behind one who waits fill the junction before."""
+SHORT_ROAD_M = 18.0
+"""On a shorter road between two signals, with hardly room for two, those behind one who waits fill the junction before."""
 FIRST_LOOP_M = 6.0
 """The upstream loops of a road that is shorter than they need lie so far behind its beginning."""
 EXIT_LOOP_SHARE = 0.5
@@ -55,14 +55,11 @@ def short_roads(sheet: Sheet) -> frozenset[str]:
 
     There are none where one of them goes on to another short road: in a ring of such each junction would wait for the next.
     """
-    fed = {
-        lane
-        for detector in sheet.detectors
-        if detector.position is DetectorPosition.FEEDER
-        for lane, _ in detector.serves
-    }
+    fed, counted = _served(sheet, DetectorPosition.FEEDER), _served(sheet, DetectorPosition.UPSTREAM)
     lanes = frozenset(
-        lane.id for lane in sheet.lanes if lane.id in fed and lane.storage_m + FIRST_LOOP_M < SHORT_ROAD_M
+        lane.id
+        for lane in sheet.lanes
+        if lane.id in fed and lane.storage_m + (FIRST_LOOP_M if lane.id in counted else 0.0) < SHORT_ROAD_M
     )
     exits = short_exits(sheet)
     goes_on = any(
@@ -70,6 +67,11 @@ def short_roads(sheet: Sheet) -> frozenset[str]:
         for group in sheet.groups
     )
     return frozenset() if goes_on else lanes
+
+
+def _served(sheet: Sheet, position: DetectorPosition) -> frozenset[str]:
+    loops = (detector for detector in sheet.detectors if detector.position is position)
+    return frozenset(lane for detector in loops for lane, _ in detector.serves)
 
 
 def short_exits(sheet: Sheet) -> frozenset[str]:
