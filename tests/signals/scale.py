@@ -170,12 +170,17 @@ def _written(loops: Loops, seen: Seen | None) -> list[Any]:
 
 def _said(heard: Hears) -> list[Any]:
     coming = {lane: [(one.at_s, one.weight) for one in who] for lane, who in heard.coming.items()}
-    return [sorted(heard.held_back), coming]
+    return [sorted(heard.held_back), sorted(heard.standing), coming, sorted(heard.sent_to)]
 
 
 def _read(second: int, told: list[Any]) -> Second:
-    loops, vehicles, (held_back, coming), shown = told
-    heard = Hears(frozenset(held_back), {lane: tuple(Expected(*one) for one in who) for lane, who in coming.items()})
+    loops, vehicles, (held_back, standing, coming, sent_to), shown = told
+    heard = Hears(
+        held_back=frozenset(held_back),
+        standing=frozenset(standing),
+        coming={lane: tuple(Expected(*one) for one in who) for lane, who in coming.items()},
+        sent_to=frozenset(sent_to),
+    )
     seen = {lane: [VehicleSeen(*one) for one in found] for lane, found in vehicles.items()}
     return second, {name: LoopReading(*one) for name, one in loops.items()}, seen or None, heard, shown
 

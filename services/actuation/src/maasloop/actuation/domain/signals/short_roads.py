@@ -151,7 +151,7 @@ class ShortRoads:
         if not self._lanes:
             return frozenset()
         self._announced |= any(one.group is not None for seen in watched.values() for one in seen)
-        stopped = {one.lane for one in stuck}.intersection(self._lanes)
+        stopped = frozenset(one.lane for one in stuck).intersection(self._lanes)
         self.standing = stopped.union(name for name in self._lanes if self._stands(lanes[name], watched, aspects))
         inside = stopped | self._asked
         return frozenset(
