@@ -33,14 +33,14 @@ _ENTRIES = """
     SELECT position, body, chain FROM audit.entries WHERE log = %s AND position > %s AND position <= %s ORDER BY position
 """
 # The resource itself and everything below it: '0' is the character behind '/'. The expression is that of the index.
-_RESOURCE = """split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" """
-_TOUCHED = f"""
+_TOUCHED = """
     SELECT log, position, body FROM audit.entries
-    WHERE {_RESOURCE} = %(resource)s
-        OR ({_RESOURCE} > %(resource)s || '/' AND {_RESOURCE} < %(resource)s || '0')
+    WHERE split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" = %(resource)s
+        OR (split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" > %(resource)s || '/'
+            AND split_part(split_part(body, '"resource":"', 2), '"', 1) COLLATE "C" < %(resource)s || '0')
     ORDER BY (body::json ->> 'time_us')::bigint DESC
     LIMIT %(limit)s
-"""  # noqa: S608 - a constant of this file
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ says. Tabs and line ends stay. Readings are left to ingest, which refuses them o
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -30,7 +29,7 @@ def _texts(message: Message, path: str) -> Iterator[tuple[str, str]]:
     for field in _leading_to_texts(message.DESCRIPTOR):
         name = f"{path}{field.name}"
         if field.is_repeated:
-            for value in _values(field, getattr(message, field.name)):
+            for value in _values(getattr(message, field.name)):
                 yield from _of_value(value, f"{name}[]")
         elif field.message_type is None or message.HasField(field.name):
             yield from _of_value(getattr(message, field.name), name)
@@ -43,9 +42,9 @@ def _of_value(value: str | Message, name: str) -> Iterator[tuple[str, str]]:
         yield from _texts(value, f"{name}.")
 
 
-def _values(field: FieldDescriptor, container: Any) -> Iterator[str | Message]:  # noqa: ANN401 - a list or a map of protobuf's
+def _values(container: Iterable[str | Message] | Mapping[object, object]) -> Iterator[str | Message]:
     """Return what a repeated field holds that may be or hold a text: of a map, keys and values."""
-    if not _is_map(field):
+    if not isinstance(container, Mapping):
         yield from container
         return
     for each in (*container.keys(), *container.values()):
@@ -66,7 +65,3 @@ def _leads_to_text(field: FieldDescriptor, above: frozenset[str]) -> bool:
     if inner.full_name in above or inner.full_name == _READINGS:
         return False
     return any(_leads_to_text(each, above | {inner.full_name}) for each in inner.fields)
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
