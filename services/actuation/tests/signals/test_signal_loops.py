@@ -78,6 +78,19 @@ def test_the_loop_that_misses_its_vehicles_is_taken_for_the_origin(sheet_data: d
     assert shares["ub"]["lane-a"] < 0.1
 
 
+def test_who_goes_elsewhere_as_expected_is_not_missed() -> None:
+    """Half of those over a loop turn off before the lines, as its sheet states; of another one three of ten are missing."""
+    turning_off, losing = UpstreamShares({"a": 0.5}), UpstreamShares({"a": 0.95, "b": 0.05})
+    for number in range(200):
+        for source, comes in ((turning_off, number % 2 == 0), (losing, number % 10 > 2)):
+            source.assign()
+            if comes:
+                source.found("a", 1.0)
+
+    assert turning_off.lost() < 1.0
+    assert losing.lost() > 10.0
+
+
 def wish(sheet_data: dict[str, Any], stood_s: int, *, lane: str, opposed: bool = False) -> float:
     """Return how likely the first of a lane wants e, a rare turn, once he has stood so long while its other group is green.
 

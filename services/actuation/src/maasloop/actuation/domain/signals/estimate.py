@@ -7,7 +7,7 @@ travel; who leaves over the stop line is taken off; a stop line that stays empty
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -20,6 +20,8 @@ LATE_S = 3.0
 SOONER_S = 2.0
 """Nobody is at the line so much sooner than free travel lets expect: who is there is somebody else."""
 SPACE_PER_VEHICLE_M = 7.0
+SETTING_OFF_MPS = 6.4
+"""A queue sets off from its first vehicle to its last at this speed: each one 1.1 s after the one ahead."""
 RATE_MEMORY_S = 180.0
 ANNOUNCED_MAX = 64
 ANNOUNCED_TOLERANCE_S = 6.0
@@ -42,8 +44,6 @@ DISTRUST_S = 300.0
 """A loop that was stuck or fluttered is not believed for so long after the last sign of it."""
 DOUBT_S = 8.0
 """Who was given up is remembered for so long: a queue may set off slowly, or have a gap where a road joins."""
-BLOCKING_SHARE_MIN = 0.3
-"""A loop that gives a lane so much of what passes it is covered by that lane's queue."""
 WANTS_OTHER_S = 4
 """Who has stood for so long at a green may want another one."""
 UNWANTED_MIN = 1e-6
@@ -154,6 +154,8 @@ class LaneEstimate:
     unwanted: dict[str, float] = field(default_factory=dict)
     """Groups that the head does not seem to want, with how likely it would have stood so long while they were green if it did."""
     beyond: float = 0.0
+    left_s: float = -math.inf
+    """When the last vehicle left over the line."""
     arrived: float = 0.0
     """Vehicles announced this second."""
     doubted: list[Expected] = field(default_factory=list)
@@ -168,7 +170,17 @@ class LaneEstimate:
     @property
     def queue(self) -> float:
         """Return the vehicles on the lane and on their way to it."""
-        return sum(vehicle.weight for vehicle in self.vehicles) + self.beyond
+        return self.counted + self.beyond
+
+    @property
+    def counted(self) -> float:
+        """Return the vehicles between the upstream loop and the line, as far as these loops tell."""
+        return sum(vehicle.weight for vehicle in self.vehicles)
+
+    @property
+    def room(self) -> float:
+        """Return how many can stand there at most: who stands on the upstream loop is counted when he leaves it."""
+        return self.storage_m / SPACE_PER_VEHICLE_M - 1.0
 
     def arrive(self, at_s: float, weight: float, source: UpstreamShares | None = None) -> None:
         """Expect a vehicle, or a share of one, at the line."""
@@ -293,30 +305,24 @@ class LaneEstimate:
                 return
         self.vehicles.append(Expected(second_s, vehicle.weight, vehicle.source))
 
-    def reaches(self, covered: Iterable[Mapping[str, float]], free: Collection[str]) -> bool:
-        """Tell whether its queue stands on one of the ``covered`` loops, given by their shares; nobody waits for a ``free`` lane.
+    def reach_upstream(self, second_s: float, left: float, *, blocked: bool) -> None:
+        """Note how many left over the line, and whether the queue covers the upstream loop: then more wait behind it.
 
-        Where more of those who pass a loop go to other lanes and all of these are free, they wait for this one.
+        The lane is full as well, unless some have left of late and the last ones have not set off yet.
         """
-        if self.id in free:
-            return False
-        return any(
-            shares[self.id] >= BLOCKING_SHARE_MIN
-            or (self.standing and all(name in free for name, share in shares.items() if share > shares[self.id]))
-            for shares in covered
-        )
-
-    def reach_upstream(self, *, blocked: bool) -> None:
-        """Note whether the queue covers the upstream loop: then the lane is full, and more wait behind it."""
-        if blocked:
-            lacking = self.storage_m / SPACE_PER_VEHICLE_M - sum(vehicle.weight for vehicle in self.vehicles)
-            at_s = self.vehicles[-1].at_s if self.vehicles else 0.0
-            while lacking > 0:
-                self.vehicles.append(Expected(at_s, min(1.0, lacking)))
-                lacking -= 1.0
-            self.beyond = min(BEYOND_MAX, self.beyond + self.rate)
-        else:
+        if left > 0.0:
+            self.left_s = second_s
+        if not blocked:
             self.beyond = max(0.0, self.beyond - self.arrived) * 0.98
+            return
+        self.beyond = min(BEYOND_MAX, self.beyond + self.rate)
+        if second_s - self.left_s <= self.storage_m / SETTING_OFF_MPS:
+            return
+        lacking = self.room - self.counted
+        at_s = self.vehicles[-1].at_s if self.vehicles else 0.0
+        while lacking > 0:
+            self.vehicles.append(Expected(at_s, min(1.0, lacking)))
+            lacking -= 1.0
 
     def next_head(self) -> None:
         """Note that the first has left: nothing is known yet of who is the first now."""

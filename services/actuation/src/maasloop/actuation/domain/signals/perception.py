@@ -23,6 +23,7 @@ from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
 from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
+from .upstream_queue import reaches
 from .upstream_shares import FEEDER_TRUST, UpstreamShares
 
 LOCK_S = 45
@@ -233,7 +234,7 @@ class Perception:
             if not self._to_beside(lane, vehicle, second_s) and going:
                 lane.doubt(vehicle, second_s)
         self._compare(lane, left, len(missing), stops)
-        lane.reach_upstream(blocked=self._reaches_upstream(lane, aspects))
+        lane.reach_upstream(second_s, left, blocked=self._reaches_upstream(lane, aspects))
         self._stall(lane, second_s, left, aspects, covered_s)
 
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
@@ -250,7 +251,7 @@ class Perception:
         left = unseen.leave(lane, second_s, out, aspects, gaps_s, counted=not dark)
         if left > 0.0:
             lane.depart(left)
-        lane.reach_upstream(blocked=self._reaches_upstream(lane, aspects))
+        lane.reach_upstream(second_s, left, blocked=self._reaches_upstream(lane, aspects))
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
 
@@ -268,7 +269,7 @@ class Perception:
             return False
         idle = [one.id for one in self.lanes.values() if one.empty_s >= EMPTY_S]
         free = {name for name in idle if any(aspects[way] in GREENS for way in self.groups_of[name])}
-        return lane.reaches(covered, free)
+        return reaches(lane, self.lanes, covered, free)
 
     def _compare(self, lane: LaneEstimate, left: float, missing: int, stops: list[Detector]) -> None:
         """Notice a loop that misses who passes: its upstream loop counts them, or its stop line does."""
@@ -348,7 +349,8 @@ class Perception:
         """Move a vehicle that did not come here to a lane beside where somebody stands; tell whether there is one."""
         for name in self._beside[lane.id]:
             other = self.lanes[name]
-            if other.standing and vehicle.source is not None and name in vehicle.source.shares:
+            there = vehicle.source is not None and name in vehicle.source.shares
+            if there and other.standing and other.counted < other.room:
                 other.take_in(vehicle, second_s)
                 return True
         return False

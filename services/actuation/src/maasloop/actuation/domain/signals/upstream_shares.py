@@ -51,8 +51,8 @@ class UpstreamShares:
         return self._stated[lane]
 
     def lost(self) -> float:
-        """Return the vehicles that passed lately and have left over no line; some of them still wait."""
-        return max(LOST_MIN, self._passed - sum(self._found.values()))
+        """Return how many fewer of those who passed lately have left over the lines than should have; some still wait."""
+        return max(LOST_MIN, self._passed * sum(self.shares.values()) - sum(self._found.values()))
 
     def found(self, lane: str, weight: float) -> None:
         """Note that a vehicle of this loop left over the line of ``lane``."""
