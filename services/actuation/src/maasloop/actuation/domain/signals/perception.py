@@ -251,7 +251,8 @@ class Perception:
         left = unseen.leave(lane, second_s, out, aspects, gaps_s, counted=not dark)
         if left > 0.0:
             lane.depart(left)
-        lane.reach_upstream(second_s, left, blocked=self._reaches_upstream(lane, aspects))
+        # That some have left is only assumed here: a covered loop upstream says more.
+        lane.reach_upstream(second_s, 0.0, blocked=self._reaches_upstream(lane, aspects))
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
 
