@@ -142,3 +142,28 @@ def test_who_is_late_in_green_is_expected_by_what_the_line_tells(
     moving = LaneOutlook((("through", 0.0),), (), 1.0, 0.0, 1.0, 0.0, True, 0.0, 0.0)
 
     assert [at_s for at_s, _, _ in departures(lane, moving, 0.0, 60.0)] == pytest.approx([leaves_s, leaves_s + 1.8])
+
+
+def test_behind_one_whose_green_starts_later_nobody_leaves_sooner() -> None:
+    """Half turn right and may go at once, the other half in 6 s: until then the first ones go who are ahead of nobody else's."""
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"right": 0.5, "through": 0.5})
+    for _ in range(6):
+        lane.arrive(-10.0, 1.0)
+    ways = (("right", 0.0), ("through", 6.0))
+    found = departures(lane, LaneOutlook(ways, (), 1.0, 0.0, 1.0, 0.0, False, 0.0, 0.0), 0.0, 60.0)
+    sooner = [weight for at_s, weight, _ in found if at_s < 6.0]
+
+    assert sooner == pytest.approx([0.5, 0.25, 0.125])
+    assert sum(weight for _, weight, _ in found) == pytest.approx(6.0)
+    assert min(at_s for at_s, _, _ in found if at_s > 6.0) == pytest.approx(7.5)
+    assert found[-1][0] == pytest.approx(7.5 + 0.125 * 1.8 + 4 * 1.8)
+
+
+def test_a_lane_does_not_wait_for_a_green_that_hardly_anybody_wants() -> None:
+    """One of twenty turns round, for which green comes in 6 s: the others are not held up in the mean."""
+    lane = LaneEstimate("lane", 13.89, 1.8, 80.0, {"through": 0.95, "round": 0.05})
+    lane.arrive(-10.0, 1.0)
+    ways = (("through", 0.0), ("round", 6.0))
+    found = departures(lane, LaneOutlook(ways, (), 1.0, 0.0, 1.0, 0.0, False, 0.0, 0.0), 0.0, 60.0)
+
+    assert [at_s for at_s, _, _ in found] == pytest.approx([1.5])

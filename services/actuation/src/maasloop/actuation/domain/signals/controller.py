@@ -39,7 +39,7 @@ class Parameters:
     horizon_s: float = 60.0
     stay_s: float = 4.0
     penalty_s: float = 0.6
-    damping: float = 0.8
+    damping: float = 0.6
     hold_s: float = 40.0
     refresh_s: float = 12.0
     guard_s: float = 13.0

@@ -1,7 +1,7 @@
 """How many vehicles a stage would let go, and when: first in, first out, at saturation headway, until one must wait."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .estimate import Expected, LaneEstimate
@@ -15,6 +15,8 @@ Medians of what places and speeds told of such lanes: whoever is on the loop, or
 """
 NEXT_STANDING_S = 2.0
 """The same for one who stands on it."""
+MOST_SHARE = 0.9
+"""A lane whose groups start one after the other flows as soon as so many of its vehicles find green."""
 BEHIND_HORIZON_MAX = 24
 GAP_CRITICAL_S = 5.0
 GAP_FOLLOW_S = 2.5
@@ -92,10 +94,14 @@ def _announced(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s
 
 def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: float) -> list[Departure]:
     """What vehicles want is known by shares only: the further back, the less likely that nobody ahead must wait."""
-    events: list[Departure] = []
     start_loss_s = 0.0 if outlook.moving or lane.watched else START_LOSS_S
-    line = _Line(outlook.start_s + start_loss_s, outlook.start_s)
-    if outlook.moving and not lane.watched and lane.vehicles and lane.vehicles[0].at_s < now_s:
+    most_start_s = _most_start_s(lane, outlook)
+    events = _before(lane, outlook, most_start_s, now_s, start_loss_s)
+    gone = sum(weight for _, weight, _ in events)
+    if most_start_s > outlook.start_s:
+        start_loss_s = START_LOSS_S
+    line = _Line(most_start_s + start_loss_s, most_start_s)
+    if most_start_s <= 0.0 and outlook.moving and not lane.watched and lane.vehicles and lane.vehicles[0].at_s < now_s:
         line.clock_s += NEXT_STANDING_S if lane.standing else NEXT_S[min(lane.empty_s, len(NEXT_S) - 1)]
     yielding = min(1.0, outlook.yields / outlook.goes)
     slower_s = lane.headway_s * (1.0 - yielding) + yielding * gap_headway_s(outlook.opposing_rate, lane.headway_s)
@@ -103,6 +109,7 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
     # Who was announced by a feeder comes behind those that the own loops have seen, who waits at the signal before last.
     for vehicle, certainty in _in_line(lane):
         weight = vehicle.weight * certainty
+        gone, weight = max(0.0, gone - weight), max(0.0, weight - gone)
         ready_s = line.ready_s(vehicle, vehicle.at_s - now_s)
         if yielding > 0.0 and ready_s < outlook.released_s:
             ready_s += yielding * (outlook.released_s - ready_s)
@@ -120,6 +127,35 @@ def _assumed(lane: LaneEstimate, outlook: LaneOutlook, now_s: float, horizon_s: 
             line.clock_s += slower_s
             if line.clock_s > horizon_s:
                 break
+    return events
+
+
+def _most_start_s(lane: LaneEstimate, outlook: LaneOutlook) -> float:
+    """Return the seconds from now until the groups are green that most of the lane's vehicles want."""
+    reached, enough = 0.0, MOST_SHARE * sum(lane.shares[name] for name, _ in outlook.ways)
+    for name, start_s in sorted(outlook.ways, key=lambda way: way[1]):
+        reached += lane.shares[name]
+        if reached >= enough:
+            return start_s
+    return outlook.start_s
+
+
+def _before(
+    lane: LaneEstimate, outlook: LaneOutlook, until_s: float, now_s: float, start_loss_s: float
+) -> list[Departure]:
+    """Return who leaves before that: all ahead of the first who wants a group that starts later."""
+    events: list[Departure] = []
+    sooner = [name for name, start_s in outlook.ways if start_s < until_s]
+    chances: Mapping[str, float] = lane.head_chances()
+    alive, clock_s = 1.0, outlook.start_s + start_loss_s
+    for vehicle, certainty in _in_line(lane) if sooner else ():
+        alive *= sum(chances[name] for name in sooner)
+        chances = lane.shares
+        clock_s = max(clock_s, vehicle.at_s - now_s)
+        if clock_s >= until_s or alive < _CHANCE_MIN:
+            break
+        events.append((clock_s, vehicle.weight * certainty * alive, None))
+        clock_s += lane.headway_s
     return events
 
 
