@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +21,9 @@ async def test_a_drained_bidirectional_stream_answers_what_it_has() -> None:
     held = asyncio.Event()
 
     class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
+        async def StreamObservations(  # noqa: N802 - a method as gRPC names it
+            self, request_iterator: AsyncIterator[ingest_service_pb2.RecordObservationsRequest], context: object
+        ) -> AsyncIterator[ingest_service_pb2.RecordObservationsResponse]:
             async for request in request_iterator:
                 answering.set()
                 if request.request_id:
@@ -56,7 +57,9 @@ async def test_a_bidirectional_stream_lasts_as_long_as_its_caller() -> None:
     """Requests are validated and answered one by one, and the stream ends when the caller has no more."""
 
     class Streaming(ingest_service_pb2_grpc.IngestServiceServicer):
-        async def StreamObservations(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
+        async def StreamObservations(  # noqa: N802 - a method as gRPC names it
+            self, request_iterator: AsyncIterator[ingest_service_pb2.RecordObservationsRequest], context: object
+        ) -> AsyncIterator[ingest_service_pb2.RecordObservationsResponse]:
             async for _ in request_iterator:
                 yield ingest_service_pb2.RecordObservationsResponse()
 
@@ -76,7 +79,9 @@ async def test_a_drain_while_answers_flow_still_ends_with_its_reason() -> None:
     """A watch that writes without pause is ended between two answers and not within a write."""
 
     class Talking(device_service_pb2_grpc.DeviceServiceServicer):
-        async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401, N802 - a method as gRPC names it
+        async def WatchDevices(  # noqa: N802 - a method as gRPC names it
+            self, request: device_service_pb2.WatchDevicesRequest, context: object
+        ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
             for revision in itertools.count(1):
                 yield device_service_pb2.WatchDevicesResponse(revision=revision)
 

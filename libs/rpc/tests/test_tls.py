@@ -35,13 +35,13 @@ type Calls = Callable[..., AbstractAsyncContextManager[Any]]
 class Door(device_service_pb2_grpc.DeviceServiceServicer):
     """Answers with the name of its caller."""
 
-    async def GetDevice(self, request: Any, context: Any) -> device_pb2.Device:  # noqa: ANN401, D102, N802 - a method as gRPC names it
+    async def GetDevice(  # noqa: D102, N802 - a method as gRPC names it
+        self, request: device_service_pb2.GetDeviceRequest, context: object
+    ) -> device_pb2.Device:
         return device_pb2.Device(name=str(authentication.caller()))
 
     async def WatchDevices(  # noqa: D102, N802 - a method as gRPC names it
-        self,
-        request: Any,  # noqa: ANN401 - any message
-        context: Any,  # noqa: ANN401 - the library has no public type
+        self, request: device_service_pb2.WatchDevicesRequest, context: object
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
         yield device_service_pb2.WatchDevicesResponse()
 
