@@ -151,21 +151,6 @@ def test_a_lane_that_was_never_seen_is_as_busy_as_the_others_or_as_the_plan_assu
     assert waiting(sheet, 40, 60) == pytest.approx(2 * few, rel=0.3)
 
 
-def test_behind_one_who_stands_others_are_assumed_as_the_plan_does(sheet: Sheet) -> None:
-    """Where nobody counts who comes, a lane that got little green is not taken for a quiet one while somebody stands."""
-    queues = {}
-    for stop in (EMPTY, COVERED):
-        perception = Perception(sheet)
-        for second in range(1, 1_201):
-            told = readings(sheet, loop_c_stop_line=stop if second > 1_140 else EMPTY)
-            perception.hear(
-                second, {name: one for name, one in told.items() if name != "loop-c-upstream"}, all_red(sheet)
-            )
-        queues[stop] = perception.lanes["lane-c"].queue
-
-    assert queues[COVERED] > queues[EMPTY] + 2.0
-
-
 @pytest.mark.parametrize(("every_s", "left"), [(2, True), (100, False)])
 def test_a_lane_with_one_of_two_exits_watched_has_more_behind(
     sheet_data: dict[str, Any], every_s: int, left: bool
@@ -226,21 +211,6 @@ def test_a_lane_full_to_its_upstream_loop_is_full_and_no_more(sheet: Sheet) -> N
     assert 80 / 7 < perception.lanes["lane-a"].queue <= 80 / 7 + BEYOND_MAX
 
 
-def test_a_green_ends_soon_after_the_last_one_came_out(sheet: Sheet) -> None:
-    """Once some have come out of the exits, a gap tells that no more are there; before, the first gets more time."""
-    left = {}
-    for came in (True, False):
-        perception = Perception(sheet)
-        for second in range(1, 110):
-            green = second > 100
-            out = PASSED if came and second == 104 else EMPTY
-            aspects = all_red(sheet) | ({"a": Aspect.GREEN} if green else {})
-            perception.hear(second, readings(sheet, "a", loop_exit=out), aspects)
-        left[came] = perception.lanes["lane-a"].queue
-
-    assert left[True] < 0.1 < left[False]
-
-
 @pytest.mark.parametrize(("silent", "released"), [("ab", False), ("abc", True)])
 def test_where_most_is_not_seen_the_plan_rules(sheet: Sheet, silent: str, released: bool) -> None:
     """With more than half of the lanes unseen the junction is left to its local programme, with less it is not."""
@@ -277,37 +247,6 @@ def without_stop_line(sheet: Sheet, group: str, **told: LoopReading) -> dict[str
     found = readings(sheet, **told)
     del found[f"loop-{group}-stop-line"]
     return found
-
-
-def test_who_was_counted_and_finds_no_gap_is_not_forgotten(sheet_data: dict[str, Any]) -> None:
-    """A green in which they have to give way and nobody comes out does not mean that those who were counted are gone."""
-    next(one for one in sheet_data["groups"] if one["id"] == "d")["exits"] = ["out"]
-    sheet = read_sheet(sheet_data)
-    kept = {}
-    for aspect in (Aspect.YIELDING, Aspect.GREEN):
-        perception = Perception(sheet)
-        for second in range(1, 121):
-            passed = PASSED if second in (40, 42, 44) else EMPTY
-            told = without_stop_line(sheet, "d", loop_d_upstream=passed)
-            perception.hear(second, told, all_red(sheet) | ({"d": aspect} if second > 60 else {}))
-        lane = perception.lanes["lane-d"]
-        kept[aspect] = lane.queue, lane.stalled_until_s > 120
-
-    assert kept[Aspect.YIELDING][0] > 2.5
-    assert kept[Aspect.YIELDING][1]
-    assert kept[Aspect.GREEN][0] < 1.0
-
-
-def test_who_has_just_come_is_not_forgotten_in_a_quiet_green(sheet: Sheet) -> None:
-    """However long nobody has come out: who was counted a moment ago needs some seconds until he does."""
-    perception = Perception(sheet)
-    queues = {}
-    for second in range(1, 91):
-        told = without_stop_line(sheet, "a", loop_a_upstream=PASSED if second == 70 else EMPTY)
-        perception.hear(second, told, all_red(sheet) | ({"a": Aspect.GREEN} if second > 40 else {}))
-        queues[second] = perception.lanes["lane-a"].queue
-
-    assert queues[79] >= 1.0 > queues[90]
 
 
 def test_a_stop_line_has_not_missed_those_who_are_only_assumed(sheet: Sheet) -> None:

@@ -22,7 +22,7 @@ from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
 from .sheet import Detector, DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
-from .unseen import MORE_BEHIND, UnseenLane, busy, headways_s, unseen_lanes
+from .unseen import UnseenLanes, headways_s
 from .upstream_queue import reaches
 from .upstream_shares import FEEDER_TRUST, UpstreamShares
 
@@ -54,18 +54,17 @@ class Perception:
         self._waiting: set[str] = set()
         self._box = Box()
         self.crossing = Crossing(self.exits_of, self.lanes)
-        self._unseen: dict[str, UnseenLane] = unseen_lanes(sheet)
         self._blind: frozenset[str] = frozenset()
         self._counted: frozenset[str] = frozenset()
         self._dark: set[str] = set()
-        self._busy = 1.0
         self._asking = Asking()
         self.says = Says()
         self.short_roads = ShortRoads(sheet)
         self._areas = {name: AreaMemory(onward_s=self.short_roads.onward_s(name)) for name in self.lanes}
         self._coming_out = ComingOut(sheet, self._turns)
-        self._out: Counter[str] = Counter()
+        self._out: Mapping[str, float] = {}
         self._loops = Detectors(sheet)
+        self._unseen = UnseenLanes(sheet, self.lanes, self._loops, self._turns)
         self._sources = {
             detector.id: UpstreamShares(dict(detector.serves))
             for detector in sheet.detectors
@@ -77,7 +76,7 @@ class Perception:
             if detector.position is DetectorPosition.FEEDER
         }
         self._fed_beside = {lane: _beside(self._feeders.values(), lane) for lane in self.lanes}
-        self._fed: set[str] = set()
+        self._fed: Counter[str] = Counter()
         self._reach_s = {
             lane.id: on_the_clock(lane.storage_m / (lane.speed_mps * _FREE_SPEED_SHARE)) - ANNOUNCED_TOLERANCE_S
             for lane in sheet.lanes
@@ -111,13 +110,14 @@ class Perception:
         )
         self._counted = frozenset(name for name in self.lanes if self._counts(name))
         self._dark = set(self._blind - self._counted)
-        self._busy = busy(one for name, one in self._unseen.items() if name not in self._blind)
+        self._unseen.hear([name for name in self.lanes if name not in self._blind])
         self._hear_upstream(second_s, believed)
         self._hear_feeders(second_s, believed, watched)
         passed = self._loops.exits_passed(believed)
-        self.crossing.hear(second_s, aspects, passed, self._loops.silent_exits(self.sheet.exits))
+        silent = self._loops.silent_exits(self.sheet.exits)
+        self.crossing.hear(second_s, aspects, passed, silent)
         blind = {name: self.lanes[name] for name in self._blind}
-        self._out = self._coming_out.hear(second_s, aspects, passed, blind)
+        self._out = self._coming_out.hear(second_s, aspects, passed, silent, blind)
         self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
         self._box.hear(second_s, [one for vehicles in watched.values() for one in vehicles])
         for one in self._box.entered:
@@ -127,7 +127,7 @@ class Perception:
             if lane.id in watched:
                 lane.announced.clear()
                 self._areas[lane.id].hear(lane, second_s, watched[lane.id], aspects)
-                self._unseen[lane.id].learn(lane.arrived)
+                self._unseen.learn(lane.id, lane.arrived)
                 if lane.standing and lane.vehicles[0].group is None:
                     self._wait_at_green(lane, second_s, aspects)
             else:
@@ -214,19 +214,16 @@ class Perception:
                 self._turns.departed(second_s, lane.id, going)
                 self.crossing.passed(lane.id, going, aspects)
         self._from_beside(lane, unexpected, second_s, left_already=True)
-        upstream = lane.id in self._counted
-        if upstream or not self._loops.declared(UPSTREAM, lane.id):
-            lane.rate += ((lane.arrived if upstream else left) - lane.rate) / RATE_MEMORY_S
-            self._unseen[lane.id].learn(lane.arrived if upstream else left)
-        else:
-            self._unseen[lane.id].learn(left)
-            self._unseen[lane.id].arrive(lane, second_s, self._busy, announced=lane.id in self._fed)
-            if left > 0:
-                # Where nobody counts who comes, that somebody leaves means that others are behind.
-                lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
         stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
         lane.empty_s, lane.covered_s = (stop.empty_s, stop.covered_s) if stop is not None else (0, 0)
+        counted = lane.id in self._counted
+        if counted or not self._loops.declared(UPSTREAM, lane.id):
+            came = lane.arrived if counted else left
+            lane.rate += (came - lane.rate) / RATE_MEMORY_S
+            self._unseen.learn(lane.id, came)
+        else:
+            self._unseen.hear_uncounted(lane, second_s, left, green=bool(going), announced=self._fed[lane.id])
         if lane.standing:
             self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
         missing = lane.missing(second_s, going=bool(going))
@@ -238,22 +235,11 @@ class Perception:
         self._stall(lane, second_s, left, aspects, covered_s)
 
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
-        """Nobody tells who leaves: known arrivals, or the usual demand, leave as the exits or the green say."""
-        unseen = self._unseen[lane.id]
-        exits = {name for way in self.groups_of[lane.id] for name in self.exits_of[way]}
-        witnessed = bool(exits) and all(self._loops.working(DetectorPosition.EXIT, name) for name in exits)
-        out = float(self._out[lane.id])
-        dark = lane.id in self._dark
-        if witnessed or not dark:
-            unseen.learn(out if dark else lane.arrived)
-        unseen.arrive(lane, second_s, self._busy, announced=not dark or lane.id in self._fed)
-        gaps_s = None if witnessed else headways_s(self.sheet, self.lanes, lane, second_s, aspects)
-        left = unseen.leave(lane, second_s, out, aspects, gaps_s, counted=not dark)
-        if left > 0.0:
-            lane.depart(left)
+        """Nobody tells who leaves: known arrivals, or the usual demand, leave as the green lets them."""
+        counted, out = lane.id in self._counted, self._out.get(lane.id, 0.0)
+        self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._fed[lane.id])
         # That some have left is only assumed here: a covered loop upstream says more.
         lane.reach_upstream(second_s, 0.0, blocked=self._reaches_upstream(lane, aspects))
-        lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
         lane.empty_s = lane.stood_s = lane.locked_s = 0
 
     def _counts(self, lane: str) -> bool:
@@ -309,13 +295,14 @@ class Perception:
                 if chosen is not None and chosen not in watched:
                     lane = self.lanes[chosen]
                     lane.announce(Expected(second_s + self._travel_s(name, lane), 1.0, source))
-        alive = [source for name, source in self._feeders.items() if not self._loops.failed(name)]
-        self._fed = {lane for source in alive for lane in source.shares} - set(watched)
+        self._fed.clear()
         for name, lane in self.lanes.items():
             if name in watched or name in self._counted:
                 lane.overdue(second_s + self._reach_s[name])
                 continue
-            for vehicle in lane.overdue(second_s + 1.0):
+            come = lane.overdue(second_s + 1.0)
+            self._fed[name] = len(come)
+            for vehicle in come:
                 if vehicle.source is not None and name in self._blind:
                     lane.arrive_unconfirmed(vehicle.at_s, vehicle.weight, vehicle.source)
                 else:

@@ -1,34 +1,31 @@
-"""What is assumed of a lane whose loops have failed: its usual demand, and what comes out of the junction.
+"""What is assumed of a lane whose loops have failed: its usual demand comes, and leaves as its greens let it.
 
-Vehicles over the loop of an exit that no seen lane sent there must have come from a lane that is not seen.
+Nobody tells where its vehicles are. That they come is told by a loop upstream, by the junction before, or by what is
+usual; what is usual is learned from those who come out of the junction and were sent by no lane that is seen.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 
-from .area import STALL_MEMORY_S
-from .aspects import GREENS, Aspect, Aspects
-from .estimate import LaneEstimate
+from .aspects import GREENS, Aspects
+from .detectors import Detectors
+from .estimate import SPACE_PER_VEHICLE_M, LaneEstimate
 from .forecast import gap_headway_s
-from .sheet import Sheet
+from .left_over import MORE_BEHIND, AtTheLine, ComingOutOf, LeftOver
+from .seen_share import MEMORY_S, SEEN_SHARE_MIN, SeenShare
+from .sheet import DetectorPosition, Sheet
+from .turning import TurnShares
 
-USUAL_MEMORY_S = 300.0
 ASSUMED_SATURATION = 0.25
 """Before anything is known of a lane, it is taken to fill this share of the green that its plan gives it."""
 CALLS_A_CYCLE_MIN = 0.5
 """To a lane that is not seen so many vehicles come in a cycle of the plan at least."""
-WITNESS_S = 7.0
-"""After so many seconds of green in which nobody comes out of the exits, nobody is left who wants to go there."""
-WITNESS_YIELDING_S = 20.0
-GAP_S = 4.0
-"""The same once somebody has come out: who follows in the same line is not further behind."""
-UNWANTED = 0.05
-"""How likely somebody would wait so long at a green that he wants."""
-MORE_BEHIND = 2.0
-"""So many vehicles are taken to be left on a lane as long as some come out of the exits."""
+MAIN_SHARE = 0.5
+"""A lane is green when so many of its vehicles may go."""
 _START_LOSS_S = 2
+_ALL = 1.0 - 1e-6
 
 
 @dataclass
@@ -43,87 +40,146 @@ class UnseenLane:
     """Vehicles a second that are taken to come at least, so that the lane is served now and then."""
     learned_s: int = 0
     """Seconds in which it was known who came."""
-    green: frozenset[str] = frozenset()
+    announced: float = 0.0
+    """Vehicles a second that the junction before tells of."""
+    green: tuple[str, ...] = ()
     green_s: int = 0
-    out_s: float = -math.inf
+    head_goes: float = 0.0
+    """How likely the first one wants one of the groups that are green."""
+    seen: SeenShare | None = None
+    left_over: LeftOver = field(default_factory=LeftOver)
+    line: AtTheLine = field(default_factory=AtTheLine)
+    out: ComingOutOf = field(default_factory=ComingOutOf)
 
     def learn(self, vehicles: float) -> None:
         """Take in how many vehicles came in one second."""
-        self.usual += (vehicles - self.usual) / USUAL_MEMORY_S
+        self.usual += (vehicles - self.usual) / MEMORY_S
         self.learned_s += 1
 
-    def arrive(self, lane: LaneEstimate, second_s: float, busy: float, *, announced: bool = False) -> None:
-        """Let one second of the usual demand come to the lane; the least where loops announce it.
+    def known(self, busy: float) -> float:
+        """Return the demand: as long as nothing was learned, as ``busy`` as the plan or the seen lanes let assume."""
+        return self.usual if self.learned_s >= MEMORY_S else self.assumed * busy
 
-        As long as nothing is known of the lane it is taken to be as ``busy`` as the plan or those that are seen tell.
-        """
-        usual = self.usual if self.learned_s >= USUAL_MEMORY_S else self.assumed * busy
-        if lane.standing:
-            # Usual is what the lane was given: a lane that gets little looks quiet, and would get ever less.
-            usual = max(usual, self.assumed)
-        lane.rate = max(usual, self.least)
-        lane.pile_up(second_s, self.least if announced else lane.rate)
-        while lane.vehicles and lane.queue > max(1.0, lane.storage_m / 7.0):
+    def arrive(self, lane: LaneEstimate, second_s: float, busy: float, *, counted: bool, announced: float) -> None:
+        """Let one second of the usual demand come to the lane, less those who are ``counted`` or ``announced`` by loops."""
+        lane.rate = max(self.known(busy), self.least)
+        self.announced += (announced - self.announced) / MEMORY_S
+        lane.pile_up(second_s, self.least if counted else max(self.least, lane.rate - self.announced))
+        while lane.vehicles and lane.queue > max(1.0, lane.storage_m / SPACE_PER_VEHICLE_M):
             lane.depart(1.0)
 
     def leave(
-        self,
-        lane: LaneEstimate,
-        second_s: float,
-        out: float,
-        shown: Aspects,
-        gaps_s: Mapping[str, float] | None,
-        *,
-        counted: bool,
-    ) -> float:
-        """Let vehicles leave: those seen in the exits, or where no exit tells as many as the headways of the groups let go.
+        self, lane: LaneEstimate, second_s: float, shown: Aspects, gaps_s: Mapping[str, float]
+    ) -> tuple[float, float]:
+        """Return how many leave in one second, and how many could if there was a queue.
 
-        ``gaps_s`` are those headways (``headways_s``), nothing where the exits tell. Who comes is ``counted`` where the
-        upstream loop works. Else that somebody leaves means that others are behind.
+        ``gaps_s`` are the headways of the groups that are green. Who is first and wants another one holds up the others.
         """
-        green = frozenset(name for name in lane.shares if shown[name] in GREENS)
-        self.green_s = self.green_s + 1 if green == self.green else 0
-        self.green = green
-        if out > 0.0:
-            self.out_s = second_s
-            if not counted:
-                # As long as they keep coming out, more are behind them: who was seen leaving is not taken off the last.
-                lane.arrive(second_s, max(0.0, out + MORE_BEHIND - lane.queue))
-        if gaps_s is not None:
-            goes = sum(lane.shares[name] for name in green)
-            rate = sum(lane.shares[name] / gaps_s[name] for name in green)
-            there = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
-            return min(goes * rate, there) if self.green_s > _START_LOSS_S else 0.0
-        yielding = any(shown[name] is Aspect.YIELDING for name in green)
-        if out > 0.0:
-            lane.unwanted.clear()
-            lane.stalled_until_s = 0.0
-        elif green and self._quiet(second_s, yielding=yielding):
-            self._nobody_comes(lane, second_s, yielding=yielding, counted=counted)
-        return out
+        self._show(lane.shares, tuple(name for name in lane.shares if shown[name] in GREENS))
+        goes = sum(lane.shares[name] for name in self.green)
+        if self.green_s <= _START_LOSS_S or goes <= 0.0:
+            return 0.0, 0.0
+        rate = sum(lane.shares[name] / gaps_s[name] for name in self.green) / goes
+        there = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
+        could = self.head_goes * rate
+        leaving = min(could, there)
+        self.head_goes = goes if there <= 0.0 else self.head_goes - leaving * (1.0 - goes)
+        return leaving, could
 
-    def _nobody_comes(self, lane: LaneEstimate, second_s: float, *, yielding: bool, counted: bool) -> None:
-        """Draw the conclusion: nobody is there, who is first wants another group, or he finds no gap."""
-        if yielding and counted:
-            # Who was counted is there: for the time being this green serves nobody.
-            lane.stalled_until_s = second_s + STALL_MEMORY_S
+    def _show(self, shares: Mapping[str, float], green: tuple[str, ...]) -> None:
+        """Take in what is green now, and how likely it is that the first one waits for one of these groups."""
+        if green == self.green:
+            self.green_s += 1
             return
-        lane.unwanted.update(dict.fromkeys(self.green, UNWANTED))
-        if lane.unwanted.keys() >= lane.shares.keys():
-            lane.unwanted.clear()
-            lane.beyond = 0.0
-            # Who was announced and has just come has not had the time to come out.
-            late_s = second_s - WITNESS_S
-            came = [one for one in lane.vehicles if one.weight >= 1.0 and one.at_s > late_s]
-            lane.vehicles.clear()
-            lane.vehicles.extend(came)
+        was = sum(shares[name] for name in self.green)
+        kept = sum(shares[name] for name in green if name in self.green)
+        added = sum(shares[name] for name in green if name not in self.green)
+        goes, waits = self.head_goes, 1.0 - self.head_goes
+        self.head_goes = (goes * kept / was if was > 0.0 else 0.0) + (
+            waits * added / (1.0 - was) if was < _ALL else 0.0
+        )
+        self.green, self.green_s = green, 0
 
-    def _quiet(self, second_s: float, *, yielding: bool) -> bool:
-        """Tell whether so long nobody has come out under this green that nobody else is there who wants it."""
-        quiet_s = min(self.green_s - _START_LOSS_S, second_s - self.out_s)
-        if yielding:
-            return quiet_s >= WITNESS_YIELDING_S
-        return quiet_s >= (GAP_S if second_s - self.out_s < self.green_s else WITNESS_S)
+
+class UnseenLanes:
+    """All lanes of one junction, and what is known of each for the time when it is not seen."""
+
+    def __init__(self, sheet: Sheet, lanes: Mapping[str, LaneEstimate], loops: Detectors, turns: TurnShares) -> None:
+        """Begin with a demand in proportion to the green that the local programme gives each lane."""
+        self._sheet = sheet
+        self._estimates = lanes
+        self._loops = loops
+        self._turns = turns
+        self._lanes = _by_plan(sheet)
+        self._busy = 1.0
+
+    def hear(self, seen: Sequence[str]) -> None:
+        """Begin a second in which these lanes are seen at their lines."""
+        self._busy = busy(self._lanes[name] for name in seen)
+        for name in seen:
+            self._lanes[name].seen = None
+            self._turns.see(name, None)
+
+    def learn(self, lane: str, vehicles: float) -> None:
+        """Take in how many came to a lane that is seen."""
+        self._lanes[lane].learn(vehicles)
+
+    def hear_uncounted(
+        self, lane: LaneEstimate, second_s: float, left: float, *, green: bool, announced: float
+    ) -> None:
+        """Take in one second of a lane that is seen at its line, and to which nobody tells who comes."""
+        unseen = self._lanes[lane.id]
+        unseen.learn(left)
+        unseen.arrive(lane, second_s, self._busy, counted=False, announced=announced)
+        unseen.line.hear(lane, left, green=green)
+        if left > 0 and unseen.line.queued is not False:
+            lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
+        unseen.left_over.hear(lane, second_s, green=green, queued=unseen.line.queued)
+
+    def hear_blind(
+        self, lane: LaneEstimate, second_s: float, shown: Aspects, out: float, *, counted: bool, announced: float
+    ) -> None:
+        """Take in one second of a lane that nobody sees at its line, and how many ``out`` in the exits were its own.
+
+        Who comes is ``counted`` where the upstream loop works.
+        """
+        unseen = self._lanes[lane.id]
+        seen, stated = self._see(unseen, lane)
+        told = not counted and stated >= SEEN_SHARE_MIN
+        if counted:
+            unseen.learn(lane.arrived)
+        elif told:
+            unseen.usual, share = seen.hear(out, stated)
+            unseen.learned_s += 1
+            self._turns.see(lane.id, share)
+            out /= share
+        unseen.arrive(lane, second_s, self._busy, counted=counted, announced=announced)
+        leaving, could = unseen.leave(
+            lane, second_s, shown, headways_s(self._sheet, self._estimates, lane, second_s, shown)
+        )
+        if leaving > 0.0:
+            lane.depart(leaving)
+        if told:
+            green = sum(lane.shares[name] for name in unseen.green) >= MAIN_SHARE
+            unseen.out.hear(could, out, green=green)
+            if out > 0.0 and unseen.out.queued is not False:
+                lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
+            unseen.left_over.hear(lane, second_s, green=green, queued=unseen.out.queued)
+        lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
+
+    def _see(self, unseen: UnseenLane, lane: LaneEstimate) -> tuple[SeenShare, float]:
+        """Return what the exits tell of a lane, and which share of its vehicles they see by what was known when it failed."""
+        working = {name: self._working(name) for name in lane.shares}
+        if unseen.seen is None:
+            usual = unseen.known(self._busy)
+            stated = sum(share * working[name] for name, share in lane.shares.items())
+            unseen.seen = SeenShare(dict(lane.shares), usual, usual * stated)
+        return unseen.seen, sum(share * working[name] for name, share in unseen.seen.shares.items())
+
+    def _working(self, group: str) -> float:
+        exits = self._sheet.group[group].exits
+        working = sum(bool(self._loops.working(DetectorPosition.EXIT, name)) for name in exits)
+        return working / len(exits) if exits else 0.0
 
 
 def headways_s(
@@ -153,13 +209,12 @@ def busy(seen: Iterable[UnseenLane]) -> float:
 
     Where little comes to the others, there is time to look after one that may be the main road.
     """
-    known = [one for one in seen if one.learned_s >= USUAL_MEMORY_S]
+    known = [one for one in seen if one.learned_s >= MEMORY_S]
     assumed = sum(one.assumed for one in known)
     return max(1.0, sum(one.usual for one in known) / assumed) if assumed > 0 else 1.0
 
 
-def unseen_lanes(sheet: Sheet) -> dict[str, UnseenLane]:
-    """Begin with a demand in proportion to the green that the local programme gives each lane."""
+def _by_plan(sheet: Sheet) -> dict[str, UnseenLane]:
     cycle_s = sum(step.duration_s for step in sheet.local.steps) or math.inf
     found = {}
     for lane in sheet.lanes:

@@ -1,0 +1,154 @@
+"""Lanes of which too few detectors are left: how long their queue is, by what comes out, and by what a green leaves behind."""
+
+from typing import Any
+
+import pytest
+
+from maasloop.actuation.domain.signals.aspects import Aspect
+from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.left_over import LEFT_OVER_MAX
+from maasloop.actuation.domain.signals.perception import Perception
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+
+EMPTY = LoopReading(0, 0.0)
+COVERED = LoopReading(0, 1.0)
+PASSED = LoopReading(1, 0.4)
+CYCLE_S = 60
+GREEN_S = 20
+
+
+def told(sheet: Sheet, *dead: str, **spoken: LoopReading) -> dict[str, LoopReading]:
+    """Return empty loops but for those spoken of (``_`` for ``-``), without those that are dead."""
+    found = {one.id: EMPTY for one in sheet.detectors} | {name.replace("_", "-"): one for name, one in spoken.items()}
+    return {name: one for name, one in found.items() if not name.startswith(dead)}
+
+
+def shown(sheet: Sheet, *green: str) -> dict[str, Aspect]:
+    """Return these groups green and all others red."""
+    return dict.fromkeys(sheet.group, Aspect.RED) | dict.fromkeys(green, Aspect.GREEN)
+
+
+def in_green(second: int) -> int:
+    """Return for how many seconds the green of a cycle has lasted; 0 in red."""
+    return max(0, second % CYCLE_S - (CYCLE_S - GREEN_S) + 1)
+
+
+def behind_the_line(sheet: Sheet, cycles: int, lasting_s: int) -> float:
+    """Return the queue of lane a without its upstream loop, after greens in which one after the other left for so long."""
+    perception = Perception(sheet)
+    for second in range(1, cycles * CYCLE_S + 1):
+        green = in_green(second)
+        stop = COVERED if not green else PASSED if green <= lasting_s and green % 2 == 0 else EMPTY
+        if green and green <= lasting_s and stop is EMPTY:
+            stop = LoopReading(0, 0.5)
+        loops = told(sheet, "loop-a-upstream", loop_a_stop_line=stop)
+        perception.hear(second, loops, shown(sheet, *(["a"] if green else [])))
+    return perception.lanes["lane-a"].queue
+
+
+def test_a_queue_that_lasts_longer_than_its_green_is_taken_to_be_longer_each_time(sheet: Sheet) -> None:
+    """Nobody counts who comes: what stands there after a green that was used to its end doubles up to a limit."""
+    queues = [behind_the_line(sheet, cycles, GREEN_S) for cycles in (1, 2, 3, 6)]
+
+    assert queues == pytest.approx([2.0, 4.0, 8.0, LEFT_OVER_MAX], abs=0.5)
+
+
+def test_a_line_that_was_empty_in_green_left_nobody_behind(sheet: Sheet) -> None:
+    """A green whose last seconds nobody wanted let go all."""
+    assert behind_the_line(sheet, 5, GREEN_S - 8) < 1.0
+
+
+def out_of_an_unseen_lane(sheet: Sheet, every_s: int) -> float:
+    """Return the queue of the unseen lane a, out of whose greens somebody came every so many seconds."""
+    perception = Perception(sheet)
+    for second in range(1, 10 * CYCLE_S + 1):
+        out = PASSED if in_green(second - 4) and second % every_s == 0 else EMPTY
+        perception.hear(
+            second, told(sheet, "loop-a", loop_exit=out), shown(sheet, *(["a"] if in_green(second) else []))
+        )
+    return perception.lanes["lane-a"].queue
+
+
+def test_as_many_out_of_the_exits_as_could_come_mean_that_others_are_left(sheet: Sheet) -> None:
+    """A vehicle at each headway is a queue that the green did not let go; a few are just those who came."""
+    assert out_of_an_unseen_lane(sheet, 2) > 4.0
+    assert out_of_an_unseen_lane(sheet, 8) < 1.5
+
+
+def two_ways(sheet_data: dict[str, Any]) -> Sheet:
+    """Return the sheet with groups a and d on lane a, each with an exit of its own; half of the lane goes either way."""
+    groups = [
+        one | {"a": {"exits": ["out"]}, "d": {"exits": ["side"], "lanes": ["lane-a"]}}.get(one["id"], {})
+        for one in sheet_data["groups"]
+    ]
+    side = {"id": "loop-side", "position": "exit", "distance_m": 25.0, "serves": [["side", 1.0]]}
+    exits = [{"id": "out"}, {"id": "side"}]
+    return read_sheet(
+        sheet_data | {"groups": groups, "exits": exits, "detectors": [*sheet_data["detectors"], side], "yields": []}
+    )
+
+
+def test_who_is_first_and_wants_red_holds_up_the_others(sheet_data: dict[str, Any]) -> None:
+    """A long green of one of two ways lets go one vehicle in the mean, not one after the other; the rest waits on."""
+    sheet = two_ways(sheet_data)
+    perception = Perception(sheet)
+    queues = {}
+    for second in range(1, 201):
+        passed = PASSED if second in range(60, 84, 4) else EMPTY
+        loops = told(sheet, "loop-a-stop-line", loop_a_upstream=passed)
+        perception.hear(
+            second, loops, shown(sheet, *(["a"] if 100 < second <= 160 else ["a", "d"] if second > 160 else []))
+        )
+        queues[second] = perception.lanes["lane-a"].queue
+
+    assert queues[100] >= 6.0
+    assert 0.0 < queues[100] - queues[160] < 1.5
+    assert queues[190] < 1.0
+
+
+def demand(sheet: Sheet, every_s: int, *dead: str) -> float:
+    """Return the demand of the unseen lane a in vehicles an hour: so many seconds of green lie between two that come out."""
+    perception = Perception(sheet)
+    for second in range(1, 1_201):
+        out = PASSED if in_green(second - 4) and second % every_s == 0 else EMPTY
+        loops = told(sheet, "loop-a", *dead, loop_exit=out)
+        perception.hear(second, loops, shown(sheet, *(["a", "d"] if in_green(second) else [])))
+    return 3_600 * perception.lanes["lane-a"].rate
+
+
+def test_some_of_the_exits_tell_the_demand_as_well(sheet_data: dict[str, Any]) -> None:
+    """With the loop of one of two exits dead, who comes out of the other tells how many come, more or fewer than the plan says."""
+    sheet = two_ways(sheet_data)
+    few, many = (demand(sheet, every_s, "loop-side") for every_s in (20, 2))
+
+    assert few < 190.0
+    assert many > 300.0
+
+
+def test_who_may_have_come_from_two_lanes_counts_for_both(sheet_data: dict[str, Any]) -> None:
+    """Two unseen lanes with one exit: that somebody came out makes neither of them the one that all come from."""
+    groups = [one | ({"exits": ["out"]} if one["id"] == "b" else {}) for one in sheet_data["groups"]]
+    sheet = read_sheet(sheet_data | {"groups": groups})
+    perception = Perception(sheet)
+    for second in range(1, 1_201):
+        out = PASSED if in_green(second - 4) and second % 4 == 0 else EMPTY
+        loops = told(sheet, "loop-a", "loop-b", loop_exit=out)
+        perception.hear(second, loops, shown(sheet, *(["a", "b"] if in_green(second) else [])))
+    rates = [perception.lanes[name].rate for name in ("lane-a", "lane-b")]
+
+    assert min(rates) > 0.8 * max(rates)
+
+
+@pytest.mark.parametrize("every_s", [10, 1_000])
+def test_who_is_not_announced_comes_as_usual(sheet_data: dict[str, Any], every_s: int) -> None:
+    """A junction before tells of its own vehicles only: of the usual demand, the others come all the same."""
+    before = {"id": "loop-before", "position": "feeder", "distance_m": 200.0, "serves": [["lane-c", 0.3]]}
+    sheet = read_sheet(sheet_data | {"detectors": [*sheet_data["detectors"], before]})
+    perception = Perception(sheet)
+    for second in range(1, 661):
+        passed = PASSED if second % every_s == 0 else EMPTY
+        loops = told(sheet, "loop-c", loop_before=passed)
+        perception.hear(second, loops, shown(sheet, *(["c"] if second < 620 else [])))
+
+    assert 1.5 < perception.lanes["lane-c"].queue < 3.0
