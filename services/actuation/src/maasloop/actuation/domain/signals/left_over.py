@@ -7,6 +7,7 @@ from .estimate import EMPTY_S, LaneEstimate
 MORE_BEHIND = 2.0
 """So many vehicles are taken to be left on a lane as long as its queue lets others go at every headway."""
 LEFT_OVER_MAX = 16.0
+"""No green is taken to leave more vehicles behind, however often one was used until its end."""
 UNDER_WAY = 2.0
 """So many who have left the lane are not over the loops of the exits yet."""
 USED_MIN = 0.75

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ALL_SEEN = 0.999
+"""From this share on, who comes out is all that came."""
 SEEN_SHARE_MIN = 0.1
 """Where the exits see less of the vehicles of a lane, they tell nothing of its demand."""
 MEMORY_S = 300.0
+"""The usual demand is the mean of about so many seconds."""
 _ONE = 1.0 / MEMORY_S
 
 
