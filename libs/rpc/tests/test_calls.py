@@ -36,9 +36,10 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
         self.cancelled = asyncio.Event()
         self.metadata: dict[str, Any] = {}
 
-    async def GetDevice(  # noqa: D102, N802 - a method as gRPC names it
+    async def GetDevice(  # noqa: N802 - a method as gRPC names it
         self, request: device_service_pb2.GetDeviceRequest, context: _Context
     ) -> device_pb2.Device:
+        """Return the device asked for, after what the test wants to happen."""
         self.metadata = dict(context.invocation_metadata() or ())
         if request.name == "hold":
             await self._hold()
@@ -46,16 +47,18 @@ class Door(device_service_pb2_grpc.DeviceServiceServicer):
             raise self.failure
         return device_pb2.Device(name=request.name)
 
-    async def CreateDevice(  # noqa: D102, N802 - a method as gRPC names it
+    async def CreateDevice(  # noqa: N802 - a method as gRPC names it
         self, request: device_service_pb2.CreateDeviceRequest, context: _Context
     ) -> device_pb2.Device:
+        """Return a device of the name asked for."""
         return device_pb2.Device(name=request.parent)
 
-    async def WatchDevices(  # noqa: D102, N802 - a method as gRPC names it
+    async def WatchDevices(  # noqa: N802 - a method as gRPC names it
         self,
         request: device_service_pb2.WatchDevicesRequest,
         context: _Context,
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
+        """Send one answer, then fail or stay open as the test wants."""
         yield device_service_pb2.WatchDevicesResponse()
         if self.failure is not None:
             raise self.failure

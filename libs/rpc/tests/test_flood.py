@@ -20,9 +20,10 @@ CONNECTIONS = 4
 class Door(device_service_pb2_grpc.DeviceServiceServicer):
     """A door that takes its time."""
 
-    async def GetDevice(  # noqa: D102, N802 - a method as gRPC names it
+    async def GetDevice(  # noqa: N802 - a method as gRPC names it
         self, request: device_service_pb2.GetDeviceRequest, context: object
     ) -> device_pb2.Device:
+        """Answer after a tenth of a second."""
         await asyncio.sleep(0.1)
         return device_pb2.Device()
 

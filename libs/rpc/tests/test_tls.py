@@ -35,14 +35,16 @@ type Calls = Callable[..., AbstractAsyncContextManager[Any]]
 class Door(device_service_pb2_grpc.DeviceServiceServicer):
     """Answers with the name of its caller."""
 
-    async def GetDevice(  # noqa: D102, N802 - a method as gRPC names it
+    async def GetDevice(  # noqa: N802 - a method as gRPC names it
         self, request: device_service_pb2.GetDeviceRequest, context: object
     ) -> device_pb2.Device:
+        """Return a device named like the caller."""
         return device_pb2.Device(name=str(authentication.caller()))
 
-    async def WatchDevices(  # noqa: D102, N802 - a method as gRPC names it
+    async def WatchDevices(  # noqa: N802 - a method as gRPC names it
         self, request: device_service_pb2.WatchDevicesRequest, context: object
     ) -> AsyncIterator[device_service_pb2.WatchDevicesResponse]:
+        """Send one answer and end."""
         yield device_service_pb2.WatchDevicesResponse()
 
 

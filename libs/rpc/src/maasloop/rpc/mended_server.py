@@ -44,7 +44,7 @@ class MendedServer(cygrpc.AioServer):  # type: ignore[misc]  # a compiled class 
                     continue
                 raise
             answer = cygrpc._handle_rpc(_UNNAMED, _NoMethod(), (), call, loop, False)  # noqa: FBT003, SLF001 - as its own loop does
-            task = asyncio.create_task(cygrpc._schedule_rpc_coro(answer, call, loop, _UNNAMED))  # noqa: SLF001 - the same
+            task = asyncio.create_task(cygrpc._schedule_rpc_coro(answer, call, loop, _UNNAMED))  # noqa: SLF001 - as its own loop does
             answering.add(task)
             task.add_done_callback(answering.discard)
             if len(answering) >= UNKNOWN_AT_ONCE_MAX:
