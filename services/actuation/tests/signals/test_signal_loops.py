@@ -72,7 +72,7 @@ def test_the_loop_that_misses_its_vehicles_is_taken_for_the_origin(sheet_data: d
         if second % 30 in seen:
             told[seen[second % 30]] = PASSED
         perception.hear(second, told, aspects)
-    shares = {name: perception._sources[name].shares for name in ("ua", "ub")}
+    shares = {name: perception._upstream.sources[name].shares for name in ("ua", "ub")}
 
     assert shares["ua"]["lane-b"] > 0.35
     assert shares["ub"]["lane-a"] < 0.1

@@ -48,6 +48,8 @@ WANTS_OTHER_S = 4
 """Who has stood for so long at a green may want another one."""
 UNWANTED_MIN = 1e-6
 """However long somebody has stood at a green, it may be that he wants it and cannot go."""
+FREE_SPEED_SHARE = 0.95
+"""Whom nobody holds up drives at so much of the free speed."""
 _SPARE = 1e-6
 _PARTS_OF_A_SECOND = 1024
 
@@ -181,6 +183,10 @@ class LaneEstimate:
     def room(self) -> float:
         """Return how many can stand there at most: who stands on the upstream loop is counted when he leaves it."""
         return self.storage_m / SPACE_PER_VEHICLE_M - 1.0
+
+    def travel_s(self, distance_m: float) -> float:
+        """Return the seconds to the line from so far back, if nobody holds the vehicle up."""
+        return on_the_clock(distance_m / (self.speed_mps * FREE_SPEED_SHARE))
 
     def arrive(self, at_s: float, weight: float, source: UpstreamShares | None = None) -> None:
         """Expect a vehicle, or a share of one, at the line."""

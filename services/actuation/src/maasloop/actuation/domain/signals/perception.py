@@ -1,38 +1,27 @@
 """Turns the loops of one junction, second by second, into what its controller needs: lanes, calls and full exits."""
 
 import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .aspects import GOING, GREENS, Aspect, Aspects
 from .coming_out import ComingOut
 from .crossing import Crossing
 from .detectors import Detectors
-from .estimate import (
-    ANNOUNCED_TOLERANCE_S,
-    EMPTY_S,
-    RATE_MEMORY_S,
-    Expected,
-    LaneEstimate,
-    LoopReading,
-    on_the_clock,
-)
+from .estimate import RATE_MEMORY_S, LaneEstimate, LoopReading
+from .feeders import Feeders
 from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
-from .sheet import Detector, DetectorPosition, Sheet
+from .sheet import DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
 from .unseen import UnseenLanes, headways_s
-from .upstream_queue import reaches
-from .upstream_shares import FEEDER_TRUST, UpstreamShares
+from .upstream import Upstream
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
 CALL_CHANCE_MIN = 0.04
-MAIN_SHARE_MIN = 0.5
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
-_FREE_SPEED_SHARE = 0.95
 
 
 class Perception:
@@ -65,23 +54,8 @@ class Perception:
         self._out: Mapping[str, float] = {}
         self._loops = Detectors(sheet)
         self._unseen = UnseenLanes(sheet, self.lanes, self._loops, self._turns)
-        self._sources = {
-            detector.id: UpstreamShares(dict(detector.serves))
-            for detector in sheet.detectors
-            if detector.position is DetectorPosition.UPSTREAM
-        }
-        self._feeders = {
-            detector.id: UpstreamShares(dict(detector.serves), FEEDER_TRUST)
-            for detector in sheet.detectors
-            if detector.position is DetectorPosition.FEEDER
-        }
-        self._fed_beside = {lane: _beside(self._feeders.values(), lane) for lane in self.lanes}
-        self._fed: Counter[str] = Counter()
-        self._reach_s = {
-            lane.id: on_the_clock(lane.storage_m / (lane.speed_mps * _FREE_SPEED_SHARE)) - ANNOUNCED_TOLERANCE_S
-            for lane in sheet.lanes
-        }
-        self._beside = {lane: _beside(self._sources.values(), lane) for lane in self.lanes}
+        self._upstream = Upstream(sheet, self.lanes, self._loops)
+        self._feeders = Feeders(sheet, self.lanes, self._loops)
 
     def hear(
         self,
@@ -108,11 +82,11 @@ class Perception:
         self._blind = frozenset(
             name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
         )
-        self._counted = frozenset(name for name in self.lanes if self._counts(name))
+        self._counted = frozenset(name for name in self.lanes if self._upstream.counts(name))
         self._dark = set(self._blind - self._counted)
         self._unseen.hear([name for name in self.lanes if name not in self._blind])
-        self._hear_upstream(second_s, believed)
-        self._hear_feeders(second_s, believed, watched)
+        self._upstream.hear(second_s, believed, self._blind, self._feeders)
+        self._feeders.hear(second_s, believed, watched, self._counted, self._blind)
         passed = self._loops.exits_passed(believed)
         silent = self._loops.silent_exits(self.sheet.exits)
         self.crossing.hear(second_s, aspects, passed, silent)
@@ -213,7 +187,7 @@ class Perception:
             for _ in range(round(left)):
                 self._turns.departed(second_s, lane.id, going)
                 self.crossing.passed(lane.id, going, aspects)
-        self._from_beside(lane, unexpected, second_s, left_already=True)
+        self._upstream.explain(lane, unexpected, second_s, left_already=True)
         stop = self._loops.merged(stops)
         lane.standing = stop is not None and stop.standing
         lane.empty_s, lane.covered_s = (stop.empty_s, stop.covered_s) if stop is not None else (0, 0)
@@ -223,125 +197,29 @@ class Perception:
             lane.rate += (came - lane.rate) / RATE_MEMORY_S
             self._unseen.learn(lane.id, came)
         else:
-            self._unseen.hear_uncounted(lane, second_s, left, green=bool(going), announced=self._fed[lane.id])
+            self._unseen.hear_uncounted(
+                lane, second_s, left, green=bool(going), announced=self._feeders.arrived[lane.id]
+            )
         if lane.standing:
-            self._from_beside(lane, lane.lacking(second_s), second_s, left_already=False)
+            self._upstream.explain(lane, lane.lacking(second_s), second_s, left_already=False)
         missing = lane.missing(second_s, going=bool(going))
         for vehicle in missing:
-            if not self._to_beside(lane, vehicle, second_s) and going:
+            if not self._upstream.move(lane, vehicle, second_s) and going:
                 lane.doubt(vehicle, second_s)
-        self._compare(lane, left, len(missing), stops)
-        lane.reach_upstream(second_s, left, blocked=self._reaches_upstream(lane, aspects))
+        self._upstream.compare(lane, left, len(missing), stops)
+        lane.reach_upstream(second_s, left, blocked=self._upstream.reached(lane, aspects))
         self._stall(lane, second_s, left, aspects, covered_s)
 
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the green lets them."""
         counted, out = lane.id in self._counted, self._out.get(lane.id, 0.0)
-        self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._fed[lane.id])
+        self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._feeders.arrived[lane.id])
         # That some have left is only assumed here: a covered loop upstream says more.
-        lane.reach_upstream(second_s, 0.0, blocked=self._reaches_upstream(lane, aspects))
+        lane.reach_upstream(second_s, 0.0, blocked=self._upstream.reached(lane, aspects))
         lane.empty_s = lane.stood_s = lane.locked_s = 0
-
-    def _counts(self, lane: str) -> bool:
-        """Tell whether loops count most of those who come to a lane."""
-        stated = {one.id: self._sources[one.id].stated(lane) for one in self._loops.declared(UPSTREAM, lane)}
-        working = sum(share for name, share in stated.items() if not self._loops.failed(name))
-        return working > sum(stated.values()) * MAIN_SHARE_MIN
-
-    def _reaches_upstream(self, lane: LaneEstimate, aspects: Aspects) -> bool:
-        """Tell whether who stands on an upstream loop waits for this lane."""
-        loops = self._loops.working(UPSTREAM, lane.id)
-        covered = [self._sources[one.id].shares for one in loops if self._loops.standing(one.id)]
-        if not covered:
-            return False
-        idle = [one.id for one in self.lanes.values() if one.empty_s >= EMPTY_S]
-        free = {name for name in idle if any(aspects[way] in GREENS for way in self.groups_of[name])}
-        return reaches(lane, self.lanes, covered, free)
-
-    def _compare(self, lane: LaneEstimate, left: float, missing: int, stops: list[Detector]) -> None:
-        """Notice a loop that misses who passes: its upstream loop counts them, or its stop line does."""
-        for one in self._loops.declared(UPSTREAM, lane.id):
-            if self._sources[one.id].stated(lane.id) >= MAIN_SHARE_MIN:
-                self._loops.memory[one.id].passed_by += left
-                # Whom nobody counted upstream the stop line cannot have missed.
-                for stop in () if self._loops.failed(one.id) else stops:
-                    self._loops.memory[stop.id].passed_by += missing
 
     def _going(self, lane: str, aspects: Aspects) -> tuple[str, ...]:
         return tuple(name for name in self.groups_of[lane] if aspects[name] in GOING)
-
-    def _hear_upstream(self, second_s: float, readings: Mapping[str, LoopReading]) -> None:
-        for lane in self.lanes.values():
-            lane.arrived = 0.0
-        for name, source in self._sources.items():
-            reading = readings.get(name)
-            for _ in range(round(reading.count) if reading is not None else 0):
-                chosen = source.assign()
-                if chosen is not None:
-                    lane = self.lanes[chosen]
-                    at_s = second_s + self._travel_s(name, lane)
-                    lane.confirm(at_s, (self.lanes[one] for one in self._fed_beside[chosen]))
-                    if chosen in self._blind:
-                        lane.arrive_unconfirmed(at_s, 1.0, source)
-                    else:
-                        lane.arrive(at_s, 1.0, source)
-
-    def _hear_feeders(self, second_s: float, readings: Mapping[str, LoopReading], watched: Collection[str]) -> None:
-        """Expect those that left the junctions before; who has not come by his time went elsewhere."""
-        for name, source in self._feeders.items():
-            reading = readings.get(name)
-            for _ in range(round(reading.count) if reading is not None else 0):
-                chosen = source.assign()
-                if chosen is not None and chosen not in watched:
-                    lane = self.lanes[chosen]
-                    lane.announce(Expected(second_s + self._travel_s(name, lane), 1.0, source))
-        self._fed.clear()
-        for name, lane in self.lanes.items():
-            if name in watched or name in self._counted:
-                lane.overdue(second_s + self._reach_s[name])
-                continue
-            come = lane.overdue(second_s + 1.0)
-            self._fed[name] = len(come)
-            for vehicle in come:
-                if vehicle.source is not None and name in self._blind:
-                    lane.arrive_unconfirmed(vehicle.at_s, vehicle.weight, vehicle.source)
-                else:
-                    lane.arrive(vehicle.at_s, vehicle.weight)
-            # Nobody tells whether they come: all are expected.
-            lane.lost, lane.came = 0, 1.0
-
-    def _travel_s(self, loop: str, lane: LaneEstimate) -> float:
-        return on_the_clock(self._loops.distance_m[loop] / (lane.speed_mps * _FREE_SPEED_SHARE))
-
-    def _from_beside(self, lane: LaneEstimate, count: float, second_s: float, *, left_already: bool) -> None:
-        """Account for a vehicle nobody had expected: it was given up too soon, or one overdue on a lane beside is it."""
-        if count > 0.0 and lane.recall(second_s):
-            count = lane.depart(count, second_s) if left_already else lane.lacking(second_s)
-        if count <= 0.0:
-            return
-        given = (self.lanes[name].give_up(second_s) for name in self._beside[lane.id])
-        vehicle = next((one for one in given if one is not None), None)
-        source = vehicle.source if vehicle is not None else None
-        if not left_already:
-            lane.stand(second_s, count, source)
-        elif source is not None:
-            source.found(lane.id, count)
-        else:
-            own = [self._sources[one.id] for one in self._loops.declared(UPSTREAM, lane.id)]
-            # It came over the loop that rather misses somebody.
-            parts = [one.stated(lane.id) * one.lost() for one in own]
-            for one, part in zip(own, parts, strict=True):
-                one.found(lane.id, count * part / sum(parts))
-
-    def _to_beside(self, lane: LaneEstimate, vehicle: Expected, second_s: float) -> bool:
-        """Move a vehicle that did not come here to a lane beside where somebody stands; tell whether there is one."""
-        for name in self._beside[lane.id]:
-            other = self.lanes[name]
-            there = vehicle.source is not None and name in vehicle.source.shares
-            if there and other.standing and other.counted < other.room:
-                other.take_in(vehicle, second_s)
-                return True
-        return False
 
     def _stall(self, lane: LaneEstimate, second_s: float, left: float, aspects: Aspects, covered_s: int) -> None:
         """Notice a head that stands under green: it wants another group, or it cannot go."""
@@ -371,8 +249,3 @@ class Perception:
     def _wait_at_green(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
         gaps_s = headways_s(self.sheet, self.lanes, lane, second_s, aspects)
         lane.wait_at_green({name: gap_s if self.free(name) else math.inf for name, gap_s in gaps_s.items()})
-
-
-def _beside(sources: Iterable[UpstreamShares], lane: str) -> list[str]:
-    """Return the other lanes that some of the loops before a lane serve as well."""
-    return sorted({other for source in sources if lane in source.shares for other in source.shares} - {lane})

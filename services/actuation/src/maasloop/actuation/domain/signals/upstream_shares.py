@@ -1,6 +1,6 @@
 """Which lane those are taken to go to who pass one loop before several of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SHARE_TRUST = 5.0
 FEEDER_TRUST = 20.0
@@ -58,3 +58,8 @@ class UpstreamShares:
         """Note that a vehicle of this loop left over the line of ``lane``."""
         if lane in self._found:
             self._found[lane] += weight
+
+
+def beside(sources: Iterable[UpstreamShares], lane: str) -> list[str]:
+    """Return the other lanes that some of the loops before a lane serve as well."""
+    return sorted({other for source in sources if lane in source.shares for other in source.shares} - {lane})
