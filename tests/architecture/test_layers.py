@@ -17,6 +17,14 @@ SABOTAGES = [
     ("inside-a-service", "ingest/adapters/bus.py", "import maasloop.ingest.entrypoints"),
     ("inside-a-service", "ingest/entrypoints/rpc.py", "import maasloop.ingest.settings"),
     ("inside-a-service", "ingest/attic.py", ""),
+    ("inside-the-signals", "actuation/domain/signals/kernel.py", "import maasloop.actuation.domain.signals.traffic"),
+    ("inside-the-signals", "actuation/domain/signals/sheet.py", "import maasloop.actuation.domain.signals.controller"),
+    (
+        "inside-the-signals",
+        "actuation/domain/signals/traffic/area.py",
+        "import maasloop.actuation.domain.signals.controller",
+    ),
+    ("inside-the-signals", "actuation/domain/signals/attic.py", ""),
     ("services-apart", "ingest/adapters/consent.py", "import maasloop.consent"),
     ("library-tiers", "core/ids.py", "import maasloop.telemetry"),
     ("library-tiers", "bus/publish.py", "import maasloop.rpc"),
@@ -51,14 +59,16 @@ def _broken(contract: str) -> str:
 
 
 def _skeleton(root: Path) -> None:
-    """Make every package of the workspace, with the rooms of one service and nothing inside."""
+    """Make every package of the workspace, with the rooms of one service, those of the signals, and nothing inside."""
     rooms = [f"maasloop.ingest.{room}" for room in ("domain", "handlers", "adapters", "entrypoints")]
-    for package in [*_packages(), *rooms]:
+    signals = [f"maasloop.actuation.{room}" for room in ("domain", "domain.signals", "domain.signals.traffic")]
+    for package in [*_packages(), *rooms, *signals]:
         folder = root.joinpath(*package.split("."))
         folder.mkdir(parents=True)
         (folder / "__init__.py").touch()
-    for name in ("app", "settings", "ports"):
-        (root / "maasloop" / "ingest" / f"{name}.py").touch()
+    modules = ("ingest/app", "ingest/settings", "ingest/ports", "actuation/domain/signals/controller")
+    for name in modules:
+        (root / "maasloop" / f"{name}.py").touch()
 
 
 def test_checkout_keeps_its_layers() -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from maasloop.actuation.domain.signals.area import free_travel_s
 from maasloop.actuation.domain.signals.priority import PriorityLevel, PriorityRequest
+from maasloop.actuation.domain.signals.traffic.area import free_travel_s
 from maasloop.twin.street.site import Junction, Site
 from maasloop.twin.street.sumo import libsumo
 

@@ -12,10 +12,10 @@ from maasloop.actuation.domain.signals.bands import AskBands
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest
 from maasloop.actuation.domain.signals.controller import Controller, Release
 from maasloop.actuation.domain.signals.kernel import forget
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.twin.street.plan_device import PlanDevice
 from maasloop.twin.street.site import Junction
 

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from tests.signals.senses import Loops, Seen
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision, Hold, Release
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, forget, judge, record
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.priority import PriorityRequest
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.twin.street.signals import Answer, SignalDevice
 from maasloop.twin.street.signals import Sequence as FieldSequence
 from maasloop.twin.street.site import Junction

@@ -6,16 +6,16 @@ The pressure of a stage is the sum over its green groups of the vehicles that wa
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from maasloop.actuation.domain.signals.area import VehicleSeen, waiting_groups
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, expiry_latest_s
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from maasloop.actuation.domain.signals.sequence import way_to
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.stages import local_stages
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen, waiting_groups
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Says
 
 SLOT_S = 10
 HOLD_S = 40.0

@@ -21,9 +21,9 @@ from tests.signals.senses import Senses
 from tests.signals.standstill import Standstill
 
 from maasloop.actuation.domain.signals.controller import Controller
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.twin.street.loops import ordered_exits
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import SimulationOptions, StreetSimulation

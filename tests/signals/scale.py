@@ -24,11 +24,11 @@ from tests.signals.desk import Desk
 from tests.signals.plan import DETECTIONS
 from tests.signals.senses import Loops, Seen, Senses
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.controller import Controller
-from maasloop.actuation.domain.signals.estimate import Expected, LoopReading
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
+from maasloop.actuation.domain.signals.traffic.estimate import Expected, LoopReading
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Neighbourhood
 from maasloop.runtime.collecting import THRESHOLDS
 from maasloop.twin.street.scenario import load_scenario
 from maasloop.twin.street.simulation import SimulationOptions, StreetSimulation

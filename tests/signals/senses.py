@@ -3,8 +3,8 @@
 import random
 from collections.abc import Mapping
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
-from maasloop.actuation.domain.signals.estimate import LoopReading
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
 from maasloop.twin.devices.controller import OCCUPANCY_DIGITS
 from maasloop.twin.street.area import Approaching, AreaDetection
 from maasloop.twin.street.simulation import StreetSimulation

@@ -3,7 +3,7 @@
 import pytest
 from tests.signals.scale import Recording, measure, recordings
 
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD
 
 pytestmark = pytest.mark.timeout(120)
 """A process that loads SUMO, on a machine that may be busy."""

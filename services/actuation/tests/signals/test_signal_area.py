@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import (
+from maasloop.actuation.domain.signals.aspects import Aspect
+from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import (
     BOX_PATIENCE_S,
     STALL_S,
     AreaMemory,
@@ -14,14 +19,9 @@ from maasloop.actuation.domain.signals.area import (
     free_travel_s,
     waiting_groups,
 )
-from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.controller import Ask, Controller, Decision
-from maasloop.actuation.domain.signals.estimate import LaneEstimate
-from maasloop.actuation.domain.signals.forecast import LaneOutlook, departures
-from maasloop.actuation.domain.signals.perception import Perception
-from maasloop.actuation.domain.signals.sheet import Sheet
-from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.estimate import LaneEstimate
+from maasloop.actuation.domain.signals.traffic.forecast import LaneOutlook, departures
+from maasloop.actuation.domain.signals.traffic.perception import Perception
 
 HORIZON_S = 60.0
 

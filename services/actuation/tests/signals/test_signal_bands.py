@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.bands import AskBands, BandsDecision, BandsHand
 from maasloop.actuation.domain.signals.bands_kernel import BandsRequest, judge_bands, record_bands
 from maasloop.actuation.domain.signals.controller import Controller, Hold
@@ -14,6 +13,7 @@ from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.site_plan import PlanState
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
 
 STAGES = ("GGrgr", "rrGrr", "rGrrr")
 QUEUE_M = (2.0, 9.0, 16.0, 23.0, 30.0, 37.0)

@@ -4,10 +4,10 @@ import random
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Hold
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge, record
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
 
 HEADWAY_S = 2
 

@@ -9,12 +9,12 @@ import pytest
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Controller
-from maasloop.actuation.domain.signals.crossing import USUAL_S, WAIT_MAX_S, Crossing
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge, record
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.crossing import USUAL_S, WAIT_MAX_S, Crossing
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
 
 PASSED = LoopReading(1, 0.4)
 EMPTY = LoopReading(0, 0.0)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from maasloop.actuation.domain.signal_decision import STAGES_TOLD_MAX, called_groups, told_stages
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller, Hold
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
 
 
 def _decided(sheet: Sheet) -> tuple[JunctionState, Hold | Ask]:

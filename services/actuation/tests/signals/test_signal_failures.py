@@ -6,7 +6,10 @@ import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Controller, Release
-from maasloop.actuation.domain.signals.estimate import (
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.estimate import (
     BEYOND_MAX,
     DISTRUST_S,
     PASSED_BY_MAX,
@@ -15,10 +18,7 @@ from maasloop.actuation.domain.signals.estimate import (
     LoopMemory,
     LoopReading,
 )
-from maasloop.actuation.domain.signals.perception import Perception
-from maasloop.actuation.domain.signals.sheet import Sheet
-from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.perception import Perception
 
 EMPTY = LoopReading(0, 0.0)
 COVERED = LoopReading(0, 1.0)

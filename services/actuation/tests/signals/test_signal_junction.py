@@ -14,10 +14,10 @@ from maasloop.actuation.domain.junction import Junction
 from maasloop.actuation.domain.reading import SECOND_US, Reading
 from maasloop.actuation.domain.setpoint import LocalControl, SignalSequence
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.estimate import LoopReading
 from maasloop.actuation.domain.signals.kernel import SequenceStep
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
 
 BEGIN = 1_000
 LOOP = "loop-c-stop-line"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from maasloop.actuation.domain.signals.estimate import Expected, LaneEstimate
-from maasloop.actuation.domain.signals.links import LinkMeter
 from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.traffic.estimate import Expected, LaneEstimate
+from maasloop.actuation.domain.signals.traffic.links import LinkMeter
 
 
 def _lanes(sheet: Sheet, *, vehicles: int, rate: float) -> dict[str, LaneEstimate]:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.estimate import LaneEstimate, LoopReading
-from maasloop.actuation.domain.signals.forecast import LaneOutlook, departures
-from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.upstream_shares import UpstreamShares
+from maasloop.actuation.domain.signals.traffic.estimate import LaneEstimate, LoopReading
+from maasloop.actuation.domain.signals.traffic.forecast import LaneOutlook, departures
+from maasloop.actuation.domain.signals.traffic.perception import Perception
+from maasloop.actuation.domain.signals.traffic.upstream_shares import UpstreamShares
 
 EMPTY = LoopReading(0, 0.0)
 COVERED = LoopReading(0, 1.0)

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.detectors import EXIT_STANDING_S
-from maasloop.actuation.domain.signals.estimate import CAME_AT_FIRST, Expected, LoopReading
-from maasloop.actuation.domain.signals.neighbourhood import (
+from maasloop.actuation.domain.signals.outlook import PRESSED_WEIGHT, PRESSED_WEIGHT_MAX, Prospect, plan_stage
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
+from maasloop.actuation.domain.signals.traffic.detectors import EXIT_STANDING_S
+from maasloop.actuation.domain.signals.traffic.estimate import CAME_AT_FIRST, Expected, LoopReading
+from maasloop.actuation.domain.signals.traffic.neighbourhood import (
     ASK_LOST,
     ASK_PAUSE_S,
     ASK_S,
@@ -18,11 +22,7 @@ from maasloop.actuation.domain.signals.neighbourhood import (
     Neighbourhood,
     Says,
 )
-from maasloop.actuation.domain.signals.outlook import PRESSED_WEIGHT, PRESSED_WEIGHT_MAX, Prospect, plan_stage
-from maasloop.actuation.domain.signals.perception import Perception
-from maasloop.actuation.domain.signals.sheet import Sheet
-from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.perception import Perception
 
 PASSED = LoopReading(1, 0.4)
 EMPTY = LoopReading(0, 0.0)

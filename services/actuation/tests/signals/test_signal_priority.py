@@ -7,7 +7,6 @@ import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
-from maasloop.actuation.domain.signals.estimate import LaneEstimate, LoopReading
 from maasloop.actuation.domain.signals.kernel import IssuerLevel, Permitted, SequenceRequest, judge, record
 from maasloop.actuation.domain.signals.priority import (
     CONDITIONAL_WEIGHT,
@@ -21,6 +20,7 @@ from maasloop.actuation.domain.signals.priority import (
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.estimate import LaneEstimate, LoopReading
 
 CYCLE_S = 46
 

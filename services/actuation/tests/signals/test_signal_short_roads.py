@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import STALL_ONWARD_S, STALL_S, AreaMemory, VehicleSeen
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import SHUT_MARGIN_S, Ask, Controller
-from maasloop.actuation.domain.signals.estimate import Expected, LaneEstimate, LoopReading
-from maasloop.actuation.domain.signals.neighbourhood import Hears
 from maasloop.actuation.domain.signals.outlook import Prospect, plan_stage
-from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.short_roads import ENDING_MAX_S, SENDING_S
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import STALL_ONWARD_S, STALL_S, AreaMemory, VehicleSeen
+from maasloop.actuation.domain.signals.traffic.estimate import Expected, LaneEstimate, LoopReading
+from maasloop.actuation.domain.signals.traffic.neighbourhood import Hears
+from maasloop.actuation.domain.signals.traffic.perception import Perception
+from maasloop.actuation.domain.signals.traffic.short_roads import ENDING_MAX_S, SENDING_S
 
 COVERED = LoopReading(0, 1.0)
 NOBODY, OUT = frozenset[str](), frozenset({"out"})

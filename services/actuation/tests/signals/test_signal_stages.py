@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -19,6 +18,7 @@ from maasloop.actuation.domain.signals.stages import (
     without_giving_way,
 )
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
 
 STORAGE_M = SHORT_ROAD_M - FIRST_LOOP_M
 """What a road must have before its stop line not to be short."""

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.estimate import LoopReading
-from maasloop.actuation.domain.signals.left_over import LEFT_OVER_MAX
-from maasloop.actuation.domain.signals.perception import Perception
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
+from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
+from maasloop.actuation.domain.signals.traffic.left_over import LEFT_OVER_MAX
+from maasloop.actuation.domain.signals.traffic.perception import Perception
 
 EMPTY = LoopReading(0, 0.0)
 COVERED = LoopReading(0, 1.0)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maasloop.actuation.domain.signals.area import VehicleSeen
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
 from maasloop.actuation.domain.signals.kernel import (
@@ -26,6 +25,7 @@ from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet, write_sheet
 from maasloop.actuation.domain.signals.stages import stages_of
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
 from maasloop.core.errors import InvalidArgument
 
 SECOND = 100

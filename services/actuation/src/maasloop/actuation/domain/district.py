@@ -19,7 +19,7 @@ from .plans.kernel import PlanState
 from .policy import Latest, ScopeState
 from .reading import SECOND_US, Reading
 from .setpoint import SignalSequence, holds
-from .signals.neighbourhood import Hears, Neighbourhood
+from .signals.traffic.neighbourhood import Hears, Neighbourhood
 
 LATEST_AGE_MAX_US = 3_600 * SECOND_US
 

@@ -10,7 +10,6 @@ from .reading import Reading
 from .signals.bands import BandsDecision
 from .signals.bands_kernel import BandsRequest, RefusedBands
 from .signals.controller import Controller, Decision, Hold
-from .signals.estimate import LoopReading
 from .signals.kernel import (
     EXPIRY_MAX_S,
     Permitted,
@@ -22,11 +21,12 @@ from .signals.kernel import (
     judge,
     record,
 )
-from .signals.links import Link, LinkMeter
-from .signals.neighbourhood import NOTHING_HEARD, Hears, Says
 from .signals.prediction import Change, Predictor
 from .signals.sheet import Sheet
 from .signals.state import JunctionState, Lease
+from .signals.traffic.estimate import LoopReading
+from .signals.traffic.links import Link, LinkMeter
+from .signals.traffic.neighbourhood import NOTHING_HEARD, Hears, Says
 from .verification import SIGNAL_STATE
 
 VEHICLE_COUNT = "vehicle-count"

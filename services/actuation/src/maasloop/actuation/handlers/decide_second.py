@@ -27,7 +27,7 @@ from maasloop.actuation.domain.signals.aspects import GREENS
 from maasloop.actuation.domain.signals.bands import AskBands
 from maasloop.actuation.domain.signals.bands_kernel import RefusedBands
 from maasloop.actuation.domain.signals.controller import Ask, Hold, Release
-from maasloop.actuation.domain.signals.neighbourhood import NOTHING_HEARD
+from maasloop.actuation.domain.signals.traffic.neighbourhood import NOTHING_HEARD
 
 Choice = Hold | Ask | AskBands | Release
 

@@ -19,12 +19,12 @@ from .bands_kernel import (
     starts_of,
 )
 from .controller import Controller, Hold, Ranked, Release, service_rate
-from .forecast import Departure
 from .kernel import IssuerLevel
 from .outlook import Prospect, StagePlan, plan_stage
 from .site_plan import PlanState, SitePlan
 from .stages import Stage
 from .state import JunctionState
+from .traffic.forecast import Departure
 
 REFRESH_SHARE = 0.5
 """Bands are sent again when this share of the dead-man time is over."""

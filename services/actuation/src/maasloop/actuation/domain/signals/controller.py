@@ -9,20 +9,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .area import VehicleSeen
 from .aspects import Aspect, Aspects
-from .crossing import WAIT_MAX_S
-from .estimate import LoopReading
-from .forecast import Departure
 from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
-from .neighbourhood import NOTHING_HEARD, Hears, Says
 from .outlook import Prospect, StagePlan, plan_stage
-from .perception import Perception
 from .priority import Priorities
 from .sequence import starts_of, way_to
 from .sheet import Sheet
 from .stages import Stage, stages_of, without_giving_way
 from .state import JunctionState
+from .traffic.area import VehicleSeen
+from .traffic.crossing import WAIT_MAX_S
+from .traffic.estimate import LoopReading
+from .traffic.forecast import Departure
+from .traffic.neighbourhood import NOTHING_HEARD, Hears, Says
+from .traffic.perception import Perception
 
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2

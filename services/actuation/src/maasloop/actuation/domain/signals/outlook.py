@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .forecast import Departure, LaneOutlook, departures
-from .perception import Perception
 from .sheet import Sheet
 from .stages import Stage
 from .state import JunctionState
+from .traffic.forecast import Departure, LaneOutlook, departures
+from .traffic.perception import Perception
 
 PRESSED_WEIGHT = 1.5
 """Who leaves a queue that fills the road to the junction before makes way for somebody there as well."""

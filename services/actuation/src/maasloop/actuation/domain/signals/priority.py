@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from .estimate import LaneEstimate
-from .forecast import START_LOSS_S, Departure
 from .kernel import IssuerLevel
 from .sheet import Sheet
 from .stages import Stage
+from .traffic.estimate import LaneEstimate
+from .traffic.forecast import START_LOSS_S, Departure
 
 CONDITIONAL_WEIGHT = 6.0
 """Vehicles that a bus counts for: about as many as the people in it would fill."""

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+
 from .detectors import Detectors, Readings
 from .estimate import ANNOUNCED_TOLERANCE_S, Expected, LaneEstimate
-from .sheet import DetectorPosition, Sheet
 from .upstream_shares import FEEDER_TRUST, UpstreamShares, beside
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from maasloop.actuation.domain.signals.sheet import Detector, DetectorPosition, Sheet
+
 from .estimate import LoopMemory, LoopReading
-from .sheet import Detector, DetectorPosition, Sheet
 
 EXIT_STANDING_S = 4
 

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .aspects import GREENS, Aspect, Aspects
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
+
 from .estimate import RATE_MEMORY_S, Expected, LaneEstimate, on_the_clock
 
 ACCELERATION_MPS2 = 2.0

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .aspects import GOING, GREENS, Aspect, Aspects
+from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
+
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S
 
 USUAL_S = 7.0

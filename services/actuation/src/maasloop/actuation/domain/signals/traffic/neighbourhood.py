@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+
 from .estimate import Expected, LaneEstimate
-from .sheet import DetectorPosition, Sheet
 
 ASK_STUCK_S = 90.0
 """Who has stood so long on the way, with a free road ahead, is stuck at a place without signals."""

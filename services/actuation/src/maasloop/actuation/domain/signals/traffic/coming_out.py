@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from .aspects import GOING, Aspects
+from maasloop.actuation.domain.signals.aspects import GOING, Aspects
+from maasloop.actuation.domain.signals.sheet import Sheet
+
 from .estimate import LaneEstimate
-from .sheet import Sheet
 from .turning import CROSSING_MAX_S, CROSSING_MIN_S, TurnShares
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from .aspects import GREENS, Aspects
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspects
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+
 from .detectors import Detectors
 from .estimate import SPACE_PER_VEHICLE_M, LaneEstimate
 from .forecast import gap_headway_s
 from .left_over import MORE_BEHIND, AtTheLine, ComingOutOf, LeftOver
 from .seen_share import MEMORY_S, SEEN_SHARE_MIN, SeenShare
-from .sheet import DetectorPosition, Sheet
 from .turning import TurnShares
 
 ASSUMED_SATURATION = 0.25

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
-from .aspects import GOING, GREENS, Aspect, Aspects
 from .coming_out import ComingOut
 from .crossing import Crossing
 from .detectors import Detectors
 from .estimate import RATE_MEMORY_S, LaneEstimate, LoopReading
 from .feeders import Feeders
 from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
-from .sheet import DetectorPosition, Sheet
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
 from .unseen import UnseenLanes, headways_s

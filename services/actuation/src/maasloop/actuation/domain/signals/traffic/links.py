@@ -7,8 +7,9 @@ is how long each of them takes, whatever happens on the way (Little's law); no f
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+
 from .estimate import RATE_MEMORY_S, LaneEstimate
-from .sheet import DetectorPosition, Sheet
 
 RATE_MIN = 1.0 / RATE_MEMORY_S
 """Vehicles a second; of fewer no mean can be made within the memory, and who comes drives freely."""

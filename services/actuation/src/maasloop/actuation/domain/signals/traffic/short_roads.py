@@ -8,12 +8,13 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspects
+from maasloop.actuation.domain.signals.sheet import Sheet
+from maasloop.actuation.domain.signals.stages import short_exits, short_roads
+
 from .area import STALL_MEMORY_S, STALL_ONWARD_S, STALL_S, VehicleSeen, wanted_here, wanted_next
-from .aspects import GOING, GREENS, Aspects
 from .estimate import Expected, LaneEstimate, on_the_clock
 from .neighbourhood import Coming, Hears
-from .sheet import Sheet
-from .stages import short_exits, short_roads
 from .turning import CROSSING_MIN_S
 
 LEAVING_MAX = 6

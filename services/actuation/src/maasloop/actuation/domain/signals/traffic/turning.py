@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .sheet import Sheet
+from maasloop.actuation.domain.signals.sheet import Sheet
 
 CROSSING_MIN_S = 2.0
 CROSSING_MAX_S = 12.0

@@ -6,11 +6,12 @@ beside; somebody who does not come went to one.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from .aspects import GREENS, Aspects
+from maasloop.actuation.domain.signals.aspects import GREENS, Aspects
+from maasloop.actuation.domain.signals.sheet import Detector, DetectorPosition, Sheet
+
 from .detectors import Detectors, Readings
 from .estimate import EMPTY_S, Expected, LaneEstimate
 from .feeders import Feeders
-from .sheet import Detector, DetectorPosition, Sheet
 from .upstream_queue import reaches
 from .upstream_shares import UpstreamShares, beside
 
