@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.messages import MessageCodec
 from maasloop.core.clock import SystemClock

@@ -11,8 +11,9 @@ from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_P
 
 from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.postgres_ledger import PostgresLedger
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.messages import MessageCodec
 from maasloop.audit.entries import Verb, decode

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from maasloop.actuation.adapters import sql
 from maasloop.actuation.adapters.downlink import device_command
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.plans.setpoints import (
     BESIDE,
     NAMES,

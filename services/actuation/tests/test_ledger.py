@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from maasloop.actuation.adapters.postgres_ledger import LeaseLost, PostgresLedger
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.override import Override, ended
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.messages import MessageCodec

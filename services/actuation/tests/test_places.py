@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.policy import Policy
 from maasloop.actuation.domain.setpoint import LightLevel, LocalControl, Setpoint, SignalSequence
 from maasloop.actuation.entrypoints.places import ResourcePlaces

@@ -10,7 +10,8 @@ import pytest
 from maasloop.actuation.adapters import downlink
 from maasloop.actuation.adapters.downlink import NativeDownlink
 from maasloop.actuation.adapters.postgres_generation import next_generation
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.bus import connection, subjects
 from maasloop.core.clock import FakeClock

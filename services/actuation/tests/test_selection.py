@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from maasloop.actuation.adapters.conditions import CelConditions
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.policy import Mode, Policy
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.readings import Selection, Selector

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.journal import Entry, JournalEntry
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.entrypoints.steps import Steps

@@ -8,7 +8,7 @@ from pathlib import Path
 from maasloop.core.clock import to_us
 from maasloop.rsmp.exchange_list import tlc
 from maasloop.rsmp.messages import StatusName, Value
-from maasloop.twin.rsmp.cabinet import Cabinet
+from maasloop.twin.rsmp.controller import SiteController
 from maasloop.twin.rsmp.secret import SecurityCodes
 from maasloop.twin.rsmp.sheet import SiteSheet
 
@@ -51,7 +51,7 @@ class Site:
 
     def __post_init__(self) -> None:
         """Power on."""
-        self.cabinet = Cabinet(self.sheet, SecurityCodes(CODES), self.clock)
+        self.cabinet = SiteController(self.sheet, SecurityCodes(CODES), self.clock)
 
     def wait(self, seconds: float) -> None:
         """Let time pass in the steps of the simulator."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.actuation.domain.verification import DELIVERY_PATIENCE_US

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maasloop.actuation.domain.arbitration import Holder, Lost, Won, arbitrate, stronger
-from maasloop.actuation.domain.command import Authority
+from maasloop.actuation.domain.authority import Authority
 
 NOW_US = 1_000_000
 AUTHORITIES = st.sampled_from(Authority)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.command import (
     OPEN,
     RANK,
     TERMINAL,
-    Authority,
     Command,
     State,
     acknowledged,

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment, Wanted
 from maasloop.actuation.domain.facts import Capability, Device
 from maasloop.actuation.domain.failing import failed

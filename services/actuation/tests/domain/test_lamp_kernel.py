@@ -7,7 +7,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.facts import Capability, Device
 from maasloop.actuation.domain.issuing import Request, issue

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State, acknowledged, dispatched
+from maasloop.actuation.domain.command import Command, State, acknowledged, dispatched
 from maasloop.actuation.domain.district import Moment
 from maasloop.actuation.domain.setpoint import LightLevel, Setpoint, SignalSequence
 from maasloop.actuation.domain.signals.aspects import Aspect

@@ -10,9 +10,10 @@ import pytest
 from maasloop.actuation.adapters.postgres_approvals import PostgresApprovals
 from maasloop.actuation.adapters.postgres_records import PostgresRecords
 from maasloop.actuation.domain.approval import PATIENCE_US, Approval, alone
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.facts import Capability, read_device
 from maasloop.actuation.domain.issuing import Request

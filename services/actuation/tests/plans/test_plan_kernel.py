@@ -2,7 +2,7 @@
 
 import pytest
 
-from maasloop.actuation.domain.command import Authority
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.plans.kernel import OrderRequest, PlanState, judge, record
 from maasloop.actuation.domain.plans.setpoints import (
     Act,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.facts import Capability, Device
 from maasloop.actuation.domain.issuing import Request, issue

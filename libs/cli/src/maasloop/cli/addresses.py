@@ -13,7 +13,7 @@ from maasloop.stack.errors import StackError
 from maasloop.stack.state import ServiceAddresses, StackState, StateDirectory
 
 if TYPE_CHECKING:
-    from maasloop.cli.signed_in import Login
+    from maasloop.cli.login_file import Login
     from maasloop.identity.certificates import TlsFiles
 
 ENVIRONMENT_PREFIX = "MAASLOOP_CLI__"

@@ -132,7 +132,8 @@ async def _known_at(addresses: Addresses, service: str) -> "tuple[str, Peer | Be
     """Return where a service is called, and as whom."""
     from maasloop.rpc.client import Bearer, Peer
 
-    from .signed_in import Login, access_token, token_of
+    from .login_file import Login
+    from .signed_in import access_token, token_of
 
     token_file = addresses.token_file()
     tls = None if token_file or addresses.signed_in else addresses.certificate(service)

@@ -18,7 +18,7 @@ from maasloop.core.clock import SystemClock
 from maasloop.core.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from maasloop.cli.signed_in import Login
+    from maasloop.cli.login_file import Login
     from maasloop.identity.provider import StepUp
 
 PATIENCE_S = 300.0
@@ -55,7 +55,7 @@ def login(
 
     Addresses given before it (--address) are kept too.
     """
-    from maasloop.cli.signed_in import Login
+    from maasloop.cli.login_file import Login
     from maasloop.identity.provider import SCOPE, StepUp
     from maasloop.identity.token_keys import require_private
 
@@ -94,7 +94,7 @@ def login(
 
 def logout(context: typer.Context) -> None:
     """Sign out here: the token is deleted. The provider's own session ends in its browser."""
-    from maasloop.cli.signed_in import forget
+    from maasloop.cli.login_file import forget
 
     addresses: Addresses = context.obj
     say("signed out" if forget(addresses.root) else "nobody was signed in")

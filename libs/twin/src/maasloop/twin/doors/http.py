@@ -7,7 +7,7 @@ import httpx2
 import structlog
 
 from maasloop.twin.devices.readings import Reading, to_json, to_senml
-from maasloop.twin.play.payload import Receipt
+from maasloop.twin.doors.receipt import Receipt
 
 TRIES_MAX = 20
 ANSWER_TIMEOUT_S = 5.0

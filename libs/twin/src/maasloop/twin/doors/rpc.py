@@ -14,7 +14,7 @@ from maasloop.core.errors import Retryable
 from maasloop.core.ids import DistrictName
 from maasloop.rpc.client import call
 from maasloop.twin.devices.readings import Reading, in_column_order, to_columns
-from maasloop.twin.play.payload import Receipt
+from maasloop.twin.doors.receipt import Receipt
 
 TRIES_MAX = 20
 ANSWER_TIMEOUT_S = 5.0

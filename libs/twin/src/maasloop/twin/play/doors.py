@@ -17,9 +17,10 @@ from maasloop.twin.devices.desk import CommandDesk, Gateway
 from maasloop.twin.devices.readings import in_column_order, to_columns, to_json
 from maasloop.twin.doors.http import HttpDoor
 from maasloop.twin.doors.mqtt import MqttLink
+from maasloop.twin.doors.receipt import Receipt
 from maasloop.twin.doors.rpc import ColumnsDoor
 from maasloop.twin.play.ledger import Ledger
-from maasloop.twin.play.payload import Payload, Receipt, Voice
+from maasloop.twin.play.payload import Payload, Voice
 
 DEVICE_LEVEL = 3
 """Where the device stands in ``dev/v1/{district}/{device}/down/…``."""

@@ -31,12 +31,3 @@ class Payload:
     def everything(self) -> list[Reading]:
         """Return all that is sent."""
         return [*self.readings, *self.extra]
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What became of a payload: taken readings and refused ones with the reason."""
-
-    taken: list[Reading]
-    refused: list[tuple[Reading, str]] = field(default_factory=list)
-    detail: str = ""

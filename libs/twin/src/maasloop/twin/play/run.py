@@ -13,12 +13,13 @@ from maasloop.core.clock import Clock
 from maasloop.core.reasons import Reason
 from maasloop.twin.devices.cabinet import Trouble
 from maasloop.twin.devices.readings import MICROSECONDS, Reading
+from maasloop.twin.doors.receipt import Receipt
 from maasloop.twin.play.cast import CLOCK
 from maasloop.twin.play.catalogue import DOMAIN_OF, SENT_DOMAINS, STREET_SECOND, readings_sent
 from maasloop.twin.play.decisions import DECISION_DEADLINE_S, Awaited, Decisions
 from maasloop.twin.play.doors import Doors, by_domain
 from maasloop.twin.play.faults import FaultyField
-from maasloop.twin.play.payload import Payload, Receipt, Voice
+from maasloop.twin.play.payload import Payload, Voice
 from maasloop.twin.play.street_play import StreetPlay
 from maasloop.twin.play.tally import LoopTimer, Tally
 

@@ -1,4 +1,4 @@
-"""The equipment of a site put together: it steps through time, answers what is read, and does what is ordered.
+"""The equipment of a site put together, as it steps through time.
 
 Nothing here waits, reads a clock of its own or knows a socket. What is green is decided in one order: functional
 position and start-up, all red by an input, emergency route, priority, plan.
@@ -10,28 +10,23 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from maasloop.core.clock import Clock
-from maasloop.rsmp.events import Reading
 from maasloop.rsmp.exchange_list import CONTROLLER, tlc
-from maasloop.rsmp.messages import STATE_BITS, Quality, StatusName, Value
-from maasloop.rsmp.site_state import Verdict
+from maasloop.rsmp.messages import STATE_BITS
 
 from .clock import SiteClock
 from .detectors import Detectors
 from .groups import Aspect, SignalGroups
 from .inputs import Contacts
 from .lists import ListSheet
-from .orders import Objection, action
 from .position import FunctionalPosition
 from .priorities import Priorities, State
 from .programme import Due, Programme
 from .secret import SecurityCodes
 from .sheet import SiteSheet
-from .statuses import values_of
 from .tables import MINUTES_OF_HOUR, TimeTables
 
 SIGNAL_GROUP, DETECTOR_LOGIC = "signal group", "detector logic"
 MINUTE_S = 60
-CHANGES_PARAMETERS = frozenset({"M0014", "M0015", "M0016", "M0017", "M0018"})
 FAULT_BITS = {1: 2, 2: 3, 3: 4}
 """Places in the aggregated status by the priority of an alarm."""
 IN_USE_BIT, IDLE_BIT = 5, 6
@@ -172,27 +167,6 @@ class Cabinet:
     def components(self) -> Mapping[str, str]:
         """Return the kind of each component."""
         return self._components
-
-    def read(self, component: str, name: StatusName) -> Reading:
-        """Return a value now."""
-        value = values_of(self, component, name.code).get(name.name)
-        return Reading(name.code, name.name, value, Quality.UNKNOWN if value is None else Quality.RECENT)
-
-    def judge(self, component: str, code: str, values: Mapping[str, Value]) -> Verdict:
-        """Say whether a command will be carried out."""
-        try:
-            return Verdict(taken=action(self, component, code, values) is not None)
-        except Objection as objection:
-            return Verdict(taken=True, objection=str(objection))
-
-    def execute(self, component: str, code: str, values: Mapping[str, Value]) -> None:
-        """Carry out a command that was judged."""
-        todo = action(self, component, code, values)
-        if todo is not None:
-            todo()
-            if code in CHANGES_PARAMETERS:
-                self.parameters_since = self.clock.now()
-            self.step()
 
     def signal_states(self) -> str:
         """Return one character a signal group, as status S0001 writes it."""

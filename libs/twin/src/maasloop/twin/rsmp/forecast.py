@@ -1,15 +1,13 @@
 """When a signal group will be green and red next (status S0025), as far as the plan and the vehicles tell."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from maasloop.rsmp.encoding import time_text
 from maasloop.rsmp.messages import Value
 
+from .cabinet import Cabinet
 from .groups import Aspect
-
-if TYPE_CHECKING:
-    from .cabinet import Cabinet
 
 CERTAIN, ACTUATED = 100, 50
 """Confidence in percent: at fixed times, and where vehicles have a say."""
@@ -22,7 +20,7 @@ class _Change(NamedTuple):
     latest_s: float
 
 
-def forecast(cabinet: "Cabinet", group: str) -> Mapping[str, Value]:
+def forecast(cabinet: Cabinet, group: str) -> Mapping[str, Value]:
     """Return the values of the status; without control, or where a group never changes, there are none."""
     if not cabinet.position.in_control:
         return {}
@@ -34,7 +32,7 @@ def forecast(cabinet: "Cabinet", group: str) -> Mapping[str, Value]:
     return {**_told(cabinet, "ToG", green), **_told(cabinet, "ToR", red)}
 
 
-def _told(cabinet: "Cabinet", name: str, change: _Change) -> Mapping[str, Value]:
+def _told(cabinet: Cabinet, name: str, change: _Change) -> Mapping[str, Value]:
     likely_s = (change.earliest_s + change.latest_s) / 2
     certain = change.earliest_s == change.latest_s
     return {
@@ -45,7 +43,7 @@ def _told(cabinet: "Cabinet", name: str, change: _Change) -> Mapping[str, Value]
     }
 
 
-def _changes(cabinet: "Cabinet", group: str) -> Iterator[_Change]:
+def _changes(cabinet: Cabinet, group: str) -> Iterator[_Change]:
     """Yield what the plan has for a group in the two cycles to come."""
     programme, due = cabinet.programme, cabinet.due
     stages, index = programme.plan.stages, due.number - 1
@@ -68,5 +66,5 @@ def _changes(cabinet: "Cabinet", group: str) -> Iterator[_Change]:
         index = following
 
 
-def _clearance_s(cabinet: "Cabinet", ending: frozenset[str], begins: str) -> float:
+def _clearance_s(cabinet: Cabinet, ending: frozenset[str], begins: str) -> float:
     return max((cabinet.groups.intergreen_s(each, begins) for each in ending), default=0.0)

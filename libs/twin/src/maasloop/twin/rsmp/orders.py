@@ -8,16 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from maasloop.rsmp.messages import Value
 
+from .cabinet import Cabinet
 from .position import Position
 from .sheet import BAND_MAX_S
 from .tables import MINUTES_OF_HOUR
-
-if TYPE_CHECKING:
-    from .cabinet import Cabinet
 
 type Action = Callable[[], None]
 type Arguments = Mapping[str, str]
@@ -38,7 +35,7 @@ class Objection(Exception):
     """A command is refused; the text says why and holds no security code."""
 
 
-def action(cabinet: "Cabinet", component: str, code: str, values: Mapping[str, Value]) -> Action | None:
+def action(cabinet: Cabinet, component: str, code: str, values: Mapping[str, Value]) -> Action | None:
     """Return what a command will do, or None if this equipment has not implemented it.
 
     Raises:
@@ -85,7 +82,7 @@ def pairs_of(text: str) -> dict[int, int]:
     return {entry[0]: entry[1] for entry in numbers_of(text, PAIR)}
 
 
-def _plan(cabinet: "Cabinet", number: int) -> int:
+def _plan(cabinet: Cabinet, number: int) -> int:
     """Return the number of a plan that exists; 0 stands for the one in use."""
     number = number or cabinet.programme.number
     if number not in cabinet.programme.plans:
@@ -104,7 +101,7 @@ def existing(kind: str, number: int, count: int) -> int:
     return number
 
 
-def _position(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _position(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     intersections = set(arguments["intersection"].split(","))
     if not intersections <= {"0", "1"}:
         raise Objection(f"intersection {min(intersections - {'0', '1'})} does not exist, only 1")
@@ -113,27 +110,27 @@ def _position(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Acti
     return lambda: cabinet.position.order(position, minutes * MINUTE_S, cabinet.now_s)
 
 
-def _set_plan(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _set_plan(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     number = _plan(cabinet, int(arguments["timeplan"])) if _on(arguments) else 0
     return partial(_order, cabinet, "ordered_plan", number)
 
 
-def _situation(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _situation(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     number = int(arguments["traficsituation"]) if _on(arguments) else 0
     if number and number not in cabinet.sheet.traffic_situations:
         raise Objection(f"Traffic situation {number} does not exist")
     return partial(_order, cabinet, "ordered_situation", number)
 
 
-def _order(cabinet: "Cabinet", name: str, value: int | bool) -> None:
+def _order(cabinet: Cabinet, name: str, value: int | bool) -> None:
     setattr(cabinet, name, value)
 
 
-def _restart(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _restart(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     return partial(_order, cabinet, "restart_ordered", _on(arguments))
 
 
-def _emergency(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _emergency(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     route, on = int(arguments["emergencyroute"]), _on(arguments)
     if route not in cabinet.sheet.emergency_routes:
         raise Objection(f"Emergency route {route} does not exist")
@@ -149,7 +146,7 @@ def _emergency(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Act
     return do
 
 
-def _input(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _input(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     number = existing("Input", int(arguments["input"]), len(cabinet.inputs))
     return partial(cabinet.inputs.set, number, _on(arguments))
 
@@ -168,7 +165,7 @@ def series_of_inputs(text: str, count: int) -> list[tuple[int, bool]]:
     return wanted
 
 
-def _inputs(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _inputs(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     wanted = series_of_inputs(arguments["status"], len(cabinet.inputs))
 
     def do() -> None:
@@ -178,39 +175,39 @@ def _inputs(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action
     return do
 
 
-def _force_input(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _force_input(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     number = existing("Input", int(arguments["input"]), len(cabinet.inputs))
     return partial(cabinet.inputs.force, number, _on(arguments, "inputValue") if _on(arguments) else None)
 
 
-def _force_output(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _force_output(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     # The list has the words for True and False the wrong way round here; peers mean what they mean in M0019.
     number = existing("Output", int(arguments["output"]), len(cabinet.outputs))
     return partial(cabinet.outputs.force, number, _on(arguments, "outputValue") if _on(arguments) else None)
 
 
-def _fixed_time(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _fixed_time(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     return lambda: setattr(cabinet.programme, "fixed_time", _on(arguments))
 
 
-def _force_detector(cabinet: "Cabinet", component: str, arguments: Arguments) -> Action:
+def _force_detector(cabinet: Cabinet, component: str, arguments: Arguments) -> Action:
     return partial(cabinet.detectors.force, component, _on(arguments, "mode") if _on(arguments) else None)
 
 
-def _start(cabinet: "Cabinet", component: str, arguments: Arguments) -> Action:
+def _start(cabinet: Cabinet, component: str, arguments: Arguments) -> Action:
     return (lambda: cabinet.calls.add(component)) if _on(arguments) else (lambda: None)
 
 
-def _stop(cabinet: "Cabinet", component: str, arguments: Arguments) -> Action:
+def _stop(cabinet: Cabinet, component: str, arguments: Arguments) -> Action:
     return (lambda: cabinet.calls.discard(component)) if _on(arguments) else (lambda: None)
 
 
-def _start_series(_cabinet: "Cabinet", _component: str, _arguments: Arguments) -> Action:
+def _start_series(_cabinet: Cabinet, _component: str, _arguments: Arguments) -> Action:
     # Reserved by the list, and peers write it in several ways: it is taken and calls nobody.
     return lambda: None
 
 
-def _bands(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _bands(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     number = _plan(cabinet, int(arguments["plan"]))
     bands = cabinet.programme.bands[number]
     entries = pairs_of(arguments["status"])
@@ -227,8 +224,8 @@ def _bands(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
     return do
 
 
-def _of_plan(table: str) -> Callable[["Cabinet", str, Arguments], Action]:
-    def order(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _of_plan(table: str) -> Callable[[Cabinet, str, Arguments], Action]:
+    def order(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
         number, seconds = _plan(cabinet, int(arguments["plan"])), int(arguments["status"])
         changed: dict[int, int] = getattr(cabinet.programme, table)
         return lambda: changed.update({number: seconds})
@@ -236,7 +233,7 @@ def _of_plan(table: str) -> Callable[["Cabinet", str, Arguments], Action]:
     return order
 
 
-def _week(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _week(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     days = pairs_of(arguments["status"])
     for day, table in days.items():
         if day > DAYS_MAX or table > TABLES_MAX:
@@ -244,7 +241,7 @@ def _week(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
     return partial(cabinet.tables.set_week, days)
 
 
-def _days(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _days(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     entries = []
     for table, plan, hour, minute in numbers_of(arguments["status"], 4):
         if not 1 <= table <= TABLES_MAX or hour >= HOURS or minute >= MINUTES_OF_HOUR or plan > PLANS_OF_TABLES_MAX:
@@ -253,7 +250,7 @@ def _days(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
     return partial(cabinet.tables.set_days, entries)
 
 
-def _trigger_levels(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _trigger_levels(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     levels = pairs_of(arguments["status"])
     count = len(cabinet.sheet.detector_logics)
     for number in levels:
@@ -261,11 +258,11 @@ def _trigger_levels(cabinet: "Cabinet", _component: str, arguments: Arguments) -
     return lambda: cabinet.trigger_levels.update(levels)
 
 
-def _bands_timeout(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _bands_timeout(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     return partial(_order, cabinet, "bands_timeout_min", int(arguments["status"]))
 
 
-def _priority(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _priority(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     request, priorities = arguments["requestId"], cabinet.priorities
     level = int(arguments["level"]) if "level" in arguments else None
     match arguments["type"]:
@@ -285,7 +282,7 @@ def _priority(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Acti
             return lambda: priorities.cancel(request, cabinet.now_s, cabinet.clock.now())
 
 
-def _security_code(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _security_code(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     level = int(arguments["status"].removeprefix("Level"))
     if not cabinet.codes.right(level, arguments["oldSecurityCode"]):
         raise Objection(f"Incorrect security code for level {level}")
@@ -294,7 +291,7 @@ def _security_code(cabinet: "Cabinet", _component: str, arguments: Arguments) ->
     return partial(cabinet.codes.change, level, arguments["newSecurityCode"])
 
 
-def _clock(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
+def _clock(cabinet: Cabinet, _component: str, arguments: Arguments) -> Action:
     try:
         year, month, day, hour, minute, second = (int(arguments[each]) for each in CLOCK)
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
@@ -303,7 +300,7 @@ def _clock(cabinet: "Cabinet", _component: str, arguments: Arguments) -> Action:
     return partial(cabinet.clock.set, moment)
 
 
-_ORDERS: Mapping[str, tuple[int, Callable[["Cabinet", str, Arguments], Action]]] = {
+_ORDERS: Mapping[str, tuple[int, Callable[[Cabinet, str, Arguments], Action]]] = {
     "M0001": (2, _position),
     "M0002": (2, _set_plan),
     "M0003": (2, _situation),

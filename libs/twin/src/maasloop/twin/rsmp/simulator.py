@@ -30,7 +30,7 @@ from maasloop.rsmp.site import SiteIdentity, SiteSession
 from maasloop.rsmp.site_state import SiteState
 from maasloop.rsmp.transport import SiteClient
 
-from .cabinet import Cabinet
+from .controller import SiteController
 from .secret import SecurityCodes
 from .sheet import SiteSheet
 
@@ -65,7 +65,7 @@ class SiteSimulator:
         self._tell_owner = tell
         self._offered = 0
         self._refused = False
-        self.cabinet = Cabinet(sheet, codes, clock)
+        self.cabinet = SiteController(sheet, codes, clock)
         self._state, self._client = self._connectable()
         self._shown: tuple[object, ...] = ()
         self._unlinked = ""
@@ -76,7 +76,7 @@ class SiteSimulator:
         while True:
             await self._powered(host, port, tls)
             await self._clock.sleep(self._sheet.start_up.restart_s)
-            self.cabinet = Cabinet(self._sheet, self._codes, self._clock)
+            self.cabinet = SiteController(self._sheet, self._codes, self._clock)
             self.cabinet.list = self._sheet.exchange_lists[self._offered]
             self._state, self._client = self._connectable()
 

@@ -4,18 +4,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from maasloop.rsmp.dialect import Release
 from maasloop.rsmp.encoding import time_text
 from maasloop.rsmp.messages import Rows, Value
 
+from .cabinet import Cabinet
 from .detectors import CLASSES, Counts
 from .forecast import forecast
 from .position import Position
-
-if TYPE_CHECKING:
-    from .cabinet import Cabinet
 
 type Values = Mapping[str, Value]
 
@@ -24,7 +21,7 @@ ALL_INTERSECTIONS, INTERSECTION = "0", "1"
 LIST_1_1 = Release(1, 1, 0)
 
 
-def values_of(cabinet: "Cabinet", component: str, code: str) -> Values:
+def values_of(cabinet: Cabinet, component: str, code: str) -> Values:
     """Return the values of a status by name; empty if this equipment has none."""
     tell = _OF_CONTROLLER.get(code)
     if tell is not None:
@@ -50,7 +47,7 @@ def _pairs(values: Mapping[int, int]) -> str:
     return ",".join(f"{key}-{value}" for key, value in sorted(values.items()))
 
 
-def _signals(cabinet: "Cabinet") -> Values:
+def _signals(cabinet: Cabinet) -> Values:
     counter, base = cabinet.programme.counters(cabinet.now_s, cabinet.clock.now().timestamp())
     return {
         "signalgroupstatus": cabinet.signal_states(),
@@ -60,16 +57,16 @@ def _signals(cabinet: "Cabinet") -> Values:
     }
 
 
-def _each_detector(cabinet: "Cabinet", tell: Callable[[str], bool]) -> str:
+def _each_detector(cabinet: Cabinet, tell: Callable[[str], bool]) -> str:
     return "".join("1" if tell(name) else "0" for name in cabinet.sheet.detector_logics)
 
 
-def _starting(cabinet: "Cabinet") -> Values:
+def _starting(cabinet: Cabinet) -> Values:
     starting = _text(cabinet.position.starting)
     return {"status": starting, "statusByIntersection": _rows([{"intersection": INTERSECTION, "startup": starting}])}
 
 
-def _emergency(cabinet: "Cabinet") -> Values:
+def _emergency(cabinet: Cabinet) -> Values:
     active = cabinet.emergency_routes
     number = active[-1] if active else 0
     if not active and cabinet.list.emergency_stage == "last":
@@ -77,51 +74,51 @@ def _emergency(cabinet: "Cabinet") -> Values:
     return {"status": _text(bool(active)), "emergencystage": str(number)}
 
 
-def _mode(cabinet: "Cabinet") -> str:
+def _mode(cabinet: Cabinet) -> str:
     if cabinet.position.starting:
         return "startup"
     return "control" if cabinet.position.in_control else "standby"
 
 
-def _fixed_time(cabinet: "Cabinet") -> Values:
+def _fixed_time(cabinet: Cabinet) -> Values:
     fixed = cabinet.programme.fixed_time
     return flag(fixed, "forced" if fixed else "startup")
 
 
-def _situation(cabinet: "Cabinet") -> Values:
+def _situation(cabinet: Cabinet) -> Values:
     number, source = cabinet.situation
     return {"status": str(number), "source": source}
 
 
-def _plan(cabinet: "Cabinet") -> Values:
+def _plan(cabinet: Cabinet) -> Values:
     number, source = cabinet.plan
     return {"status": str(number), "source": source}
 
 
-def _bands(cabinet: "Cabinet") -> Values:
+def _bands(cabinet: Cabinet) -> Values:
     bands = sorted(cabinet.programme.bands.items())
     entries = (f"{plan}-{band}-{extension_s}" for plan, row in bands for band, extension_s in enumerate(row, start=1))
     return {"status": ",".join(entries)}
 
 
-def _priorities(cabinet: "Cabinet") -> Values:
+def _priorities(cabinet: Cabinet) -> Values:
     found = [{"r": each.id, "t": time_text(each.since), "s": each.state.value} for each in cabinet.priorities]
     return {"status": _rows(found)}
 
 
-def _nobody(cabinet: "Cabinet") -> Values:
+def _nobody(cabinet: Cabinet) -> Values:
     if cabinet.list.release < LIST_1_1:
         return {"user": "nobody", "status": "logout"}
     return {"user": "0"}
 
 
-def _clock(cabinet: "Cabinet") -> Values:
+def _clock(cabinet: Cabinet) -> Values:
     now = cabinet.clock.now()
     names = ("year", "month", "day", "hour", "minute", "second")
     return {name: str(getattr(now, name)) for name in names}
 
 
-def _parameters(cabinet: "Cabinet") -> bytes:
+def _parameters(cabinet: Cabinet) -> bytes:
     """Return the traffic parameters as they are now; the checksum is made of the same bytes."""
     programme, sheet = cabinet.programme, cabinet.sheet
     told = sheet.model_dump(mode="json", include={"signal_groups", "intergreen_s", "detector_logics", "plans"})
@@ -130,22 +127,22 @@ def _parameters(cabinet: "Cabinet") -> bytes:
     return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _checksum(cabinet: "Cabinet") -> Values:
+def _checksum(cabinet: Cabinet) -> Values:
     return {
         "checksum": hashlib.sha256(_parameters(cabinet)).hexdigest(),
         "timestamp": time_text(cabinet.parameters_since),
     }
 
 
-def _configuration(cabinet: "Cabinet") -> Values:
+def _configuration(cabinet: Cabinet) -> Values:
     config = base64.b64encode(_parameters(cabinet)).decode()
     return {"config": config, "timestamp": time_text(cabinet.parameters_since), "version": cabinet.sheet.site_id}
 
 
-def _counted(tell: Callable[["Cabinet", str], Mapping[str, int]]) -> Callable[["Cabinet"], Values]:
+def _counted(tell: Callable[[Cabinet, str], Mapping[str, int]]) -> Callable[[Cabinet], Values]:
     """All detector logics together, joined by commas."""
 
-    def status(cabinet: "Cabinet") -> Values:
+    def status(cabinet: Cabinet) -> Values:
         names = list(cabinet.sheet.detector_logics)
         if not names:
             return {}
@@ -156,38 +153,38 @@ def _counted(tell: Callable[["Cabinet", str], Mapping[str, int]]) -> Callable[["
     return status
 
 
-def _counted_by(tell: Callable[["Cabinet", str], Mapping[str, int]]) -> Callable[["Cabinet", str], Values]:
+def _counted_by(tell: Callable[[Cabinet, str], Mapping[str, int]]) -> Callable[[Cabinet, str], Values]:
     """One detector logic."""
 
-    def status(cabinet: "Cabinet", component: str) -> Values:
+    def status(cabinet: Cabinet, component: str) -> Values:
         told = {key: str(value) for key, value in tell(cabinet, component).items()}
         return {"starttime": time_text(_counts(cabinet, component).start), **told}
 
     return status
 
 
-def _counts(cabinet: "Cabinet", name: str) -> Counts:
+def _counts(cabinet: Cabinet, name: str) -> Counts:
     return cabinet.detectors.counts(name)
 
 
-def _vehicles(cabinet: "Cabinet", name: str) -> Mapping[str, int]:
+def _vehicles(cabinet: Cabinet, name: str) -> Mapping[str, int]:
     return {"vehicles": _counts(cabinet, name).vehicles}
 
 
-def _speed(cabinet: "Cabinet", name: str) -> Mapping[str, int]:
+def _speed(cabinet: Cabinet, name: str) -> Mapping[str, int]:
     return {"speed": _counts(cabinet, name).speed_kmh}
 
 
-def _occupancy(cabinet: "Cabinet", name: str) -> Mapping[str, int]:
+def _occupancy(cabinet: Cabinet, name: str) -> Mapping[str, int]:
     return {"occupancy": cabinet.detectors.occupancy_percent(name)}
 
 
-def _classes(cabinet: "Cabinet", name: str) -> Mapping[str, int]:
+def _classes(cabinet: Cabinet, name: str) -> Mapping[str, int]:
     counted = _counts(cabinet, name).classes
     return {kind: counted[kind] for kind in CLASSES}
 
 
-_OF_CONTROLLER: Mapping[str, Callable[["Cabinet"], Values]] = {
+_OF_CONTROLLER: Mapping[str, Callable[[Cabinet], Values]] = {
     "S0001": _signals,
     "S0002": lambda site: {"detectorlogicstatus": _each_detector(site, site.detectors.active)},
     "S0003": lambda site: {"inputstatus": site.inputs.text, "extendedinputstatus": "0"},
@@ -233,7 +230,7 @@ _OF_CONTROLLER: Mapping[str, Callable[["Cabinet"], Values]] = {
     "S0207": _counted(_occupancy),
     "S0208": _counted(_classes),
 }
-_OF_PARTS: Mapping[str, Callable[["Cabinet", str], Values]] = {
+_OF_PARTS: Mapping[str, Callable[[Cabinet, str], Values]] = {
     "S0025": forecast,
     "S0201": _counted_by(_vehicles),
     "S0202": _counted_by(_speed),

@@ -5,7 +5,8 @@ from typing import Any
 
 from maasloop.actuation.adapters import rows, sql
 from maasloop.actuation.adapters.signal_decisions import signal_decisions_of
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.signal_decision import SignalDecision
 from maasloop.actuation.ports import CommandPage, ShadowCounts

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.setpoint_json import from_json
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maasloop.core.reasons import Reason
 
-from .command import Authority
+from .authority import Authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,12 @@
 """Commands and the states they go through: forward only, every terminal state with a reason."""
 
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from maasloop.core.reasons import Reason
 
+from .authority import Authority
 from .setpoint import Setpoint
-
-
-class Authority(IntEnum):
-    """Who may overrule whom: a higher one wins, the newer among equals."""
-
-    SCHEDULE = 1
-    ADAPTIVE = 2
-    PRIORITY = 3
-    SAFETY_FALLBACK = 4
-    OPERATOR = 5
-    EMERGENCY = 6
 
 
 class State(StrEnum):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .authority import Authority
 from .batch import Batch
 from .city import City
-from .command import Authority
 from .district import District, Moment, Wanted
 from .journal import Entry, JournalEntry
 from .lamps.kernel import Permitted, judge

@@ -12,8 +12,9 @@ from typing import assert_never
 from maasloop.core.reasons import Reason
 
 from .arbitration import Holder, Lost, arbitrate
+from .authority import Authority
 from .batch import Batch
-from .command import Authority, Command, State, settled
+from .command import Command, State, settled
 from .district import District, Moment
 from .facts import Capability
 from .journal import Entry, JournalEntry

@@ -8,8 +8,9 @@ from collections.abc import Set as AbstractSet
 from maasloop.core.reasons import Reason
 
 from .arbitration import Lost, arbitrate
+from .authority import Authority
 from .batch import Batch
-from .command import Authority, State
+from .command import State
 from .district import District, Moment, Wanted
 from .facts import Capability
 from .issuing import EXPIRY_LAMPS_S, Request, issue

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from .arbitration import Holder
-from .command import Authority
+from .authority import Authority
 from .setpoint import Setpoint
 
 LENGTH_MAX_S = 86_400

@@ -2,8 +2,9 @@
 
 import math
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Decision
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.override import Override
 from maasloop.actuation.domain.policy import Mode, Policy, Scope
 from maasloop.actuation.domain.signal_prediction import Movement, MovementPhaseState, SignalPrediction

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import structlog
 
 from maasloop.actuation.domain.arbitration import Lost, arbitrate
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.barrier import SecondReady
 from maasloop.actuation.domain.batch import Batch, Decision, DecisionReason
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command, State
+from maasloop.actuation.domain.command import Command, State
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.evaluation import Evaluation
 from maasloop.actuation.domain.issuing import Request, issue

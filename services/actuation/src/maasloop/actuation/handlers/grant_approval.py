@@ -1,8 +1,9 @@
 """A second person agrees to what one person asked for, and it becomes a command."""
 
 from maasloop.actuation.domain.approval import granted
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, Command
+from maasloop.actuation.domain.command import Command
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request, command_id, issue
 from maasloop.actuation.ports import Approvals, Ledger, Records

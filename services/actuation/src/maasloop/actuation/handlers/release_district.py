@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority, State, settled
+from maasloop.actuation.domain.command import State, settled
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.issuing import Request, issue
 from maasloop.actuation.domain.journal import Entry, JournalEntry

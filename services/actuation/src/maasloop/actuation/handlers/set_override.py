@@ -1,9 +1,9 @@
 """A person holds a setpoint on a device or a group until an end time."""
 
 from maasloop.actuation.domain import holding
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.batch import Batch
 from maasloop.actuation.domain.city import City
-from maasloop.actuation.domain.command import Authority
 from maasloop.actuation.domain.district import District, Moment
 from maasloop.actuation.domain.journal import Entry, JournalEntry
 from maasloop.actuation.domain.override import LENGTH_MAX_S, Override

@@ -6,7 +6,7 @@ refused. Darkness is the danger: brighter is always permitted, at once.
 
 from dataclasses import dataclass
 
-from maasloop.actuation.domain.command import Authority
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.setpoint import LightLevel
 from maasloop.core.reasons import Reason
 

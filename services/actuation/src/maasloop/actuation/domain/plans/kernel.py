@@ -8,7 +8,7 @@ adapted: a request is permitted as it is, or refused.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from maasloop.actuation.domain.command import Authority
+from maasloop.actuation.domain.authority import Authority
 from maasloop.core.reasons import Reason
 
 from .setpoints import (
