@@ -6,13 +6,14 @@ from random import Random
 
 from tests.kernel.street import Street
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, SequenceStep, expiry_latest_s
+from maasloop.actuation.domain.signals.kernel import SequenceRequest, SequenceStep, expiry_latest_s
 from maasloop.actuation.domain.signals.sequence import way_to
 
 type Stages = Sequence[frozenset[str]]
 
-ISSUERS = (("controller", IssuerLevel.ADAPTIVE), ("bus", IssuerLevel.PRIORITY), ("desk", IssuerLevel.OPERATOR))
+ISSUERS = (("controller", Authority.ADAPTIVE), ("bus", Authority.PRIORITY), ("desk", Authority.OPERATOR))
 ASKED = (Aspect.RED, Aspect.YELLOW, Aspect.GREEN, Aspect.YIELDING)
 
 
@@ -41,15 +42,15 @@ def _sound(random: Random, street: Street, stages: Stages) -> SequenceRequest:
     expires_s = not_before_s + steps[-1].offset_s + random.randint(1, 60)
     if random.random() < 0.8:
         expires_s = random.choice((min(expires_s, latest_s), latest_s))
-    issuer, level = _issuer(random, street)
-    return SequenceRequest(street.sheet.junction, steps, state.aspects(), not_before_s, expires_s, issuer, level)
+    issuer, authority = _issuer(random, street)
+    return SequenceRequest(street.sheet.junction, steps, state.aspects(), not_before_s, expires_s, issuer, authority)
 
 
-def _issuer(random: Random, street: Street) -> tuple[str, IssuerLevel]:
+def _issuer(random: Random, street: Street) -> tuple[str, Authority]:
     """Return who asks: mostly who holds the junction."""
     lease = street.state.lease
     if lease is not None and lease.until_s > street.state.second_s and random.random() < 0.9:
-        return lease.issuer, IssuerLevel(lease.level)
+        return lease.issuer, lease.authority
     return random.choices(ISSUERS, (8, 1, 1))[0]
 
 

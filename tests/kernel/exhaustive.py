@@ -13,8 +13,9 @@ from typing import Any
 from tests.kernel.reading import Reader
 from tests.kernel.street import Street
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, Permitted, SequenceRequest, SequenceStep, judge
+from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, SequenceStep, judge
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 
 LOOKS_BACK_S = 8
@@ -118,7 +119,7 @@ def _requests(street: Street, shows: Sequence[dict[str, Aspect]], offsets: Offse
             steps = tuple(SequenceStep(at, one) for at, one in zip(times, shown, strict=True))
             begins_s = state.second_s + 1
             yield SequenceRequest(
-                "small", steps, state.aspects(), begins_s, begins_s + times[-1] + 30, "all", IssuerLevel.ADAPTIVE
+                "small", steps, state.aspects(), begins_s, begins_s + times[-1] + 30, "all", Authority.ADAPTIVE
             )
 
 

@@ -91,7 +91,7 @@ class Reader:
 
     def _rights(self, orders: Sequence[tuple[int, SequenceRequest]]) -> Iterator[str]:
         for (at, before), (next_at, after) in pairwise(orders):
-            if next_at < before.expires_s and after.issuer != before.issuer and after.level <= before.level:
+            if next_at < before.expires_s and after.issuer != before.issuer and after.authority <= before.authority:
                 yield f"LEASE_HELD: {next_at}: {after.issuer} takes the junction from {before.issuer}"
             if after.not_before_s < before.not_before_s + before.steps[-1].offset_s:
                 yield f"SEQUENCE_RUNNING: {next_at}: a sequence begins while one is played"

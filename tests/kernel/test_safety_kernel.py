@@ -8,7 +8,8 @@ from tests.kernel.chance import lot
 from tests.kernel.reading import Reader
 from tests.kernel.street import Street
 
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, Permitted, SequenceRequest, judge
+from maasloop.actuation.domain.authority import Authority
+from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge
 from maasloop.actuation.domain.signals.sequence import way_to
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.stages import stages_of
@@ -65,7 +66,7 @@ def test_the_way_to_a_stage_is_permitted(seed: int) -> None:
         steps = way_to(street.sheet, street.state, stage, begins_s)
         expires_s = begins_s + steps[-1].offset_s + 20
         asked = SequenceRequest(
-            "made-up", steps, street.state.aspects(), begins_s, expires_s, "test", IssuerLevel.ADAPTIVE
+            "made-up", steps, street.state.aspects(), begins_s, expires_s, "test", Authority.ADAPTIVE
         )
         verdict = judge(street.sheet, street.state, asked)
         assert isinstance(verdict, Permitted), verdict

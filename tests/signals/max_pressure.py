@@ -6,9 +6,10 @@ The pressure of a stage is the sum over its green groups of the vehicles that wa
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.controller import Ask, Decision, Hold
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, expiry_latest_s
+from maasloop.actuation.domain.signals.kernel import SequenceRequest, expiry_latest_s
 from maasloop.actuation.domain.signals.sequence import way_to
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.stages import local_stages
@@ -66,8 +67,9 @@ class MaxPressure:
             self._next_s = ends_s + SLOT_S
             expires_s = min(latest_s, ends_s + HOLD_S)
             aspects, junction = state.aspects(), self._sheet.junction
-            level = IssuerLevel.ADAPTIVE
-            request = SequenceRequest(junction, steps, aspects, not_before_s, expires_s, "max-pressure", level)
+            request = SequenceRequest(
+                junction, steps, aspects, not_before_s, expires_s, "max-pressure", Authority.ADAPTIVE
+            )
             return Ask(request, "pressure")
         return Hold("nothing may be asked for")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.junction import Junction
 from maasloop.actuation.domain.reading import Reading
 from maasloop.actuation.domain.signals.sheet import Sheet
@@ -18,7 +19,9 @@ def test_what_was_not_taken_holds_nobody(sheet: Sheet) -> None:
     junction.hear(Reading("crossing", SIGNAL_STATE, SECOND * 1_000_000, state=LOCAL))
     junction.decide(SECOND)
     assert junction.state is not None
-    junction.state = replace(junction.state, busy_until_s=SECOND + 30, lease=Lease("controllers/here", 1, SECOND + 60))
+    junction.state = replace(
+        junction.state, busy_until_s=SECOND + 30, lease=Lease("controllers/here", Authority.SCHEDULE, SECOND + 60)
+    )
 
     junction.not_taken()
 

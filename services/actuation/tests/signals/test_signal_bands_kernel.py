@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.bands_kernel import (
     BandsRefusal,
     BandsRequest,
@@ -14,7 +15,6 @@ from maasloop.actuation.domain.signals.bands_kernel import (
     judge_bands,
     record_bands,
 )
-from maasloop.actuation.domain.signals.kernel import IssuerLevel
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet, write_sheet
 from maasloop.actuation.domain.signals.site_plan import PlanState
@@ -65,7 +65,7 @@ def ask(**changed: object) -> BandsRequest:
         not_before_s=SECOND + 1,
         expires_s=SECOND + 61,
         issuer="test",
-        level=IssuerLevel.ADAPTIVE,
+        authority=Authority.ADAPTIVE,
     )
     return replace(request, **changed)  # type: ignore[arg-type]  # the fields are parametrized
 
@@ -133,7 +133,7 @@ def test_inputs_are_forced_only_where_there_are_any(sheet_data: dict[str, Any]) 
 def test_who_holds_the_junction_and_how_often_it_is_asked_counts(site: Sheet) -> None:
     """A stronger lease refuses, and so does a request sooner than the site takes them."""
     state = showing(site, 1)
-    held = replace(state, lease=Lease("operators/one", IssuerLevel.OPERATOR, SECOND + 30))
+    held = replace(state, lease=Lease("operators/one", Authority.OPERATOR, SECOND + 30))
     assert refused(site, held, on(1), ask()) == BandsRefusal.LEASE_HELD
     sent, shown = record_bands(state, on(1), ask())
     assert refused(site, sent, shown, ask()) == BandsRefusal.RATE_LIMITED

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.kernel import (
     RATE_MAX,
-    IssuerLevel,
     Permitted,
     RefusalReason,
     Refused,
@@ -41,7 +41,7 @@ def ask(sheet: Sheet, start: str, *steps: tuple[int, str], expires_s: int = 60, 
         not_before_s=SECOND + at_s,
         expires_s=SECOND + expires_s,
         issuer="test",
-        level=IssuerLevel.ADAPTIVE,
+        authority=Authority.ADAPTIVE,
     )
 
 
@@ -151,16 +151,16 @@ def test_a_sequence_is_played_to_its_end(sheet: Sheet) -> None:
     assert isinstance(verdict, Permitted)
     state = record(state, verdict).observe(SECOND + 1, sheet.read_state("yyryr"))
     request = replace(
-        ask(sheet, "yyryr", (0, "yyryr"), (3, "rrrrr"), at_s=2), issuer="police", level=IssuerLevel.EMERGENCY
+        ask(sheet, "yyryr", (0, "yyryr"), (3, "rrrrr"), at_s=2), issuer="police", authority=Authority.EMERGENCY
     )
     refused(judge(sheet, state, request), RefusalReason.SEQUENCE_RUNNING)
 
 
 def test_a_lease_keeps_equals_and_weaker_out(sheet: Sheet) -> None:
     """While one issuer holds the junction only a stronger one may ask."""
-    state = replace(showing(sheet, "GGrgr"), lease=Lease("operator", IssuerLevel.OPERATOR, SECOND + 30))
+    state = replace(showing(sheet, "GGrgr"), lease=Lease("operator", Authority.OPERATOR, SECOND + 30))
     refused(judge(sheet, state, good(sheet)), RefusalReason.LEASE_HELD)
-    assert isinstance(judge(sheet, state, replace(good(sheet), level=IssuerLevel.EMERGENCY)), Permitted)
+    assert isinstance(judge(sheet, state, replace(good(sheet), authority=Authority.EMERGENCY)), Permitted)
     assert isinstance(judge(sheet, state, replace(good(sheet), issuer="operator")), Permitted)
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, SequenceRequest, SequenceStep
+from maasloop.actuation.domain.signals.kernel import SequenceRequest, SequenceStep
 from maasloop.actuation.domain.signals.prediction import GUESS_CONFIDENCE, Change, Predictor
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.state import JunctionState, Lease
@@ -20,7 +21,7 @@ LOCAL = ("GGrgr", "yyryr", "rrrrr", "rrGrr", "rryrr", "rrrrr")
 def _request(begins: int) -> SequenceRequest:
     """End a and begin c: yellow at once, red after 4 s, green of c after 6 s."""
     steps = (SequenceStep(0, A_YELLOW), SequenceStep(4, ALL_RED), SequenceStep(6, C_GREEN))
-    return SequenceRequest("crossing", steps, A_GREEN, begins, begins + 60, "controller", IssuerLevel.ADAPTIVE)
+    return SequenceRequest("crossing", steps, A_GREEN, begins, begins + 60, "controller", Authority.ADAPTIVE)
 
 
 def _shown(sheet: Sheet, *texts: tuple[int, str]) -> tuple[Predictor, JunctionState]:
@@ -40,7 +41,9 @@ def _shown(sheet: Sheet, *texts: tuple[int, str]) -> tuple[Predictor, JunctionSt
 def test_a_running_sequence_is_certain(sheet: Sheet) -> None:
     """Groups that the sequence changes are known to the second; of the others nothing comes before its end."""
     predictor, state = _shown(sheet, (0, "Grrrr"), (10, "Grrrr"))
-    changes = predictor.predict(replace(state, busy_until_s=17, lease=Lease("controller", 2, 71)), _request(11))
+    changes = predictor.predict(
+        replace(state, busy_until_s=17, lease=Lease("controller", Authority.ADAPTIVE, 71)), _request(11)
+    )
 
     assert changes["a"] == Change(11, 11, 11, 1.0)
     assert changes["c"] == Change(17, 17, 17, 1.0)
@@ -52,7 +55,7 @@ def test_a_running_sequence_is_certain(sheet: Sheet) -> None:
 def test_nothing_comes_before_minimum_green_and_clearance(sheet: Sheet) -> None:
     """A green ends neither before its minimum nor within the next second; a foe begins after it and the clearance."""
     predictor, state = _shown(sheet, (0, "rrrrr"), (10, "Grrrr"))
-    changes = predictor.predict(replace(state, lease=Lease("controller", 2, 40)), None)
+    changes = predictor.predict(replace(state, lease=Lease("controller", Authority.ADAPTIVE, 40)), None)
 
     assert changes["a"].earliest_s == 15
     assert changes["c"].earliest_s == 15 + 4 + 1
@@ -63,7 +66,7 @@ def test_who_is_called_waits_no_longer_than_the_maximum(sheet: Sheet) -> None:
     """The last second of a called red is that of the maximum wait."""
     predictor, state = _shown(sheet, (0, "Grrrr"), (100, "Grrrr"))
     groups = dict(state.groups) | {"c": replace(state.groups["c"], called_since_s=5.0)}
-    changes = predictor.predict(replace(state, groups=groups, lease=Lease("controller", 2, 140)), None)
+    changes = predictor.predict(replace(state, groups=groups, lease=Lease("controller", Authority.ADAPTIVE, 140)), None)
 
     assert changes["c"].latest_s == 5 + 120
 
@@ -104,7 +107,7 @@ def test_what_lasted_so_long_before_is_expected_again(sheet: Sheet) -> None:
     texts.append((texts[-1][0] + 20, "Grrrr"))
     predictor, state = _shown(sheet, *texts)
     begins = texts[-1][0]
-    change = predictor.predict(replace(state, lease=Lease("controller", 2, 1e9)), None)["a"]
+    change = predictor.predict(replace(state, lease=Lease("controller", Authority.ADAPTIVE, 1e9)), None)["a"]
 
     assert (change.earliest_s, change.likely_s, change.latest_s) == (begins + 5, begins + 12, begins + 14)
     assert change.confidence == pytest.approx(5 / 6)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
-from maasloop.actuation.domain.signals.kernel import IssuerLevel, Permitted, SequenceRequest, judge, record
+from maasloop.actuation.domain.signals.kernel import Permitted, SequenceRequest, judge, record
 from maasloop.actuation.domain.signals.priority import (
     CONDITIONAL_WEIGHT,
     PREEMPTION_MAX_S,
@@ -79,7 +80,7 @@ def test_a_bus_weighs_when_it_comes(sheet: Sheet) -> None:
     assert (weight, group, others) == (CONDITIONAL_WEIGHT, "c", [])
     assert at_s == pytest.approx(6.0 + 1.5 + 5 * 1.8)
     assert priorities.departures(frozenset("a"), dict.fromkeys(sheet.group, 0.0)) == []
-    assert priorities.level is IssuerLevel.PRIORITY
+    assert priorities.authority is Authority.PRIORITY
 
 
 def test_one_bus_after_another_is_locked_out_for_a_cycle(sheet: Sheet) -> None:
@@ -111,7 +112,7 @@ def test_an_emergency_puts_its_stages_first_in_time(sheet: Sheet) -> None:
     priorities.weigh(0, lanes(sheet, c=25))
     assert priorities.order(ranked, frozenset("ab"))[0] == (2.0, frozenset("c"))
     assert priorities.order([ranked[0], ranked[2]], frozenset("ab")) == [ranked[0]]
-    assert priorities.level is IssuerLevel.EMERGENCY
+    assert priorities.authority is Authority.EMERGENCY
     assert "ambulance" in priorities.reason
 
 
@@ -148,7 +149,7 @@ class Road:
         self.aspects: dict[str, Aspect] = dict.fromkeys(sheet.group, Aspect.RED)
         self.state = JunctionState.first_seen(sheet, 0, self.aspects)
         self.taken: SequenceRequest | None = None
-        self.levels: set[IssuerLevel] = set()
+        self.authorities: set[Authority] = set()
         self.green_s = {name: [0] * 0 for name in sheet.group}
 
     def step(self, *requests: PriorityRequest) -> None:
@@ -175,7 +176,7 @@ class Road:
             verdict = judge(self.sheet, self.state, decision.request)
             assert isinstance(verdict, Permitted), verdict
             self.taken, self.state = decision.request, record(self.state, verdict)
-            self.levels.add(decision.request.level)
+            self.authorities.add(decision.request.authority)
 
 
 def test_an_ambulance_meets_green_and_the_road_comes_back(sheet: Sheet) -> None:
@@ -185,7 +186,7 @@ def test_an_ambulance_meets_green_and_the_road_comes_back(sheet: Sheet) -> None:
         announced = 60 <= second < 90
         road.step(*([ambulance("c", 90, now_s=second)] if announced else []))
     assert {85, 86, 87, 88, 89, 90} <= set(road.green_s["c"])
-    assert IssuerLevel.EMERGENCY in road.levels
+    assert Authority.EMERGENCY in road.authorities
     assert {name for name in "ab" if set(range(105, 121)) <= set(road.green_s[name])} == {"a", "b"}
 
 

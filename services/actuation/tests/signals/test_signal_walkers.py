@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from maasloop.actuation.domain.authority import Authority
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.controller import Ask, Controller
 from maasloop.actuation.domain.signals.kernel import (
-    IssuerLevel,
     Permitted,
     RefusalReason,
     Refused,
@@ -109,7 +109,7 @@ def _showing(sheet: Sheet, text: str, since_s: int = 30) -> JunctionState:
     return state
 
 
-def _ask(sheet: Sheet, *steps: tuple[int, str], level: IssuerLevel = IssuerLevel.ADAPTIVE) -> SequenceRequest:
+def _ask(sheet: Sheet, *steps: tuple[int, str], authority: Authority = Authority.ADAPTIVE) -> SequenceRequest:
     return SequenceRequest(
         junction="zebra",
         steps=tuple(SequenceStep(offset, sheet.read_state(text)) for offset, text in steps),
@@ -117,7 +117,7 @@ def _ask(sheet: Sheet, *steps: tuple[int, str], level: IssuerLevel = IssuerLevel
         not_before_s=SECOND + 1,
         expires_s=SECOND + 60,
         issuer="test",
-        level=level,
+        authority=authority,
     )
 
 
@@ -193,16 +193,16 @@ def test_half_of_the_crossing_is_walked_in_green(walking_data: dict[str, Any]) -
         (((0, "rgry"), (2, "rgrr"), (8, "rGrr")), None, ()),
     ],
 )
-@pytest.mark.parametrize("level", [IssuerLevel.ADAPTIVE, IssuerLevel.PRIORITY, IssuerLevel.EMERGENCY])
+@pytest.mark.parametrize("authority", [Authority.ADAPTIVE, Authority.PRIORITY, Authority.EMERGENCY])
 def test_nobody_hurries_those_on_the_crossing(
     walking: Sheet,
     steps: tuple[tuple[int, str], ...],
     reason: RefusalReason | None,
     groups: tuple[str, ...],
-    level: IssuerLevel,
+    authority: Authority,
 ) -> None:
     """Clearances of people on foot and cyclists hold for everybody, emergencies among them."""
-    verdict = judge(walking, _showing(walking, "rgGG"), _ask(walking, *steps, level=level))
+    verdict = judge(walking, _showing(walking, "rgGG"), _ask(walking, *steps, authority=authority))
     if reason is None:
         assert isinstance(verdict, Permitted), verdict
     else:

@@ -106,7 +106,7 @@ class District:
             restored = self.restored_sequences.pop(device, None)
             if restored is not None and isinstance(restored.setpoint, SignalSequence):
                 ends_s = restored.not_before_us / SECOND_US + restored.setpoint.lasts_s
-                known.restore(ends_s, restored.issuer, int(restored.authority), restored.expire_us / SECOND_US)
+                known.restore(ends_s, restored.issuer, restored.authority, restored.expire_us / SECOND_US)
         return known
 
     def pass_on(self, second: int) -> None:

@@ -205,7 +205,7 @@ def _sequence(
         not_before_s=draft.not_before_us / SECOND_US,
         expires_s=draft.expire_us / SECOND_US,
         issuer=draft.issuer,
-        level=signal_kernel.IssuerLevel(int(draft.authority)),
+        authority=draft.authority,
     )
     verdict = junction.judge(request)
     if verdict is None:

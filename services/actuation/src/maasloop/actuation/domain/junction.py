@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .adjusting import SIGNAL_PLAN, Adjusting
+from .authority import Authority
 from .plans.setpoints import ControllerOrder
 from .reading import Reading
 from .signals.bands import BandsDecision
@@ -166,9 +167,9 @@ class Junction:
         if self.state is not None and self.adjusting is not None:
             self.state = self.adjusting.take(self.state, request)
 
-    def restore(self, ends_s: float, issuer: str, level: int, until_s: float) -> None:
+    def restore(self, ends_s: float, issuer: str, authority: Authority, until_s: float) -> None:
         """Know of a sequence that was commanded before a restart."""
-        self.restored = (ends_s, Lease(issuer, level, until_s))
+        self.restored = (ends_s, Lease(issuer, authority, until_s))
 
     def not_taken(self) -> None:
         """Remember that the field plays its local programme."""

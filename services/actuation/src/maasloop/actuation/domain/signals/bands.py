@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from maasloop.actuation.domain.authority import Authority
+
 from .bands_kernel import (
     BandsRequest,
     clearance_s,
@@ -19,7 +21,6 @@ from .bands_kernel import (
     starts_of,
 )
 from .controller import Controller, Hold, Ranked, Release, service_rate
-from .kernel import IssuerLevel
 from .outlook import Prospect, StagePlan, plan_stage
 from .site_plan import PlanState, SitePlan
 from .stages import Stage
@@ -186,7 +187,7 @@ class BandsHand:
             not_before_s=state.second_s + 1,
             expires_s=state.second_s + 1 + self.site.dead_man_s,
             issuer=self._controller.issuer,
-            level=IssuerLevel.ADAPTIVE,
+            authority=Authority.ADAPTIVE,
             calls={number: number in called for number in sorted(on_demand)},
             holds={number: held for number, held in holds.items() if number in on_demand},
         )

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from .kernel import IssuerLevel
+from maasloop.actuation.domain.authority import Authority
+
 from .sheet import Sheet
 from .site_plan import PlanState, SitePlan
 from .state import JunctionState, Lease
@@ -47,7 +48,7 @@ class BandsRequest:
     not_before_s: float
     expires_s: float
     issuer: str
-    level: IssuerLevel
+    authority: Authority
     calls: Mapping[int, bool] = field(default_factory=dict)
     """Stage to whether it comes; one that is not there does as the site's plan says."""
     holds: Mapping[int, bool] = field(default_factory=dict)
@@ -82,7 +83,7 @@ def judge_bands(sheet: Sheet, state: JunctionState, shown: PlanState, request: B
 
 def record_bands(state: JunctionState, shown: PlanState, request: BandsRequest) -> tuple[JunctionState, PlanState]:
     """Return both states after a permitted request was sent."""
-    lease = Lease(request.issuer, request.level, request.expires_s)
+    lease = Lease(request.issuer, request.authority, request.expires_s)
     return replace(state, lease=lease), replace(shown, bands=dict(request.bands), asked_s=state.second_s)
 
 
@@ -178,7 +179,12 @@ def _rights(plan: SitePlan, state: JunctionState, shown: PlanState, request: Ban
         detail = f"expiry must lie within {EXPIRY_MAX_S:g} s; got {request.expires_s:g}"
         yield RefusedBands(BandsRefusal.EXPIRY_INVALID, detail)
     lease = state.lease
-    if lease is not None and lease.until_s > now_s and lease.issuer != request.issuer and lease.level >= request.level:
+    if (
+        lease is not None
+        and lease.until_s > now_s
+        and lease.issuer != request.issuer
+        and lease.authority >= request.authority
+    ):
         yield RefusedBands(BandsRefusal.LEASE_HELD, f"{lease.issuer} holds the junction until {lease.until_s:g}")
     if now_s - shown.asked_s < plan.interval_s:
         yield RefusedBands(BandsRefusal.RATE_LIMITED, f"at most one request in {plan.interval_s:g} s")

@@ -250,7 +250,7 @@ class Controller:
             not_before_s=not_before_s,
             expires_s=min(latest_s, ends_s + self.parameters.hold_s),
             issuer=self.issuer,
-            level=self.priorities.level,
+            authority=self.priorities.authority,
         )
         return Ask(request, reason)
 

@@ -6,8 +6,10 @@ an expiry after which the field returns to its local programme. The whole sequen
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from itertools import pairwise
+
+from maasloop.actuation.domain.authority import Authority
 
 from .aspects import NEVER_REMOTE, Aspect, Aspects
 from .sheet import Sheet
@@ -20,17 +22,6 @@ SEQUENCE_MAX_S = 60.0
 STEPS_MAX = 64
 RATE_WINDOW_S = 60.0
 RATE_MAX = 40
-
-
-class IssuerLevel(IntEnum):
-    """Who asks, from weak to strong."""
-
-    SCHEDULE = 1
-    ADAPTIVE = 2
-    PRIORITY = 3
-    SAFETY_FALLBACK = 4
-    OPERATOR = 5
-    EMERGENCY = 6
 
 
 class RefusalReason(StrEnum):
@@ -76,7 +67,7 @@ class SequenceRequest:
     not_before_s: float
     expires_s: float
     issuer: str
-    level: IssuerLevel
+    authority: Authority
 
     @property
     def ends_s(self) -> float:
@@ -117,7 +108,7 @@ def record(state: JunctionState, permitted: Permitted) -> JunctionState:
         state,
         busy_until_s=request.ends_s,
         accepted_s=(*recent, state.second_s),
-        lease=Lease(request.issuer, request.level, request.expires_s),
+        lease=Lease(request.issuer, request.authority, request.expires_s),
     )
 
 
@@ -187,7 +178,7 @@ def _times(state: JunctionState, request: SequenceRequest) -> Iterator[Refused]:
 def _rights(state: JunctionState, request: SequenceRequest) -> Iterator[Refused]:
     lease = state.lease
     foreign = lease is not None and lease.until_s > state.second_s and lease.issuer != request.issuer
-    if lease is not None and foreign and lease.level >= request.level:
+    if lease is not None and foreign and lease.authority >= request.authority:
         yield Refused(RefusalReason.LEASE_HELD, f"{lease.issuer} holds the junction until {lease.until_s:g}")
     recent = [second for second in state.accepted_s if second > state.second_s - RATE_WINDOW_S]
     if state.second_s in recent or len(recent) >= RATE_MAX:

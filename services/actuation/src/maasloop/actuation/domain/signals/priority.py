@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from .kernel import IssuerLevel
+from maasloop.actuation.domain.authority import Authority
+
 from .sheet import Sheet
 from .stages import Stage
 from .traffic.estimate import LaneEstimate
@@ -118,11 +119,11 @@ class Priorities:
         )
 
     @property
-    def level(self) -> IssuerLevel:
-        """Return the level at which the junction is asked for."""
+    def authority(self) -> Authority:
+        """Return with which authority the junction is asked for."""
         if self._urgent:
-            return IssuerLevel.EMERGENCY
-        return IssuerLevel.PRIORITY if self._claims else IssuerLevel.ADAPTIVE
+            return Authority.EMERGENCY
+        return Authority.PRIORITY if self._claims else Authority.ADAPTIVE
 
     @property
     def reason(self) -> str:

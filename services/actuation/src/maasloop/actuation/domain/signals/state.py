@@ -6,6 +6,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from maasloop.actuation.domain.authority import Authority
+
 from .aspects import GREENS, Aspect, Aspects
 from .sheet import Sheet
 
@@ -30,10 +32,10 @@ class GroupState:
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds the junction until when; a lower level may not ask meanwhile."""
+    """Who holds the junction until when; a lower authority may not ask meanwhile."""
 
     issuer: str
-    level: int
+    authority: Authority
     until_s: float
 
 
