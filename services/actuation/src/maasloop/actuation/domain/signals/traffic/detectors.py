@@ -55,14 +55,7 @@ class Detectors:
 
     def full_exits(self) -> set[str]:
         """Return the exits on whose loops somebody has stood for some seconds."""
-        exits = self._serving[DetectorPosition.EXIT]
-        return {
-            name
-            for name in exits
-            if any(
-                self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(DetectorPosition.EXIT, name)
-            )
-        }
+        return self._stood_upon(DetectorPosition.EXIT)
 
     def silent_exits(self, exits: Iterable[str]) -> frozenset[str]:
         """Return those of some exits where no loop tells who comes out."""
@@ -70,14 +63,7 @@ class Detectors:
 
     def backed_up(self) -> set[str]:
         """Return the lanes on whose feeders somebody has stood for some seconds: the queue fills the road."""
-        feeders = self._serving[DetectorPosition.FEEDER]
-        return {
-            lane
-            for lane in feeders
-            if any(
-                self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(DetectorPosition.FEEDER, lane)
-            )
-        }
+        return self._stood_upon(DetectorPosition.FEEDER)
 
     def exits_passed(self, readings: Readings) -> list[str]:
         """Return the exits that vehicles left by in this second, one entry a vehicle."""
@@ -98,6 +84,14 @@ class Detectors:
             empty_s=min(one.empty_s for one in memories),
             heard_s=min(one.heard_s for one in memories),
         )
+
+    def _stood_upon(self, position: DetectorPosition) -> set[str]:
+        """Return the lanes or exits on one of whose loops somebody has stood for ``EXIT_STANDING_S``."""
+        return {
+            name
+            for name in self._serving[position]
+            if any(self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(position, name))
+        }
 
 
 def _by_lane(sheet: Sheet, *positions: DetectorPosition) -> dict[str, list[Detector]]:
