@@ -27,7 +27,7 @@ from .traffic.perception import Perception
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2
 SHUT_MARGIN_S = 30.0
-"""So long before its maximum wait is over a group is served even where nobody behind the junction wants it."""
+"""So long before its maximum wait is over a group is served even where it finds no room behind the junction."""
 UNSEEN_MAX = 0.5
 """Where more of the lanes are not seen, the local programme knows better."""
 
@@ -217,12 +217,15 @@ class Controller:
         return self._ask(state, stage - starting, not_before_s, reason, guard_s=guard_s)
 
     def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
-        """Return the groups of a stage that nobody wants to take in behind the junction, and that can wait for it."""
-        fresh = self._fresh(state, not_before_s)
+        """Return the groups of a stage that find no room behind the junction, and that can wait for it.
+
+        An emergency vehicle does not wait: those ahead of it make way for it there.
+        """
+        kept = self._fresh(state, not_before_s) | self.priorities.making_way
         return frozenset(
             name
-            for name in stage - fresh
-            if self.perception.short_roads.shut(name)
+            for name in stage - kept
+            if self.perception.shut(name)
             and _waited_s(state, name) < self.sheet.group[name].maximum_wait_s - SHUT_MARGIN_S
         )
 

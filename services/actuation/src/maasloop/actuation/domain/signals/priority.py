@@ -132,6 +132,11 @@ class Priorities:
             return f", way for {', '.join(one.id for one in self._urgent)}"
         return f", priority for {', '.join(self._conditional)}" if self._conditional else ""
 
+    @property
+    def making_way(self) -> frozenset[str]:
+        """Return the groups that let emergencies go now, and those ahead of them on their lanes."""
+        return frozenset().union(*(self._beside[one.group] for one in self._urgent))
+
     def departures(self, stage: Stage, starts: Mapping[str, float]) -> list[Departure]:
         """Return when the vehicles that asked would leave under a stage, each with the weight that it has on top."""
         return [

@@ -53,9 +53,9 @@ class Detectors:
         """Tell whether a vehicle stands on a loop."""
         return self.memory[name].standing
 
-    def full_exits(self) -> set[str]:
-        """Return the exits on whose loops somebody has stood for some seconds."""
-        return self._stood_upon(DetectorPosition.EXIT)
+    def full_exits(self, from_m: float = 0.0) -> set[str]:
+        """Return the exits on whose loops, so far behind the junction or further, somebody has stood for some seconds."""
+        return self._stood_upon(DetectorPosition.EXIT, from_m)
 
     def silent_exits(self, exits: Iterable[str]) -> frozenset[str]:
         """Return those of some exits where no loop tells who comes out."""
@@ -85,12 +85,15 @@ class Detectors:
             heard_s=min(one.heard_s for one in memories),
         )
 
-    def _stood_upon(self, position: DetectorPosition) -> set[str]:
+    def _stood_upon(self, position: DetectorPosition, from_m: float = 0.0) -> set[str]:
         """Return the lanes or exits on one of whose loops somebody has stood for ``EXIT_STANDING_S``."""
         return {
             name
             for name in self._serving[position]
-            if any(self.memory[one.id].covered_s >= EXIT_STANDING_S for one in self.working(position, name))
+            if any(
+                one.distance_m >= from_m and self.memory[one.id].covered_s >= EXIT_STANDING_S
+                for one in self.working(position, name)
+            )
         }
 
 

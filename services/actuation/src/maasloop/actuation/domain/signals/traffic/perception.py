@@ -22,6 +22,8 @@ LOCK_S = 45
 LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
 CALL_CHANCE_MIN = 0.04
+QUEUE_M = 20.0
+"""A loop in an exit nearer than this is half way to the next line: two who wait there cover it, and others find room."""
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
 
 
@@ -40,6 +42,7 @@ class Perception:
             self.lanes[lane.id] = LaneEstimate(lane.id, lane.speed_mps, lane.headway_s, lane.storage_m, shares)
             self.groups_of[lane.id] = tuple(shares)
         self.full_exits: set[str] = set()
+        self._full_roads: set[str] = set()
         self._pressed_s: dict[str, tuple[float, float]] = {}
         self._waiting: set[str] = set()
         self._box = Box()
@@ -73,6 +76,7 @@ class Perception:
         believed = self._loops.hear(second_s, readings)
         self.short_roads.hear(heard)
         self.full_exits = self._loops.full_exits() | heard.held_back
+        self._full_roads = self._loops.full_exits(QUEUE_M)
         self._pressed_s = {
             lane: (since_s, until_s) for lane, (since_s, until_s) in self._pressed_s.items() if second_s < until_s
         }
@@ -147,6 +151,11 @@ class Perception:
         exits = self.exits_of[group]
         full = bool(exits) and all(name in self.full_exits for name in exits)
         return not full and not self.short_roads.shut(group)
+
+    def shut(self, group: str) -> bool:
+        """Tell whether whoever a group lets go would have to stop in the junction, or on a short road behind it."""
+        exits = self.exits_of[group]
+        return self.short_roads.shut(group) or (bool(exits) and all(name in self._full_roads for name in exits))
 
     def pressed_s(self, lane: str, second_s: float) -> float | None:
         """Return for how long the queue of a lane has reached the junction before; nothing where it does not."""
