@@ -1,7 +1,7 @@
 """Turns the loops of one junction, second by second, into what its controller needs: lanes, calls and full exits."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
@@ -148,14 +148,16 @@ class Perception:
 
     def free(self, group: str) -> bool:
         """Tell whether at least one exit of a group has room, and nobody asks to keep it out of a short road."""
-        exits = self.exits_of[group]
-        full = bool(exits) and all(name in self.full_exits for name in exits)
-        return not full and not self.short_roads.shut(group)
+        return not self._leads_into(group, self.full_exits) and not self.short_roads.shut(group)
 
     def shut(self, group: str) -> bool:
         """Tell whether whoever a group lets go would have to stop in the junction, or on a short road behind it."""
-        exits = self.exits_of[group]
-        return self.short_roads.shut(group) or (bool(exits) and all(name in self._full_roads for name in exits))
+        return self._leads_into(group, self._full_roads) or self.short_roads.shut(group)
+
+    def _leads_into(self, group: str, exits: Collection[str]) -> bool:
+        """Tell whether a group leads to these exits only."""
+        own = self.exits_of[group]
+        return bool(own) and all(name in exits for name in own)
 
     def pressed_s(self, lane: str, second_s: float) -> float | None:
         """Return for how long the queue of a lane has reached the junction before; nothing where it does not."""
