@@ -23,7 +23,8 @@ from maasloop.rsmp.supervising import Supervision
 from maasloop.rsmp.transport import SiteClient, TransportSettings
 from rsmp_link import CONTROLLER, GROUP, SITE, Cabinet
 
-CODES = {"env:LEVEL_2": "2222"}
+CODES = {"env:LEVEL_2": "2222", "env:TELLING": "the code of today", "env:NEXT": "the code of tomorrow"}
+"""Digits may be in any random id: a code that nothing else can hold shows whether it was told."""
 ID = "3f2b1c9e-8d4a-4c6b-9a01-0123456789ab"
 PACKET_BYTES_MAX = 4096
 
@@ -112,8 +113,8 @@ async def test_sites_are_kept_apart() -> None:
 async def test_a_command_carries_the_code_of_its_level_and_no_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
     """The security code comes from its reference when it is needed, and is in nothing that is written or told."""
     caplog.set_level(logging.DEBUG)
-    async with _desk() as desk:
-        cabinet = Cabinet()
+    async with _desk(_site(code="env:TELLING")) as desk:
+        cabinet = Cabinet(security_code=CODES["env:TELLING"])
         desk.connect(cabinet=cabinet)
         await desk.until(Established)
         desk.supervision.command(SITE, CONTROLLER, "M0002", {"status": "True", "timeplan": "3"})
@@ -121,15 +122,15 @@ async def test_a_command_carries_the_code_of_its_level_and_no_log_has_it(caplog:
 
         assert ended.outcome is Outcome.CONFIRMED
         assert cabinet.executed == [(CONTROLLER, "M0002")]
-        assert "2222" not in caplog.text + repr(desk.told)
+        assert CODES["env:TELLING"] not in caplog.text + repr(desk.told)
 
 
 async def test_a_code_gives_way_to_the_next_and_no_log_has_either(caplog: pytest.LogCaptureFixture) -> None:
     """Both codes of M0103 come from their references; without a next one nothing is sent."""
     caplog.set_level(logging.DEBUG)
-    CODES["env:NEXT"] = "3333"
-    async with _desk(replace(_site(), next_security_codes={2: "env:NEXT"})) as desk:
-        cabinet = Cabinet()
+    today, tomorrow = CODES["env:TELLING"], CODES["env:NEXT"]
+    async with _desk(replace(_site(code="env:TELLING"), next_security_codes={2: "env:NEXT"})) as desk:
+        cabinet = Cabinet(security_code=today)
         desk.connect(cabinet=cabinet)
         await desk.until(Established)
         with pytest.raises(NotSendable, match="level 1"):
@@ -138,8 +139,8 @@ async def test_a_code_gives_way_to_the_next_and_no_log_has_either(caplog: pytest
         (ended,) = await desk.until(CommandEnded)
 
         assert (ended.outcome, cabinet.executed) == (Outcome.ACCEPTED, [(CONTROLLER, "M0103")])
-        assert cabinet.security_code == "3333"
-        assert not [code for code in ("2222", "3333") if code in caplog.text + repr(desk.told)]
+        assert cabinet.security_code == tomorrow
+        assert not [code for code in (today, tomorrow) if code in caplog.text + repr(desk.told)]
 
 
 async def test_a_wrong_code_is_the_sites_refusal() -> None:
