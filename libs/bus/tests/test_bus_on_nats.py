@@ -223,6 +223,26 @@ async def test_what_a_listener_does_not_want_is_dropped_unread(bus: Bus) -> None
     assert chosen == [b"first", b"last"]
 
 
+async def test_one_body_goes_to_many_subjects_in_order(bus: Bus) -> None:
+    """What is written past nats-py arrives as what it writes itself; no subjects are no message."""
+    heard: list[tuple[str, bytes]] = []
+    whole = asyncio.Event()
+
+    async def note(message: Msg) -> None:
+        heard.append((message.subject, message.data))
+        if len(heard) == 3:
+            whole.set()
+
+    await bus.listen("test.many.*", note)
+    await bus.check()
+    await bus.tell_many([], b"to nobody")
+    await bus.tell_many((f"test.many.{number}" for number in range(3)), b"+ACK\r\n")
+    async with asyncio.timeout(50):
+        await whole.wait()
+
+    assert heard == [(f"test.many.{number}", b"+ACK\r\n") for number in range(3)]
+
+
 async def test_an_answer_that_refuses_is_raised_as_what_the_caller_must_do(bus: Bus) -> None:
     """A refusal with a time is to be sent again after it, one without never; an answer without a reason is the answer."""
     answers = {

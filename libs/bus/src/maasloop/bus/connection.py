@@ -125,8 +125,8 @@ class Bus:
         end = f" {len(body)}\r\n".encode() + body + b"\r\n"
         command = b"".join(b"PUB " + subject.encode() + end for subject in subjects)
         if command and self.connected:
-            await self.client._send_command(command)  # noqa: SLF001 - nats-py has no public way; tested
-            await self.client._flush_pending()  # noqa: SLF001 - nats-py has no public way; tested
+            await self.client._send_command(command)  # noqa: SLF001 - nats-py has no public way to write several at once
+            await self.client._flush_pending()  # noqa: SLF001 - nats-py's public flush waits for an answer
 
     async def ask(self, subject: str, body: bytes, *, timeout_s: float) -> bytes:
         """Send a request over core NATS and return the answer's body; an answer that refuses is raised (`refusals`)."""
@@ -153,7 +153,7 @@ class Bus:
         """
         subscription = await self.client.subscribe(subject, queue=queue, cb=heard, pending_msgs_limit=pending_max)
         if unwanted:
-            self.client.unwanted[subscription._id] = unwanted  # noqa: SLF001 - nats-py has no public way; tested
+            self.client.unwanted[subscription._id] = unwanted  # noqa: SLF001 - a number without a public name
         return subscription
 
     async def api(

@@ -62,19 +62,19 @@ class RotatingChannel(grpc.aio.Channel):
         """Wait until the present connection takes calls."""
         await self.current().channel_ready()
 
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
         """Return a method of one request and one answer."""
         return _Method(self, "unary_unary", args, kwargs)
 
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
         """Return a method of one request and many answers."""
         return _Method(self, "unary_stream", args, kwargs)
 
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
         """Return a method of many requests and one answer."""
         return _Method(self, "stream_unary", args, kwargs)
 
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
         """Return a method of many requests and many answers."""
         return _Method(self, "stream_stream", args, kwargs)
 
@@ -88,7 +88,7 @@ class _Method:
         self._channel: grpc.aio.Channel | None = None
         self._bound: Any = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - gRPC's own
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
         channel = self._owner.current()
         if channel is not self._channel:
             self._channel, self._bound = channel, getattr(channel, self._kind)(*self._args, **self._kwargs)
