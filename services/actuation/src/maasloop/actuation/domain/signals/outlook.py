@@ -1,6 +1,6 @@
 """What a stage would mean for each lane: which share of it may go, who must give way, and from when."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .sheet import Sheet
@@ -14,6 +14,7 @@ PRESSED_WEIGHT = 1.5
 PRESSED_WEIGHT_MAX = 5.0
 PRESSED_RISE_S = 40.0
 """The longer a road is full, the more its queue counts: the highest rate alone would never come to a single lane."""
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,11 @@ class Prospect:
         return released_s, round(rate, 3)
 
     def _crossings(self, plan: LanePlan, starts: Mapping[str, float]) -> tuple[float, ...]:
-        """Return when known vehicles cross that have the right of way; that they may have to wait is left out."""
+        """Return when vehicles cross that have the right of way; that they may have to wait is left out."""
         found: list[float] = []
         for name, groups in plan.opposing:
             lane = self._perception.lanes[name]
-            if not lane.vehicles:
+            if not lane.expected:
                 continue
             ways = tuple((group, max(0.0, starts[group])) for group in lane.shares if group in starts)
             start_s = min(start for _, start in ways)
@@ -149,5 +150,23 @@ class Prospect:
                 released_s=0.0,
                 opposing_rate=0.0,
             )
-            found.extend(at_s for at_s, _, group in self._departures(name, outlook) if group in groups)
+            if outlook.goes > 0.0:
+                part = sum(lane.shares[group] for group in groups) / outlook.goes
+                found.extend(_crossing_s(self._departures(name, outlook), groups, part))
         return tuple(sorted(found))
+
+
+def _crossing_s(departures: Iterable[Departure], groups: Collection[str], part: float) -> Iterator[float]:
+    """Yield when vehicles of some groups leave one lane.
+
+    Of those whose group is not known ``part`` is taken to want these; shares of vehicles are one when they are half of it.
+    """
+    together = 0.0
+    for at_s, weight, group in departures:
+        if group in groups:
+            yield at_s
+        elif group is None:
+            together += weight * part
+            if together >= HALF:
+                together -= 1.0
+                yield at_s
