@@ -66,3 +66,16 @@ def test_who_gives_way_waits_for_whoever_comes(shared: Sheet, known: str) -> Non
     """That somebody has the right of way is known of all who come on lane b, whether they say where they go or not."""
     assert second_leaves_s(shared, "nobody") < 5.0
     assert second_leaves_s(shared, known) == pytest.approx(COMING_S[-1] + 1.0, abs=0.5)
+
+
+def test_a_lane_that_leads_one_way_tells_it_for_those_who_announce_nothing(shared: Sheet) -> None:
+    """Who stands on lane a can only want a, and calls it; on lane b he may want either; who announces d is believed."""
+    perception = Perception(shared)
+    red = dict.fromkeys(shared.group, Aspect.RED)
+    seen = {lane.id: list[VehicleSeen]() for lane in shared.lanes}
+    seen["lane-a"] = [VehicleSeen("a0", "lane-a", 1.0, 0.0, None), VehicleSeen("a1", "lane-a", 8.5, 0.0, "d")]
+    seen["lane-b"] = [VehicleSeen("b0", "lane-b", 1.0, 0.0, None)]
+    perception.hear(1, {}, red, seen)
+
+    assert [one.group for one in perception.lanes["lane-a"].vehicles] == ["a", "d"]
+    assert [one.group for one in perception.lanes["lane-b"].vehicles] == [None]

@@ -4,6 +4,8 @@ A vehicle that sends messages announces which signal group it is going to use; r
 People on foot are seen at the kerb.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -15,6 +17,8 @@ from .site import Junction, Site
 from .walkers import Kerbs
 
 REACH_M = 150.0
+DIRECTION = 6
+"""Where SUMO tells of a connection which way it turns."""
 CLOSE_M = 60.0
 """Who is on the way to a signal counts for the next one as well where that is so near behind it."""
 
@@ -48,6 +52,7 @@ class AreaDetection:
         }
         self._beside = {junction.tls: _beside(junction) for junction in site.junctions}
         self._announced = announced
+        self._led: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         self._kerbs = Kerbs(site)
         self._last: dict[str, tuple[Junction, Approaching]] = {}
 
@@ -117,12 +122,36 @@ class AreaDetection:
             return None
         junction = self._junctions[tls]
         if not self._announced:
-            lanes = self._beside[tls][lanes[0]]
+            beside = self._beside[tls][lanes[0]]
+            lanes = self._led_to(here, beside) or beside
         # Where several lanes lead there and none is chosen yet, they are taken to be used alike.
         lane = here if here in lanes else lanes[crc32(vehicle.encode()) % len(lanes)]
         group = junction.network.groups[int(link)].id if self._announced else None
         speed_mps = float(libsumo.vehicle.getSpeed(vehicle))
         return junction, Approaching(vehicle, lane, max(0.0, float(distance_m)), speed_mps, group)
+
+    def _led_to(self, here: str, lanes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of some lanes that one comes to who keeps to the lane he is on, straight on where he can."""
+        found = self._led.get((here, lanes))
+        if found is None:
+            found = self._led[here, lanes] = tuple(_ahead(here, frozenset(lanes)))
+        return found
+
+
+def _ahead(here: str, lanes: frozenset[str]) -> Iterator[str]:
+    """Yield the lanes that one lane leads to within sight of the line."""
+    pending, known = deque([(here, -float(libsumo.lane.getLength(here)))]), {here}
+    while pending:
+        lane, begins_m = pending.popleft()
+        if lane in lanes:
+            yield lane
+            continue
+        ends_m = begins_m + float(libsumo.lane.getLength(lane))
+        links = libsumo.lane.getLinks(lane) if ends_m < REACH_M else ()
+        straight = [link for link in links if link[DIRECTION] == "s"]
+        ahead = dict.fromkeys(str(link[0]) for link in straight or links)
+        pending.extend((one, ends_m) for one in ahead if one not in known)
+        known.update(ahead)
 
 
 def _ways(junction: Junction) -> dict[int, tuple[str, ...]]:

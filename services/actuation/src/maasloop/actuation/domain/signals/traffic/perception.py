@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
@@ -84,6 +85,7 @@ class Perception:
             since_s, _ = self._pressed_s.get(name, (second_s, second_s))
             self._pressed_s[name] = since_s, second_s + PRESSED_S
         watched = seen or {}
+        told = {name: self._told(name, vehicles) for name, vehicles in watched.items()}
         self._blind = frozenset(
             name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
         )
@@ -97,15 +99,15 @@ class Perception:
         self.crossing.hear(second_s, aspects, passed, silent)
         blind = {name: self.lanes[name] for name in self._blind}
         self._out = self._coming_out.hear(second_s, aspects, passed, silent, blind)
-        self._waiting = {group for vehicles in watched.values() for group in waiting_groups(vehicles)}
-        self._box.hear(second_s, [one for vehicles in watched.values() for one in vehicles])
+        self._waiting = {group for vehicles in told.values() for group in waiting_groups(vehicles)}
+        self._box.hear(second_s, [one for vehicles in told.values() for one in vehicles])
         for one in self._box.entered:
             ways = (one.group,) if one.group is not None else self._going(one.lane, aspects)
             self._turns.known(second_s, ways)
         for lane in self.lanes.values():
             if lane.id in watched:
                 lane.announced.clear()
-                self._areas[lane.id].hear(lane, second_s, watched[lane.id], aspects)
+                self._areas[lane.id].hear(lane, second_s, told[lane.id], aspects)
                 self._unseen.learn(lane.id, lane.arrived)
                 if lane.standing and lane.vehicles[0].group is None:
                     self._wait_at_green(lane, second_s, aspects)
@@ -116,6 +118,13 @@ class Perception:
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
         self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
+
+    def _told(self, lane: str, vehicles: Sequence[VehicleSeen]) -> Sequence[VehicleSeen]:
+        """Return the vehicles seen on a lane with what they announce: a lane that leads one way tells it for them."""
+        groups = self.groups_of[lane]
+        if len(groups) > 1 or all(one.group is not None for one in vehicles):
+            return vehicles
+        return [one if one.group is not None else replace(one, group=groups[0]) for one in vehicles]
 
     def called(self, aspects: Aspects) -> frozenset[str]:
         """Return the red groups that somebody waits for: a vehicle stands at the line and may want them.
