@@ -159,7 +159,7 @@ class Prospect:
 def _crossing_s(departures: Iterable[Departure], groups: Collection[str], part: float) -> Iterator[float]:
     """Yield when vehicles of some groups leave one lane.
 
-    Of those whose group is not known ``part`` is taken to want these; shares of vehicles are one when they are half of it.
+    Of those whose group is not known ``part`` is taken to want these: parts are added up, and half a vehicle is one.
     """
     together = 0.0
     for at_s, weight, group in departures:
