@@ -79,3 +79,4 @@ def test_a_lane_that_leads_one_way_tells_it_for_those_who_announce_nothing(share
 
     assert [one.group for one in perception.lanes["lane-a"].vehicles] == ["a", "d"]
     assert [one.group for one in perception.lanes["lane-b"].vehicles] == [None]
+    assert "a" in perception.called(red)

@@ -14,7 +14,8 @@ PRESSED_WEIGHT = 1.5
 PRESSED_WEIGHT_MAX = 5.0
 PRESSED_RISE_S = 40.0
 """The longer a road is full, the more its queue counts: the highest rate alone would never come to a single lane."""
-HALF = 0.5
+ONE_CROSSES = 0.5
+"""So much of a vehicle, of which it is not known where it goes, is taken for one that crosses."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Prospect:
 def _crossing_s(departures: Iterable[Departure], groups: Collection[str], part: float) -> Iterator[float]:
     """Yield when vehicles of some groups leave one lane.
 
-    Of those whose group is not known ``part`` is taken to want these: parts are added up, and half a vehicle is one.
+    Of those whose group is not known ``part`` is taken to want these: the parts are added up.
     """
     together = 0.0
     for at_s, weight, group in departures:
@@ -167,6 +168,6 @@ def _crossing_s(departures: Iterable[Departure], groups: Collection[str], part: 
             yield at_s
         elif group is None:
             together += weight * part
-            if together >= HALF:
+            if together >= ONE_CROSSES:
                 together -= 1.0
                 yield at_s
