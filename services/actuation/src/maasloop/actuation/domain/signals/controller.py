@@ -14,7 +14,7 @@ from .kernel import SequenceRequest, SequenceStep, expiry_latest_s
 from .outlook import Prospect, StagePlan, plan_stage
 from .priority import Priorities
 from .sequence import starts_of, way_to
-from .sheet import Sheet
+from .sheet import GroupKind, Sheet
 from .stages import Stage, stages_of, without_giving_way
 from .state import JunctionState
 from .traffic.area import VehicleSeen
@@ -95,6 +95,7 @@ class Controller:
         self._plans: dict[Stage, StagePlan] = {}
         self._local_until_s = -math.inf
         self._next: Stage | None = None
+        self._on_foot = frozenset(one.id for one in self.sheet.groups if one.kind is GroupKind.PEDESTRIAN)
         self._cycle_s = sum(step.duration_s for step in self.sheet.local.steps)
 
     def hear(
@@ -156,8 +157,12 @@ class Controller:
     def _towards(
         self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
     ) -> Decision | None:
-        """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
+        """Ask for what is wanted of a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
         guard_s = self.parameters.guard_s
+        idle = stage & self._idle(state, current, not_before_s)
+        if idle and idle != stage:
+            stage = stage - idle
+            reason = f"{reason}, {len(idle)} groups are wanted by nobody"
         shut = self._shut(state, stage, not_before_s)
         if shut:
             stage = stage - shut
@@ -216,6 +221,14 @@ class Controller:
         guard_s = self.parameters.clearing_s + WAIT_MAX_S
         return self._ask(state, stage - starting, not_before_s, reason, guard_s=guard_s)
 
+    def _idle(self, state: JunctionState, current: Stage, not_before_s: float) -> frozenset[str]:
+        """Return the groups that are not started, and on foot not kept green either, as nobody wants them.
+
+        A green for nobody has to be cleared all the same before the next one, and a crossing takes longest.
+        """
+        idle = self.perception.idle() - self._fresh(state, not_before_s) - self.priorities.helped
+        return (idle - current) | (idle & self._on_foot)
+
     def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
         """Return the groups of a stage that find no room behind the junction, and that can wait for it.
 
@@ -269,8 +282,9 @@ class Controller:
         ranked = [(index, current)]
         starts = starts_of(self.sheet, state, not_before_s)
         fresh = self._fresh(state, not_before_s)
-        for stage in self.stages:
-            if stage == current or not fresh <= stage:
+        idle = self._idle(state, current, not_before_s) & self._on_foot
+        for stage in dict.fromkeys(stage - idle for stage in self.stages) if idle else self.stages:
+            if not stage or stage == current or not fresh <= stage:
                 continue
             begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
             index = service_rate(

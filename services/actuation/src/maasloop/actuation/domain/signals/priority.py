@@ -137,6 +137,11 @@ class Priorities:
         """Return the groups that let emergencies go now, and those ahead of them on their lanes."""
         return frozenset().union(*(self._beside[one.group] for one in self._urgent))
 
+    @property
+    def helped(self) -> frozenset[str]:
+        """Return the groups of all who are helped now, and of those ahead of emergencies."""
+        return self.making_way.union(claim.group for claim in self._claims)
+
     def departures(self, stage: Stage, starts: Mapping[str, float]) -> list[Departure]:
         """Return when the vehicles that asked would leave under a stage, each with the weight that it has on top."""
         return [

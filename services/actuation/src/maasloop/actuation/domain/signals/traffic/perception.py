@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
-from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
+from maasloop.actuation.domain.signals.sheet import DetectorPosition, GroupKind, Sheet, SignalGroup
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .coming_out import ComingOut
@@ -23,6 +23,8 @@ LOCK_S = 45
 LOCKED_LANES_MIN = 2
 PRESSED_S = 15.0
 CALL_CHANCE_MIN = 0.04
+SELDOM = 1.0 / 60.0
+"""Vehicles a second; a movement that is wanted less often becomes green on demand only."""
 QUEUE_M = 20.0
 """A loop in an exit nearer than this is half way to the next line: two who wait there cover it, and others find room."""
 STOP_LINE, UPSTREAM = DetectorPosition.STOP_LINE, DetectorPosition.UPSTREAM
@@ -142,6 +144,24 @@ class Perception:
                     if aspects[name] not in GREENS and chances[name] >= CALL_CHANCE_MIN
                 )
         return frozenset(found)
+
+    def idle(self) -> frozenset[str]:
+        """Return the groups that nobody wants: who does is in sight, and few ever do. On foot, somebody is at the kerb or nobody is.
+
+        On a lane that is not watched somebody may always come.
+        """
+        return frozenset(group.id for group in self.sheet.groups if group.lanes and self._idle(group))
+
+    def _idle(self, group: SignalGroup) -> bool:
+        lanes = [self.lanes[name] for name in group.lanes]
+        if group.kind is GroupKind.PEDESTRIAN:
+            return not any(lane.expected or lane.standing for lane in lanes)
+        return all(
+            lane.watched
+            and lane.rate * lane.shares[group.id] < SELDOM
+            and not any(one.group in {group.id, None} for one in lane.vehicles)
+            for lane in lanes
+        )
 
     def locked(self) -> tuple[str, ...]:
         """Return the lanes that stand although they had their green again and again, and start counting anew.
