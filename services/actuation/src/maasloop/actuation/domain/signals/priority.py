@@ -16,8 +16,8 @@ from .stages import Stage
 from .traffic.estimate import LaneEstimate
 from .traffic.forecast import START_LOSS_S, Departure
 
-CONDITIONAL_WEIGHT = 6.0
-"""Vehicles that a bus counts for: about as many as the people in it would fill."""
+CONDITIONAL_WEIGHT = 5.0
+"""Vehicles that a bus counts for, about as many as the people in it would fill: with six, others lose 5 % by it (decision 0057)."""
 CONDITIONAL_AHEAD_S = 8.0
 """Seconds before its arrival, and before the queue ahead of it has gone, from which on a bus counts."""
 AHEAD_MAX_S = 120.0
