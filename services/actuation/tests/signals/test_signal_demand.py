@@ -101,14 +101,14 @@ def test_a_crossing_is_green_for_those_at_the_kerb_only(sheet_data: dict[str, An
     sheet = with_people_on_foot(sheet_data)
 
     assert asked(sheet, "", "ab", usual="d")[0] == ["a", "b"]
-    assert asked(sheet, "", "abd")[0] == ["a", "b", "d"]
+    assert asked(sheet, "", "dab")[0] == ["a", "b", "d"]
     assert asked(sheet, "", "ab", unwatched="lane-d", button=ALONE)[0] == ["a", "b"]
     assert asked(sheet, "", "ab", unwatched="lane-d", button=PRESSED)[0] == ["a", "b", "d"]
 
 
 def test_a_crossing_that_is_empty_ends_beside_a_road_that_is_not(sheet_data: dict[str, Any]) -> None:
     """Its clearance is over then when the road across is to start."""
-    assert asked(with_people_on_foot(sheet_data), "abd", "ab")[0] == ["a", "b"]
+    assert asked(with_people_on_foot(sheet_data), "dab", "ab")[0] == ["a", "b"]
 
 
 def test_a_crossing_whose_button_is_dead_is_green_now_and_then(sheet_data: dict[str, Any]) -> None:
