@@ -17,11 +17,20 @@ from maasloop.rsmp.events import Closed, CommandEnded, Established, Event, Outco
 from maasloop.rsmp.exchange_list import TLC_RELEASES, tlc
 from maasloop.rsmp.messages import Quality, Subscription
 from maasloop.rsmp.session import LinkSettings
-from maasloop.rsmp.site import SiteIdentity
+from maasloop.rsmp.site import SiteIdentity, SiteSession
 from maasloop.rsmp.site_state import SiteState
 from maasloop.rsmp.supervisor import KnownSite
 from maasloop.rsmp.tls import site_context, supervisor_context
-from maasloop.rsmp.transport import SiteClient, SupervisorLink, SupervisorServer, TransportSettings
+from maasloop.rsmp.transport import (
+    Carrier,
+    SiteClient,
+    SiteLink,
+    SupervisorLink,
+    SupervisorServer,
+    TransportSettings,
+    instant,
+    new_message_id,
+)
 from rsmp_link import CONTROLLER, PLAN, SITE, Cabinet
 
 PLAN_3 = {"status": "True", "securityCode": "2222", "timeplan": "3"}
@@ -184,6 +193,57 @@ async def test_connections_have_a_limit() -> None:
         writer.close()
 
     assert pair.server.refused_connections == 1
+
+
+async def _carrier(settings: TransportSettings, address: tuple[str, int]) -> tuple[SiteLink, asyncio.StreamWriter]:
+    streams = await asyncio.open_connection(*address)
+    state = SiteState(Cabinet(), tlc(TLC_RELEASES[-1]), frozenset())
+    session = SiteSession(SiteIdentity((SITE,), "1.2.1"), state, settings.link, new_message_id, instant(SystemClock()))
+    return Carrier(session, streams, lambda _link, _event: None, SystemClock(), settings), streams[1]
+
+
+async def test_a_link_cancelled_while_it_ends_closes_its_connection() -> None:
+    """A site that is stopped in the moment in which its link ends leaves no connection open."""
+    async with _pair() as pair:
+        link, writer = await _carrier(TransportSettings(), pair.address)
+        link.session.close("the test ends it", instant(SystemClock()))
+        running = asyncio.create_task(link.run())
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert writer.is_closing()
+        await _gone(writer)
+
+
+async def test_a_peer_that_takes_nothing_is_cut_off() -> None:
+    """Bytes that nobody takes do not keep a connection open for ever."""
+    release = asyncio.Event()
+
+    async def take_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(take_nothing, "127.0.0.1", 0)
+    async with server:
+        settings = TransportSettings(write_timeout_s=0.1, close_timeout_s=0.1)
+        link, writer = await _carrier(settings, server.sockets[0].getsockname()[:2])
+        writer.write(bytes(50_000_000))
+        try:
+            await link.run()
+            await _gone(writer)
+        finally:
+            release.set()
+
+
+async def _gone(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket = writer.get_extra_info("socket")
+    async with asyncio.timeout(20):
+        while True:
+            if connection.fileno() == -1:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_stops_ends_its_links() -> None:

@@ -6,7 +6,7 @@ must neither wait nor raise.
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -112,8 +112,7 @@ class Carrier[S: Session]:
             self._end("the connection was given up")
             for task in (reading, waking):
                 task.cancel()
-            await asyncio.gather(reading, waking, return_exceptions=True)
-            await self._close()
+            await self._close(reading, waking)
 
     def _take(self, data: bytes) -> None:
         if data:
@@ -139,11 +138,16 @@ class Carrier[S: Session]:
         for event in self.session.take_events():
             self._handle(self, event)
 
-    async def _close(self) -> None:
+    async def _close(self, *ended: Awaitable[object]) -> None:
+        """Let what was written go out, and close; whoever is cancelled here, or whose peer takes nothing, closes at once."""
         self._writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(self._settings.close_timeout_s):
-                await self._writer.wait_closed()
+        try:
+            await asyncio.gather(*ended, return_exceptions=True)
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._settings.close_timeout_s):
+                    await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
 
 
 type SupervisorLink = Carrier[SupervisorSession]

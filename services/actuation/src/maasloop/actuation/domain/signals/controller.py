@@ -133,10 +133,12 @@ class Controller:
         if onward is not None:
             return onward
         current = frozenset(name for name, group in state.groups.items() if group.green)
-        ranked = self._ranked(state, current, not_before_s)
+        self.priorities.weigh(state.second_s, self.perception.lanes)
+        idle = self._idle(state, current, not_before_s)
+        ranked = self._ranked(state, current, idle, not_before_s)
         for index, stage in ranked:
-            reason = f"index {index:.3f}{self.priorities.reason}"
-            decision = self._towards(state, stage, current, not_before_s, reason)
+            wanted, reason = _without(idle, stage, f"index {index:.3f}{self.priorities.reason}")
+            decision = self._towards(state, wanted, current, not_before_s, reason)
             if decision is not None:
                 return replace(decision, ranked=tuple(ranked))
         return Hold("nothing else may be asked for now", tuple(ranked))
@@ -157,12 +159,8 @@ class Controller:
     def _towards(
         self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
     ) -> Decision | None:
-        """Ask for what is wanted of a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
+        """Ask for a stage; those of its groups wait red that would start while a foe is stuck in the junction."""
         guard_s = self.parameters.guard_s
-        idle = stage & self._idle(state, current, not_before_s)
-        if idle and idle != stage:
-            stage = stage - idle
-            reason = f"{reason}, {len(idle)} groups are wanted by nobody"
         shut = self._shut(state, stage, not_before_s)
         if shut:
             stage = stage - shut
@@ -210,7 +208,9 @@ class Controller:
         if waiting:
             self._next = stage
             return Hold(f"{len(waiting)} groups wait until the junction is clear")
-        return self._towards(state, stage, current, not_before_s, "nobody is held up inside")
+        idle = self._idle(state, current, not_before_s)
+        wanted, reason = _without(idle, stage, "nobody is held up inside")
+        return self._towards(state, wanted, current, not_before_s, reason)
 
     def _clearing(
         self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
@@ -270,9 +270,10 @@ class Controller:
         )
         return Ask(request, reason)
 
-    def _ranked(self, state: JunctionState, current: Stage, not_before_s: float) -> list[tuple[float, Stage]]:
+    def _ranked(
+        self, state: JunctionState, current: Stage, idle: frozenset[str], not_before_s: float
+    ) -> list[tuple[float, Stage]]:
         parameters = self.parameters
-        self.priorities.weigh(state.second_s, self.perception.lanes)
         prospect = Prospect(self.perception, state, parameters.horizon_s)
         running = dict.fromkeys(current, 0.0)
         favoured = self.priorities.departures(current, running)
@@ -282,8 +283,8 @@ class Controller:
         ranked = [(index, current)]
         starts = starts_of(self.sheet, state, not_before_s)
         fresh = self._fresh(state, not_before_s)
-        idle = self._idle(state, current, not_before_s) & self._on_foot
-        for stage in dict.fromkeys(stage - idle for stage in self.stages) if idle else self.stages:
+        nobody = idle & self._on_foot
+        for stage in dict.fromkeys(stage - nobody for stage in self.stages) if nobody else self.stages:
             if not stage or stage == current or not fresh <= stage:
                 continue
             begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
@@ -312,6 +313,14 @@ class Controller:
             for name, group in state.groups.items()
             if group.green and not_before_s - group.since_s < self.sheet.group[name].minimum_green_s
         )
+
+
+def _without(idle: frozenset[str], stage: Stage, reason: str) -> tuple[Stage, str]:
+    """Return what is wanted of a stage, and the reason; all of it where nothing is."""
+    unwanted = stage & idle
+    if not unwanted or unwanted == stage:
+        return stage, reason
+    return stage - unwanted, f"{reason}, {len(unwanted)} groups are wanted by nobody"
 
 
 def _waited_s(state: JunctionState, name: str) -> float:
