@@ -217,6 +217,14 @@ def test_vehicles_go_on_while_people_on_foot_leave(walking: Sheet) -> None:
     assert shown == [(0, "rgrG"), (3, "ryry"), (5, "ryrr"), (7, "rrrr"), (8, "Grrr")]
 
 
+def test_vehicles_go_on_while_those_leave_whose_green_ended_before(walking: Sheet) -> None:
+    """The road across waits for the crossing all the same, whenever that turned red."""
+    state = _showing(walking, "rgGG").observe(SECOND + 1, walking.read_state("rgrG"))
+    steps = way_to(walking, state, frozenset("a"), SECOND + 2)
+    shown = [(step.offset_s, walking.state_text(step.aspects)) for step in steps]
+    assert shown == [(0, "rgrG"), (2, "ryry"), (4, "ryrr"), (6, "rrrr"), (7, "Grrr")]
+
+
 def test_turning_traffic_gives_way_until_the_crossing_is_clear(walking: Sheet) -> None:
     """Who may go beside a crossing that people are still on gives way to them."""
     state = _showing(walking, "rrGr").observe(SECOND + 1, walking.read_state("rrrr"))

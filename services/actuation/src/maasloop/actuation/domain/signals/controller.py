@@ -23,6 +23,7 @@ from .traffic.estimate import LoopReading
 from .traffic.forecast import Departure
 from .traffic.neighbourhood import NOTHING_HEARD, Hears, Says
 from .traffic.perception import Perception
+from .unwanted import Unwanted
 
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2
@@ -134,10 +135,10 @@ class Controller:
             return onward
         current = frozenset(name for name, group in state.groups.items() if group.green)
         self.priorities.weigh(state.second_s, self.perception.lanes)
-        idle = self._idle(state, current, not_before_s)
-        ranked = self._ranked(state, current, idle, not_before_s)
+        unwanted = self._unwanted(state, current, not_before_s)
+        ranked = self._ranked(state, current, unwanted, not_before_s)
         for index, stage in ranked:
-            wanted, reason = _without(idle, stage, f"index {index:.3f}{self.priorities.reason}")
+            wanted, reason = unwanted.out_of(stage, f"index {index:.3f}{self.priorities.reason}")
             decision = self._towards(state, wanted, current, not_before_s, reason)
             if decision is not None:
                 return replace(decision, ranked=tuple(ranked))
@@ -174,8 +175,9 @@ class Controller:
                 return staying
         stuck = {foe for name in stage - current for foe in self.sheet.foes[name]} & self.perception.stuck()
         waiting = {name for name in stage - current if not stuck.isdisjoint(self.sheet.foes[name])}
-        if not waiting and not self.perception.crossing.unsure().isdisjoint(current - stage):
-            asked = self._clearing(state, stage, current, not_before_s, reason)
+        starting = frozenset(name for name in stage - current if not current.isdisjoint(self.sheet.foes[name]))
+        if starting and not waiting and not self.perception.crossing.unsure().isdisjoint(current - stage):
+            asked = self._clearing(state, stage, starting, not_before_s, reason)
             if asked is not None:
                 self._next = stage
                 return asked
@@ -208,26 +210,23 @@ class Controller:
         if waiting:
             self._next = stage
             return Hold(f"{len(waiting)} groups wait until the junction is clear")
-        idle = self._idle(state, current, not_before_s)
-        wanted, reason = _without(idle, stage, "nobody is held up inside")
+        unwanted = self._unwanted(state, current, not_before_s)
+        wanted, reason = unwanted.out_of(stage, "nobody is held up inside")
         return self._towards(state, wanted, current, not_before_s, reason)
 
     def _clearing(
-        self, state: JunctionState, stage: Stage, current: Stage, not_before_s: float, reason: str
+        self, state: JunctionState, stage: Stage, starting: Stage, not_before_s: float, reason: str
     ) -> Ask | None:
         """Ask for the end of the greens only: if nobody is held up inside by then, the rest starts as soon as it would have."""
-        starting = {name for name in stage - current if not current.isdisjoint(self.sheet.foes[name])}
         reason = f"{reason}, {len(starting)} groups wait until it is known who is inside"
         guard_s = self.parameters.clearing_s + WAIT_MAX_S
         return self._ask(state, stage - starting, not_before_s, reason, guard_s=guard_s)
 
-    def _idle(self, state: JunctionState, current: Stage, not_before_s: float) -> frozenset[str]:
-        """Return the groups that are not started, and on foot not kept green either, as nobody wants them.
-
-        A green for nobody has to be cleared all the same before the next one, and a crossing takes longest.
-        """
-        idle = self.perception.idle() - self._fresh(state, not_before_s) - self.priorities.helped
-        return (idle - current) | (idle & self._on_foot)
+    def _unwanted(self, state: JunctionState, current: Stage, not_before_s: float) -> Unwanted:
+        """Return what is left out of the stages: nothing that is helped, or whose minimum green is not over."""
+        kept = self._fresh(state, not_before_s) | self.priorities.helped
+        idle = self.perception.idle() - kept
+        return Unwanted((idle - current) | (idle & self._on_foot), self.perception.walkers.in_the_way - kept)
 
     def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
         """Return the groups of a stage that find no room behind the junction, and that can wait for it.
@@ -271,7 +270,7 @@ class Controller:
         return Ask(request, reason)
 
     def _ranked(
-        self, state: JunctionState, current: Stage, idle: frozenset[str], not_before_s: float
+        self, state: JunctionState, current: Stage, unwanted: Unwanted, not_before_s: float
     ) -> list[tuple[float, Stage]]:
         parameters = self.parameters
         prospect = Prospect(self.perception, state, parameters.horizon_s)
@@ -283,8 +282,8 @@ class Controller:
         ranked = [(index, current)]
         starts = starts_of(self.sheet, state, not_before_s)
         fresh = self._fresh(state, not_before_s)
-        nobody = idle & self._on_foot
-        for stage in dict.fromkeys(stage - nobody for stage in self.stages) if nobody else self.stages:
+        crossings = (unwanted.idle & self._on_foot) | unwanted.in_the_way
+        for stage in dict.fromkeys(stage - crossings for stage in self.stages) if crossings else self.stages:
             if not stage or stage == current or not fresh <= stage:
                 continue
             begun_s = max(starts[name] + self.sheet.group[name].minimum_green_s for name in stage)
@@ -313,14 +312,6 @@ class Controller:
             for name, group in state.groups.items()
             if group.green and not_before_s - group.since_s < self.sheet.group[name].minimum_green_s
         )
-
-
-def _without(idle: frozenset[str], stage: Stage, reason: str) -> tuple[Stage, str]:
-    """Return what is wanted of a stage, and the reason; all of it where nothing is."""
-    unwanted = stage & idle
-    if not unwanted or unwanted == stage:
-        return stage, reason
-    return stage - unwanted, f"{reason}, {len(unwanted)} groups are wanted by nobody"
 
 
 def _waited_s(state: JunctionState, name: str) -> float:

@@ -25,7 +25,7 @@ def way_to(
         if state.groups[name].aspect is not Aspect.YELLOW:
             ends.pop(name, None)
     starts = {name: _start(sheet, state, name, ends, not_before_s) for name in stage}
-    _hold_on(sheet, state, ends, starts)
+    _hold_on(sheet, state, ends, starts, not_before_s)
     moments = sorted({not_before_s, *starts.values(), *(time for pair in ends.values() for time in pair)})
     steps: list[SequenceStep] = []
     for moment in moments:
@@ -84,13 +84,17 @@ def _shown(name: str, moment: float, ends: dict[str, tuple[float, float]], start
 
 
 def _hold_on(
-    sheet: Sheet, state: JunctionState, ends: dict[str, tuple[float, float]], starts: Mapping[str, float]
+    sheet: Sheet,
+    state: JunctionState,
+    ends: dict[str, tuple[float, float]],
+    starts: Mapping[str, float],
+    not_before_s: float,
 ) -> None:
     """Let greens that end last until what starts needs it: people on foot take longer to clear than vehicles.
 
     Where nobody on foot is, everything clears in about the same time and ends at once.
     """
-    if not any(sheet.group[name].kind is GroupKind.PEDESTRIAN for name in ends):
+    if not _walking(sheet, state, ends, not_before_s):
         return
     for name, (begins_s, _) in tuple(ends.items()):
         group, timing = state.groups[name], sheet.group[name]

@@ -9,7 +9,7 @@ from maasloop.actuation.domain.signals.sheet import DetectorPosition, GroupKind,
 
 from .area import STALL_MEMORY_S, STALL_S, STALL_YIELDING_S, AreaMemory, Box, VehicleSeen, waiting_groups
 from .coming_out import ComingOut
-from .crossing import Crossing
+from .crossing import HELD_UP_S, Crossing
 from .detectors import Detectors
 from .estimate import RATE_MEMORY_S, LaneEstimate, LoopReading
 from .feeders import Feeders
@@ -18,6 +18,7 @@ from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
 from .unseen import UnseenLanes, headways_s
 from .upstream import Upstream
+from .walkers import Walkers
 
 LOCK_S = 45
 LOCKED_LANES_MIN = 2
@@ -48,6 +49,7 @@ class Perception:
         self._full_roads: set[str] = set()
         self._pressed_s: dict[str, tuple[float, float]] = {}
         self._waiting: set[str] = set()
+        self.walkers = Walkers(sheet)
         self._box = Box()
         self.crossing = Crossing(self.exits_of, self.lanes)
         self._blind: frozenset[str] = frozenset()
@@ -115,11 +117,20 @@ class Perception:
                     self._wait_at_green(lane, second_s, aspects)
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
+        self.walkers.hear(self._box.held().union(*map(self._standing_at_green, self.lanes.values())), aspects)
         stuck = self._asking.hear(second_s, self.lanes.values())
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
         self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
+
+    def _standing_at_green(self, lane: LaneEstimate) -> Sequence[str]:
+        """Return the groups that the first of a lane may want, who has stood at their green for a while."""
+        stood_s = self._areas[lane.id].stood_s if lane.watched else lane.stood_s
+        if stood_s < HELD_UP_S:
+            return ()
+        head = lane.vehicles[0].group if lane.vehicles else None
+        return (head,) if head is not None else self.groups_of[lane.id]
 
     def _told(self, lane: str, vehicles: Sequence[VehicleSeen]) -> Sequence[VehicleSeen]:
         """Return the vehicles seen on a lane with what they announce: a lane that leads one way tells it for them."""
@@ -279,7 +290,8 @@ class Perception:
                 self.crossing.moves(lane.id)
             lane.stood_s = 0
             return
-        lane.locked_s += all(aspect is Aspect.GREEN for aspect in shown)
+        # Nobody is counted who leaves a kerb: others who come press the button all through the green.
+        lane.locked_s += lane.id not in self.walkers.kerbs and all(aspect is Aspect.GREEN for aspect in shown)
         self._wait_at_green(lane, second_s, aspects)
         if all(self.free(name) for name in groups):
             self.crossing.stands(lane.id, groups, aspects, lane.stood_s)
