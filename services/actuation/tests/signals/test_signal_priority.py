@@ -21,6 +21,7 @@ from maasloop.actuation.domain.signals.priority import (
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
 from maasloop.actuation.domain.signals.state import JunctionState
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
 from maasloop.actuation.domain.signals.traffic.estimate import LaneEstimate, LoopReading
 
 CYCLE_S = 46
@@ -190,6 +191,31 @@ def test_an_ambulance_meets_green_and_the_road_comes_back(sheet: Sheet) -> None:
     assert {85, 86, 87, 88, 89, 90} <= set(road.green_s["c"])
     assert Authority.EMERGENCY in road.authorities
     assert {name for name in "ab" if set(range(105, 121)) <= set(road.green_s[name])} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("green_s", "comes_in_s", "before"),
+    [(45, 18, True), (10, 18, False), (45, 10, False)],
+    ids=["its green cannot last", "it can", "no time for both"],
+)
+def test_who_waits_longest_goes_before_an_emergency(
+    sheet: Sheet, *, green_s: int, comes_in_s: int, before: bool
+) -> None:
+    """Where its green would have to end for others just when it comes, they are served first, and the decision says so."""
+    controller = Controller(sheet)
+    aspects = sheet.read_state("GGrrr")
+    state = JunctionState.first_seen(sheet, 0, aspects)
+    for second in range(1, green_s + 1):
+        seen = {lane.id: list[VehicleSeen]() for lane in sheet.lanes}
+        seen["lane-a"] = [VehicleSeen(f"a{second}", "lane-a", 40.0, 13.0, "a")]
+        seen["lane-c"] = [VehicleSeen("c", "lane-c", 1.0, 0.0, "c")]
+        state = state.observe(second, aspects, controller.hear(second, {}, aspects, seen))
+    controller.priorities.ask(green_s, ambulance("a", green_s + comes_in_s, now_s=green_s))
+
+    decision = controller.decide(state)
+
+    served = isinstance(decision, Ask) and decision.request.steps[-1].aspects["c"] is Aspect.GREEN
+    assert (served, ", c before" in decision.reason) == (before, before)
 
 
 def test_a_bus_gets_its_green_sooner(sheet: Sheet) -> None:

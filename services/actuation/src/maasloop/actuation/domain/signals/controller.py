@@ -137,12 +137,30 @@ class Controller:
         self.priorities.weigh(state.second_s, self.perception.lanes)
         unwanted = self._unwanted(state, current, not_before_s)
         ranked = self._ranked(state, current, unwanted, not_before_s)
-        for index, stage in ranked:
-            wanted, reason = unwanted.out_of(stage, f"index {index:.3f}{self.priorities.reason}")
+        sooner = self._sooner(state, ranked[0][1], not_before_s)
+        before = sorted((pair for pair in ranked if sooner in pair[1]), key=_index, reverse=True)
+        for index, stage in dict.fromkeys((*before, *ranked)):
+            goes_before = f", {sooner} before" if (index, stage) in before else ""
+            wanted, reason = unwanted.out_of(stage, f"index {index:.3f}{self.priorities.reason}{goes_before}")
             decision = self._towards(state, wanted, current, not_before_s, reason)
             if decision is not None:
                 return replace(decision, ranked=tuple(ranked))
         return Hold("nothing else may be asked for now", tuple(ranked))
+
+    def _sooner(self, state: JunctionState, stage: Stage, not_before_s: float) -> str | None:
+        """Return who has waited longest, where the stage that an emergency needs could not be kept until it has passed.
+
+        He is served before it comes, as long as there is time for both.
+        """
+        if self.priorities.first is None:
+            return None
+        group, comes_s = self.priorities.first
+        steps = way_to(self.sheet, state, stage, not_before_s)
+        if expiry_latest_s(self.sheet, state, steps, not_before_s) >= comes_s + self.parameters.guard_s:
+            return None
+        waits_s = {name: _waited_s(state, name) for name in self.sheet.foes[group]}
+        longest = max(waits_s, key=lambda name: waits_s[name], default="")
+        return longest if waits_s.get(longest, 0.0) > 0.0 else None
 
     def leave(self, state: JunctionState) -> Hold | Release | None:
         """Return a decision where the junction is better left to its local programme for a while, else nothing."""
@@ -312,6 +330,10 @@ class Controller:
             for name, group in state.groups.items()
             if group.green and not_before_s - group.since_s < self.sheet.group[name].minimum_green_s
         )
+
+
+def _index(ranked: tuple[float, Stage]) -> float:
+    return ranked[0]
 
 
 def _waited_s(state: JunctionState, name: str) -> float:

@@ -88,6 +88,8 @@ class Priorities:
         self._conditional: tuple[str, ...] = ()
         self._claims: tuple[_Claim, ...] = ()
         self._urgent: tuple[PriorityRequest, ...] = ()
+        self.first: tuple[str, float] | None = None
+        """The group of the emergency that comes first, and when, as long as others can be served before."""
 
     def ask(self, second_s: float, request: PriorityRequest) -> PriorityRefusal | None:
         """Take a request, or a newer word of one, or say why not."""
@@ -117,6 +119,9 @@ class Priorities:
                 key=lambda one: (one.eta_s, one.id),
             )
         )
+        first = next(iter(self._urgent), None)
+        leaves_time = first is not None and first.eta_s - second_s >= self._lead_s - MARGIN_S
+        self.first = (first.group, first.eta_s) if first is not None and leaves_time else None
 
     @property
     def authority(self) -> Authority:
