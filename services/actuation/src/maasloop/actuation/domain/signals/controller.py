@@ -148,9 +148,9 @@ class Controller:
         return Hold("nothing else may be asked for now", tuple(ranked))
 
     def _sooner(self, state: JunctionState, stage: Stage, not_before_s: float) -> str | None:
-        """Return who has waited longest, where the stage that an emergency needs could not be kept until it has passed.
+        """Return the conflicting group that has waited longest, where the stage that an emergency needs could not be kept until it has passed.
 
-        He is served before it comes, as long as there is time for both.
+        It is served before, as long as there is time for both.
         """
         if self.priorities.first is None:
             return None
