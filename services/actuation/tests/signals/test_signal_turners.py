@@ -50,8 +50,8 @@ class Street:
         self._second = 0
         self._state = JunctionState.first_seen(sheet, 0, sheet.read_state("rrrrr"))
 
-    def show(self, text: str, seconds: int, *, standing: str = "") -> Decision:
-        """Show the same for some seconds, while somebody stands on the lanes of these groups; return the last decision."""
+    def show(self, text: str, seconds: int, *, standing: str = "", coming: str = "") -> Decision:
+        """Show the same for some seconds, while vehicles stand on the lanes of these groups, or come; return the last decision."""
         aspects = self.sheet.read_state(text)
         for _ in range(seconds):
             self._second += 1
@@ -60,7 +60,8 @@ class Street:
             readings |= {f"loop-{name}-stop-line": COVERED for name in standing}
             if self._watched:
                 seen["lane-b"] = [VehicleSeen("walker", "lane-b", 0.0, 0.0, "b")]
-                seen["lane-a"] = [VehicleSeen(f"a{self._second}", "lane-a", 40.0, 13.0, "a")]
+                for name in f"a{coming}":
+                    seen[f"lane-{name}"] = [VehicleSeen(f"{name}{self._second}", f"lane-{name}", 40.0, 13.0, name)]
                 for name in standing:
                     seen[f"lane-{name}"] = [VehicleSeen(name, f"lane-{name}", 1.0, 0.0, name)]
             called = self.controller.hear(self._second, readings, aspects, seen)
@@ -97,9 +98,9 @@ def test_who_is_stuck_after_his_green_ends_no_crossing(beside: Sheet) -> None:
     """He leaves when those who cross have gone; others who turn there may find gaps."""
     walkers = Walkers(replace(beside, yields=beside.yields | {("a", "b")}))
 
-    walkers.hear(["d"], beside.read_state("gGrrr"))
+    walkers.hear(["d"], "ad", beside.read_state("gGrrr"))
     assert walkers.in_the_way == frozenset()
-    walkers.hear(["a"], beside.read_state("gGrrr"))
+    walkers.hear(["a"], "ad", beside.read_state("gGrrr"))
     assert walkers.in_the_way == frozenset("b")
 
 
@@ -119,11 +120,23 @@ def test_a_crossing_that_ended_for_them_starts_with_their_next_green(beside: She
     street.show("GGrgr", 20)
     street.show("GGrgr", LONG_S, standing="d")
 
-    decision = street.show("GrrGr", 14)
+    decision = street.show("GrrGr", 14, coming="d")
     assert decision.ranked
     assert not any("b" in stage for _, stage in decision.ranked)
     street.show("yrryr", 4)
     assert "b" in green(street.show("rrrrr", 20, standing="ad"))
+
+
+@pytest.mark.parametrize(("seconds", "coming"), [(14, ""), (100, "d")], ids=["nobody turns", "for long"])
+def test_people_on_foot_do_not_wait_for_ever(beside: Sheet, *, seconds: int, coming: str) -> None:
+    """A crossing that ended starts again where nobody else comes to turn, and before its maximum wait is over."""
+    street = Street(beside, watched=True)
+    street.show("GGrgr", 20)
+    street.show("GGrgr", LONG_S, standing="d")
+
+    decision = street.show("GrrGr", seconds, coming=coming)
+
+    assert any("b" in stage for _, stage in decision.ranked)
 
 
 def test_an_ambulance_is_not_kept_from_its_green(beside: Sheet) -> None:

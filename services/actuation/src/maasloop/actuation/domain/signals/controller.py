@@ -28,7 +28,7 @@ from .unwanted import Unwanted
 ISSUER = "signal-controller"
 LOCK_CYCLES = 2
 SHUT_MARGIN_S = 30.0
-"""So long before its maximum wait is over a group is served even where it finds no room behind the junction."""
+"""So long before its maximum wait is over a group is served even where it finds no room behind the junction, or holds up who turns."""
 UNSEEN_MAX = 0.5
 """Where more of the lanes are not seen, the local programme knows better."""
 
@@ -241,10 +241,11 @@ class Controller:
         return self._ask(state, stage - starting, not_before_s, reason, guard_s=guard_s)
 
     def _unwanted(self, state: JunctionState, current: Stage, not_before_s: float) -> Unwanted:
-        """Return what is left out of the stages: nothing that is helped, or whose minimum green is not over."""
+        """Return what is left out of the stages: nothing that is helped, has waited for long, or whose minimum green is not over."""
         kept = self._fresh(state, not_before_s) | self.priorities.helped
         idle = self.perception.idle() - kept
-        return Unwanted((idle - current) | (idle & self._on_foot), self.perception.walkers.in_the_way - kept)
+        in_the_way = {name for name in self.perception.walkers.in_the_way - kept if self._can_wait(state, name)}
+        return Unwanted((idle - current) | (idle & self._on_foot), frozenset(in_the_way))
 
     def _shut(self, state: JunctionState, stage: Stage, not_before_s: float) -> frozenset[str]:
         """Return the groups of a stage that find no room behind the junction, and that can wait for it.
@@ -252,12 +253,11 @@ class Controller:
         An emergency vehicle does not wait: those ahead of it make way for it there.
         """
         kept = self._fresh(state, not_before_s) | self.priorities.making_way
-        return frozenset(
-            name
-            for name in stage - kept
-            if self.perception.shut(name)
-            and _waited_s(state, name) < self.sheet.group[name].maximum_wait_s - SHUT_MARGIN_S
-        )
+        return frozenset(name for name in stage - kept if self.perception.shut(name) and self._can_wait(state, name))
+
+    def _can_wait(self, state: JunctionState, name: str) -> bool:
+        """Tell whether a group may be left out although somebody wants it: its maximum wait is not nearly over."""
+        return _waited_s(state, name) < self.sheet.group[name].maximum_wait_s - SHUT_MARGIN_S
 
     def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:
         """Tell whether what is held lasts long enough, and may last: nobody waits too long for it."""

@@ -117,7 +117,9 @@ class Perception:
                     self._wait_at_green(lane, second_s, aspects)
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
-        self.walkers.hear(self._box.held().union(*map(self._standing_at_green, self.lanes.values())), aspects)
+        if self.walkers.kerbs:
+            held = self._box.held().union(*map(self._standing_at_green, self.lanes.values()))
+            self.walkers.hear(held, self._box.groups.union(*map(self._coming, self.lanes.values())), aspects)
         stuck = self._asking.hear(second_s, self.lanes.values())
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
@@ -131,6 +133,12 @@ class Perception:
             return ()
         head = lane.vehicles[0].group if lane.vehicles else None
         return (head,) if head is not None else self.groups_of[lane.id]
+
+    def _coming(self, lane: LaneEstimate) -> set[str]:
+        """Return the groups that those on a lane, or on the way to it, may want."""
+        wanted = {vehicle.group for vehicle in lane.vehicles}
+        known = {group for group in wanted if group is not None}
+        return known.union(self.groups_of[lane.id]) if None in wanted or lane.standing else known
 
     def _told(self, lane: str, vehicles: Sequence[VehicleSeen]) -> Sequence[VehicleSeen]:
         """Return the vehicles seen on a lane with what they announce: a lane that leads one way tells it for them."""

@@ -1,6 +1,6 @@
 """People on foot as those who turn meet them: a crossing that stays green lets nobody turn across it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.sheet import GroupKind, Sheet
@@ -15,15 +15,15 @@ class Walkers:
         self.kerbs = frozenset(kerb for group in on_foot for kerb in group.lanes)
         """The lanes at which people on foot wait."""
         self.in_the_way: frozenset[str] = frozenset()
-        """Crossings that have held up somebody who turns, as long as those who turn there are green."""
+        """Crossings that have held up somebody who turns, as long as others who turn there come and are green."""
         names = {group.id for group in on_foot}
         self._before = {minor: names.intersection(majors) for minor, majors in sheet.majors.items()}
         self._turning = {
             name: tuple(minor for minor, crossings in self._before.items() if name in crossings) for name in names
         }
 
-    def hear(self, held: Iterable[str], aspects: Aspects) -> None:
-        """Take in the groups of which somebody has found no gap for a while in this second, and what all show."""
+    def hear(self, held: Iterable[str], coming: Collection[str], aspects: Aspects) -> None:
+        """Take in the groups of which somebody has found no gap for a while, those of which somebody is in sight, and what all show."""
         found = {
             name
             for minor in held
@@ -31,6 +31,9 @@ class Walkers:
             for name in self._before[minor]
             if aspects[name] in GREENS
         }
-        self.in_the_way = frozenset(
-            name for name in self.in_the_way | found if any(aspects[minor] in GREENS for minor in self._turning[name])
-        )
+        kept = {
+            name
+            for name in self.in_the_way
+            if any(minor in coming and aspects[minor] in GREENS for minor in self._turning[name])
+        }
+        self.in_the_way = frozenset(found | kept)
