@@ -123,7 +123,7 @@ def test_a_crossing_that_ended_for_them_starts_with_their_next_green(beside: She
     decision = street.show("GrrGr", 14, coming="d")
     assert decision.ranked
     assert not any("b" in stage for _, stage in decision.ranked)
-    street.show("yrryr", 4)
+    street.show("yrryr", 4, coming="d")
     assert "b" in green(street.show("rrrrr", 20, standing="ad"))
 
 

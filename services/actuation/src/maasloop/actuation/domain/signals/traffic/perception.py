@@ -118,13 +118,16 @@ class Perception:
             else:
                 self._hear_lane(lane, second_s, believed, aspects)
         if self.walkers.kerbs:
-            held = self._box.held().union(*map(self._standing_at_green, self.lanes.values()))
-            self.walkers.hear(held, self._box.groups.union(*map(self._coming, self.lanes.values())), aspects)
+            self._hear_turners(aspects)
         stuck = self._asking.hear(second_s, self.lanes.values())
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
         self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
+
+    def _hear_turners(self, aspects: Aspects) -> None:
+        held = self._box.held().union(*map(self._standing_at_green, self.lanes.values()))
+        self.walkers.hear(held, self._box.groups.union(*map(self._coming, self.lanes.values())), aspects)
 
     def _standing_at_green(self, lane: LaneEstimate) -> Sequence[str]:
         """Return the groups that the first of a lane may want, who has stood at their green for a while."""
