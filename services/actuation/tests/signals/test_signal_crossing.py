@@ -160,3 +160,25 @@ def test_who_stands_behind_one_who_gives_way_is_waited_for() -> None:
     """Who waits for a gap is out of the way; who came after him on his lane may stand in the middle of the junction."""
     assert waited_for(follows=False) == frozenset()
     assert waited_for(follows=True) == {"left"}
+
+
+def waited_for_unseen(
+    waiting: float = 1.0, out_s: int = 5, silent: tuple[str, ...] = (), green: Aspect = Aspect.YIELDING
+) -> frozenset[str]:
+    """Return who is waited for after 20 s of a green of a lane that nobody sees, and of which somebody came out at ``out_s``."""
+    crossing = Crossing({"left": ("out",)}, ("lane",))
+    for second in range(20):
+        crossing.hear(second, {"left": green}, (), silent)
+        crossing.not_seen("lane", ("left",), {"left": green}, waiting, 1.0 if second == out_s else 0.0)
+    crossing.hear(20, {"left": Aspect.RED}, (), silent)
+    crossing.not_seen("lane", ("left",), {"left": Aspect.RED}, waiting, 0.0)
+    return crossing.late()
+
+
+def test_out_of_an_unseen_lane_somebody_may_be_held_up_inside() -> None:
+    """Somebody is taken to wait there and has to give way, and nobody has come out for a while, though the exits would tell."""
+    assert waited_for_unseen() == {"left"}
+    assert waited_for_unseen(waiting=0.9) == frozenset()
+    assert waited_for_unseen(out_s=15) == frozenset()
+    assert waited_for_unseen(silent=("out",)) == frozenset()
+    assert waited_for_unseen(green=Aspect.GREEN) == frozenset()

@@ -1,5 +1,6 @@
 """Lanes of which too few detectors are left: how long their queue is, by what comes out, and by what a green leaves behind."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,8 +8,15 @@ import pytest
 from maasloop.actuation.domain.signals.aspects import Aspect
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
-from maasloop.actuation.domain.signals.traffic.estimate import LoopReading
-from maasloop.actuation.domain.signals.traffic.left_over import LEFT_OVER_MAX
+from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
+from maasloop.actuation.domain.signals.traffic.estimate import Expected, LoopReading
+from maasloop.actuation.domain.signals.traffic.gaps import openings_s
+from maasloop.actuation.domain.signals.traffic.left_over import (
+    LEFT_OVER_MAX,
+    MORE_BEHIND,
+    MORE_WITHIN_S,
+    ComingOutOf,
+)
 from maasloop.actuation.domain.signals.traffic.perception import Perception
 
 EMPTY = LoopReading(0, 0.0)
@@ -152,3 +160,94 @@ def test_who_is_not_announced_comes_as_usual(sheet_data: dict[str, Any], every_s
         perception.hear(second, loops, shown(sheet, *(["c"] if second < 620 else [])))
 
     assert 1.5 < perception.lanes["lane-c"].queue < 3.0
+
+
+def behind_one_who_came_out(greens: int) -> float:
+    """Return how many are taken to be behind one who comes out of every so many greens of 5 s, a vehicle in 100 s being usual."""
+    came_out = ComingOutOf()
+    for second in range(24 * CYCLE_S + 6):
+        since_s = second % CYCLE_S
+        out = 1.0 if since_s == 5 and second // CYCLE_S % greens == 0 else 0.0
+        came_out.hear(0.5 if 2 <= since_s < 5 else 0.0, out, green=since_s < 5)
+    return came_out.behind(0.01)
+
+
+def test_behind_one_who_came_out_there_is_a_queue_only_where_greens_are_used() -> None:
+    """One vehicle is all that a green of 5 s lets go, and others wait behind it; where most let nobody go he was alone."""
+    assert behind_one_who_came_out(1) == MORE_BEHIND
+    assert behind_one_who_came_out(6) == pytest.approx(0.01 * MORE_WITHIN_S)
+
+
+def test_who_comes_seldom_is_not_waited_for_behind_another_one(sheet: Sheet) -> None:
+    """On an unseen lane out of which one comes in six greens of 5 s nobody is taken to be behind him."""
+    perception = Perception(sheet)
+    for second in range(1, 60 * CYCLE_S + 6):
+        since_s = second % CYCLE_S
+        out = PASSED if since_s == 5 and second // CYCLE_S % 6 == 0 else EMPTY
+        perception.hear(second, told(sheet, "loop-a", loop_exit=out), shown(sheet, *(["a"] if since_s < 5 else [])))
+
+    assert perception.lanes["lane-a"].queue < MORE_BEHIND / 2
+
+
+@pytest.mark.parametrize(
+    ("group", "at_s", "goes"), [("b", 1.0, False), (None, 1.0, False), ("e", 1.0, True), ("b", 9.0, True)]
+)
+def test_a_gap_is_where_nobody_with_the_right_of_way_is_about_to_cross(
+    sheet: Sheet, group: str | None, at_s: float, *, goes: bool
+) -> None:
+    """Who goes another way, or comes later, is in nobody's way."""
+    lanes = Perception(sheet).lanes
+    lanes["lane-b"].vehicles.append(Expected(at_s, 1.0, group=group))
+    open_s = openings_s(sheet, lanes, lanes["lane-d"], 0.0, shown(sheet, "b") | {"d": Aspect.YIELDING})
+
+    assert open_s == {"d": lanes["lane-d"].headway_s if goes else math.inf}
+
+
+def test_who_gives_way_on_an_unseen_lane_leaves_in_gaps_only(sheet: Sheet) -> None:
+    """Where those who have the right of way come one after the other nobody leaves; once nobody comes any more, all do."""
+    perception = Perception(sheet)
+    queues = {}
+    for second in range(1, 141):
+        on_lane_b = [VehicleSeen(f"b{second // 3}", "lane-b", 3.0 - second % 3, 13.89, "b")] if second <= 100 else []
+        loops = told(
+            sheet, "loop-d-stop-line", loop_d_upstream=PASSED if 20 <= second < 40 and not second % 4 else EMPTY
+        )
+        green = {"b": Aspect.GREEN, "d": Aspect.YIELDING} if second > 40 else {}
+        perception.hear(second, loops, shown(sheet) | green, {"lane-b": on_lane_b})
+        queues[second] = perception.lanes["lane-d"].queue
+
+    assert queues[100] >= queues[40] >= 5.0
+    assert queues[120] < 1.0
+
+
+def after_its_green(sheet_data: dict[str, Any], out: int, gap: range = range(0), green_s: int = 20) -> Perception:
+    """Return what is known when the green of the unseen lane d is over, in which it gave way, and so many came out after it."""
+    groups = [one | ({"exits": ["out"]} if one["id"] == "d" else {"exits": []}) for one in sheet_data["groups"]]
+    sheet = read_sheet(sheet_data | {"groups": groups})
+    perception = Perception(sheet)
+    for second in range(1, 301 + green_s + 2 + out):
+        coming = second not in gap
+        on_lane_b = [VehicleSeen(f"b{second // 3}", "lane-b", 3.0 - second % 3, 13.89, "b")] if coming else []
+        loops = told(sheet, "loop-d", loop_exit=PASSED if second > 302 + green_s else EMPTY)
+        green = {"b": Aspect.GREEN, "d": Aspect.YIELDING} if 300 < second <= 300 + green_s else {}
+        perception.hear(second, loops, shown(sheet) | green, {"lane-b": on_lane_b})
+    return perception
+
+
+def left_after_green(sheet_data: dict[str, Any], gap: range, green_s: int) -> float:
+    """Return how many fewer are taken to be on the lane where two came out after its green than where nobody did."""
+    nobody, two = (after_its_green(sheet_data, out, gap, green_s).lanes["lane-d"].queue for out in (0, 2))
+    return nobody - two
+
+
+def test_who_found_no_gap_leaves_when_his_green_is_over(sheet_data: dict[str, Any]) -> None:
+    """Those who come out then had waited inside: they are on the lane no longer. Who left in a gap is not counted twice."""
+    assert left_after_green(sheet_data, range(0), 20) == pytest.approx(2.0, abs=0.3)
+    assert left_after_green(sheet_data, range(310, 316), 20) < 1.3
+    assert left_after_green(sheet_data, range(400), 4) < 0.3
+
+
+def test_who_may_have_found_no_gap_is_waited_for(sheet_data: dict[str, Any]) -> None:
+    """In a green in which nobody came out of the lane somebody may stand inside; not where there was a gap for all."""
+    assert after_its_green(sheet_data, 0).crossing.late() == {"d"}
+    assert after_its_green(sheet_data, 0, range(400), 40).crossing.late() == frozenset()

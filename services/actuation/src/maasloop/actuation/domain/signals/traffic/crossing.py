@@ -24,6 +24,8 @@ WAIT_MAX_S = 4.0
 """Nobody waits for somebody inside who has had red for longer."""
 HELD_UP_S = 4
 """Who has stood for so long at a green in which he need not give way is held up inside, and may be over his line himself."""
+QUIET_S = 9
+"""For so long nobody comes out of the green of a lane that is not seen, where one who gives way inside may hold up others."""
 KEPT_S = 30.0
 """Who has not come out by then left where no loop lies."""
 KEPT_MAX = 64
@@ -64,6 +66,7 @@ class Crossing:
         self._going_s = dict(self._green_s)
         self._second_s = -math.inf
         self._held_up: dict[str, _HeldUp] = {}
+        self._quiet_s: dict[str, int] = {}
         self._silent: Collection[str] = ()
 
     def hear(self, second_s: float, aspects: Aspects, out: Iterable[str], silent: Collection[str]) -> None:
@@ -97,6 +100,22 @@ class Crossing:
         """
         if stood_s >= HELD_UP_S and all(aspects[group] is Aspect.GREEN for group in groups):
             self._held_up[lane] = _HeldUp(groups)
+
+    def not_seen(self, lane: str, groups: tuple[str, ...], aspects: Aspects, waiting: float, out: float) -> None:
+        """Note how many are taken to be ``waiting`` on a lane that nobody sees, and how many of it came ``out``.
+
+        Where somebody waits in green and for a while nobody has come out, one who gives way holds up others inside.
+        """
+        shown = {aspects[group] for group in groups}
+        if GREENS.isdisjoint(shown):
+            self._quiet_s.pop(lane, None)
+            return
+        self._quiet_s[lane] = 0 if out > 0.0 else self._quiet_s.get(lane, 0) + 1
+        told = all(name not in self._silent for group in groups for name in self._exits_of[group])
+        if told and Aspect.YIELDING in shown and waiting >= 1.0 and self._quiet_s[lane] >= QUIET_S:
+            self._held_up[lane] = _HeldUp(groups)
+        else:
+            self._held_up.pop(lane, None)
 
     def moves(self, lane: str) -> None:
         """Note that the first of a lane has left its line in green, or that nobody stands there."""

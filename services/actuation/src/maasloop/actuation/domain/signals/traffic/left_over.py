@@ -12,6 +12,12 @@ UNDER_WAY = 2.0
 """So many who have left the lane are not over the loops of the exits yet."""
 USED_MIN = 0.75
 """A green of which so much was used had a queue until its end."""
+BUSY_MIN = 0.35
+"""Where no more of the last greens was used, hardly anybody waited for them."""
+MORE_WITHIN_S = 30.0
+"""Of those behind one who comes out of such a lane no more are expected than usually come in so long."""
+_FADE = 0.8
+_BUSY_AT_FIRST = 3.0
 
 
 @dataclass
@@ -61,6 +67,17 @@ class ComingOutOf:
     green: bool = False
     could: float = 0.0
     out: float = 0.0
+    could_before: float = _BUSY_AT_FIRST
+    """In the greens before, the longer ago the less."""
+    out_before: float = _BUSY_AT_FIRST
+
+    def behind(self, rate: float) -> float:
+        """Return how many are taken to be behind one who came out, by the usual demand in vehicles a second.
+
+        A green of five seconds tells nothing by itself of the queue, several of them do.
+        """
+        used = (self.out_before + self.out) / (self.could_before + self.could)
+        return MORE_BEHIND if used >= BUSY_MIN else min(MORE_BEHIND, rate * MORE_WITHIN_S)
 
     @property
     def queued(self) -> bool | None:
@@ -73,6 +90,8 @@ class ComingOutOf:
     def hear(self, could: float, out: float, *, green: bool) -> None:
         """Take in how many could leave in one second if there is a queue, and how many came out."""
         if green and not self.green:
+            self.could_before = _FADE * self.could_before + self.could
+            self.out_before = _FADE * self.out_before + self.out
             self.could = self.out = 0.0
         self.could += could
         self.out += out

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.sheet import DetectorPosition, GroupKind, Sheet, SignalGroup
@@ -13,10 +14,11 @@ from .crossing import HELD_UP_S, Crossing
 from .detectors import Detectors
 from .estimate import RATE_MEMORY_S, LaneEstimate, LoopReading
 from .feeders import Feeders
+from .gaps import headways_s
 from .neighbourhood import NOTHING_HEARD, Asking, Hears, Says
 from .short_roads import ShortRoads
 from .turning import TurnShares, assumed_turns
-from .unseen import UnseenLanes, headways_s
+from .unseen import UnseenLanes
 from .upstream import Upstream
 from .walkers import Walkers
 
@@ -277,6 +279,8 @@ class Perception:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the green lets them."""
         counted, out = lane.id in self._counted, self._out.get(lane.id, 0.0)
         self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._feeders.arrived[lane.id])
+        waiting = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
+        self.crossing.not_seen(lane.id, self.groups_of[lane.id], aspects, waiting, out)
         # That some have left is only assumed here: a covered loop upstream says more.
         lane.reach_upstream(second_s, 0.0, blocked=self._upstream.reached(lane, aspects))
         lane.empty_s = lane.stood_s = lane.locked_s = 0

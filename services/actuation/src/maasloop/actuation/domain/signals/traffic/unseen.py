@@ -14,7 +14,7 @@ from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
 
 from .detectors import Detectors
 from .estimate import SPACE_PER_VEHICLE_M, LaneEstimate
-from .forecast import gap_headway_s
+from .gaps import openings_s
 from .left_over import MORE_BEHIND, AtTheLine, ComingOutOf, LeftOver
 from .seen_share import MEMORY_S, SEEN_SHARE_MIN, SeenShare
 from .turning import TurnShares
@@ -25,6 +25,9 @@ CALLS_A_CYCLE_MIN = 0.5
 """To a lane that is not seen so many vehicles come in a cycle of the plan at least."""
 MAIN_SHARE = 0.5
 """A lane is green when so many of its vehicles may go."""
+NO_GAP_S = 15.0
+"""Who has waited inside for a gap until his green was over is out so long after its last second."""
+_UNDER_WAY_KEPT = 0.9
 _START_LOSS_S = 2
 _ALL = 1.0 - 1e-6
 
@@ -47,6 +50,10 @@ class UnseenLane:
     green_s: int = 0
     head_goes: float = 0.0
     """How likely the first one wants one of the groups that are green."""
+    under_way: float = 0.0
+    """Vehicles that are taken to have left, and of whom no exit has told yet."""
+    no_gap_s: float = -math.inf
+    """When a group that is green found no gap the last time."""
     seen: SeenShare | None = None
     left_over: LeftOver = field(default_factory=LeftOver)
     line: AtTheLine = field(default_factory=AtTheLine)
@@ -74,7 +81,7 @@ class UnseenLane:
     ) -> tuple[float, float]:
         """Return how many leave in one second, and how many could if there was a queue.
 
-        ``gaps_s`` are the headways of the groups that are green. Who is first and wants another one holds up the others.
+        ``gaps_s`` are the headways of the groups that are green, endless for one that finds no gap. Who is first and wants another one holds up the others.
         """
         self._show(lane.shares, tuple(name for name in lane.shares if shown[name] in GREENS))
         goes = sum(lane.shares[name] for name in self.green)
@@ -86,6 +93,15 @@ class UnseenLane:
         leaving = min(could, there)
         self.head_goes = goes if there <= 0.0 else self.head_goes - leaving * (1.0 - goes)
         return leaving, could
+
+    def left_without_gap(self, second_s: float, leaving: float, out: float, gaps_s: Mapping[str, float]) -> float:
+        """Return how many of those who came ``out`` had found no gap, and left when their green was over."""
+        if math.inf in gaps_s.values():
+            self.no_gap_s = second_s
+        self.under_way += leaving
+        others = max(0.0, out - self.under_way)
+        self.under_way = max(0.0, _UNDER_WAY_KEPT * self.under_way - out)
+        return others if second_s - self.no_gap_s <= NO_GAP_S else 0.0
 
     def _show(self, shares: Mapping[str, float], green: tuple[str, ...]) -> None:
         """Take in what is green now, and how likely it is that the first one waits for one of these groups."""
@@ -155,16 +171,16 @@ class UnseenLanes:
             self._turns.see(lane.id, share)
             out /= share
         unseen.arrive(lane, second_s, self._busy, counted=counted, announced=announced)
-        leaving, could = unseen.leave(
-            lane, second_s, shown, headways_s(self._sheet, self._estimates, lane, second_s, shown)
-        )
+        gaps_s = openings_s(self._sheet, self._estimates, lane, second_s, shown)
+        leaving, could = unseen.leave(lane, second_s, shown, gaps_s)
         if leaving > 0.0:
             lane.depart(leaving)
         if told:
+            lane.depart(unseen.left_without_gap(second_s, leaving, out, gaps_s), second_s)
             green = sum(lane.shares[name] for name in unseen.green) >= MAIN_SHARE
             unseen.out.hear(could, out, green=green)
             if out > 0.0 and unseen.out.queued is not False:
-                lane.arrive(second_s, max(0.0, MORE_BEHIND - lane.queue))
+                lane.arrive(second_s, max(0.0, unseen.out.behind(lane.rate) - lane.queue))
             unseen.left_over.hear(lane, second_s, green=green, queued=unseen.out.queued)
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
 
@@ -181,28 +197,6 @@ class UnseenLanes:
         exits = self._sheet.group[group].exits
         working = sum(bool(self._loops.working(DetectorPosition.EXIT, name)) for name in exits)
         return working / len(exits) if exits else 0.0
-
-
-def headways_s(
-    sheet: Sheet, lanes: Mapping[str, LaneEstimate], lane: LaneEstimate, second_s: float, shown: Aspects
-) -> dict[str, float]:
-    """Return the mean seconds from one vehicle to the next for each green group of a lane: who gives way waits for gaps."""
-    found = {}
-    for name in lane.shares:
-        if shown[name] in GREENS:
-            majors = [major for major in sheet.majors[name] if shown[major] in GREENS]
-            rate = sum(_crossing_rate(sheet, lanes, major, second_s) for major in majors)
-            found[name] = gap_headway_s(rate, lane.headway_s)
-    return found
-
-
-def _crossing_rate(sheet: Sheet, lanes: Mapping[str, LaneEstimate], group: str, second_s: float) -> float:
-    """Return how many vehicles a second cross under a green group: a queue leaves no gap."""
-    rate = 0.0
-    for lane in (lanes[name] for name in sheet.group[group].lanes):
-        queued = any(vehicle.at_s <= second_s for vehicle in lane.vehicles)
-        rate += lane.shares[group] * (1.0 / lane.headway_s if queued else lane.rate)
-    return rate
 
 
 def busy(seen: Iterable[UnseenLane]) -> float:
