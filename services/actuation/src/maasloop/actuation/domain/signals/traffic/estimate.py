@@ -179,6 +179,10 @@ class LaneEstimate:
         """Return the vehicles between the upstream loop and the line, as far as these loops tell."""
         return sum(vehicle.weight for vehicle in self.vehicles)
 
+    def due(self, second_s: float) -> float:
+        """Return how many of them should be at the line by now."""
+        return sum(vehicle.weight for vehicle in takewhile(lambda one: one.at_s <= second_s, self.vehicles))
+
     @property
     def room(self) -> float:
         """Return how many can stand there at most: who stands on the upstream loop is counted when he leaves it."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 
 from maasloop.actuation.domain.signals.aspects import GOING, GREENS, Aspect, Aspects
 from maasloop.actuation.domain.signals.sheet import DetectorPosition, GroupKind, Sheet, SignalGroup
@@ -279,8 +278,7 @@ class Perception:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the green lets them."""
         counted, out = lane.id in self._counted, self._out.get(lane.id, 0.0)
         self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._feeders.arrived[lane.id])
-        waiting = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
-        self.crossing.not_seen(lane.id, self.groups_of[lane.id], aspects, waiting, out)
+        self.crossing.not_seen(lane.id, self.groups_of[lane.id], aspects, lane.due(second_s), out)
         # That some have left is only assumed here: a covered loop upstream says more.
         lane.reach_upstream(second_s, 0.0, blocked=self._upstream.reached(lane, aspects))
         lane.empty_s = lane.stood_s = lane.locked_s = 0

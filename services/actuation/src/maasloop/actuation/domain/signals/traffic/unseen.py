@@ -7,7 +7,6 @@ usual; what is usual is learned from those who come out of the junction and were
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspects
 from maasloop.actuation.domain.signals.sheet import DetectorPosition, Sheet
@@ -81,14 +80,15 @@ class UnseenLane:
     ) -> tuple[float, float]:
         """Return how many leave in one second, and how many could if there was a queue.
 
-        ``gaps_s`` are the headways of the groups that are green, endless for one that finds no gap. Who is first and wants another one holds up the others.
+        ``gaps_s`` are the headways of the groups that are green, endless for one that finds no gap. Who is first and wants
+        another one holds up the others.
         """
         self._show(lane.shares, tuple(name for name in lane.shares if shown[name] in GREENS))
         goes = sum(lane.shares[name] for name in self.green)
         if self.green_s <= _START_LOSS_S or goes <= 0.0:
             return 0.0, 0.0
         rate = sum(lane.shares[name] / gaps_s[name] for name in self.green) / goes
-        there = sum(one.weight for one in takewhile(lambda vehicle: vehicle.at_s <= second_s, lane.vehicles))
+        there = lane.due(second_s)
         could = self.head_goes * rate
         leaving = min(could, there)
         self.head_goes = goes if there <= 0.0 else self.head_goes - leaving * (1.0 - goes)
