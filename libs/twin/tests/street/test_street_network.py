@@ -10,7 +10,7 @@ from maasloop.twin.street.judge import judge_states
 from maasloop.twin.street.network import yellow_for
 from maasloop.twin.street.scenario import load_scenario, scenario_names
 from maasloop.twin.street.signals import SignalDevice
-from maasloop.twin.street.site import Site, read_site
+from maasloop.twin.street.site import Junction, Site, lane_names, read_site
 
 SCENARIOS = ("cologne1", "cologne3", "cologne8", "ingolstadt1", "ingolstadt7", "ingolstadt21", "grid4x4")
 
@@ -139,3 +139,19 @@ def test_the_junctions_before_announce_their_traffic(name: str) -> None:
             assert one["id"] not in {loop.id for loop in junction.loops}
             assert one["distance_m"] <= 400
     assert any(junction.feeders for junction in site.junctions) is (len(site.junctions) > 1)
+
+
+def past_feeders_only(junction: Junction) -> list[str]:
+    """Return the lanes of the network of which the data sheet says so."""
+    only = {one["id"] for one in junction.sheet["lanes"] if one.get("only_from_feeders")}
+    return [lane for lane, name in lane_names(junction.network).items() if name in only]
+
+
+def test_a_lane_is_reached_past_feeders_only_where_its_road_begins_at_a_signal() -> None:
+    """On the grid every road between two signals is such a one; a road from outside, or one that others join, is not."""
+    grid, joined = site_of("grid4x4"), site_of("cologne3")
+    inner = {lane for one in grid.junctions for lane in past_feeders_only(one)}
+    assert len(inner) == 144
+    assert not any(lane.startswith(("top", "bottom", "left", "right")) for lane in inner)
+    assert any(one.feeders for one in joined.junctions)
+    assert not any(map(past_feeders_only, joined.junctions))

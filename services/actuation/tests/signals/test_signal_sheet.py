@@ -15,6 +15,22 @@ def test_a_sheet_survives_json(sheet: Sheet) -> None:
     assert read_sheet(json.loads(json.dumps(write_sheet(sheet)))) == sheet
 
 
+def test_a_lane_reached_past_feeders_only_survives_json(sheet_data: dict[str, Any]) -> None:
+    """It is said of one lane, in no other words than true and false, and needs a feeder."""
+    sheet_data["lanes"][0]["only_from_feeders"] = True
+    with pytest.raises(InvalidArgument, match="lane-a is reached past feeders only, and none serves it"):
+        read_sheet(sheet_data)
+    before = {"id": "loop-before", "position": "feeder", "distance_m": 264.0, "serves": [["lane-a", 0.8]]}
+    sheet_data["detectors"].append(before)
+    sheet = read_sheet(sheet_data)
+
+    assert [lane.id for lane in sheet.lanes if lane.only_from_feeders] == ["lane-a"]
+    assert read_sheet(json.loads(json.dumps(write_sheet(sheet)))) == sheet
+    sheet_data["lanes"][0]["only_from_feeders"] = "no"
+    with pytest.raises(InvalidArgument, match="only_from_feeders is 'no', which is neither true nor false"):
+        read_sheet(sheet_data)
+
+
 def test_an_unknown_pair_conflicts(sheet: Sheet) -> None:
     """Groups about which nothing is said conflict, with the longest intergreen of the sheet."""
     assert set(sheet.foes["e"]) == {"a", "b", "c", "d"}

@@ -3,7 +3,7 @@
 The way back from a stop line is followed over unsignalled nodes to the exits of the signals before it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .loops import Loop, ordered_lanes, road_of
@@ -25,6 +25,41 @@ def place_feeders(
             if loop.kind == "exit":
                 exits.setdefault(road_of(loop.lane), []).append(loop)
     return {network.id: _feeders(net, network, loops[network.id], exits) for network in networks}
+
+
+def only_from_feeders(net: Any, networks: Iterable[SignalNetwork], loops: Mapping[str, list[Loop]]) -> frozenset[str]:
+    """Return the controlled lanes to which nobody comes who has not passed a feeder: no road without a signal leads there."""
+    counted = {lane for placed in loops.values() for loop in placed if loop.kind == "exit" for lane, _ in loop.serves}
+    return frozenset(
+        lane
+        for network in networks
+        for lane in ordered_lanes(network)
+        if _only_from(net.getEdge(road_of(lane)), counted)
+    )
+
+
+def _only_from(edge: Any, counted: Collection[str]) -> bool:
+    """Tell whether every way to the end of an edge begins in an exit of a junction, one that has a loop."""
+    pending, seen = [(edge, 0.0)], {edge.getID()}
+    for _ in range(_EDGES_WALKED_MAX):
+        if not pending:
+            return True
+        here, walked_m = pending.pop(0)
+        walked_m += float(here.getLength())
+        into = [c for lane in here.getLanes() for c in lane.getIncomingConnections() if not _is_turn(c)]
+        if not into or walked_m > FEEDER_MAX_M:
+            return False
+        if any(c.getTLSID() and c.getToLane().getID() not in counted for c in into):
+            return False
+        before = {c.getFromLane().getEdge() for c in into if not c.getTLSID()}
+        pending.extend((one, walked_m) for one in before if one.getID() not in seen)
+        seen.update(one.getID() for one in before)
+    return False
+
+
+def _is_turn(connection: Any) -> bool:
+    internal = connection.getFromLane().getEdge().getFunction() == "internal"
+    return internal or bool(connection.getDirection() == connection.LINKDIR_TURN)
 
 
 def _feeders(net: Any, network: SignalNetwork, own: list[Loop], exits: Mapping[str, list[Loop]]) -> list[Loop]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .bands import FREE, call_input, hold_input, plans_of
-from .feeders import place_feeders
+from .feeders import only_from_feeders, place_feeders
 from .loops import Loop, ordered_crossings, ordered_exits, ordered_lanes, place_loops, road_of
 from .network import (
     CYCLING_MPS,
@@ -66,11 +66,14 @@ def read_site(scenario: Scenario) -> Site:
     networks = signal_networks(net)
     loops = {network.id: place_loops(net, network) for network in networks}
     feeders = place_feeders(net, networks, loops)
-    found = (_junction(net, network, tuple(loops[network.id]), tuple(feeders[network.id])) for network in networks)
+    told = only_from_feeders(net, networks, loops)
+    found = (_junction(net, network, loops[network.id], feeders[network.id], told) for network in networks)
     return Site(scenario, tuple(found))
 
 
-def _junction(net: Any, network: SignalNetwork, loops: tuple[Loop, ...], feeders: tuple[Loop, ...]) -> Junction:
+def _junction(
+    net: Any, network: SignalNetwork, loops: list[Loop], feeders: list[Loop], told: frozenset[str]
+) -> Junction:
     local = local_programme(network)
     lanes = [net.getLane(lane_id) for lane_id in ordered_lanes(network)]
     x, y = lanes[0].getEdge().getToNode().getCoord()
@@ -78,26 +81,28 @@ def _junction(net: Any, network: SignalNetwork, loops: tuple[Loop, ...], feeders
         id=network.id,
         tls=network.tls,
         network=network,
-        loops=loops,
+        loops=tuple(loops),
         local=local,
         position_m=(float(x), float(y)),
         feeders=tuple(loop.id for loop in feeders),
-        sheet=_sheet(network, loops, feeders, local, lanes),
+        sheet=_sheet(network, loops, feeders, local, lanes, told),
     )
 
 
 def _sheet(
     network: SignalNetwork,
-    loops: tuple[Loop, ...],
-    feeders: tuple[Loop, ...],
+    loops: list[Loop],
+    feeders: list[Loop],
     local: LocalProgramme,
     lanes: list[Any],
+    told: frozenset[str],
 ) -> dict[str, Any]:
     lane_ids = lane_names(network)
     exit_ids = {lane_id: f"x{number}" for number, lane_id in enumerate(ordered_exits(network))}
     roads = {road: f"r{number}" for number, road in enumerate(dict.fromkeys(map(road_of, exit_ids)))}
     names = [group.id for group in network.groups]
     ways = lane_ids | exit_ids
+    told &= {lane for feeder in feeders for lane, _ in feeder.serves}
     cycling = {lane for group in network.groups for lane in group.cycle_lanes}
     return {
         "junction": network.id,
@@ -111,7 +116,11 @@ def _sheet(
             for a, b in ((i, j), (j, i))
         ],
         "lanes": [
-            *(_lane(lane, lane_ids[lane.getID()], loops, cycling=lane.getID() in cycling) for lane in lanes),
+            *(
+                _lane(lane, lane_ids[lane.getID()], loops, cycling=lane.getID() in cycling)
+                | ({"only_from_feeders": True} if lane.getID() in told else {})
+                for lane in lanes
+            ),
             *(_kerb(lane_ids[crossing]) for crossing in ordered_crossings(network)),
         ],
         "exits": [{"id": exit_id, "road": roads[road_of(lane)]} for lane, exit_id in exit_ids.items()],
@@ -197,7 +206,7 @@ def _kerb(lane_id: str) -> dict[str, Any]:
     return {"id": lane_id, "speed_mps": WALKING_MPS, "headway_s": WALKERS_HEADWAY_S, "storage_m": KERB_M}
 
 
-def _lane(lane: Any, lane_id: str, loops: tuple[Loop, ...], *, cycling: bool) -> dict[str, Any]:
+def _lane(lane: Any, lane_id: str, loops: list[Loop], *, cycling: bool) -> dict[str, Any]:
     speed_mps = min(float(lane.getSpeed()), CYCLING_MPS) if cycling else float(lane.getSpeed())
     upstream = [loop.distance_m for loop in loops if loop.kind == "upstream" and lane.getID() in dict(loop.serves)]
     return {

@@ -74,6 +74,8 @@ class Lane:
     speed_mps: float
     headway_s: float
     storage_m: float
+    only_from_feeders: bool = False
+    """Everybody who comes to it passes a feeder."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .aspects import NEVER_REMOTE
-from .sheet import GroupKind, Pair, Sheet, SignalGroup, walking_s
+from .sheet import DetectorPosition, GroupKind, Pair, Sheet, SignalGroup, walking_s
 from .state import JunctionState
 from .timeline import advance
 
@@ -31,7 +31,7 @@ def contradictions(sheet: Sheet) -> tuple[Contradiction, ...]:
     named = tuple(_names(sheet))
     if named:
         return named
-    return (*_relations(sheet), *_times(sheet), *_local(sheet), *_bands(sheet))
+    return (*_fed(sheet), *_relations(sheet), *_times(sheet), *_local(sheet), *_bands(sheet))
 
 
 def yellow_floor_s(speed_mps: float) -> float:
@@ -64,6 +64,13 @@ def _names(sheet: Sheet) -> Iterator[Contradiction]:
     for pair in (*sheet.compatible, *sheet.declared_conflicts, *sheet.yields, *sheet.intergreens_s):
         if pair[0] not in groups or pair[1] not in groups or pair[0] == pair[1]:
             yield Contradiction(pair, f"{pair[0]} and {pair[1]} are not a pair of groups of this junction")
+
+
+def _fed(sheet: Sheet) -> Iterator[Contradiction]:
+    fed = {name for one in sheet.detectors if one.position is DetectorPosition.FEEDER for name, _ in one.serves}
+    for lane in sheet.lanes:
+        if lane.only_from_feeders and lane.id not in fed:
+            yield Contradiction((lane.id,), f"lane {lane.id} is reached past feeders only, and none serves it")
 
 
 def _relations(sheet: Sheet) -> Iterator[Contradiction]:

@@ -59,7 +59,13 @@ def write_sheet(sheet: Sheet) -> dict[str, Any]:
         "yields": [list(pair) for pair in sorted(sheet.yields)],
         "intergreens": [[*pair, seconds] for pair, seconds in sorted(sheet.intergreens_s.items())],
         "lanes": [
-            {"id": lane.id, "speed_mps": lane.speed_mps, "headway_s": lane.headway_s, "storage_m": lane.storage_m}
+            {
+                "id": lane.id,
+                "speed_mps": lane.speed_mps,
+                "headway_s": lane.headway_s,
+                "storage_m": lane.storage_m,
+                **({"only_from_feeders": True} if lane.only_from_feeders else {}),
+            }
             for lane in sheet.lanes
         ],
         "exits": [{"id": name, **({"road": sheet.roads[name]} if name in sheet.roads else {})} for name in sheet.exits],
@@ -158,7 +164,16 @@ def _lane(data: Json) -> Lane:
         speed_mps=float(data["speed_mps"]),
         headway_s=float(data["headway_s"]),
         storage_m=float(data["storage_m"]),
+        only_from_feeders=_flag(data, "only_from_feeders"),
     )
+
+
+def _flag(data: Json, name: str) -> bool:
+    value = data.get(name, False)
+    if not isinstance(value, bool):
+        message = f"{name} is {value!r}, which is neither true nor false"
+        raise TypeError(message)
+    return value
 
 
 def _detector(data: Json) -> Detector:

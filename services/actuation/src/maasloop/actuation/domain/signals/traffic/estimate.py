@@ -245,6 +245,10 @@ class LaneEstimate:
         self.arrived += weight
         self.vehicles.appendleft(Expected(second_s, weight, source))
 
+    def stay(self, second_s: float, weight: float) -> None:
+        """Expect somebody at the line again who was taken to have left."""
+        self.vehicles.appendleft(Expected(second_s, weight))
+
     def depart(self, count: float, second_s: float = math.inf) -> float:
         """Take vehicles that left over the line off the front; return how many of them no loop had announced here.
 

@@ -55,7 +55,8 @@ class Perception:
         self.crossing = Crossing(self.exits_of, self.lanes)
         self._blind: frozenset[str] = frozenset()
         self._counted: frozenset[str] = frozenset()
-        self._dark: set[str] = set()
+        self._followed: frozenset[str] = frozenset()
+        self._dark: frozenset[str] = frozenset()
         self._asking = Asking()
         self.says = Says()
         self.short_roads = ShortRoads(sheet)
@@ -91,11 +92,7 @@ class Perception:
             self._pressed_s[name] = since_s, second_s + PRESSED_S
         watched = seen or {}
         told = {name: self._told(name, vehicles) for name, vehicles in watched.items()}
-        self._blind = frozenset(
-            name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
-        )
-        self._counted = frozenset(name for name in self.lanes if self._upstream.counts(name))
-        self._dark = set(self._blind - self._counted)
+        self._tell_apart(watched)
         self._unseen.hear([name for name in self.lanes if name not in self._blind])
         self._upstream.hear(second_s, believed, self._blind, self._feeders)
         self._feeders.hear(second_s, believed, watched, self._counted, self._blind)
@@ -125,6 +122,17 @@ class Perception:
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
         self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
+
+    def _tell_apart(self, watched: Collection[str]) -> None:
+        """Note of which lanes nobody tells who leaves, and of which of them it is known all the same who comes."""
+        self._blind = frozenset(
+            name for name in self.lanes if name not in watched and not self._loops.working(STOP_LINE, name)
+        )
+        self._counted = frozenset(name for name in self.lanes if self._upstream.counts(name))
+        self._followed = frozenset(
+            name for name in self._blind - self._counted if self._feeders.tell_all(name) and self._unseen.followed(name)
+        )
+        self._dark = self._blind - self._counted - self._followed
 
     def _hear_turners(self, aspects: Aspects) -> None:
         held = self._box.held().union(*map(self._standing_at_green, self.lanes.values()))
@@ -159,7 +167,8 @@ class Perception:
         found = {name for name in self._waiting if aspects[name] not in GREENS}
         for lane in self.lanes.values():
             first = lane.vehicles[0].group if lane.vehicles else None
-            if (lane.standing or lane.id in self._blind) and first is None:
+            unseen = lane.id in self._blind and not self._nobody(lane)
+            if (lane.standing or unseen) and first is None:
                 chances = lane.head_chances()
                 found.update(
                     name
@@ -180,11 +189,15 @@ class Perception:
         if group.kind is GroupKind.PEDESTRIAN:
             return not any(lane.expected or lane.standing for lane in lanes)
         return all(
-            lane.watched
+            (lane.watched or self._nobody(lane))
             and lane.rate * lane.shares[group.id] < SELDOM
             and not any(one.group in {group.id, None} for one in lane.vehicles)
             for lane in lanes
         )
+
+    def _nobody(self, lane: LaneEstimate) -> bool:
+        """Tell whether it is known of a lane that nobody sees that nobody waits there."""
+        return lane.id in self._followed and self._unseen.nobody(lane)
 
     def locked(self) -> tuple[str, ...]:
         """Return the lanes that stand although they had their green again and again, and start counting anew.
@@ -277,7 +290,11 @@ class Perception:
     def _hear_blind(self, lane: LaneEstimate, second_s: float, aspects: Aspects) -> None:
         """Nobody tells who leaves: known arrivals, or the usual demand, leave as the green lets them."""
         counted, out = lane.id in self._counted, self._out.get(lane.id, 0.0)
-        self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=self._feeders.arrived[lane.id])
+        announced = self._feeders.arrived[lane.id]
+        if lane.id in self._followed:
+            self._unseen.hear_followed(lane, second_s, aspects, out, announced=announced)
+        else:
+            self._unseen.hear_blind(lane, second_s, aspects, out, counted=counted, announced=announced)
         self.crossing.not_seen(lane.id, self.groups_of[lane.id], aspects, lane.due(second_s), out)
         # That some have left is only assumed here: a covered loop upstream says more.
         lane.reach_upstream(second_s, 0.0, blocked=self._upstream.reached(lane, aspects))

@@ -15,7 +15,8 @@ from .detectors import Detectors
 from .estimate import SPACE_PER_VEHICLE_M, LaneEstimate
 from .gaps import openings_s
 from .left_over import MORE_BEHIND, AtTheLine, ComingOutOf, LeftOver
-from .seen_share import MEMORY_S, SEEN_SHARE_MIN, SeenShare
+from .seen_share import ALL_SEEN, MEMORY_S, SEEN_SHARE_MIN, SeenShare
+from .still_there import UNANNOUNCED_MAX, StillThere
 from .turning import TurnShares
 
 ASSUMED_SATURATION = 0.25
@@ -26,6 +27,12 @@ MAIN_SHARE = 0.5
 """A lane is green when so many of its vehicles may go."""
 NO_GAP_S = 15.0
 """Who has waited inside for a gap until his green was over is out so long after its last second."""
+NOBODY_MAX = 0.2
+"""So little of a vehicle is nobody."""
+TOLD_RED_S = 150
+"""A lane that nobody is told to wait on is called all the same when it has been red for so long: somebody may have been missed."""
+UNTOLD_RED_S = 60
+"""The same where not every exit would tell that somebody was missed."""
 _UNDER_WAY_KEPT = 0.9
 _START_LOSS_S = 2
 _ALL = 1.0 - 1e-6
@@ -57,6 +64,7 @@ class UnseenLane:
     left_over: LeftOver = field(default_factory=LeftOver)
     line: AtTheLine = field(default_factory=AtTheLine)
     out: ComingOutOf = field(default_factory=ComingOutOf)
+    still: StillThere = field(default_factory=StillThere)
 
     def learn(self, vehicles: float) -> None:
         """Take in how many vehicles came in one second."""
@@ -183,6 +191,42 @@ class UnseenLanes:
                 lane.arrive(second_s, max(0.0, unseen.out.behind(lane.rate) - lane.queue))
             unseen.left_over.hear(lane, second_s, green=green, queued=unseen.out.queued)
         lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
+
+    def hear_followed(
+        self, lane: LaneEstimate, second_s: float, shown: Aspects, out: float, *, announced: float
+    ) -> None:
+        """Take in one second of a lane that nobody sees at its line, and of which feeders tell who comes: nobody else does.
+
+        ``out`` are those of its own who came out of the junction.
+        """
+        unseen = self._lanes[lane.id]
+        unseen.learn(announced)
+        lane.rate = max(unseen.known(self._busy), unseen.least)
+        gaps_s = openings_s(self._sheet, self._estimates, lane, second_s, shown)
+        leaving, _ = unseen.leave(lane, second_s, shown, gaps_s)
+        if leaving > 0.0:
+            lane.depart(leaving)
+        if self._all_out_told(lane):
+            back, others = unseen.still.hear(second_s, leaving, out)
+            unannounced = lane.depart(others, second_s) if others > 0.0 else 0.0
+            unseen.still.came_out(out, unannounced)
+            if back > 0.0:
+                lane.stay(second_s, back)
+        lane.standing = len(unseen.green) < len(lane.shares) and lane.queue >= 1.0
+
+    def followed(self, lane: str) -> bool:
+        """Tell whether the feeders of a lane may be believed that nobody else comes to it."""
+        return self._lanes[lane].still.unannounced <= UNANNOUNCED_MAX
+
+    def nobody(self, lane: LaneEstimate) -> bool:
+        """Tell whether nobody is taken to wait on a lane that is followed, or to come to it."""
+        unseen = self._lanes[lane.id]
+        limit_s = TOLD_RED_S if self._all_out_told(lane) else UNTOLD_RED_S
+        expected = lane.queue + sum(one.weight for one in lane.announced)
+        return expected < NOBODY_MAX and (bool(unseen.green) or unseen.green_s < limit_s)
+
+    def _all_out_told(self, lane: LaneEstimate) -> bool:
+        return all(self._working(name) >= ALL_SEEN for name in lane.shares)
 
     def _see(self, unseen: UnseenLane, lane: LaneEstimate) -> tuple[SeenShare, float]:
         """Return what the exits tell of a lane, and which share of its vehicles they see by what was known when it failed."""

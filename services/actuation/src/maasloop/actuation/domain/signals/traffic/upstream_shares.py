@@ -18,12 +18,15 @@ class UpstreamShares:
     Whole vehicles are assigned, in proportion; where one leaves over the line of a lane, that lane's share grows.
     """
 
-    def __init__(self, stated: Mapping[str, float], trust: float = SHARE_TRUST) -> None:
-        """Begin with the shares of the data sheet, worth as many vehicles as ``trust`` says."""
+    def __init__(self, stated: Mapping[str, float], trust: float = SHARE_TRUST, *, closed: bool | None = None) -> None:
+        """Begin with the shares of the data sheet, worth as many vehicles as ``trust`` says.
+
+        Where it is ``closed`` all are on one of these lanes; where nothing is said, that is so if their shares come to all.
+        """
         self.shares = dict(stated)
         self._stated = dict(stated)
         self._trust = trust
-        self._closed = sum(stated.values()) >= ALL_COME
+        self._closed = sum(stated.values()) >= ALL_COME if closed is None else closed
         self._passed = 0.0
         self._found = dict.fromkeys(stated, 0.0)
         self._credit: dict[str | None, float] = dict.fromkeys((*stated, None), 0.0)
