@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from maasloop.core.ids import valid_id
+from maasloop.twin.street.feeders import only_from_feeders
 from maasloop.twin.street.judge import judge_states
-from maasloop.twin.street.network import yellow_for
+from maasloop.twin.street.loops import place_loops
+from maasloop.twin.street.network import load_network, signal_networks, yellow_for
 from maasloop.twin.street.scenario import load_scenario, scenario_names
 from maasloop.twin.street.signals import SignalDevice
 from maasloop.twin.street.site import Junction, Site, lane_names, read_site
@@ -155,3 +157,20 @@ def test_a_lane_is_reached_past_feeders_only_where_its_road_begins_at_a_signal()
     assert not any(lane.startswith(("top", "bottom", "left", "right")) for lane in inner)
     assert any(one.feeders for one in joined.junctions)
     assert not any(map(past_feeders_only, joined.junctions))
+
+
+def test_a_road_whose_beginning_no_feeder_tells_of_is_not_reached_past_feeders_only() -> None:
+    """One that is longer than a feeder is looked for, and one before which a junction has no loop in its exit."""
+    net = load_network(load_scenario("cologne8").net)
+    networks = signal_networks(net)
+    loops = {one.id: place_loops(net, one) for one in networks}
+    found = only_from_feeders(net, networks, loops)
+    assert found == {"-28675493_0", "-28675493_1", "297047308_0"}
+    silent = {name: [one for one in placed if one.lane != "-297047308_0"] for name, placed in loops.items()}
+    assert only_from_feeders(net, networks, silent) == {"297047308_0"}
+
+
+def test_a_road_on_which_some_have_to_change_lanes_is_not_reached_past_feeders_only() -> None:
+    """Who turns into it from the side comes to one of its lanes, whichever he wants: loops at its beginning do not tell that."""
+    lanes = {lane for one in site_of("ingolstadt7").junctions for lane in past_feeders_only(one)}
+    assert not any(lane.startswith(("124812857#0", "201956819#0", "201963537#1")) for lane in lanes)

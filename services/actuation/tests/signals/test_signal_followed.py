@@ -163,7 +163,9 @@ def test_who_was_announced_calls_and_his_green_is_wanted(lane: Lane) -> None:
     assert "a" in lane.perception.idle()
     lane.go(10, green=False)
     assert "a" in lane.perception.idle()
-    lane.go(TRAVEL_S + 3, green=False, before=True)
+    lane.go(3, green=False, before=True)
+    assert "a" not in lane.perception.idle()
+    lane.go(TRAVEL_S, green=False)
     assert "a" in lane.called
     assert "a" not in lane.perception.idle()
 
@@ -175,6 +177,14 @@ def test_who_does_not_come_out_is_still_there(lane: Lane) -> None:
     lane.go(15, green=False)
     assert lane.queue == pytest.approx(1.0)
     lane.go(6, green=True)
+    lane.go(30, green=False)
+    assert lane.queue < 0.1
+
+
+def test_where_not_every_exit_tells_who_was_due_in_green_has_left(sheet_data: dict[str, Any]) -> None:
+    """That nobody was seen to come out means nothing."""
+    lane = Lane(sheet_data, "loop-exit")
+    lane.go(TRAVEL_S + 3, green=True, before=True)
     lane.go(30, green=False)
     assert lane.queue < 0.1
 
@@ -200,13 +210,19 @@ def test_who_comes_out_too_soon_is_one_of_the_queue(lane: Lane) -> None:
 
 
 def test_a_lane_out_of_which_others_come_is_not_followed(lane: Lane) -> None:
-    """Somebody comes from a yard on the way: from then on the usual demand is expected, and the lane is called."""
+    """Somebody comes from a yard on the way: the usual demand is expected, and the lane is called, until it has been seen again."""
     for _ in range(40):
         lane.go(5, green=True)
         lane.go(3, green=True, out=True)
     lane.go(60, green=False)
     assert "a" in lane.called
     assert lane.queue > 1.0
+    lane.fail("nothing")
+    lane.go(SILENT_S, green=True)
+    lane.fail("loop-a")
+    lane.go(SILENT_S, green=True)
+    lane.go(10, green=False)
+    assert "a" not in lane.called
 
 
 def test_a_share_of_one_who_left_is_matched_by_shares() -> None:
@@ -219,6 +235,16 @@ def test_a_share_of_one_who_left_is_matched_by_shares() -> None:
     assert still.hear(20, 0.6, 0.0) == (0.0, 0.0)
     assert [still.hear(second, 0.0, 0.0)[0] for second in range(21, 40)] == [0.0] * 19
     assert still.hear(40, 0.0, 1.0) == (0.0, 1.0)
+
+
+def test_who_comes_out_after_he_was_expected_again_makes_room_for_the_next() -> None:
+    """The next one who is taken to have left, and does not come out, has not been missed before."""
+    still = StillThere()
+    found = [still.hear(second, float(second == 1), 0.0) for second in range(1, 20)]
+    assert sum(back for back, _ in found) == 1.0
+    assert still.hear(20, 0.0, 1.0) == (0.0, 1.0)
+    found = [still.hear(second, float(second == 21), 0.0) for second in range(21, 40)]
+    assert sum(back for back, _ in found) == 1.0
 
 
 def test_who_left_before_the_lane_was_seen_again_does_not_come_back() -> None:

@@ -28,7 +28,10 @@ def place_feeders(
 
 
 def only_from_feeders(net: Any, networks: Iterable[SignalNetwork], loops: Mapping[str, list[Loop]]) -> frozenset[str]:
-    """Return the controlled lanes to which nobody comes who has not passed a feeder: no road without a signal leads there."""
+    """Return the controlled lanes to which nobody comes who has not passed a feeder, and stayed on his lane since.
+
+    No road without a signal leads there, and every way into the road leads to each of its lanes: nobody has to change them.
+    """
     counted = {lane for placed in loops.values() for loop in placed if loop.kind == "exit" for lane, _ in loop.serves}
     return frozenset(
         lane
@@ -39,7 +42,7 @@ def only_from_feeders(net: Any, networks: Iterable[SignalNetwork], loops: Mappin
 
 
 def _only_from(edge: Any, counted: Collection[str]) -> bool:
-    """Tell whether every way to the end of an edge begins in an exit of a junction, one that has a loop."""
+    """Tell whether every way to the end of an edge begins in an exit of a junction, one that has a loop, and on any lane."""
     pending, seen = [(edge, 0.0)], {edge.getID()}
     for _ in range(_EDGES_WALKED_MAX):
         if not pending:
@@ -47,7 +50,7 @@ def _only_from(edge: Any, counted: Collection[str]) -> bool:
         here, walked_m = pending.pop(0)
         walked_m += float(here.getLength())
         into = [c for lane in here.getLanes() for c in lane.getIncomingConnections() if not _is_turn(c)]
-        if not into or walked_m > FEEDER_MAX_M:
+        if not into or walked_m > FEEDER_MAX_M or not _on_any_lane(into):
             return False
         if any(c.getTLSID() and c.getToLane().getID() not in counted for c in into):
             return False
@@ -55,6 +58,15 @@ def _only_from(edge: Any, counted: Collection[str]) -> bool:
         pending.extend((one, walked_m) for one in before if one.getID() not in seen)
         seen.update(one.getID() for one in before)
     return False
+
+
+def _on_any_lane(into: list[Any]) -> bool:
+    """Tell whether each of the roads that lead into one leads to all of its lanes that any of them leads to."""
+    reached: dict[str, set[str]] = {}
+    for connection in into:
+        road = connection.getFromLane().getEdge().getID()
+        reached.setdefault(road, set()).add(connection.getToLane().getID())
+    return all(lanes == set().union(*reached.values()) for lanes in reached.values())
 
 
 def _is_turn(connection: Any) -> bool:

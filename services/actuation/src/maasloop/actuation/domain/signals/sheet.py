@@ -75,7 +75,7 @@ class Lane:
     headway_s: float
     storage_m: float
     only_from_feeders: bool = False
-    """Everybody who comes to it passes a feeder."""
+    """Everybody who comes to it passes a feeder, and nobody has to change lanes after that."""
 
 
 @dataclass(frozen=True)
