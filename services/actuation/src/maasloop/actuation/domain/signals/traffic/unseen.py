@@ -143,7 +143,7 @@ class UnseenLanes:
         self._busy = busy(self._lanes[name] for name in seen)
         for name in seen:
             self._lanes[name].seen = None
-            self._lanes[name].still = StillThere()
+            self._lanes[name].still.unannounced = 0.0
             self._turns.see(name, None)
 
     def learn(self, lane: str, vehicles: float) -> None:
