@@ -7,6 +7,7 @@ import pytest
 
 from maasloop.actuation.domain.signals.aspects import GREENS, Aspect
 from maasloop.actuation.domain.signals.controller import SHUT_MARGIN_S, Ask, Controller
+from maasloop.actuation.domain.signals.kernel import SequenceStep, expiry_latest_s
 from maasloop.actuation.domain.signals.outlook import Prospect, plan_stage
 from maasloop.actuation.domain.signals.sheet import Sheet
 from maasloop.actuation.domain.signals.sheet_data import read_sheet
@@ -246,6 +247,44 @@ def test_a_green_waits_with_its_end_until_nobody_is_let_in(
     assert waiting[0][0]
     assert waiting[1:-1] == [(True, True)] * (int(ENDING_MAX_S) - 1)
     assert waiting[-1] == (False, True)
+
+
+@pytest.mark.parametrize("left_s", [ENDING_MAX_S - 1.0, ENDING_MAX_S])
+def test_a_green_that_cannot_wait_with_its_end_closes_its_road_before(short: Sheet, left_s: float) -> None:
+    """Who has waited for long enough elsewhere ends it, so the signal before is asked in time, again in each second."""
+    perception = Perception(short)
+    shown = dict.fromkeys(short.group, Aspect.RED) | {"a": Aspect.GREEN}
+    told = []
+    for second in range(4):
+        perception.hear(second, {}, shown)
+        told.append(perception.says.closed == {"lane-a"})
+        if second < 2:
+            perception.short_roads.end_in(left_s, {"a"})
+    perception.short_roads.end_in(left_s, {"b"})
+    perception.hear(4, {}, shown)
+
+    soon = left_s < ENDING_MAX_S
+    assert told == [False, soon, soon, False]
+    assert not perception.says.closed
+
+
+def test_the_controller_tells_how_long_a_green_may_last(short: Sheet) -> None:
+    """The road before a green is closed so long before others who wait end it, not sooner."""
+    controller = Controller(short)
+    shown = dict.fromkeys(short.group, Aspect.RED) | {"a": Aspect.GREEN}
+    state = JunctionState.first_seen(short, 0, shown)
+    seen = {lane.id: list[VehicleSeen]() for lane in short.lanes}
+    seen["lane-c"] = [VehicleSeen("c-0", "lane-c", 1.0, 0.0, "c")]
+    seen["lane-a"] = [VehicleSeen(f"a-{place}", "lane-a", 2.0, 0.0, "a") for place in range(8)]
+    closed_at: list[int] = []
+    for second in range(int(short.group["c"].maximum_wait_s)):
+        state = state.observe(second, shown, controller.hear(second, {}, shown, seen))
+        controller.decide(state)
+        if controller.says.closed:
+            closed_at.append(second)
+    left_s = expiry_latest_s(short, state, (SequenceStep(0, shown),), state.second_s + 1) - closed_at[0]
+
+    assert abs(left_s - controller.parameters.guard_s - ENDING_MAX_S) <= 2.0
 
 
 def test_a_road_of_one_lane_is_closed_by_whom_vehicles_announce(short: Sheet) -> None:

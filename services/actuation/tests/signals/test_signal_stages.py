@@ -13,9 +13,9 @@ from maasloop.actuation.domain.signals.stages import (
     FIRST_LOOP_M,
     SHORT_ROAD_M,
     TURNING_ROUND,
+    apart_at_short_roads,
     short_roads,
     stages_of,
-    without_giving_way,
 )
 from maasloop.actuation.domain.signals.state import JunctionState
 from maasloop.actuation.domain.signals.traffic.area import VehicleSeen
@@ -38,10 +38,39 @@ def test_nobody_gives_way_on_a_short_road(
         data["detectors"].append(
             {"id": "feeder", "position": "feeder", "distance_m": storage_m, "serves": [["lane-d", 1.0]]}
         )
-    stages = stages_of(without_giving_way(read_sheet(data)))
+    stages = stages_of(apart_at_short_roads(read_sheet(data)))
 
     assert any({"b", "d"} <= stage for stage in stages) is together
     assert all(any(name in stage for stage in stages) for name in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("exit_m", "beside", "serves", "together"),
+    [
+        (7.0, "road", [], False),
+        (25.0, "road", [], True),
+        (7.0, "another", [], True),
+        (7.0, "road", [["lane-b", 0.9], ["lane-d", 0.1]], True),
+    ],
+)
+def test_nobody_is_let_into_a_short_road_from_two_roads_at_once(
+    sheet_data: dict[str, Any], exit_m: float, beside: str, serves: list[list[Any]], *, together: bool
+) -> None:
+    """Who comes beside another from one road has changed lanes there; a longer road leaves room for it."""
+    data = copy.deepcopy(sheet_data)
+    groups = {group["id"]: group for group in data["groups"]}
+    groups["b"]["exits"], groups["d"]["exits"] = ["west"], ["west-beside"]
+    data["exits"] += [{"id": "west", "road": "road"}, {"id": "west-beside", "road": beside}]
+    for name in ("west", "west-beside"):
+        serves_exit = [[name, 1.0]]
+        data["detectors"].append({"id": name, "position": "exit", "distance_m": exit_m, "serves": serves_exit})
+    if serves:
+        data["detectors"].append({"id": "before", "position": "upstream", "distance_m": 80.0, "serves": serves})
+    sheet = apart_at_short_roads(read_sheet(data))
+
+    assert any({"b", "d"} <= stage for stage in stages_of(sheet)) is together
+    assert ("d" in sheet.foes["b"]) is not together
+    assert together or sheet.intergreen_s("b", "d") == sheet.group["b"].clearance_s
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from .outlook import Prospect, StagePlan, plan_stage
 from .priority import Priorities
 from .sequence import starts_of, way_to
 from .sheet import GroupKind, Sheet
-from .stages import Stage, stages_of, without_giving_way
+from .stages import Stage, apart_at_short_roads, stages_of
 from .state import JunctionState
 from .traffic.area import VehicleSeen
 from .traffic.crossing import WAIT_MAX_S
@@ -89,7 +89,7 @@ class Controller:
 
     def __post_init__(self) -> None:
         """Derive everything that does not change from the sheet."""
-        self.sheet = without_giving_way(self.sheet)
+        self.sheet = apart_at_short_roads(self.sheet)
         self.perception = Perception(self.sheet)
         self.priorities = Priorities(self.sheet)
         self.stages = stages_of(self.sheet)
@@ -130,10 +130,12 @@ class Controller:
             return left
         if any(group.aspect is Aspect.YELLOW for group in state.groups.values()):
             return Hold("the local programme is clearing")
+        current = frozenset(name for name, group in state.groups.items() if group.green)
+        if self.perception.short_roads.lanes:
+            self.perception.short_roads.end_in(self._allowed_s(state, not_before_s) - self.parameters.guard_s, current)
         onward = self._onward(state, not_before_s)
         if onward is not None:
             return onward
-        current = frozenset(name for name, group in state.groups.items() if group.green)
         self.priorities.weigh(state.second_s, self.perception.lanes)
         unwanted = self._unwanted(state, current, not_before_s)
         ranked = self._ranked(state, current, unwanted, not_before_s)
@@ -262,11 +264,13 @@ class Controller:
     def _may_stay(self, state: JunctionState, not_before_s: float) -> bool:
         """Tell whether what is held lasts long enough, and may last: nobody waits too long for it."""
         held_until_s = state.lease.until_s if state.lease is not None else not_before_s
+        lasting = held_until_s - not_before_s > self.parameters.refresh_s
+        return lasting and self._allowed_s(state, not_before_s) >= self.parameters.guard_s
+
+    def _allowed_s(self, state: JunctionState, not_before_s: float) -> float:
+        """Return for how long what is shown may stay at most: maximum greens and maximum waits end it."""
         stay = (SequenceStep(0, state.aspects()),)
-        allowed_until_s = expiry_latest_s(self.sheet, state, stay, not_before_s)
-        parameters = self.parameters
-        lasting = held_until_s - not_before_s > parameters.refresh_s
-        return lasting and allowed_until_s - not_before_s >= parameters.guard_s
+        return expiry_latest_s(self.sheet, state, stay, not_before_s) - not_before_s
 
     def _ask(
         self, state: JunctionState, stage: Stage, not_before_s: float, reason: str, *, guard_s: float

@@ -1,10 +1,10 @@
 """The stages a junction can show: sets of groups that may be green together, not only those of its own plan."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from .sheet import DetectorPosition, Sheet
+from .sheet import DetectorPosition, Pair, Sheet
 
 STAGES_MAX = 96
 SHORT_ROAD_M = 18.0
@@ -35,19 +35,42 @@ def stages_of(sheet: Sheet) -> tuple[Stage, ...]:
     return tuple(dict.fromkeys([*own, *filled, *largest, *calm]))[:STAGES_MAX]
 
 
-def without_giving_way(sheet: Sheet) -> Sheet:
-    """Return a sheet by which nobody who comes from a short road between two signals gives way: such pairs conflict.
+def apart_at_short_roads(sheet: Sheet) -> Sheet:
+    """Return a sheet with further pairs that conflict, for the sake of short roads between two signals.
 
-    Two that wait inside for each other's queues at both ends of it would never leave, be it that what they give way to
-    is green beside them or starts when their green ends.
+    Nobody who comes from one gives way: two that wait inside for each other's queues at both ends of it would never
+    leave, be it that what they give way to is green beside them or starts when their green ends. And nobody is let into
+    one from two roads at once.
     """
     short = short_roads(sheet)
-    apart = [(minor, major) for minor, major in sheet.yields if not short.isdisjoint(sheet.group[minor].lanes)]
-    pairs = [*apart, *((major, minor) for minor, major in apart)]
+    giving_way = [(minor, major) for minor, major in sheet.yields if not short.isdisjoint(sheet.group[minor].lanes)]
+    apart = [*giving_way, *_from_two_roads(sheet)]
+    pairs = [*apart, *((other, one) for one, other in apart)]
     cleared_s = {(ending, starting): sheet.group[ending].clearance_s for ending, starting in pairs}
     return replace(
         sheet, compatible=sheet.compatible.difference(pairs), intergreens_s={**sheet.intergreens_s, **cleared_s}
     )
+
+
+def _from_two_roads(sheet: Sheet) -> Iterator[Pair]:
+    """Yield the compatible groups that lead from two roads to lanes side by side of a short one.
+
+    Those who come side by side and want each other's lane would never leave; who comes from one road has changed lanes
+    before. Lanes are of one road where a loop before them serves both.
+    """
+    short = short_exits(sheet)
+    sorted_out = {lane.id: {lane.id} for lane in sheet.lanes}
+    for detector in sheet.detectors:
+        if detector.position in {DetectorPosition.UPSTREAM, DetectorPosition.FEEDER}:
+            served = {lane for lane, _ in detector.serves}
+            for lane in served:
+                sorted_out[lane] |= served
+    for one, other in sheet.compatible:
+        lanes, exits = sheet.group[one].lanes, sheet.group[one].exits
+        beside = {name for end in short.intersection(exits) for name in sheet.exits_beside[end]}
+        to_both = not beside.isdisjoint(sheet.group[other].exits)
+        if to_both and all(sorted_out[lane].isdisjoint(sheet.group[other].lanes) for lane in lanes):
+            yield one, other
 
 
 def short_roads(sheet: Sheet) -> frozenset[str]:

@@ -34,7 +34,8 @@ class ShortRoads:
 
     def __init__(self, sheet: Sheet) -> None:
         """Begin with nothing asked for."""
-        self._lanes = sorted(short_roads(sheet))
+        self.lanes = sorted(short_roads(sheet))
+        """Those of the short roads that end here."""
         self._exits = short_exits(sheet)
         self._exits_of = {group.id: group.exits for group in sheet.groups}
         self._near = {
@@ -42,21 +43,23 @@ class ShortRoads:
             for group, exits in self._exits_of.items()
         }
         """Where somebody may be behind the junction who has changed lanes there."""
-        self._ways = {
-            lane: frozenset(group.id for group in sheet.groups if lane in group.lanes) for lane in self._lanes
-        }
+        self._ways = {lane: frozenset(group.id for group in sheet.groups if lane in group.lanes) for lane in self.lanes}
         self._shut: frozenset[str] = frozenset()
         self._blocked: frozenset[str] = frozenset()
         self.standing: frozenset[str] = frozenset()
         """Lanes of short roads with somebody who has to wait there, or has not got out of the junction behind it."""
         self._coming: Coming = {}
-        self._idle_s = dict.fromkeys(self._lanes, 0)
+        self._idle_s = dict.fromkeys(self.lanes, 0)
         """Seconds of green in which nobody came who was expected."""
         self._sent_to: frozenset[str] = frozenset()
         self._going_s = dict.fromkeys(self._exits, -math.inf)
         self._ending: frozenset[str] = frozenset()
         """Lanes whose green is to end as soon as nobody is let in any more."""
         self._asked: frozenset[str] = frozenset()
+        self._forced: frozenset[str] = frozenset()
+        """Lanes whose green has to end soon, whoever is let in."""
+        self._forced_asked: frozenset[str] = frozenset()
+        """The same in the second before, which is when others are told of it."""
         self._ending_s = -math.inf
         self._announced = False
         """Vehicles tell which way they go."""
@@ -66,6 +69,15 @@ class ShortRoads:
         self._shut, self._blocked = self._exits & heard.held_back, self._exits & heard.standing
         self._coming, self._sent_to = heard.coming, heard.sent_to
         self._asked, self._ending = self._ending, frozenset()
+        self._forced_asked, self._forced = self._forced, frozenset()
+
+    def end_in(self, left_s: float, green: Collection[str]) -> None:
+        """Note for how many more seconds groups may be kept green, as somebody else has waited for long enough by then.
+
+        Such an end cannot wait until nobody is let in any more, so that is asked for in time.
+        """
+        if left_s < ENDING_MAX_S:
+            self._forced = frozenset(name for name in self.lanes if not self._ways[name].isdisjoint(green))
 
     def keep(self, second_s: float, ending: Collection[str]) -> bool:
         """Tell whether greens wait with their end until nobody is let into their road any more, which is asked for.
@@ -73,9 +85,9 @@ class ShortRoads:
         Where vehicles announce their way the next who would have to stand closes a road of one lane by himself.
         """
         lanes = frozenset(
-            lane for lane in self._sent_to.intersection(self._lanes) if not self._ways[lane].isdisjoint(ending)
+            lane for lane in self._sent_to.intersection(self.lanes) if not self._ways[lane].isdisjoint(ending)
         )
-        if not lanes or (self._announced and len(self._lanes) == 1):
+        if not lanes or (self._announced and len(self.lanes) == 1):
             return False
         if not self._asked and not self._ending:
             self._ending_s = second_s
@@ -111,7 +123,7 @@ class ShortRoads:
         self, second_s: float, lanes: Mapping[str, LaneEstimate], watched: Collection[str], aspects: Aspects
     ) -> None:
         """Let lanes where no vehicle tells it expect who has the signal before to pass first, for as long as that may need."""
-        for name in self._lanes:
+        for name in self.lanes:
             if name in watched and self._announced:
                 continue
             lane = lanes[name]
@@ -136,7 +148,7 @@ class ShortRoads:
 
     def onward_s(self, lane: str) -> int:
         """Return for how long somebody who has another signal to pass first may stand under the green of a lane."""
-        return STALL_ONWARD_S if lane in self._lanes else STALL_S
+        return STALL_ONWARD_S if lane in self.lanes else STALL_S
 
     def closed(
         self,
@@ -149,15 +161,13 @@ class ShortRoads:
 
         So does who comes when a green is about to end.
         """
-        if not self._lanes:
+        if not self.lanes:
             return frozenset()
         self._announced |= any(one.group is not None for seen in watched.values() for one in seen)
-        stopped = frozenset(one.lane for one in stuck).intersection(self._lanes)
-        self.standing = stopped.union(name for name in self._lanes if self._stands(lanes[name], watched, aspects))
-        inside = stopped | self._asked
-        return frozenset(
-            name for name in self._lanes if name in inside or not self._open(lanes[name], watched, aspects)
-        )
+        stopped = frozenset(one.lane for one in stuck).intersection(self.lanes)
+        self.standing = stopped.union(name for name in self.lanes if self._stands(lanes[name], watched, aspects))
+        inside = stopped | self._asked | self._forced_asked
+        return frozenset(name for name in self.lanes if name in inside or not self._open(lanes[name], watched, aspects))
 
     def _stands(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
         """Tell whether somebody is on a short road who has to wait there."""
