@@ -73,6 +73,18 @@ def test_nobody_is_let_into_a_short_road_from_two_roads_at_once(
     assert together or sheet.intergreen_s("b", "d") == sheet.group["b"].clearance_s
 
 
+@pytest.mark.parametrize("looped", ["west", "west-beside"])
+def test_one_loop_tells_of_a_short_road_for_all_its_lanes(sheet_data: dict[str, Any], looped: str) -> None:
+    """Whichever lane of it has the loop."""
+    data = copy.deepcopy(sheet_data)
+    groups = {group["id"]: group for group in data["groups"]}
+    groups["b"]["exits"], groups["d"]["exits"] = ["west"], ["west-beside"]
+    data["exits"] += [{"id": "west", "road": "road"}, {"id": "west-beside", "road": "road"}]
+    data["detectors"].append({"id": looped, "position": "exit", "distance_m": 7.0, "serves": [[looped, 1.0]]})
+
+    assert "d" in apart_at_short_roads(read_sheet(data)).foes["b"]
+
+
 @pytest.mark.parametrize(
     ("turn", "distance_m", "short"), [("s", 7.0, False), (TURNING_ROUND, 7.0, True), ("s", 25.0, True)]
 )

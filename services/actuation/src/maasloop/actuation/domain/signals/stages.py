@@ -58,7 +58,8 @@ def _from_two_roads(sheet: Sheet) -> Iterator[Pair]:
     Those who come side by side and want each other's lane would never leave; who comes from one road has changed lanes
     before. Lanes are of one road where a loop before them serves both.
     """
-    short = short_exits(sheet)
+    looped = short_exits(sheet)
+    short = looped.union(*(sheet.exits_beside[name] for name in looped))
     sorted_out = {lane.id: {lane.id} for lane in sheet.lanes}
     for detector in sheet.detectors:
         if detector.position in {DetectorPosition.UPSTREAM, DetectorPosition.FEEDER}:
