@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.signals import pictures
+from tests.signals import failing, pictures
 from tests.signals.__main__ import BENCH
 from tests.signals.plan import Outcome, Run
 from tests.signals.records import read_trips
@@ -57,7 +57,7 @@ Written by `make report-signals` from benches that `make bench-signals` ran. Del
 those that never departed among them. Violations are found by a reader of the recorded signal states that shares no code with
 controller and kernel, by our clearances: the fixed and actuated baselines keep the network's own, shorter ones, and are counted by
 the same rules. A gridlock is a vehicle that stands for more than 300 s in one stop, or a queue that does not leave in 180 s of its
-own green. Waits, gridlocks and decision times are the worst of the runs.
+own green. Waits and decision times are the worst of the runs.
 
 """
 
@@ -72,11 +72,17 @@ def page(benches: Sequence[dict[str, Any]], drawn: Sequence[tuple[str, Path]] = 
         "| " + " | ".join(title for title, _ in _COLUMNS) + " |",
         "|---|---|---|" + "---:|" * (len(_COLUMNS) - 3),
     ]
-    scenarios = summaries(outcomes)
+    scenarios = summaries(failing.sound(outcomes))
     for one in scenarios:
         cells = ["-" if one[name] is None else f"{one[name]}" for _, name in _COLUMNS]
         lines.append("| " + " | ".join(cells) + " |")
-    return _HEAD + "\n".join([*lines, *_road_users(scenarios)]) + "\n"
+    for title, rows in (
+        ("By kind of road user", _road_users(scenarios)),
+        ("A share of the detectors is dead", failing.dead_detectors(outcomes)),
+        ("The controllers are killed", failing.killed(outcomes)),
+    ):
+        lines += ["", f"## {title}", *rows] if rows else []
+    return _HEAD + "\n".join(lines) + "\n"
 
 
 def together(benches: Sequence[dict[str, Any]]) -> list[Outcome]:
@@ -85,10 +91,11 @@ def together(benches: Sequence[dict[str, Any]]) -> list[Outcome]:
     networks = list(dict.fromkeys(run.scenario for run in found))
     controllers = list(pictures.COLORS)
 
-    def order(outcome: Outcome) -> tuple[int, int, str, str, int]:
+    def order(outcome: Outcome) -> tuple[int, int, str, str, float, int, int]:
         run = outcome.run
         known = controllers.index(run.controller) if run.controller in controllers else len(controllers)
-        return networks.index(run.scenario), known, run.controller, run.detection, run.seed
+        failed = run.detectors_dead, run.kill_at or 0
+        return networks.index(run.scenario), known, run.controller, run.detection, *failed, run.seed
 
     return sorted(found.values(), key=order)
 
@@ -99,16 +106,19 @@ def _measured(bench: dict[str, Any]) -> str:
     what = [
         ", ".join(dict.fromkeys(str(run[name]) for run in runs)) for name in ("scenario", "controller", "detection")
     ]
+    failed = [f", {run['detectors_dead']:.0%} of the detectors dead" for run in runs if run["detectors_dead"]]
+    failed += [f", killed at {run['kill_at']} s" for run in runs if run["kill_at"] is not None]
+    what.append("".join(dict.fromkeys(failed)))
     place = f"{about['cores']} cores, {about['processor']}, load before {about['load_average_before']}"
     return (
-        f"- {what[0]}; {what[1]}; {what[2]}: {len(runs)} runs, {about['time']}, commit `{about['commit']}`: {place}, "
+        f"- {what[0]}; {what[1]}; {what[2]}{what[3]}: {len(runs)} runs, {about['time']}, commit `{about['commit']}`: {place}, "
         f"SUMO {about['sumo']}, {max(run['seconds'] for run in runs)} street seconds a run."
     )
 
 
 def draw(outcomes: Sequence[Outcome], kept: Path, to: Path = PICTURES) -> list[tuple[str, Path]]:
     """Draw what there is into a directory and return the title and the place of each picture."""
-    made = {"delays": ("Mean delay by controller", pictures.delays(summaries(outcomes)))}
+    made = {"delays": ("Mean delay by controller", pictures.delays(summaries(failing.sound(outcomes))))}
     runs = {run.controller: kept / run.name for run in _kept(outcomes, kept)}
     if OURS in runs:
         scenario, ours = next(run.scenario for run in _kept(outcomes, kept)), runs[OURS]

@@ -1,11 +1,13 @@
 """The report of the bench of signal controllers."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.signals import pictures
 from tests.signals.drawing import LEFT
+from tests.signals.failing import dead_detectors, killed
 from tests.signals.plan import Outcome, Run
 from tests.signals.report import draw, page, together
 from tests.signals.table import summaries
@@ -57,6 +59,10 @@ def _outcome(controller: str, seed: int, mean_s: float, gridlock: str = "") -> O
     return Outcome(run, mean_s, 60.0, 100.0, 0.6, 9, 1, 0, gridlock, 80.0, 0.3, 2.0, {}, 0, 9.0)
 
 
+def _two() -> list[Outcome]:
+    return [_outcome("maasloop", 1, 10.0), _outcome("maasloop", 2, 20.0)]
+
+
 def test_benches_become_one_table_in_which_the_later_run_counts() -> None:
     """The same run of two benches is there once; controllers stand in their order, whichever bench had them."""
     first = {"runs": [_outcome("maasloop", 1, 16.0).to_json(), _outcome("maasloop", 2, 18.0).to_json()]}
@@ -69,6 +75,73 @@ def test_benches_become_one_table_in_which_the_later_run_counts() -> None:
         ("maasloop", 1, 17.0),
         ("maasloop", 2, 18.0),
     ]
+
+
+def _titled(lines: list[str]) -> list[dict[str, str]]:
+    """Read the rows of a table by the titles of its columns."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def test_what_dead_detectors_cost_is_told_of_the_seeds_that_ran_without() -> None:
+    """Means of both are of seeds 1 and 2, as nothing is known of seed 3 with none dead; the worst run is any."""
+    whole = _two()
+    dead = [
+        replace(one, run=replace(one.run, detectors_dead=0.2))
+        for one in (*(_outcome("maasloop", seed, 18.0) for seed in (1, 2)), _outcome("maasloop", 3, 90.0, "stands"))
+    ]
+    (row,) = _titled(dead_detectors([*whole, *dead]))
+
+    assert (row["detectors dead"], row["runs"], row["none dead, mean delay s"]) == ("20%", "2", "15.00")
+    assert (row["mean delay s"], row["more"], row["most s"], row["gridlocks"]) == ("18.00", "+20%", "90.00", "1")
+    assert dead_detectors(whole) == []
+
+
+def test_dead_detectors_are_told_of_although_nothing_ran_without() -> None:
+    """What they cost is left open then."""
+    (row,) = _titled(dead_detectors([replace(one, run=replace(one.run, detectors_dead=0.2)) for one in _two()]))
+
+    assert (row["runs"], row["none dead, mean delay s"], row["mean delay s"], row["more"]) == ("2", "-", "15.00", "-")
+
+
+def test_who_was_killed_is_told_beside_the_local_programme_of_his_seed() -> None:
+    """The share is that of each seed, not of the means; a junction that never went local is as late as can be."""
+    local = [
+        replace(one, run=replace(one.run, controller="local", kill_at=1200), delay_after_kill_s=delay_s)
+        for one, delay_s in zip(_two(), (10.0, 100.0), strict=True)
+    ]
+    ours = [
+        replace(one, run=replace(one.run, kill_at=1200), delay_after_kill_s=delay_s, local_after_kill_s=local_s)
+        for one, delay_s, local_s in zip(_two(), (11.0, 50.0), (39, None), strict=True)
+    ]
+    (row,) = _titled(killed([*local, *ours]))
+
+    assert (row["controller"], row["killed at s"], row["restarted at s"], row["all local after s"]) == (
+        "maasloop",
+        "1200",
+        "-",
+        "never",
+    )
+    assert (row["trips after: mean delay s"], row["of the local programme's"], row["most"]) == ("30.50", "0.80", "1.10")
+    (row,) = _titled(killed([replace(ours[0], run=replace(ours[0].run, restart_at=1800), remote_after_restart_s=1)]))
+    assert (row["all local after s"], row["in control again after s"]) == ("39", "1")
+    assert (row["of the local programme's"], row["most"]) == ("-", "-")
+
+
+def test_runs_in_which_something_failed_are_in_no_other_row() -> None:
+    """The mean of a network is that of its sound runs, in the table and in the picture."""
+    failed = [
+        replace(_outcome("maasloop", 1, 30.0), run=Run("x", "maasloop", 1, detectors_dead=0.2)),
+        replace(_outcome("maasloop", 1, 90.0), run=Run("x", "maasloop", 1, kill_at=1200)),
+    ]
+    runs = [one.to_json() for one in (*failed, *_two())]
+    machine = dict.fromkeys(("time", "commit", "cores", "processor", "load_average_before", "sumo"), "")
+    text = page([{"machine": machine, "runs": runs}])
+
+    assert "- x; maasloop; area, 20% of the detectors dead, killed at 1200 s: 4 runs" in text
+    assert "| x | maasloop | area | 2 | 15.0 |" in text
+    assert "| x | maasloop | area | 20% | 1 | 10.00 | 30.00 | +200% |" in text
+    assert "## The controllers are killed" in text
 
 
 def test_delays_are_drawn_where_they_are_and_a_lock_is_seen() -> None:
