@@ -83,6 +83,9 @@ def test_who_leaves_by_an_exit_comes_to_the_lanes_behind_it(west: Sheet, east: S
 
     told = Neighbourhood([west, east]).pass_on({"crossing": said})
     assert told == {"east": Hears(coming={"lane-a": who}, sent_to=frozenset({"lane-a"}))}
+    assert Says(opening=frozenset({"out"}))
+    told = Neighbourhood([west, east]).pass_on({"crossing": Says(opening=frozenset({"out", "elsewhere"}))})
+    assert told == {"east": Hears(opened_to=frozenset({"lane-a"}))}
 
 
 def test_nobody_is_sent_into_an_exit_that_is_held_back(west: Sheet) -> None:

@@ -122,6 +122,11 @@ class Controller:
 
     def decide(self, state: JunctionState) -> Decision:
         """Decide on the second of ``state`` what to ask for from the next second on."""
+        decision = self._decide(state)
+        self.perception.short_roads.ask(decision.request.steps[-1].aspects if isinstance(decision, Ask) else {})
+        return decision
+
+    def _decide(self, state: JunctionState) -> Decision:
         not_before_s = state.second_s + 1
         if state.busy_until_s > not_before_s:
             return Hold("a sequence is running")

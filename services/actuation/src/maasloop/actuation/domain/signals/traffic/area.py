@@ -57,8 +57,16 @@ class AreaMemory:
     standing_s: dict[str, float] = field(default_factory=dict)
     """Since when each vehicle that stands has stood."""
 
-    def hear(self, lane: LaneEstimate, second_s: float, seen: Sequence[VehicleSeen], aspects: Aspects) -> None:
-        """Replace the lane's estimate by what is seen."""
+    def hear(
+        self,
+        lane: LaneEstimate,
+        second_s: float,
+        seen: Sequence[VehicleSeen],
+        aspects: Aspects,
+        *,
+        later_s: float = 0.0,
+    ) -> None:
+        """Replace the lane's estimate by what is seen; who has another signal to pass before comes so much ``later_s``."""
         ordered = sorted((one for one in seen if one.distance_m >= 0.0), key=lambda one: (one.distance_m, one.id))
         ids = frozenset(one.id for one in ordered)
         came = len(ids - self.known)
@@ -74,7 +82,10 @@ class AreaMemory:
         lane.vehicles.clear()
         lane.vehicles.extend(
             Expected(
-                second_s + on_the_clock(free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps)),
+                second_s
+                + on_the_clock(
+                    free_travel_s(one.distance_m, one.speed_mps, lane.speed_mps) + (later_s if one.onward else 0.0)
+                ),
                 1.0,
                 group=one.group,
                 standing=one.speed_mps < STANDING_MPS,

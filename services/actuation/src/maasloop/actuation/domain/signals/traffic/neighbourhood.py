@@ -36,10 +36,12 @@ class Says:
     """By exits to short roads: who is on the way to the lines before them."""
     sending: frozenset[str] = frozenset()
     """Exits to short roads that vehicles are let go to, or were a moment ago."""
+    opening: frozenset[str] = frozenset()
+    """Those that vehicles are let go to as soon as the sequence is over that is asked for."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is said."""
-        return bool(self.stuck or self.closed or self.leaving or self.sending)
+        return bool(self.stuck or self.closed or self.leaving or self.sending or self.opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Hears:
     """By lanes of short roads: who has the signal before to pass first; each when he is at its line if nothing holds him up."""
     sent_to: frozenset[str] = frozenset()
     """Lanes of short roads that the signal before lets vehicles go to."""
+    opened_to: frozenset[str] = frozenset()
+    """Those that it is about to."""
 
 
 NOTHING_HEARD = Hears()
@@ -109,20 +113,27 @@ class Neighbourhood:
             for behind, lane, share in self._behind.get((junction, name), ()):
                 shared = (Expected(one.at_s, one.weight * share) for one in who)
                 coming.setdefault(behind, {})[lane] = (*coming.get(behind, {}).get(lane, ()), *shared)
-        sent_to: dict[str, set[str]] = {}
-        for junction, one in says.items():
-            for name in one.sending:
-                for behind, lane, _ in self._behind.get((junction, name), ()):
-                    sent_to.setdefault(behind, set()).add(lane)
+        sent_to = self._lanes_behind({junction: one.sending for junction, one in says.items()})
+        opened_to = self._lanes_behind({junction: one.opening for junction, one in says.items()})
         return {
             junction: Hears(
                 held_back=frozenset(held_back.get(junction, ())),
                 standing=frozenset(standing.get(junction, ())),
                 coming=coming.get(junction, {}),
                 sent_to=frozenset(sent_to.get(junction, ())),
+                opened_to=frozenset(opened_to.get(junction, ())),
             )
-            for junction in (held_back.keys() | coming.keys() | sent_to.keys())
+            for junction in (held_back.keys() | coming.keys() | sent_to.keys() | opened_to.keys())
         }
+
+    def _lanes_behind(self, exits: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+        """Return by junction its lanes to which exits of the others lead."""
+        found: dict[str, set[str]] = {}
+        for junction, names in exits.items():
+            for name in names:
+                for behind, lane, _ in self._behind.get((junction, name), ()):
+                    found.setdefault(behind, set()).add(lane)
+        return found
 
 
 class Asking:

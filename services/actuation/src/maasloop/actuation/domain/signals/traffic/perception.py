@@ -109,7 +109,8 @@ class Perception:
         for lane in self.lanes.values():
             if lane.id in watched:
                 lane.announced.clear()
-                self._areas[lane.id].hear(lane, second_s, told[lane.id], aspects)
+                later_s = self.short_roads.later_s(lane.id)
+                self._areas[lane.id].hear(lane, second_s, told[lane.id], aspects, later_s=later_s)
                 self._unseen.learn(lane.id, lane.arrived)
                 if lane.standing and lane.vehicles[0].group is None:
                     self._wait_at_green(lane, second_s, aspects)
@@ -121,7 +122,7 @@ class Perception:
         closed = self.short_roads.closed(self.lanes, watched, self._box.stuck(), aspects)
         self.short_roads.expect(second_s, self.lanes, watched, aspects)
         leaving, sending = self.short_roads.leaving(second_s, self.lanes), self.short_roads.sending(second_s, aspects)
-        self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending)
+        self.says = Says(stuck, closed, self.short_roads.standing, leaving, sending, self.short_roads.opening())
 
     def _tell_apart(self, watched: Collection[str]) -> None:
         """Note of which lanes nobody tells who leaves, and of which of them it is known all the same who comes."""

@@ -25,6 +25,8 @@ OPEN_SHARE = 0.9
 """Where no vehicle tells where it goes, nobody is let in unless so many of those who come find green."""
 SENDING_S = 6.0
 """Who passed the line of the signal before is at the next one so long after the end of its yellow."""
+LET_GO_S = 10.0
+"""Whom the signal before does not let go yet it lets go so much later: a minimum green, a yellow and a second of red."""
 ENDING_MAX_S = 18.0
 """So long the green at the end of a road waits until nobody is let in any more: a minimum green, a yellow, and the way."""
 
@@ -52,6 +54,10 @@ class ShortRoads:
         self._idle_s = dict.fromkeys(self.lanes, 0)
         """Seconds of green in which nobody came who was expected."""
         self._sent_to: frozenset[str] = frozenset()
+        self._let_go: frozenset[str] = frozenset()
+        """Lanes to which the signal before lets vehicles go, or is about to."""
+        self._to_come: frozenset[str] = frozenset()
+        """Groups that are green when the sequence is over that is asked for."""
         self._going_s = dict.fromkeys(self._exits, -math.inf)
         self._ending: frozenset[str] = frozenset()
         """Lanes whose green is to end as soon as nobody is let in any more."""
@@ -68,8 +74,23 @@ class ShortRoads:
         """Take in what holds for this second; who wanted to end a green in the last one has to say so again."""
         self._shut, self._blocked = self._exits & heard.held_back, self._exits & heard.standing
         self._coming, self._sent_to = heard.coming, heard.sent_to
+        self._let_go = heard.sent_to | heard.opened_to
         self._asked, self._ending = self._ending, frozenset()
         self._forced_asked, self._forced = self._forced, frozenset()
+
+    def ask(self, aspects: Aspects) -> None:
+        """Note how what is asked for ends; nothing where nothing is.
+
+        Whoever sets off before the first signal then finds green at the second: so both change at the same time.
+        """
+        self._to_come = _green(aspects)
+
+    def later_s(self, lane: str) -> float:
+        """Return the seconds that whoever has the signal before to pass first waits there at least.
+
+        Else each of two signals would keep the green for those whom the other one keeps.
+        """
+        return LET_GO_S if lane in self._ways and lane not in self._let_go else 0.0
 
     def end_in(self, left_s: float, green: Collection[str]) -> None:
         """Note for how many more seconds groups may be kept green, as somebody else has waited for long enough by then.
@@ -101,6 +122,10 @@ class ShortRoads:
                 self._going_s.update((name, second_s) for name in exits if name in self._exits)
         return frozenset(name for name, going_s in self._going_s.items() if second_s - going_s <= SENDING_S)
 
+    def opening(self) -> frozenset[str]:
+        """Return the exits to short roads that vehicles are about to be let go to."""
+        return self._exits.intersection(name for group in self._to_come for name in self._exits_of[group])
+
     def leaving(self, second_s: float, lanes: Mapping[str, LaneEstimate]) -> Coming:
         """Return who is expected to go to each short road, with the chance that he wants to; he may have to wait."""
         found: dict[str, tuple[Expected, ...]] = {}
@@ -127,7 +152,7 @@ class ShortRoads:
             if name in watched and self._announced:
                 continue
             lane = lanes[name]
-            travel_s = on_the_clock(CROSSING_MIN_S + lane.storage_m / lane.speed_mps)
+            travel_s = on_the_clock(CROSSING_MIN_S + lane.storage_m / lane.speed_mps + self.later_s(name))
             coming = (Expected(one.at_s + travel_s, one.weight) for one in self._coming.get(name, ()))
             lane.onward = sorted(coming, key=lambda one: one.at_s)
             idle = bool(lane.onward) and lane.empty_s > 0 and any(aspects[way] in GREENS for way in lane.shares)
@@ -139,9 +164,12 @@ class ShortRoads:
         """Tell whether nobody is let go by a group, as the junctions behind its exits ask.
 
         Some may go by one of its exits while another is closed, unless somebody stands on the way here as well: of
-        two directions that wait for each other's tails neither would ever leave.
+        two directions that wait for each other's tails neither would ever leave. Where vehicles do not tell which lane
+        of the road they are going to change to, any closed one counts.
         """
         exits = self._exits_of[group]
+        if self.standing and not self._announced:
+            return not self._shut.isdisjoint(self._near[group])
         if self.standing:
             return not (self._shut.isdisjoint(exits) and self._blocked.isdisjoint(self._near[group]))
         return bool(exits) and all(name in self._shut for name in exits)
@@ -159,7 +187,7 @@ class ShortRoads:
     ) -> frozenset[str]:
         """Return the lanes on which whoever comes would have to stand, or from which somebody is ``stuck`` behind the line.
 
-        So does who comes when a green is about to end.
+        So does who comes when a green is about to end, but not who comes when one is about to begin.
         """
         if not self.lanes:
             return frozenset()
@@ -173,13 +201,20 @@ class ShortRoads:
         """Tell whether somebody is on a short road who has to wait there."""
         if lane.id in watched and self._announced:
             return any(aspects[way] not in GREENS for way in wanted_here(watched[lane.id]))
-        return lane.standing and not self._goes(lane, aspects)
+        return lane.standing and not _goes(lane, _green(aspects))
 
     def _open(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
+        green = _green(aspects) | self._to_come
         if lane.id in watched and self._announced:
             seen = watched[lane.id]
-            return all(aspects[way] in GREENS for way in wanted_here(seen) | wanted_next(seen))
-        return self._goes(lane, aspects)
+            return wanted_here(seen) | wanted_next(seen) <= green
+        return _goes(lane, green)
 
-    def _goes(self, lane: LaneEstimate, aspects: Aspects) -> bool:
-        return sum(share for way, share in lane.shares.items() if aspects[way] in GREENS) >= OPEN_SHARE
+
+def _green(aspects: Aspects) -> frozenset[str]:
+    return frozenset(name for name, aspect in aspects.items() if aspect in GREENS)
+
+
+def _goes(lane: LaneEstimate, green: Collection[str]) -> bool:
+    """Tell whether most of those on a lane may go."""
+    return sum(share for way, share in lane.shares.items() if way in green) >= OPEN_SHARE
