@@ -336,18 +336,6 @@ def test_only_one_direction_of_a_short_road_may_have_somebody_who_stands(
     assert perception.free("b") is not shut
 
 
-@pytest.mark.parametrize("stands", [True, False])
-def test_where_loops_tell_a_closed_lane_beside_counts_while_somebody_stands_here(pair: Sheet, *, stands: bool) -> None:
-    """Who goes by an open exit may have to change to that lane, and would stand where he cannot."""
-    perception = Perception(pair)
-    red = dict.fromkeys(pair.group, Aspect.RED)
-    for second in range(6):
-        loops = {"loop-a-stop-line": COVERED if stands else LoopReading(0, 0.0)}
-        perception.hear(second, loops, red, heard=Hears(held_back=BESIDE))
-
-    assert perception.short_roads.shut("b") is stands
-
-
 @pytest.mark.parametrize(("here", "shut"), [(HERE, True), (COMING, False)])
 def test_there_one_closed_exit_of_several_is_enough(pair: Sheet, here: VehicleSeen, *, shut: bool) -> None:
     """Who would go by it cannot be told from the others of the group; elsewhere they go on."""

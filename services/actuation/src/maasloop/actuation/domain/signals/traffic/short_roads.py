@@ -88,9 +88,10 @@ class ShortRoads:
     def later_s(self, lane: str) -> float:
         """Return the seconds that whoever has the signal before to pass first waits there at least.
 
-        Else each of two signals would keep the green for those whom the other one keeps.
+        Else each of two signals would keep the green for those whom the other one keeps. Only where vehicles tell which
+        way they go: loops do not tell who has to change lanes there, and the more come the sooner one of them is in the way.
         """
-        return LET_GO_S if lane in self._ways and lane not in self._let_go else 0.0
+        return LET_GO_S if self._announced and lane in self._ways and lane not in self._let_go else 0.0
 
     def end_in(self, left_s: float, green: Collection[str]) -> None:
         """Note for how many more seconds groups may be kept green, as somebody else has waited for long enough by then.
@@ -152,7 +153,7 @@ class ShortRoads:
             if name in watched and self._announced:
                 continue
             lane = lanes[name]
-            travel_s = on_the_clock(CROSSING_MIN_S + lane.storage_m / lane.speed_mps + self.later_s(name))
+            travel_s = on_the_clock(CROSSING_MIN_S + lane.storage_m / lane.speed_mps)
             coming = (Expected(one.at_s + travel_s, one.weight) for one in self._coming.get(name, ()))
             lane.onward = sorted(coming, key=lambda one: one.at_s)
             idle = bool(lane.onward) and lane.empty_s > 0 and any(aspects[way] in GREENS for way in lane.shares)
@@ -164,12 +165,9 @@ class ShortRoads:
         """Tell whether nobody is let go by a group, as the junctions behind its exits ask.
 
         Some may go by one of its exits while another is closed, unless somebody stands on the way here as well: of
-        two directions that wait for each other's tails neither would ever leave. Where vehicles do not tell which lane
-        of the road they are going to change to, any closed one counts.
+        two directions that wait for each other's tails neither would ever leave.
         """
         exits = self._exits_of[group]
-        if self.standing and not self._announced:
-            return not self._shut.isdisjoint(self._near[group])
         if self.standing:
             return not (self._shut.isdisjoint(exits) and self._blocked.isdisjoint(self._near[group]))
         return bool(exits) and all(name in self._shut for name in exits)
@@ -201,20 +199,17 @@ class ShortRoads:
         """Tell whether somebody is on a short road who has to wait there."""
         if lane.id in watched and self._announced:
             return any(aspects[way] not in GREENS for way in wanted_here(watched[lane.id]))
-        return lane.standing and not _goes(lane, _green(aspects))
+        return lane.standing and not self._goes(lane, aspects)
 
     def _open(self, lane: LaneEstimate, watched: Mapping[str, Sequence[VehicleSeen]], aspects: Aspects) -> bool:
-        green = _green(aspects) | self._to_come
         if lane.id in watched and self._announced:
             seen = watched[lane.id]
-            return wanted_here(seen) | wanted_next(seen) <= green
-        return _goes(lane, green)
+            return wanted_here(seen) | wanted_next(seen) <= _green(aspects) | self._to_come
+        return self._goes(lane, aspects)
+
+    def _goes(self, lane: LaneEstimate, aspects: Aspects) -> bool:
+        return sum(share for way, share in lane.shares.items() if aspects[way] in GREENS) >= OPEN_SHARE
 
 
 def _green(aspects: Aspects) -> frozenset[str]:
     return frozenset(name for name, aspect in aspects.items() if aspect in GREENS)
-
-
-def _goes(lane: LaneEstimate, green: Collection[str]) -> bool:
-    """Tell whether most of those on a lane may go."""
-    return sum(share for way, share in lane.shares.items() if way in green) >= OPEN_SHARE
