@@ -20,6 +20,7 @@ from maasloop.bus import connection as bus_connection
 from maasloop.bus.ensure import ensure
 from maasloop.cli.main import NO_ANSWER
 from maasloop.cli.nouns import audit_schedule
+from maasloop.cli.selftest.city import until
 from maasloop.core.clock import SystemClock
 from maasloop.postgres.pool import open_pool
 from maasloop.runtime.audit_log import audit_log
@@ -27,6 +28,7 @@ from maasloop.stack.audit_keys import AuditFiles
 from maasloop.stack.ports import free_ports
 
 ENOUGH = 7
+SIGNED_TIMEOUT_S = 45.0
 DEVICE = "districts/noord/devices/lamp-1"
 
 
@@ -67,16 +69,21 @@ class City:
             await ensure(bus)
             log = audit_log("consent", self.files.secrets, self.files.checkpoints, pool, bus, SystemClock())
             task = asyncio.ensure_future(log.tasks["checkpoints"]())
-            async with asyncio.timeout(45):
-                while not self.checkpoint.exists() or self.checkpoint.read_text() == before:  # noqa: ASYNC110 - a file has no event
-                    await asyncio.sleep(0.05)
-                while (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"] == self.published:  # noqa: ASYNC110 - a stream tells no count by itself
-                    await asyncio.sleep(0.05)
-                self.published = (await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"]
+            await until(lambda: asyncio.to_thread(self._signed_since, before), SIGNED_TIMEOUT_S)
+            self.published = await until(lambda: _more_than(self.published, bus), SIGNED_TIMEOUT_S)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def _signed_since(self, before: str) -> bool:
+        return self.checkpoint.exists() and self.checkpoint.read_text() != before
+
     published: int = 0
+
+
+async def _more_than(count: int, bus: bus_connection.Bus) -> int:
+    """Return how many entries the stream has; nothing while it has no more than so many."""
+    found = int((await bus.api("STREAM.INFO.AUDIT"))["state"]["messages"])
+    return found if found > count else 0
 
 
 @pytest.fixture(name="city")

@@ -12,9 +12,10 @@ import pytest
 from maasloop.api.device.v1.device_pb2 import Device
 from maasloop.api.device.v1.device_service_pb2 import ListDevicesResponse
 from maasloop.bus.city import City, CityUser
-from maasloop.bus.connection import connect
+from maasloop.bus.connection import Bus, connect
 from maasloop.bus.subjects import MQTT_STREAM
 from maasloop.bus.tenants import Tenant
+from maasloop.cli.selftest.city import until
 from maasloop.core.clock import SystemClock
 from maasloop.identity.certificates import DevelopmentCertificates, Holder
 from maasloop.identity.nats.claims import Rights, User
@@ -112,9 +113,7 @@ async def test_a_tenant_leaves(tenants: Callable[..., Any], contract: Any, serve
         waiting = await asyncio.to_thread(tenants, "remove", "buren")
         await bus.api(f"STREAM.PURGE.{MQTT_STREAM}")
         removed = await asyncio.to_thread(tenants, "remove", "buren")
-        async with asyncio.timeout(GONE_TIMEOUT_S):
-            while bus.connected or any(path.is_file() for path in kept.rglob("*")):  # noqa: ASYNC110 - no event tells it
-                await asyncio.sleep(0.05)
+        await until(lambda: asyncio.to_thread(_gone, bus, kept), GONE_TIMEOUT_S)
 
     assert (used.status, "RESOURCE_IN_USE: 1 devices of buren" in used.error) == (1, True)
     assert (waiting.status, "has not taken 1 uplinks" in waiting.error) == (1, True)
@@ -122,3 +121,7 @@ async def test_a_tenant_leaves(tenants: Callable[..., Any], contract: Any, serve
     assert [tenant.name for tenant in city.tenants] == ["city"]
     assert not list(city.directory.rglob("*buren*"))
     assert account not in server.configuration()
+
+
+def _gone(bus: Bus, kept: Path) -> bool:
+    return not bus.connected and not any(path.is_file() for path in kept.rglob("*"))

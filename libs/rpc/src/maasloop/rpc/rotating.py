@@ -88,7 +88,7 @@ class _Method:
         self._channel: grpc.aio.Channel | None = None
         self._bound: Any = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed on unread, as gRPC's stubs pass it
+    def __call__(self, *args: object, **kwargs: object) -> object:
         channel = self._owner.current()
         if channel is not self._channel:
             self._channel, self._bound = channel, getattr(channel, self._kind)(*self._args, **self._kwargs)
