@@ -4,7 +4,7 @@ from operator import itemgetter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maasloop.core.errors import InvalidArgument
@@ -89,6 +89,8 @@ ROWS = st.lists(
 
 
 @given(EXPRESSIONS, ROWS)
+@example("1.0 / value > 0.5", [(0.0, 0), (-0.0, 0)])
+@example('1.0 / value > 0.5 && device != "b"', [(0.0, 0), (-0.0, 0)])
 def test_a_column_is_judged_as_its_rows_are(expression: str, rows: list[tuple[float, int]]) -> None:
     """The answers for a column are those that CEL gives for each row by itself."""
     devices = ("a", "b", "c")

@@ -62,13 +62,17 @@ class CelConditions:
                 "NDArray[np.bool_]",
                 join.reduce([_OPERATORS[operator](value, number) for operator, number in column.comparisons]),
             )
+        # By their bits: 0.0 and -0.0 are equal, and yet what divides by them gives different answers.
+        bits = np.ascontiguousarray(value).view(np.uint64)
         if "device" in program(expression).variables():
-            keys = np.stack([device_index.astype(np.float64), value], axis=1)
-            unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-            answers = [self.holds(expression, _number(one, devices[int(index)])) for index, one in unique.tolist()]
+            keys, inverse = np.unique(
+                np.stack([device_index.astype(np.uint64), bits], axis=1), axis=0, return_inverse=True
+            )
+            distinct = zip(keys[:, 0].tolist(), keys[:, 1].copy().view(np.float64).tolist(), strict=True)
+            answers = [self.holds(expression, _number(one, devices[index])) for index, one in distinct]
         else:
-            values, inverse = np.unique(value, return_inverse=True)
-            answers = [self.holds(expression, _number(one, "")) for one in values.tolist()]
+            values, inverse = np.unique(bits, return_inverse=True)
+            answers = [self.holds(expression, _number(one, "")) for one in values.view(np.float64).tolist()]
         return np.array(answers, np.bool_)[inverse.reshape(-1)]
 
     def holds(self, expression: str, variables: Mapping[str, object]) -> bool:
